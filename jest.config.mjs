@@ -1,0 +1,36 @@
+/** Jest in native ESM mode, run by scripts/test.mjs with --experimental-vm-modules. Agents and apps are spawned from dist. */
+const shared = {
+  rootDir: '.',
+  testEnvironment: 'node',
+  // A CommonJS package that requires @nestjs/common while it loads can fail "in a cycle" unless Nest is loaded first.
+  setupFiles: ['<rootDir>/test/support/load-nest-first.ts'],
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2023',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  moduleNameMapper: {
+    '^@nest-hsm/(hsm|ca|tls-offload|data-encryption)$': '<rootDir>/libs/$1/src/index.ts',
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+  },
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/libs/.*/dist/', '<rootDir>/var/'],
+};
+
+export default {
+  projects: [
+    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/*/src/**/*.spec.ts'] },
+    { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
+    { ...shared, displayName: 'full', testMatch: ['<rootDir>/{test,libs,apps}/**/*.full-spec.ts'] },
+  ],
+  testTimeout: 60_000,
+};

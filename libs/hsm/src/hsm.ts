@@ -1,0 +1,194 @@
+import { createPublicKey, randomBytes } from 'node:crypto';
+import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from './algorithm/key-algorithm.js';
+import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
+import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
+import type { KeySelector, SignatureInput, TokenDescription } from './agent/protocol.js';
+import { type HsmConfig, parseHsmConfig } from './config.js';
+import { HsmError } from './errors.js';
+import { Member } from './fleet/member.js';
+import type { HsmKey, KeyDescription, KeyId, KeyUsage } from './key/key.js';
+import { formatKeyUri, parseKeyUri } from './key/key-uri.js';
+
+/** Options every call takes. */
+export interface CallOptions {
+  /** How long the caller will wait, in milliseconds; the configured `deadlineMilliseconds` when absent. */
+  readonly deadlineMilliseconds?: number;
+  /** Aborting rejects with ERR_HSM_ABORTED and drops the call if it has not reached the token. */
+  readonly signal?: AbortSignal;
+  /** At most 64 bytes, written to the audit line of this operation. */
+  readonly correlationId?: string;
+}
+
+export interface SignOptions extends CallOptions {
+  /** `digest`: the data is already the hash that the scheme names. Default `message`. */
+  readonly input?: SignatureInput;
+  /** ECDSA only. Default `der`. */
+  readonly format?: EcdsaSignatureFormat;
+  /** Verify in software before release. RSA signatures always are (a faulty RSA-CRT signature reveals the key). */
+  readonly verify?: boolean;
+}
+
+export interface NewKeyPair {
+  readonly label: string;
+  readonly algorithm: AsymmetricKeyAlgorithm;
+  /** Default `sign`. `unwrap` makes an RSA pair for RSA-OAEP key transport. */
+  readonly usage?: 'sign' | 'unwrap';
+  /** Makes a session object that may be wrapped, for replication only. Default false. */
+  readonly extractable?: boolean;
+}
+
+export interface NewSecretKey {
+  readonly label: string;
+  readonly algorithm: SecretKeyAlgorithm;
+  /** aes-256: `encrypt` (a KEK) or `wrap` (key transport); hmac-sha256: `mac`. */
+  readonly usage: 'encrypt' | 'wrap' | 'mac';
+  readonly extractable?: boolean;
+}
+
+/**
+ * One token, as plugins see it: keys that never leave it and what may be done with them.
+ *
+ * Every call has a deadline. Retry-safe calls (sign, encrypt, decrypt, mac, random, find) survive a hung or crashed agent: it
+ * is killed and respawned, and the call is made once more within its deadline. Others then fail with
+ * ERR_HSM_OUTCOME_UNKNOWN. All calls may throw ERR_HSM_TIMEOUT, ERR_HSM_OVERLOADED, ERR_HSM_UNAVAILABLE, ERR_HSM_ABORTED,
+ * ERR_HSM_CLOSED, ERR_HSM_POLICY_DENIED and ERR_HSM_TOKEN_ERROR besides what each one names.
+ */
+export class Hsm {
+  /**
+   * Starts the token agent, logs in and returns when the token is usable.
+   * @throws {HsmError} ERR_HSM_CONFIG_INVALID | ERR_HSM_MODULE_UNUSABLE | ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS |
+   * ERR_HSM_TOKEN_UNINITIALIZED | ERR_HSM_PIN_SOURCE | ERR_HSM_PIN_INCORRECT | ERR_HSM_PIN_LOCKED | ERR_HSM_PIN_REFUSED_EARLIER
+   */
+  static async open(config: HsmConfig): Promise<Hsm> {
+    const parsed = parseHsmConfig(config);
+    return new Hsm(parsed.name, await Member.start(parsed));
+  }
+
+  private constructor(
+    /** The role of this token, e.g. `ca`. */
+    readonly name: string,
+    private readonly member: Member,
+  ) {}
+
+  /** What the agent found: label, serial, manufacturer, mechanisms, PIN warnings. */
+  get token(): TokenDescription {
+    return this.member.token;
+  }
+
+  /**
+   * Makes a key pair on the token: non-extractable, sensitive, one role, a fresh random CKA_ID, attributes read back.
+   * @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_OUTCOME_UNKNOWN
+   */
+  async generateKeyPair(key: NewKeyPair, options: CallOptions = {}): Promise<HsmKey> {
+    return this.#generate({ usage: 'sign', extractable: false, ...key }, options);
+  }
+
+  /** Makes an AES-256 or HMAC key on the token, as `generateKeyPair` does. */
+  async generateSecretKey(key: NewSecretKey, options: CallOptions = {}): Promise<HsmKey> {
+    return this.#generate({ extractable: false, ...key }, options);
+  }
+
+  /**
+   * The one key that a URI or selector names.
+   * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
+   */
+  async findKey(selector: KeySelector | string, options: CallOptions = {}): Promise<HsmKey> {
+    const wanted = typeof selector === 'string' ? parseKeyUri(selector) : selector;
+    const found = await this.listKeys(wanted, options);
+    if (found.length === 1) return found[0];
+    const name = wanted.label ?? wanted.id ?? '(any)';
+    throw found.length === 0
+      ? new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${name}: want one on token ${this.token.label}, got none`)
+      : new HsmError('ERR_HSM_KEY_AMBIGUOUS', `key ${name}: want one on token ${this.token.label}, got ${found.length}`);
+  }
+
+  /** All keys on the token that match; an empty selector lists every key. */
+  async listKeys(selector: KeySelector = {}, options: CallOptions = {}): Promise<readonly HsmKey[]> {
+    return (await this.member.call('findKeys', selector, options)).map((key) => this.#adopt(key));
+  }
+
+  /** Destroys every object of the key. @returns how many objects were destroyed (2 for a key pair) */
+  async destroyKey(key: HsmKey, options: CallOptions = {}): Promise<number> {
+    return (await this.member.call('destroyKey', { keyId: key.id }, options)).destroyedObjects;
+  }
+
+  /**
+   * Signs on the token.
+   * @returns RSA: the modulus's length; ECDSA: as `format` says; Ed25519: 64 bytes
+   * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_ARGUMENT_INVALID | ERR_HSM_SIGNATURE_INVALID
+   */
+  async sign(key: HsmKey, scheme: SignatureScheme, data: Uint8Array, options: SignOptions = {}): Promise<Buffer> {
+    const { input = 'message', format = 'der', verify = false } = options;
+    const request = { keyId: key.id, scheme, input, format, verify, data };
+    return (await this.member.call('sign', request, options)).signature;
+  }
+
+  /**
+   * Encrypts under an AES-256-GCM key that never leaves the token (NIST SP 800-38D §7.1). At most 2^30 calls per key.
+   * @param data  at most 16 KiB (CloudHSM's limit); the caller keeps ownership and zeroes it
+   * @param aad  bound, not stored; the same bytes are needed to decrypt
+   * @returns nonce length (1 byte) ‖ nonce ‖ ciphertext ‖ tag (16 bytes)
+   */
+  async encrypt(key: HsmKey, data: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
+    const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), data };
+    return (await this.member.call('encrypt', request, options)).envelope;
+  }
+
+  /**
+   * Decrypts what `encrypt` returned. The caller owns and zeroes the result.
+   * @throws {HsmError} ERR_HSM_DECRYPTION_FAILED, without saying why
+   */
+  async decrypt(key: HsmKey, envelope: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
+    const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), envelope };
+    return (await this.member.call('decrypt', request, options)).data;
+  }
+
+  /** HMAC-SHA-256 on the token (RFC 2104). @returns 32 bytes */
+  async mac(key: HsmKey, data: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
+    return (await this.member.call('mac', { keyId: key.id, data }, options)).mac;
+  }
+
+  /** Bytes from the token's random number generator. @param byteLength 1 to 4096 */
+  async random(byteLength: number, options: CallOptions = {}): Promise<Buffer> {
+    return (await this.member.call('random', { byteLength }, options)).data;
+  }
+
+  /**
+   * Wraps a token key under another (token keys only; data is encrypted, not wrapped).
+   * The wrapped key must have been made `extractable`.
+   */
+  async wrapKey(key: HsmKey, wrappingKey: HsmKey, algorithm: WrappingAlgorithm, options: CallOptions = {}): Promise<Buffer> {
+    const request = { keyId: key.id, wrappingKeyId: wrappingKey.id, algorithm };
+    return (await this.member.call('wrapKey', request, options)).wrapped;
+  }
+
+  /** Unwraps into a non-extractable token key. @throws {HsmError} ERR_HSM_DECRYPTION_FAILED | ERR_HSM_OUTCOME_UNKNOWN */
+  async unwrapKey(
+    wrapped: Uint8Array,
+    unwrappingKey: HsmKey,
+    algorithm: WrappingAlgorithm,
+    key: { label: string; algorithm: KeyAlgorithm; usage: KeyUsage },
+    options: CallOptions = {},
+  ): Promise<HsmKey> {
+    const request = { unwrappingKeyId: unwrappingKey.id, algorithm, key: { ...key, id: newKeyId(), extractable: false }, wrapped };
+    return this.#adopt(await this.member.call('unwrapKey', request, options));
+  }
+
+  /** Waits for calls in flight, then ends the agent. Every later call throws ERR_HSM_CLOSED. */
+  async close(): Promise<void> {
+    await this.member.close();
+  }
+
+  async #generate(key: Omit<KeyDescription, 'id'>, options: CallOptions): Promise<HsmKey> {
+    return this.#adopt(await this.member.call('generateKey', { ...key, id: newKeyId() }, options));
+  }
+
+  #adopt(key: KeyDescription): HsmKey {
+    const publicKey = key.spki && createPublicKey({ key: key.spki, format: 'der', type: 'spki' });
+    return Object.freeze({ ...key, publicKey, uri: formatKeyUri(key, this.token.label) });
+  }
+}
+
+function newKeyId(): KeyId {
+  return randomBytes(16).toString('hex') as KeyId;
+}

@@ -1,0 +1,34 @@
+import type { KeyObject } from 'node:crypto';
+import type { KeyAlgorithm } from '../algorithm/key-algorithm.js';
+
+declare const keyIdBrand: unique symbol;
+/** CKA_ID of a key: 16 random bytes as 32 lower-case hexadecimal digits, chosen before the key is made. */
+export type KeyId = string & { readonly [keyIdBrand]: true };
+
+/**
+ * The one thing a key may be used for. Roles are disjoint on the token (every usage attribute is stated, SECURITY.md):
+ * `sign`: C_Sign only · `encrypt`: AES-256-GCM encrypt and decrypt (a KEK) · `wrap`: wrap and unwrap token keys, never
+ * data · `mac`: HMAC only · `unwrap`: an RSA pair whose public half wraps and whose private half unwraps, never decrypts.
+ */
+export const keyUsages = ['sign', 'encrypt', 'wrap', 'mac', 'unwrap'] as const;
+export type KeyUsage = (typeof keyUsages)[number];
+
+/** What the token says about one key. Never key bytes, never a handle. */
+export interface KeyDescription {
+  readonly id: KeyId;
+  readonly label: string;
+  readonly algorithm: KeyAlgorithm;
+  readonly usage: KeyUsage;
+  /** DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) of an asymmetric key. */
+  readonly spki?: Buffer;
+  /** True only for a key made to be wrapped once (replication); such keys are refused for everything else. */
+  readonly extractable: boolean;
+}
+
+/** A key on a token, as plugins hold it: an immutable description with its RFC 7512 URI. */
+export interface HsmKey extends KeyDescription {
+  /** `pkcs11:token=…;id=…;object=…;type=private|secret-key`: what to store to find this key again. */
+  readonly uri: string;
+  /** The public half in software, present for asymmetric keys. */
+  readonly publicKey?: KeyObject;
+}
