@@ -68,7 +68,7 @@ module.exports = {
     {
       name: 'typeorm-only-in-typeorm-folders',
       severity: 'error',
-      from: { path: '^libs/', pathNot: ['^libs/[^/]+/src/(.+/)?typeorm/', '^libs/[^/]+/src/nest/', '\\.spec\\.ts$'] },
+      from: { path: '^libs/', pathNot: ['/typeorm/', '^libs/[^/]+/src/nest/', '\\.spec\\.ts$'] },
       to: { path: 'node_modules/typeorm/' },
     },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
