@@ -1,0 +1,130 @@
+// What the machine must have beside Node.js, and how each system's package manager calls it.
+import { spawnSync } from 'node:child_process';
+import { Stop } from '../workspace/stop.mjs';
+import { say } from '../workspace/terminal.mjs';
+import { show, works } from './command.mjs';
+import { findPkcs11Module } from './pkcs11-module.mjs';
+
+/** `used for` completes the sentence that says why something is installed. */
+const needs = [
+  {
+    name: 'SoftHSM2',
+    usedFor: 'the tokens',
+    present: () => findPkcs11Module() !== undefined,
+    packages: { apt: 'softhsm2', dnf: 'softhsm', apk: 'softhsm', brew: 'softhsm' },
+  },
+  {
+    name: 'python3',
+    usedFor: 'node-gyp',
+    present: () => works('python3'),
+    packages: { apt: 'python3', dnf: 'python3', apk: 'python3', brew: 'python' },
+  },
+  {
+    name: 'openssl',
+    usedFor: 'checking certificates',
+    present: () => works('openssl', ['version']),
+    packages: { apt: 'openssl', dnf: 'openssl', apk: 'openssl', brew: 'openssl' },
+  },
+  {
+    name: 'curl',
+    usedFor: 'checking HTTPS',
+    present: () => works('curl'),
+    packages: { apt: 'curl', dnf: 'curl', apk: 'curl', brew: 'curl' },
+  },
+  {
+    name: 'sqlite3',
+    usedFor: 'reading the database',
+    present: () => works('sqlite3'),
+    packages: { apt: 'sqlite3', dnf: 'sqlite', apk: 'sqlite', brew: 'sqlite' },
+  },
+];
+
+const managers = [
+  {
+    id: 'apt',
+    program: 'apt-get',
+    // Wait for another apt-get rather than fail, and never ask.
+    steps: (packages) => [
+      ['update', '-q'],
+      ['install', '-y', '-q', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', ...packages],
+    ],
+    environment: { DEBIAN_FRONTEND: 'noninteractive' },
+  },
+  { id: 'dnf', program: 'dnf', steps: (packages) => [['install', '-y', ...packages]] },
+  { id: 'apk', program: 'apk', steps: (packages) => [['add', ...packages]] },
+  { id: 'brew', program: 'brew', steps: (packages) => [['install', ...packages]], asUser: true },
+];
+
+/**
+ * Installs what is missing with the system's package manager: as it is for root, with `sudo -n` otherwise, which fails at
+ * once where a password would be asked.
+ * @returns the names of what is there, e.g. for the set-up's line
+ * @throws {Stop} naming the command that its reader must run
+ */
+export function ensureSystemPackages(again = 'npm start') {
+  const missing = needs.filter((need) => !need.present());
+  if (missing.length === 0) return 'SoftHSM2, python3, openssl, curl, sqlite3 are here';
+
+  const names = missing.map(({ name }) => name).join(', ');
+  const manager = managers.find(({ program }) => works(program));
+  if (!manager) {
+    throw new Stop(
+      `${names}: not on this machine, nor apt-get, dnf, apk or brew to install with: install and run ${again} again.`,
+    );
+  }
+  const packages = missing.map((need) => need.packages[manager.id]);
+  const prefix = privilege(manager);
+  const byHand = [...(manager.asUser ? [] : ['sudo']), manager.program, ...manager.steps(packages).at(-1)].join(' ');
+  if (prefix === undefined) {
+    throw new Stop(
+      `${names}: not on this machine, and this user may not install: run "${byHand}", then ${again} again.`,
+    );
+  }
+
+  say(`  installing ${missing.map(({ name, usedFor }) => `${name} (for ${usedFor})`).join(', ')}:`);
+  const succeeded = manager.steps(packages).map((step) => runStep(prefix, manager, step));
+  const stillMissing = missing.filter((need) => !need.present()).map(({ name }) => name);
+  if (!succeeded.at(-1) || stillMissing.length > 0) {
+    throw new Stop(
+      `${stillMissing.join(', ') || names}: could not be installed: run "${byHand}", then ${again} again.`,
+    );
+  }
+  return `installed ${names}`;
+}
+
+function runStep(prefix, { program, environment = {} }, args) {
+  // Through env(1), because sudo drops the variables of its caller.
+  const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  return show([...prefix, ...(assignments.length > 0 ? ['env', ...assignments] : []), program, ...args]);
+}
+
+/** @returns what to put before the package manager, or undefined without the right to install */
+function privilege({ asUser }) {
+  if (asUser || process.getuid() === 0) return [];
+  return spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0 ? ['sudo', '-n'] : undefined;
+}
+
+/**
+ * The native parts (pkcs11js, the TLS addon) are compiled here, as C++20, which Node.js 24's headers ask for.
+ * @throws {Stop} without a C++ compiler or make
+ */
+export function checkCompiler() {
+  const compiler = process.env.CXX || 'c++';
+  const [program, ...flags] = compiler.split(' ');
+  const compiles = works(program, [...flags, '-x', 'c++', '-std=gnu++20', '-fsyntax-only', '-'], {
+    input: 'int main() {}\n',
+  });
+  if (!compiles)
+    throw new Stop(
+      `C/C++ compiler: want one that knows C++20 (GCC 10 or Clang 10, or later), got none from "${compiler}": ${howToCompile()}.`,
+    );
+  if (!works('make')) throw new Stop(`make: want one beside the C/C++ compiler, got none: ${howToCompile()}.`);
+  return `${program} and make`;
+}
+
+function howToCompile() {
+  if (process.platform === 'darwin') return 'run "xcode-select --install"';
+  if (works('dnf')) return 'run "sudo dnf install gcc-c++ make"';
+  if (works('apk')) return 'run "sudo apk add build-base"';
+  return 'run "sudo apt-get install build-essential"';
+}

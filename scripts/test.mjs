@@ -1,0 +1,26 @@
+// Runs the tests: `npm test [-- jest arguments]`; `--full` adds the long ones (soak, long fuzzing).
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describeNode, handedOver, projectNode } from './workspace/node.mjs';
+import { root } from './workspace/paths.mjs';
+import { run } from './workspace/stop.mjs';
+import { say } from './workspace/terminal.mjs';
+
+await run(() => {
+  if (handedOver()) return;
+  const full = process.argv.includes('--full');
+  const passed = process.argv.slice(2).filter((argument) => argument !== '--full');
+  say(`\nTests on ${describeNode(projectNode())}`);
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      '--experimental-vm-modules',
+      '--disable-warning=ExperimentalWarning',
+      join(root, 'node_modules/jest/bin/jest.js'),
+      ...['--selectProjects', 'unit', 'e2e', ...(full ? ['full'] : [])],
+      ...passed,
+    ],
+    { cwd: root, stdio: 'inherit' },
+  );
+  process.exitCode = status ?? 1;
+});
