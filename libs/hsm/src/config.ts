@@ -53,6 +53,8 @@ export const hsmConfigSchema = z.strictObject({
   hangMilliseconds: z.int().min(50).default(2_000),
   /** The same for key generation, which is slow by nature (RSA-4096 takes seconds). */
   generateHangMilliseconds: z.int().min(50).default(60_000),
+  /** How long an agent may take to load the module, log in and be ready. */
+  startMilliseconds: z.int().min(50).default(10_000),
   /** Calls waiting for a session beyond which a call is refused with ERR_HSM_OVERLOADED. */
   queueLimit: z.int().min(1).default(1_024),
 });

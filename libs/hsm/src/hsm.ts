@@ -2,12 +2,13 @@ import { createPublicKey, randomBytes } from 'node:crypto';
 import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from './algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
-import type { KeySelector, SignatureInput, TokenDescription } from './agent/protocol.js';
+import type { SignatureInput, TokenDescription } from './agent/protocol.js';
 import { type HsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 import { Member } from './fleet/member.js';
-import type { HsmKey, KeyDescription, KeyId, KeyUsage } from './key/key.js';
-import { formatKeyUri, parseKeyUri } from './key/key-uri.js';
+import type { HsmLoad, HsmObserver } from './fleet/observer.js';
+import type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
+import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
 
 /** Options every call takes. */
 export interface CallOptions {
@@ -59,20 +60,29 @@ export class Hsm {
    * @throws {HsmError} ERR_HSM_CONFIG_INVALID | ERR_HSM_MODULE_UNUSABLE | ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS |
    * ERR_HSM_TOKEN_UNINITIALIZED | ERR_HSM_PIN_SOURCE | ERR_HSM_PIN_INCORRECT | ERR_HSM_PIN_LOCKED | ERR_HSM_PIN_REFUSED_EARLIER
    */
-  static async open(config: HsmConfig): Promise<Hsm> {
+  static async open(config: HsmConfig, observer?: HsmObserver): Promise<Hsm> {
     const parsed = parseHsmConfig(config);
-    return new Hsm(parsed.name, await Member.start(parsed));
+    return new Hsm(parsed.name, await Member.start(parsed, observer));
   }
+
+  readonly #member: Member;
 
   private constructor(
     /** The role of this token, e.g. `ca`. */
     readonly name: string,
-    private readonly member: Member,
-  ) {}
+    member: Member,
+  ) {
+    this.#member = member;
+  }
 
   /** What the agent found: label, serial, manufacturer, mechanisms, PIN warnings. */
   get token(): TokenDescription {
-    return this.member.token;
+    return this.#member.token;
+  }
+
+  /** How many calls are on the token and how many wait. */
+  get load(): HsmLoad {
+    return this.#member.load;
   }
 
   /**
@@ -93,23 +103,22 @@ export class Hsm {
    * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
    */
   async findKey(selector: KeySelector | string, options: CallOptions = {}): Promise<HsmKey> {
-    const wanted = typeof selector === 'string' ? parseKeyUri(selector) : selector;
-    const found = await this.listKeys(wanted, options);
+    const found =
+      typeof selector === 'string' ? await this.#resolve(selector, options) : await this.listKeys(selector, options);
     if (found.length === 1) return found[0];
-    const name = wanted.label ?? wanted.id ?? '(any)';
-    throw found.length === 0
-      ? new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${name}: want one on token ${this.token.label}, got none`)
-      : new HsmError('ERR_HSM_KEY_AMBIGUOUS', `key ${name}: want one on token ${this.token.label}, got ${found.length}`);
+    const name = typeof selector === 'string' ? 'of that URI' : (selector.label ?? selector.id ?? '(any)');
+    const code = found.length === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
+    throw new HsmError(code, `key ${name}: want one on token ${this.token.label}, got ${found.length || 'none'}`);
   }
 
   /** All keys on the token that match; an empty selector lists every key. */
   async listKeys(selector: KeySelector = {}, options: CallOptions = {}): Promise<readonly HsmKey[]> {
-    return (await this.member.call('findKeys', selector, options)).map((key) => this.#adopt(key));
+    return (await this.#member.call('findKeys', selector, options)).map((key) => this.#adopt(key));
   }
 
   /** Destroys every object of the key. @returns how many objects were destroyed (2 for a key pair) */
   async destroyKey(key: HsmKey, options: CallOptions = {}): Promise<number> {
-    return (await this.member.call('destroyKey', { keyId: key.id }, options)).destroyedObjects;
+    return (await this.#member.call('destroyKey', { keyId: key.id }, options)).destroyedObjects;
   }
 
   /**
@@ -120,7 +129,7 @@ export class Hsm {
   async sign(key: HsmKey, scheme: SignatureScheme, data: Uint8Array, options: SignOptions = {}): Promise<Buffer> {
     const { input = 'message', format = 'der', verify = false } = options;
     const request = { keyId: key.id, scheme, input, format, verify, data };
-    return (await this.member.call('sign', request, options)).signature;
+    return (await this.#member.call('sign', request, options)).signature;
   }
 
   /**
@@ -131,7 +140,7 @@ export class Hsm {
    */
   async encrypt(key: HsmKey, data: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), data };
-    return (await this.member.call('encrypt', request, options)).envelope;
+    return (await this.#member.call('encrypt', request, options)).envelope;
   }
 
   /**
@@ -140,26 +149,31 @@ export class Hsm {
    */
   async decrypt(key: HsmKey, envelope: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), envelope };
-    return (await this.member.call('decrypt', request, options)).data;
+    return (await this.#member.call('decrypt', request, options)).data;
   }
 
   /** HMAC-SHA-256 on the token (RFC 2104). @returns 32 bytes */
   async mac(key: HsmKey, data: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
-    return (await this.member.call('mac', { keyId: key.id, data }, options)).mac;
+    return (await this.#member.call('mac', { keyId: key.id, data }, options)).mac;
   }
 
   /** Bytes from the token's random number generator. @param byteLength 1 to 4096 */
   async random(byteLength: number, options: CallOptions = {}): Promise<Buffer> {
-    return (await this.member.call('random', { byteLength }, options)).data;
+    return (await this.#member.call('random', { byteLength }, options)).data;
   }
 
   /**
    * Wraps a token key under another (token keys only; data is encrypted, not wrapped).
    * The wrapped key must have been made `extractable`.
    */
-  async wrapKey(key: HsmKey, wrappingKey: HsmKey, algorithm: WrappingAlgorithm, options: CallOptions = {}): Promise<Buffer> {
+  async wrapKey(
+    key: HsmKey,
+    wrappingKey: HsmKey,
+    algorithm: WrappingAlgorithm,
+    options: CallOptions = {},
+  ): Promise<Buffer> {
     const request = { keyId: key.id, wrappingKeyId: wrappingKey.id, algorithm };
-    return (await this.member.call('wrapKey', request, options)).wrapped;
+    return (await this.#member.call('wrapKey', request, options)).wrapped;
   }
 
   /** Unwraps into a non-extractable token key. @throws {HsmError} ERR_HSM_DECRYPTION_FAILED | ERR_HSM_OUTCOME_UNKNOWN */
@@ -170,22 +184,41 @@ export class Hsm {
     key: { label: string; algorithm: KeyAlgorithm; usage: KeyUsage },
     options: CallOptions = {},
   ): Promise<HsmKey> {
-    const request = { unwrappingKeyId: unwrappingKey.id, algorithm, key: { ...key, id: newKeyId(), extractable: false }, wrapped };
-    return this.#adopt(await this.member.call('unwrapKey', request, options));
+    const request = {
+      unwrappingKeyId: unwrappingKey.id,
+      algorithm,
+      key: { ...key, id: newKeyId(), extractable: false },
+      wrapped,
+    };
+    return this.#adopt(await this.#member.call('unwrapKey', request, options));
   }
 
   /** Waits for calls in flight, then ends the agent. Every later call throws ERR_HSM_CLOSED. */
   async close(): Promise<void> {
-    await this.member.close();
+    await this.#member.close();
   }
 
   async #generate(key: Omit<KeyDescription, 'id'>, options: CallOptions): Promise<HsmKey> {
-    return this.#adopt(await this.member.call('generateKey', { ...key, id: newKeyId() }, options));
+    return this.#adopt(await this.#member.call('generateKey', { ...key, id: newKeyId() }, options));
+  }
+
+  /** The keys that a URI names: none when it is about another token. */
+  async #resolve(text: string, options: CallOptions): Promise<readonly HsmKey[]> {
+    const uri = parseKeyUri(text);
+    const { label, manufacturer, serial, model } = this.token;
+    const here = { token: label, manufacturer, serial, model };
+    for (const name of ['token', 'manufacturer', 'serial', 'model'] as const) {
+      if (uri[name] !== undefined && uri[name] !== here[name]) return [];
+    }
+    const found = await this.listKeys({ id: uri.id, label: uri.object }, options);
+    return found.filter((key) => uri.type === undefined || uri.type === keyUriType(key));
   }
 
   #adopt(key: KeyDescription): HsmKey {
     const publicKey = key.spki && createPublicKey({ key: key.spki, format: 'der', type: 'spki' });
-    return Object.freeze({ ...key, publicKey, uri: formatKeyUri(key, this.token.label) });
+    const { id, label } = key;
+    const uri = formatKeyUri({ token: this.token.label, object: label, id, type: keyUriType(key) });
+    return Object.freeze({ ...key, publicKey, uri });
   }
 }
 

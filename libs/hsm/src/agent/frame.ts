@@ -9,7 +9,10 @@ export const maximumBodyBytes = 1 << 20;
 
 const lengthBytes = 4;
 
-/** Builds one frame; grows as needed. `finish()` hands the bytes over and the writer must not be used again. */
+/**
+ * Builds one frame; grows as needed up to `maximumBodyBytes`, beyond which it throws ERR_HSM_ARGUMENT_INVALID.
+ * `finish()` hands the bytes over and the writer must not be used again.
+ */
 export class FrameWriter {
   #buffer: Buffer;
   #offset = lengthBytes;
@@ -41,7 +44,12 @@ export class FrameWriter {
 
   /** u32 byte length ‖ UTF-8. */
   text(value: string): this {
-    return this.bytes(Buffer.from(value, 'utf8'));
+    const byteLength = Buffer.byteLength(value, 'utf8');
+    this.u32(byteLength);
+    this.#reserve(byteLength);
+    // Written in place: no second copy of a PIN is left behind in a buffer pool.
+    this.#offset += this.#buffer.write(value, this.#offset, byteLength, 'utf8');
+    return this;
   }
 
   /** A 32-digit hexadecimal id as 16 bytes. */
@@ -59,17 +67,22 @@ export class FrameWriter {
   }
 
   finish(): Buffer {
-    const bodyBytes = this.#offset - lengthBytes;
-    if (bodyBytes > maximumBodyBytes) {
-      throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `request: want at most ${maximumBodyBytes} bytes, got ${bodyBytes}`);
-    }
-    this.#buffer.writeUInt32LE(bodyBytes, 0);
+    this.#buffer.writeUInt32LE(this.#offset - lengthBytes, 0);
     return this.#buffer.subarray(0, this.#offset);
   }
 
   #reserve(extra: number): void {
     if (this.#offset + extra <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#offset + extra));
+    const bodyBytes = this.#offset + extra - lengthBytes;
+    if (bodyBytes > maximumBodyBytes) {
+      throw new HsmError(
+        'ERR_HSM_ARGUMENT_INVALID',
+        `message: want at most ${maximumBodyBytes} bytes, got ${bodyBytes}`,
+      );
+    }
+    const grown = Buffer.allocUnsafeSlow(
+      Math.min(Math.max(this.#buffer.length * 2, this.#offset + extra), lengthBytes + maximumBodyBytes),
+    );
     this.#buffer.copy(grown, 0, 0, this.#offset);
     // The outgrown buffer may hold a data key or a PIN on its way to the token.
     this.#buffer.fill(0);
@@ -135,22 +148,57 @@ export class FrameReader {
   }
 }
 
-/** Cuts a byte stream into frame bodies, keeping at most one incomplete frame. */
+/**
+ * Cuts a byte stream into frame bodies. Whole frames are views into the chunk; one that spans chunks is gathered in a buffer
+ * of its own, so a peer that sends byte by byte costs no more than its bytes. No buffer is ever used twice.
+ */
 export class FrameSplitter {
-  #rest: Buffer = Buffer.alloc(0);
+  readonly #length = Buffer.alloc(lengthBytes);
+  #lengthFilled = 0;
+  #body: Buffer | undefined;
+  #bodyFilled = 0;
 
   /** @throws {HsmError} ERR_HSM_PROTOCOL when a frame announces more than `maximumBodyBytes`: end the stream then */
   *push(chunk: Buffer): Generator<Buffer, void, undefined> {
-    let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    while (data.length >= lengthBytes) {
-      const bodyBytes = data.readUInt32LE(0);
-      if (bodyBytes > maximumBodyBytes) {
-        throw new HsmError('ERR_HSM_PROTOCOL', `frame: want at most ${maximumBodyBytes} bytes, got ${bodyBytes}`);
+    let offset = 0;
+    while (offset < chunk.length) {
+      const start = offset + lengthBytes;
+      if (this.#lengthFilled === 0 && start <= chunk.length) {
+        const end = start + announcedBytes(chunk, offset);
+        if (end <= chunk.length) {
+          yield chunk.subarray(start, end);
+          offset = end;
+          continue;
+        }
       }
-      if (data.length < lengthBytes + bodyBytes) break;
-      yield data.subarray(lengthBytes, lengthBytes + bodyBytes);
-      data = data.subarray(lengthBytes + bodyBytes);
+      offset += this.#gather(chunk, offset);
+      if (this.#body !== undefined && this.#bodyFilled === this.#body.length) yield this.#take(this.#body);
     }
-    this.#rest = data.length === 0 ? data : Buffer.from(data);
   }
+
+  /** Takes what the unfinished frame still needs. @returns how many bytes that was */
+  #gather(chunk: Buffer, offset: number): number {
+    if (this.#body === undefined) {
+      const taken = chunk.copy(this.#length, this.#lengthFilled, offset);
+      this.#lengthFilled += taken;
+      if (this.#lengthFilled === lengthBytes) this.#body = Buffer.allocUnsafeSlow(announcedBytes(this.#length, 0));
+      return taken;
+    }
+    const taken = chunk.copy(this.#body, this.#bodyFilled, offset);
+    this.#bodyFilled += taken;
+    return taken;
+  }
+
+  #take(body: Buffer): Buffer {
+    this.#lengthFilled = 0;
+    this.#body = undefined;
+    this.#bodyFilled = 0;
+    return body;
+  }
+}
+
+function announcedBytes(buffer: Buffer, offset: number): number {
+  const bodyBytes = buffer.readUInt32LE(offset);
+  if (bodyBytes <= maximumBodyBytes) return bodyBytes;
+  throw new HsmError('ERR_HSM_PROTOCOL', `frame: want at most ${maximumBodyBytes} bytes, got ${bodyBytes}`);
 }

@@ -6,7 +6,8 @@
  *   answer  = u8 kind ‖ u32 request id ‖ (kind = result: verb's fields | kind = error: JSON WireError)
  *
  * Hot verbs have binary fields; key management, which is rare, is JSON validated by zod on arrival.
- * The first request on every connection is `hello`; anything else before it ends the connection.
+ * The first request on every connection is `hello`; anything else before it ends the connection. Every request is answered
+ * once, in any order.
  */
 import { z } from 'zod';
 import { keyAlgorithmNames, type KeyAlgorithm } from '../algorithm/key-algorithm.js';
@@ -18,11 +19,22 @@ import {
 } from '../algorithm/signature-scheme.js';
 import { type WrappingAlgorithm, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
 import { HsmError, type HsmErrorCode, hsmErrorCodes } from '../errors.js';
-import { type KeyDescription, type KeyId, type KeyUsage, keyUsages } from '../key/key.js';
+import { type KeyDescription, type KeyId, type KeySelector, type KeyUsage, keyUsages } from '../key/key.js';
 import { FrameReader, FrameWriter } from './frame.js';
 
 /** Raised by every incompatible change; an agent and an application of different versions refuse each other. */
 export const protocolVersion = 1;
+
+/** How an agent ends by itself; anything else is a crash or a kill. */
+export const agentExitCodes = {
+  /** Its client is gone or asked for it (SIGTERM). */
+  done: 0,
+  /** The PKCS#11 module heals only in a new process: spawn one. */
+  instanceDead: 75,
+} as const;
+
+/** Of the text that ties an audit line to a request of the application. */
+export const maximumCorrelationIdBytes = 64;
 
 /** Sent by the application that spawned the agent, never by the clients of a shared one. */
 export interface AgentSettings {
@@ -78,12 +90,6 @@ export interface TokenDescription {
   readonly pinWarnings: readonly string[];
 }
 
-export interface KeySelector {
-  readonly id?: KeyId;
-  readonly label?: string;
-  readonly usage?: KeyUsage;
-}
-
 export interface NewKey {
   /** Chosen by the caller before the key is made, so that an unknown outcome can be looked up. */
   readonly id: KeyId;
@@ -103,7 +109,10 @@ export interface Verbs {
   hello: { request: Hello; answer: TokenDescription };
   /** Answered by the agent's event loop without touching the token. */
   ping: { request: Record<never, never>; answer: Record<never, never> };
-  /** Drops a queued request; a call already on the token runs to its end and is answered as usual. */
+  /**
+   * Drops a queued request, which is then answered with ERR_HSM_ABORTED; a call already on the token runs to its end and
+   * is answered as usual. So every request has exactly one answer, and whoever sent it knows how many are under way.
+   */
   cancel: { request: { readonly requestId: number }; answer: Record<never, never> };
   sign: {
     request: {
@@ -235,23 +244,33 @@ interface Codec<T> {
   read(reader: FrameReader): T;
 }
 
-function jsonCodec<T>(schema: z.ZodType<T>): Codec<T> {
+function jsonCodec<T>(schema: z.ZodType<T>, fault: HsmErrorCode = 'ERR_HSM_PROTOCOL'): Codec<T> {
   return {
     write: (writer, value) => void writer.json(value),
     read: (reader) => {
       const parsed = schema.safeParse(reader.json());
       if (parsed.success) return parsed.data;
-      throw new HsmError('ERR_HSM_PROTOCOL', `message: ${z.prettifyError(parsed.error)}`);
+      // A hostile message can hold a million faults.
+      throw new HsmError('ERR_HSM_PROTOCOL', `message: ${z.prettifyError(parsed.error).slice(0, 1_000)}`);
     },
   };
 }
 
 const nothing: Codec<Record<never, never>> = { write: () => undefined, read: () => ({}) };
 
-function enumAt<T>(values: readonly T[], index: number): T {
-  if (index >= values.length) throw new HsmError('ERR_HSM_PROTOCOL', `message: no value numbered ${index}`);
-  return values[index];
+/** One of a list of names, as its index. */
+function indexOf<T extends string>(values: readonly T[], value: T): number {
+  const index = values.indexOf(value);
+  if (index >= 0) return index;
+  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want one of ${values.join(', ')}, got ${String(value).slice(0, 40)}`);
 }
+
+function valueAt<T>(values: readonly T[], index: number): T {
+  if (index < values.length) return values[index];
+  throw new HsmError('ERR_HSM_PROTOCOL', `message: no value numbered ${index}`);
+}
+
+const booleans = [false, true] as const;
 
 function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
   const { spki, ...rest } = wire;
@@ -264,8 +283,7 @@ const key: Codec<KeyDescription> = {
   read: (reader) => describe(jsonCodec(keyDescription).read(reader)),
 };
 const keys: Codec<readonly KeyDescription[]> = {
-  write: (writer, value) =>
-    void writer.json(value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }))),
+  write: (writer, value) => void writer.json(value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }))),
   read: (reader) => jsonCodec(z.array(keyDescription)).read(reader).map(describe),
 };
 
@@ -281,17 +299,17 @@ const codecs: { readonly [V in Verb]: { request: Codec<Request<V>>; answer: Code
       write: (w, r) =>
         void w
           .id(r.keyId)
-          .u8(signatureSchemeNames.indexOf(r.scheme))
-          .u8(signatureInputs.indexOf(r.input))
-          .u8(ecdsaSignatureFormats.indexOf(r.format))
+          .u8(indexOf(signatureSchemeNames, r.scheme))
+          .u8(indexOf(signatureInputs, r.input))
+          .u8(indexOf(ecdsaSignatureFormats, r.format))
           .u8(r.verify ? 1 : 0)
           .bytes(r.data),
       read: (r) => ({
         keyId: r.id() as KeyId,
-        scheme: enumAt(signatureSchemeNames, r.u8()),
-        input: enumAt(signatureInputs, r.u8()),
-        format: enumAt(ecdsaSignatureFormats, r.u8()),
-        verify: r.u8() === 1,
+        scheme: valueAt(signatureSchemeNames, r.u8()),
+        input: valueAt(signatureInputs, r.u8()),
+        format: valueAt(ecdsaSignatureFormats, r.u8()),
+        verify: valueAt(booleans, r.u8()),
         data: r.bytes(),
       }),
     },
@@ -322,19 +340,19 @@ const codecs: { readonly [V in Verb]: { request: Codec<Request<V>>; answer: Code
     request: { write: (w, r) => void w.u32(r.byteLength), read: (r) => ({ byteLength: r.u32() }) },
     answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: Buffer.from(r.bytes()) }) },
   },
-  generateKey: { request: jsonCodec(newKey), answer: key },
-  findKeys: { request: jsonCodec(selector), answer: keys },
+  generateKey: { request: jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID'), answer: key },
+  findKeys: { request: jsonCodec(selector, 'ERR_HSM_ARGUMENT_INVALID'), answer: keys },
   destroyKey: {
     request: { write: (w, r) => void w.id(r.keyId), read: (r) => ({ keyId: r.id() as KeyId }) },
     answer: { write: (w, a) => void w.u32(a.destroyedObjects), read: (r) => ({ destroyedObjects: r.u32() }) },
   },
   wrapKey: {
     request: {
-      write: (w, r) => void w.id(r.keyId).id(r.wrappingKeyId).u8(wrappingAlgorithmNames.indexOf(r.algorithm)),
+      write: (w, r) => void w.id(r.keyId).id(r.wrappingKeyId).u8(indexOf(wrappingAlgorithmNames, r.algorithm)),
       read: (r) => ({
         keyId: r.id() as KeyId,
         wrappingKeyId: r.id() as KeyId,
-        algorithm: enumAt(wrappingAlgorithmNames, r.u8()),
+        algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
       }),
     },
     answer: { write: (w, a) => void w.bytes(a.wrapped), read: (r) => ({ wrapped: Buffer.from(r.bytes()) }) },
@@ -342,11 +360,11 @@ const codecs: { readonly [V in Verb]: { request: Codec<Request<V>>; answer: Code
   unwrapKey: {
     request: {
       write: (w, r) =>
-        void w.id(r.unwrappingKeyId).u8(wrappingAlgorithmNames.indexOf(r.algorithm)).json(r.key).bytes(r.wrapped),
+        void w.id(r.unwrappingKeyId).u8(indexOf(wrappingAlgorithmNames, r.algorithm)).json(r.key).bytes(r.wrapped),
       read: (r) => ({
         unwrappingKeyId: r.id() as KeyId,
-        algorithm: enumAt(wrappingAlgorithmNames, r.u8()),
-        key: jsonCodec(newKey).read(r),
+        algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
+        key: jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID').read(r),
         wrapped: r.bytes(),
       }),
     },
@@ -394,11 +412,20 @@ export function decodeRequest(body: Buffer): DecodedRequest {
     verb,
     requestId: reader.u32(),
     remainingMilliseconds: reader.u32(),
-    correlationId: reader.text(),
+    correlationId: correlationId(reader),
   };
   const request = codecs[verb].request.read(reader);
   reader.end();
   return { header, request } as DecodedRequest;
+}
+
+function correlationId(reader: FrameReader): string {
+  const bytes = reader.bytes();
+  if (bytes.length <= maximumCorrelationIdBytes) return bytes.toString('utf8');
+  throw new HsmError(
+    'ERR_HSM_PROTOCOL',
+    `correlation id: want at most ${maximumCorrelationIdBytes} bytes, got ${bytes.length}`,
+  );
 }
 
 export function encodeAnswer<V extends Verb>(verb: V, requestId: number, answer: Answer<V>): Buffer {
@@ -409,32 +436,38 @@ export function encodeAnswer<V extends Verb>(verb: V, requestId: number, answer:
 
 export function encodeError(requestId: number, error: HsmError): Buffer {
   const { code, message, returnValue, pkcs11Function, retryable } = error;
-  return new FrameWriter().u8(1).u32(requestId).json({ code, message, returnValue, pkcs11Function, retryable }).finish();
+  return new FrameWriter()
+    .u8(1)
+    .u32(requestId)
+    .json({ code, message, returnValue, pkcs11Function, retryable })
+    .finish();
 }
 
 /** Reads an answer in two steps, since the verb is known only to whoever holds the request id. */
 export class AnswerReader {
   readonly requestId: number;
-  readonly #failed: boolean;
+  /** Whether the agent answered with an error: then `error()` has it, otherwise `answer()`. */
+  readonly failed: boolean;
   readonly #reader: FrameReader;
 
   /** @throws {HsmError} ERR_HSM_PROTOCOL */
   constructor(body: Buffer) {
     this.#reader = new FrameReader(body);
-    const kind = this.#reader.u8();
-    if (kind > 1) throw new HsmError('ERR_HSM_PROTOCOL', `message: want an answer, got kind ${kind}`);
-    this.#failed = kind === 1;
+    this.failed = valueAt(booleans, this.#reader.u8());
     this.requestId = this.#reader.u32();
   }
 
-  /** @throws {HsmError} the agent's error, with `member` added, or ERR_HSM_PROTOCOL */
-  read<V extends Verb>(verb: V, member: string): Answer<V> {
-    if (this.#failed) {
-      const { code, message, ...details } = jsonCodec(wireError).read(this.#reader);
-      throw new HsmError(code, message, { ...details, member });
-    }
+  /** What was asked for, in bytes of its own. @throws {HsmError} ERR_HSM_PROTOCOL */
+  answer<V extends Verb>(verb: V): Answer<V> {
     const answer = codecs[verb].answer.read(this.#reader);
     this.#reader.end();
     return answer;
+  }
+
+  /** The agent's error, with the name of its fleet member added. @throws {HsmError} ERR_HSM_PROTOCOL */
+  error(member: string): HsmError {
+    const { code, message, ...details } = jsonCodec(wireError).read(this.#reader);
+    this.#reader.end();
+    return new HsmError(code, message, { ...details, member });
   }
 }

@@ -25,6 +25,13 @@ export interface KeyDescription {
   readonly extractable: boolean;
 }
 
+/** Which keys are meant: every field that is present must match; none matches every key. */
+export interface KeySelector {
+  readonly id?: KeyId;
+  readonly label?: string;
+  readonly usage?: KeyUsage;
+}
+
 /** A key on a token, as plugins hold it: an immutable description with its RFC 7512 URI. */
 export interface HsmKey extends KeyDescription {
   /** `pkcs11:token=…;id=…;object=…;type=private|secret-key`: what to store to find this key again. */

@@ -1,0 +1,188 @@
+import type { Duplex } from 'node:stream';
+import { HsmError } from '../errors.js';
+import { FrameSplitter } from './frame.js';
+import {
+  type Answer,
+  AnswerReader,
+  encodeRequest,
+  type Hello,
+  type Request,
+  type TokenDescription,
+  type Verb,
+} from './protocol.js';
+
+/** How often a busy agent is asked whether it lives, and how many beats without a byte from it mean that it does not. */
+const heartbeatMilliseconds = 250;
+const silentBeatsAllowed = 5;
+
+/** A request on its way, in the shape that its owner keeps it. */
+export interface AgentRequest {
+  readonly verb: Verb;
+  readonly request: Request<Verb>;
+  readonly correlationId: string;
+  /** Given by the client when the request is sent. */
+  requestId: number;
+}
+
+/** Whoever sends requests: told once of each answer, and once when there will be no more. */
+export interface AgentClientOwner<R extends AgentRequest> {
+  answered(request: R, answer: Answer<Verb>): void;
+  /** The agent answered with an error. */
+  failed(request: R, error: HsmError): void;
+  /** The agent is gone, or as good as gone; what it has not answered stays in `unanswered`. */
+  lost(reason: HsmError): void;
+}
+
+/**
+ * Requests and answers of many callers over one stream to an agent. The frames of one turn of the event loop go out in one
+ * write. While requests are under way the agent is pinged, so that a stopped one is found within 1.5 seconds.
+ */
+export class AgentClient<R extends AgentRequest> {
+  readonly #unanswered = new Map<number, R>();
+  readonly #splitter = new FrameSplitter();
+  #greeting: { requestId: number; resolve(token: TokenDescription): void; reject(error: unknown): void } | undefined;
+  #outgoing: Buffer[] = [];
+  #requestId = 0;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #pinged = false;
+  #silentBeats = 0;
+  #lost: HsmError | undefined;
+
+  constructor(
+    private readonly stream: Duplex,
+    /** The name of the fleet member, for errors. */
+    private readonly member: string,
+    private readonly owner: AgentClientOwner<R>,
+  ) {
+    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    stream.on('error', (cause) => this.#lose('the stream to the agent failed', cause));
+    stream.on('close', () => this.#lose('the agent ended'));
+  }
+
+  /** Requests that the agent has not answered yet, by request id. */
+  get unanswered(): ReadonlyMap<number, R> {
+    return this.#unanswered;
+  }
+
+  /** Why there will be no more answers, once that is so. */
+  get lost(): HsmError | undefined {
+    return this.#lost;
+  }
+
+  /**
+   * The first request on every connection.
+   * @returns once the agent is logged in
+   * @throws {HsmError} the agent's, or ERR_HSM_UNAVAILABLE when it ends without an answer
+   */
+  hello(hello: Hello): Promise<TokenDescription> {
+    return new Promise((resolve, reject) => {
+      const requestId = this.#nextRequestId();
+      this.#greeting = { requestId, resolve, reject };
+      this.#write(encodeRequest({ verb: 'hello', requestId, remainingMilliseconds: 0, correlationId: '' }, hello));
+    });
+  }
+
+  /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when the request does not fit the protocol; nothing was sent then */
+  send(request: R, remainingMilliseconds: number): void {
+    const { verb, correlationId } = request;
+    const requestId = this.#nextRequestId();
+    this.#write(encodeRequest({ verb, requestId, remainingMilliseconds, correlationId }, request.request));
+    request.requestId = requestId;
+    this.#unanswered.set(requestId, request);
+    this.#heartbeat ??= setInterval(() => this.#beat(), heartbeatMilliseconds);
+  }
+
+  /** Asks the agent to drop a request that still waits for the token; its answer comes as usual. */
+  cancel(request: R): void {
+    const { requestId } = request;
+    if (this.#unanswered.get(requestId) === request) this.#control('cancel', { requestId });
+  }
+
+  /** Sends what there is and closes: the agent answers, finishes and ends. */
+  end(): void {
+    this.#flush();
+    this.stream.end();
+  }
+
+  #nextRequestId(): number {
+    do this.#requestId = (this.#requestId + 1) >>> 0;
+    while (this.#unanswered.has(this.#requestId));
+    return this.#requestId;
+  }
+
+  /** The answer says nothing: it finds no request and is dropped. */
+  #control<V extends 'ping' | 'cancel'>(verb: V, request: Request<V>): void {
+    const header = { verb, requestId: this.#nextRequestId(), remainingMilliseconds: 0, correlationId: '' };
+    this.#write(encodeRequest(header, request));
+  }
+
+  #write(frame: Buffer): void {
+    if (this.#outgoing.push(frame) === 1) process.nextTick(() => this.#flush());
+  }
+
+  #flush(): void {
+    const frames = this.#outgoing;
+    if (frames.length === 0 || this.#lost !== undefined) return;
+    this.#outgoing = [];
+    const bytes = frames.length === 1 ? frames[0] : Buffer.concat(frames);
+    // Requests hold data keys, and the first one may hold the PIN.
+    if (frames.length > 1) for (const frame of frames) frame.fill(0);
+    this.stream.write(bytes, () => bytes.fill(0));
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#pinged = false;
+    this.#silentBeats = 0;
+    try {
+      for (const body of this.#splitter.push(chunk)) this.#answer(body);
+    } catch (cause) {
+      this.#lose('want the agent protocol from the agent, got something else', cause);
+    }
+  }
+
+  #answer(body: Buffer): void {
+    const reader = new AnswerReader(body);
+    if (reader.requestId === this.#greeting?.requestId) return this.#welcome(reader);
+    const request = this.#unanswered.get(reader.requestId);
+    // The answer of a ping or a cancel ends here.
+    if (request === undefined) return;
+    const answer = reader.failed ? reader.error(this.member) : reader.answer(request.verb);
+    this.#unanswered.delete(reader.requestId);
+    // Answers hold data keys; the caller got bytes of its own.
+    body.fill(0);
+    if (answer instanceof HsmError) this.owner.failed(request, answer);
+    else this.owner.answered(request, answer);
+  }
+
+  #welcome(reader: AnswerReader): void {
+    if (reader.failed) this.#greeting?.reject(reader.error(this.member));
+    else this.#greeting?.resolve(reader.answer('hello'));
+    this.#greeting = undefined;
+  }
+
+  #beat(): void {
+    if (this.#unanswered.size === 0) return this.#stopHeartbeat();
+    if (!this.#pinged) {
+      this.#pinged = true;
+      this.#control('ping', {});
+    } else if (++this.#silentBeats >= silentBeatsAllowed) {
+      // Beats that this event loop slept through were never counted, so the agent had the whole time to answer.
+      this.#lose(`the agent was silent for ${silentBeatsAllowed * heartbeatMilliseconds} ms`);
+    }
+  }
+
+  #stopHeartbeat(): void {
+    clearInterval(this.#heartbeat);
+    this.#heartbeat = undefined;
+  }
+
+  #lose(what: string, cause?: unknown): void {
+    if (this.#lost !== undefined) return;
+    const { member } = this;
+    this.#lost = new HsmError('ERR_HSM_UNAVAILABLE', `${member}: ${what}`, { member, retryable: true, cause });
+    this.#stopHeartbeat();
+    for (const frame of this.#outgoing) frame.fill(0);
+    this.#greeting?.reject(this.#lost);
+    this.owner.lost(this.#lost);
+  }
+}

@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { HsmError } from '../errors.js';
+
+/**
+ * The built agent. A child process cannot run TypeScript sources, so tests that map this library to `src` spawn its twin in
+ * `dist`; `hello` refuses a twin of another protocol version.
+ */
+export const agentEntry = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? '../../dist/agent/child/main.js' : './child/main.js', import.meta.url),
+);
+
+/** Everything the agent inherits from the application; the configuration adds what the PKCS#11 module needs. */
+const inheritedVariables = ['PATH', 'LANG', 'LC_ALL', 'TZ'];
+
+const lastWordsBytes = 2_048;
+const lastWordsMilliseconds = 100;
+
+/**
+ * Runs before the agent, in its process:
+ * a core dump would hold the PIN and data keys, so none is written (the limit) and none is piped to a collector, which
+ * ignores the limit (the filter, inherited through exec); and where util-linux is there, the kernel kills the agent when
+ * the application dies, even while a frozen HSM keeps the agent from noticing that its stream closed.
+ * `sh` is what every system with a PKCS#11 module has; prlimit is Linux only, and Node cannot set limits itself.
+ */
+const launcher = `
+ulimit -c 0
+{ echo 0 > /proc/self/coredump_filter; } 2>/dev/null
+command -v setpriv >/dev/null 2>&1 && setpriv --pdeathsig KILL true 2>/dev/null && exec setpriv --pdeathsig KILL "$@"
+exec "$@"`;
+
+export interface AgentProcessOptions {
+  /** Variables of the PKCS#11 module, e.g. SOFTHSM2_CONF. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Calls that may block in the PKCS#11 module at once. */
+  readonly threads: number;
+  /** The program to run; the built agent when absent. */
+  readonly entry?: string;
+}
+
+/**
+ * One token agent as an operating-system process: a private stream on its descriptor 3, no environment but an allow-list, no
+ * inspector, no core dump. It ends when its stream closes; `kill` ends it whatever it is doing.
+ */
+export class AgentProcess {
+  /** Carries the protocol. Closing it ends the agent. */
+  readonly stream: Duplex;
+  /** Resolves when the process is gone and its `epitaph` is complete. */
+  readonly exited: Promise<void>;
+  readonly #child: ChildProcess;
+  #exit = '';
+  #lastWords = '';
+
+  /** @throws {HsmError} ERR_HSM_UNAVAILABLE when the system has no process or descriptor left */
+  constructor({ environment, threads, entry = agentEntry }: AgentProcessOptions) {
+    this.#child = start(entry, { ...inherited(), ...environment, UV_THREADPOOL_SIZE: String(threads) });
+    const stream = this.#child.stdio?.[3] as Duplex | null | undefined;
+    this.exited = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        this.#exit = signal ?? `exit code ${code}`;
+        // What it wrote last is still on its way; a grandchild that holds standard error is not waited for.
+        setTimeout(resolve, lastWordsMilliseconds).unref();
+      });
+      this.#child.once('close', resolve);
+      this.#child.once('error', (error) => {
+        this.#exit ||= error.message;
+        resolve();
+      });
+    });
+    if (stream === null || stream === undefined) {
+      throw new HsmError('ERR_HSM_UNAVAILABLE', 'agent: want a process with a private stream, got none', {
+        retryable: true,
+      });
+    }
+    this.stream = stream;
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#lastWords = (this.#lastWords + text).slice(-lastWordsBytes);
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** How the process ended and what it last wrote to standard error, for an error message. */
+  get epitaph(): string {
+    return [this.#exit || 'still running', this.#lastWords.trim()].filter(Boolean).join(': ');
+  }
+
+  /** Ends the process at once, hung or not. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+    this.stream.destroy();
+  }
+}
+
+function start(entry: string, env: NodeJS.ProcessEnv): ChildProcess {
+  const agent = [process.execPath, '--disable-sigusr1', entry];
+  try {
+    // A session of its own: Ctrl-C in a terminal reaches the application, which drains, and not the agent under it.
+    return spawn('/bin/sh', ['-c', launcher, 'sh', ...agent], {
+      env,
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    });
+  } catch (cause) {
+    throw new HsmError('ERR_HSM_UNAVAILABLE', 'agent: the process could not be started', { retryable: true, cause });
+  }
+}
+
+function inherited(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    inheritedVariables.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+}
