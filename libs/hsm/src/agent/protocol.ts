@@ -244,6 +244,7 @@ interface Codec<T> {
   read(reader: FrameReader): T;
 }
 
+/** @param fault  ERR_HSM_ARGUMENT_INVALID where what does not fit comes from a caller's arguments: answered, not fatal */
 function jsonCodec<T>(schema: z.ZodType<T>, fault: HsmErrorCode = 'ERR_HSM_PROTOCOL'): Codec<T> {
   return {
     write: (writer, value) => void writer.json(value),
@@ -251,7 +252,7 @@ function jsonCodec<T>(schema: z.ZodType<T>, fault: HsmErrorCode = 'ERR_HSM_PROTO
       const parsed = schema.safeParse(reader.json());
       if (parsed.success) return parsed.data;
       // A hostile message can hold a million faults.
-      throw new HsmError('ERR_HSM_PROTOCOL', `message: ${z.prettifyError(parsed.error).slice(0, 1_000)}`);
+      throw new HsmError(fault, `message: ${z.prettifyError(parsed.error).slice(0, 1_000)}`);
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { AgentRequest } from '../agent/agent-client.js';
 import type { Answer, Request, Verb } from '../agent/protocol.js';
-import { HsmError, type HsmErrorCode } from '../errors.js';
+import type { HsmError, HsmErrorCode } from '../errors.js';
 
 export type CallCode = HsmErrorCode | 'OK';
 
