@@ -1,0 +1,54 @@
+/**
+ * The token agent: one child process per HSM connection, because only SIGKILL bounds a native call that a frozen HSM never
+ * answers. Started as `node --disable-sigusr1 main.js` with an allow-listed environment and core dumps off (both the
+ * parent's business); its client speaks through file descriptor 3. It says nothing on stdout, and on stderr only why it
+ * could not go on.
+ */
+import { Socket } from 'node:net';
+import { AuditWriter } from '../../audit/audit-writer.js';
+import { HsmError } from '../../errors.js';
+import { agentExitCodes, type Hello } from '../protocol.js';
+import { AuditTrail } from './audit-trail.js';
+import { Connection } from './connection.js';
+import { Token } from './pkcs11/token.js';
+import { Policy } from './policy.js';
+import { RequestHandler } from './request-handler.js';
+
+const clientDescriptor = 3;
+/** How long calls in flight may take to end once the agent is on its way out. */
+const drainMilliseconds = 5_000;
+
+let token: Token | undefined;
+let audit: AuditWriter | undefined;
+let isLeaving = false;
+
+const stream = new Socket({ fd: clientDescriptor, readable: true, writable: true });
+const connection = new Connection(stream, greet);
+stream.on('error', () => stream.destroy());
+stream.on('close', () => void leave(0, 'the application is gone'));
+process.on('SIGTERM', () => void leave(0, 'the agent is shutting down'));
+// Ctrl-C reaches the whole terminal group; the application decides when its agent goes.
+process.on('SIGINT', () => undefined);
+
+async function greet({ client, settings }: Hello): Promise<RequestHandler> {
+  if (!settings)
+    throw new HsmError('ERR_HSM_PROTOCOL', 'hello: want settings from the application that spawned the agent');
+  audit = settings.auditFile === undefined ? undefined : await AuditWriter.open(settings.auditFile);
+  token = await Token.open(settings);
+  token.onInstanceDead = () => void leave(agentExitCodes.instanceDead, 'the token must be opened anew');
+  const policy = settings.policy ? Policy.allowing(settings.policy) : Policy.unrestricted;
+  return new RequestHandler(token, new AuditTrail(audit, client, token.description.label), policy);
+}
+
+/** Answers what is in flight, refuses the rest, and ends the process; a call that hangs does not hold it. */
+async function leave(exitCode: number, reason: string): Promise<void> {
+  if (isLeaving) return;
+  isLeaving = true;
+  // process.exit would wait for libuv's threads, hence for a hung call.
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), drainMilliseconds).unref();
+  await connection.drain(new HsmError('ERR_HSM_UNAVAILABLE', reason, { retryable: true }));
+  await audit?.close();
+  // With calls in flight C_Finalize crashes SoftHSM, and once it left a token file empty.
+  if (exitCode === 0 && connection.callsInFlight === 0) token?.close();
+  process.exit(exitCode);
+}

@@ -1,0 +1,267 @@
+/**
+ * The one import of the PKCS#11 binding. graphene enumerates slots, tokens and mechanisms; the hot path uses the raw calls
+ * of pkcs11js, whose asynchronous forms run on libuv's pool (its size is UV_THREADPOOL_SIZE, set by who spawns the agent).
+ *
+ * Calls without an asynchronous form (the *Init ones among them) block the event loop for the length of one round trip to
+ * the token; an agent that a frozen token blocks this way no longer answers `ping` and is killed by its parent.
+ */
+import { Module, type Slot } from 'graphene-pk11';
+import pkcs11js from 'pkcs11js';
+
+/** The names of pkcs11t.h; those of PKCS #11 v3.0 that the binding lacks are added. */
+export const ck = Object.freeze({
+  ...pkcs11js,
+  CKK_EC_EDWARDS: 0x40,
+  CKM_EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
+  CKM_EDDSA: 0x1057,
+  CKM_AES_KEY_WRAP_KWP: 0x210b,
+  CKZ_DATA_SPECIFIED: 1,
+  CKR_ACTION_PROHIBITED: 0x1b,
+  CKS_RO_USER_FUNCTIONS: 1,
+  CKS_RW_USER_FUNCTIONS: 3,
+});
+
+declare const brand: unique symbol;
+export type SessionHandle = Buffer & { readonly [brand]: 'session' };
+export type ObjectHandle = Buffer & { readonly [brand]: 'object' };
+export type SlotHandle = Buffer & { readonly [brand]: 'slot' };
+export type Mechanism = pkcs11js.Mechanism;
+export type Attribute = pkcs11js.Attribute;
+
+/** A PKCS#11 function returned something else than CKR_OK. */
+export class ReturnValueError extends Error {
+  override readonly name = 'ReturnValueError';
+  constructor(
+    /** The CK_RV, as the token gave it. */
+    readonly returnValue: number,
+    /** The C function, e.g. `C_Sign`. */
+    readonly pkcs11Function: string,
+  ) {
+    super(`${pkcs11Function} returned 0x${returnValue.toString(16)}`);
+  }
+}
+
+/** What a slot holds. Strings are trimmed of PKCS#11's blank padding. */
+export interface SlotContent {
+  readonly slot: SlotHandle;
+  readonly label: string;
+  readonly serial: string;
+  readonly manufacturer: string;
+  readonly model: string;
+  readonly flags: number;
+}
+
+/** A loaded and initialised PKCS#11 module. */
+export class Native {
+  readonly #lib: pkcs11js.PKCS11;
+  readonly #module: Module;
+
+  /** dlopen and C_Initialize. @throws {ReturnValueError} or the loader's own error */
+  constructor(path: string) {
+    this.#lib = new pkcs11js.PKCS11();
+    this.#lib.load(path);
+    this.#module = new Module(this.#lib);
+    // Without it p11-kit refuses (CKR_CANT_LOCK) and SoftHSM, worse, accepts and crashes under concurrent calls.
+    checked('C_Initialize', () => this.#module.initialize({ flags: ck.CKF_OS_LOCKING_OK }));
+  }
+
+  /** Never while a call is in flight: SoftHSM then crashes, and once left a token file empty. */
+  finalize(): void {
+    checked('C_Finalize', () => this.#module.finalize());
+  }
+
+  slots(): SlotContent[] {
+    return checked('C_GetSlotList', () => {
+      const slots = this.#module.getSlots(true);
+      return Array.from({ length: slots.length }, (_, index) => describeSlot(slots.items(index)));
+    });
+  }
+
+  mechanisms(slot: SlotHandle): Set<number> {
+    return new Set(checked('C_GetMechanismList', () => this.#lib.C_GetMechanismList(slot)));
+  }
+
+  openSession(slot: SlotHandle): SessionHandle {
+    const flags = ck.CKF_SERIAL_SESSION | ck.CKF_RW_SESSION;
+    return checked('C_OpenSession', () => this.#lib.C_OpenSession(slot, flags) as SessionHandle);
+  }
+
+  closeSession(session: SessionHandle): void {
+    checked('C_CloseSession', () => this.#lib.C_CloseSession(session));
+  }
+
+  isLoggedIn(session: SessionHandle): boolean {
+    const { state } = checked('C_GetSessionInfo', () => this.#lib.C_GetSessionInfo(session));
+    return state === ck.CKS_RW_USER_FUNCTIONS || state === ck.CKS_RO_USER_FUNCTIONS;
+  }
+
+  /** The binding takes a string, which cannot be zeroed; it lives no longer than this call. */
+  login(session: SessionHandle, pin: Buffer): void {
+    checked('C_Login', () => this.#lib.C_Login(session, ck.CKU_USER, pin.toString('utf8')));
+  }
+
+  findObjects(session: SessionHandle, template: Attribute[]): ObjectHandle[] {
+    checked('C_FindObjectsInit', () => this.#lib.C_FindObjectsInit(session, template));
+    const found: ObjectHandle[] = [];
+    for (;;) {
+      const some = checked('C_FindObjects', () => this.#lib.C_FindObjects(session, 64)) as ObjectHandle[];
+      found.push(...some);
+      if (some.length === 0) break;
+    }
+    checked('C_FindObjectsFinal', () => this.#lib.C_FindObjectsFinal(session));
+    return found;
+  }
+
+  /** One value per type, in order; all must exist on the object. */
+  attributes(session: SessionHandle, object: ObjectHandle, types: readonly number[]): Buffer[] {
+    const template = types.map((type) => ({ type }));
+    return checked('C_GetAttributeValue', () =>
+      this.#lib.C_GetAttributeValue(session, object, template).map(({ value }) => value as Buffer),
+    );
+  }
+
+  createObject(session: SessionHandle, template: Attribute[]): ObjectHandle {
+    return checked('C_CreateObject', () => this.#lib.C_CreateObject(session, template) as ObjectHandle);
+  }
+
+  destroyObject(session: SessionHandle, object: ObjectHandle): void {
+    checked('C_DestroyObject', () => this.#lib.C_DestroyObject(session, object));
+  }
+
+  random(session: SessionHandle, byteLength: number): Buffer {
+    return checked('C_GenerateRandom', () => this.#lib.C_GenerateRandom(session, Buffer.alloc(byteLength)));
+  }
+
+  async sign(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    data: Buffer,
+    signatureBytes: number,
+  ): Promise<Buffer> {
+    checked('C_SignInit', () => this.#lib.C_SignInit(session, mechanism, key));
+    const input = nonNull(data);
+    return settled('C_Sign', [input, mechanism], (done) =>
+      this.#lib.C_Sign(session, input, Buffer.alloc(signatureBytes), done),
+    );
+  }
+
+  async encrypt(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    data: Buffer,
+    outputBytes: number,
+  ): Promise<Buffer> {
+    checked('C_EncryptInit', () => this.#lib.C_EncryptInit(session, mechanism, key));
+    const input = nonNull(data);
+    return settled('C_Encrypt', [input, mechanism], (done) =>
+      this.#lib.C_Encrypt(session, input, Buffer.alloc(outputBytes), done),
+    );
+  }
+
+  async decrypt(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    data: Buffer,
+    outputBytes: number,
+  ): Promise<Buffer> {
+    checked('C_DecryptInit', () => this.#lib.C_DecryptInit(session, mechanism, key));
+    const input = nonNull(data);
+    return settled('C_Decrypt', [input, mechanism], (done) =>
+      this.#lib.C_Decrypt(session, input, Buffer.alloc(outputBytes), done),
+    );
+  }
+
+  async generateKey(session: SessionHandle, mechanism: Mechanism, template: Attribute[]): Promise<ObjectHandle> {
+    return settled<Buffer>('C_GenerateKey', [mechanism], (done) =>
+      this.#lib.C_GenerateKey(session, mechanism, template, done),
+    ) as Promise<ObjectHandle>;
+  }
+
+  async generateKeyPair(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    publicTemplate: Attribute[],
+    privateTemplate: Attribute[],
+  ): Promise<{ publicKey: ObjectHandle; privateKey: ObjectHandle }> {
+    return settled<{ publicKey: Buffer; privateKey: Buffer }>('C_GenerateKeyPair', [mechanism], (done) =>
+      this.#lib.C_GenerateKeyPair(session, mechanism, publicTemplate, privateTemplate, done),
+    ) as Promise<{ publicKey: ObjectHandle; privateKey: ObjectHandle }>;
+  }
+
+  async wrapKey(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    wrappingKey: ObjectHandle,
+    key: ObjectHandle,
+    maximumBytes: number,
+  ): Promise<Buffer> {
+    return settled('C_WrapKey', [mechanism], (done) =>
+      this.#lib.C_WrapKey(session, mechanism, wrappingKey, key, Buffer.alloc(maximumBytes), done),
+    );
+  }
+
+  async unwrapKey(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    unwrappingKey: ObjectHandle,
+    wrapped: Buffer,
+    template: Attribute[],
+  ): Promise<ObjectHandle> {
+    return settled<Buffer>('C_UnwrapKey', [wrapped, mechanism], (done) =>
+      this.#lib.C_UnwrapKey(session, mechanism, unwrappingKey, wrapped, template, done),
+    ) as Promise<ObjectHandle>;
+  }
+}
+
+function describeSlot(slot: Slot): SlotContent {
+  const { label, serialNumber, manufacturerID, model, flags } = slot.getToken();
+  return {
+    slot: slot.handle as SlotHandle,
+    label: label.trim(),
+    serial: serialNumber.trim(),
+    manufacturer: manufacturerID.trim(),
+    model: model.trim(),
+    flags,
+  };
+}
+
+function checked<T>(pkcs11Function: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw named(error, pkcs11Function);
+  }
+}
+
+/**
+ * Runs one asynchronous call. pkcs11js hands raw pointers into its JavaScript arguments to the pool and keeps no reference
+ * to them, so `borrowed` is held here until the token is done; without it the collector may free them under the call.
+ */
+function settled<T>(
+  pkcs11Function: string,
+  borrowed: readonly object[],
+  start: (done: (error: Error | null, result: T) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const inFlight = { borrowed };
+    start((error, result) => {
+      inFlight.borrowed = [];
+      if (error) reject(named(error, pkcs11Function));
+      else resolve(result);
+    });
+  });
+}
+
+function named(error: unknown, pkcs11Function: string): unknown {
+  const isReturnValue = error instanceof Error && 'code' in error && typeof error.code === 'number' && error.code !== 0;
+  return isReturnValue ? new ReturnValueError(error.code as number, pkcs11Function) : error;
+}
+
+/** An empty Buffer reaches the token as a null pointer, which SoftHSM refuses; an empty view of something does not. */
+const somewhere = Buffer.alloc(1);
+function nonNull(data: Buffer): Buffer {
+  return data.length === 0 ? somewhere.subarray(0, 0) : data;
+}

@@ -1,0 +1,122 @@
+/**
+ * The sessions of one login, at most as many as configured.
+ *
+ * The concurrency rule: a PKCS#11 session holds one active operation, so an operation owns its session from *Init to its
+ * end, and nothing else touches that session meanwhile. `withSession` is the only way to one. A session on which a call
+ * failed is closed and never returned: a fault between C_SignInit and C_Sign leaves it at CKR_OPERATION_ACTIVE for ever.
+ */
+import { HsmError } from '../../../errors.js';
+import type { Call } from '../call.js';
+import { ck, type Native, ReturnValueError, type SessionHandle, type SlotHandle } from './native.js';
+
+/** Calls waiting for a session beyond which one is refused; applications keep a smaller limit of their own. */
+const maximumWaiting = 8_192;
+
+interface Waiter {
+  readonly call: Call;
+  readonly resolve: (session: SessionHandle) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class SessionPool {
+  readonly #idle: SessionHandle[] = [];
+  readonly #waiting: Waiter[] = [];
+  #open = 0;
+
+  constructor(
+    private readonly native: Native,
+    private readonly slot: SlotHandle,
+    private readonly maximum: number,
+  ) {}
+
+  /**
+   * Runs `work` on a session of its own.
+   * @throws {HsmError} ERR_HSM_OVERLOADED | ERR_HSM_TIMEOUT | ERR_HSM_ABORTED, all before the token was asked
+   * @throws {ReturnValueError} what the token answered; the session is closed then
+   */
+  async withSession<T>(call: Call, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
+    const session = await this.#acquire(call);
+    try {
+      const result = await work(session);
+      this.#release(session);
+      return result;
+    } catch (error) {
+      // Only the token's own answer leaves a session in doubt; a refusal of ours came before or after the operation.
+      if (error instanceof HsmError) this.#release(session);
+      else this.#discard(session);
+      throw error;
+    }
+  }
+
+  /** Closes the sessions nobody uses: after one was found dead the others may be too. */
+  closeIdle(): void {
+    for (const session of this.#idle.splice(0)) this.#close(session);
+  }
+
+  #acquire(call: Call): Promise<SessionHandle> | SessionHandle {
+    call.throwIfOver();
+    const idle = this.#idle.pop() ?? this.#openOne();
+    if (idle) return idle;
+    if (this.#waiting.length >= maximumWaiting) {
+      throw new HsmError('ERR_HSM_OVERLOADED', `want at most ${maximumWaiting} calls waiting for a session`, {
+        retryable: true,
+      });
+    }
+    return new Promise((resolve, reject) => this.#waiting.push({ call, resolve, reject }));
+  }
+
+  /** @returns undefined when there are as many as there may be */
+  #openOne(): SessionHandle | undefined {
+    if (this.#open >= this.maximum) return undefined;
+    try {
+      const session = this.native.openSession(this.slot);
+      this.#open++;
+      return session;
+    } catch (error) {
+      // The token has fewer sessions than configured: live with those we have.
+      const isFull = error instanceof ReturnValueError && error.returnValue === ck.CKR_SESSION_COUNT;
+      if (isFull && this.#open > 0) return undefined;
+      throw error;
+    }
+  }
+
+  #release(session: SessionHandle): void {
+    const next = this.#nextWaiter();
+    if (next) next.resolve(session);
+    else this.#idle.push(session);
+  }
+
+  #discard(session: SessionHandle): void {
+    this.#close(session);
+    const next = this.#nextWaiter();
+    if (!next) return;
+    try {
+      const fresh = this.#openOne();
+      if (fresh) next.resolve(fresh);
+      else this.#waiting.unshift(next);
+    } catch (error) {
+      next.reject(error);
+    }
+  }
+
+  #nextWaiter(): Waiter | undefined {
+    for (let waiter = this.#waiting.shift(); waiter; waiter = this.#waiting.shift()) {
+      try {
+        waiter.call.throwIfOver();
+        return waiter;
+      } catch (error) {
+        waiter.reject(error);
+      }
+    }
+    return undefined;
+  }
+
+  #close(session: SessionHandle): void {
+    this.#open--;
+    try {
+      this.native.closeSession(session);
+    } catch {
+      // It was dead already.
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/** Signatures and MACs: digest, sign on the token, check, format. */
+import { constants, createHash, publicDecrypt, verify, type KeyObject } from 'node:crypto';
+import { digestInfo } from '../../../algorithm/encoding-digest-info.js';
+import { ecdsaSignatureToDer } from '../../../algorithm/encoding-ecdsa-signature.js';
+import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
+import { signatureSchemes } from '../../../algorithm/signature-scheme.js';
+import { HsmError } from '../../../errors.js';
+import type { KeyId } from '../../../key/key.js';
+import type { Request } from '../../protocol.js';
+import type { Operation } from '../audit-trail.js';
+import type { Call } from '../call.js';
+import { verifyPssEncoding } from './pss-encoding.js';
+import type { TokenKey } from './key-inspection.js';
+import { hmacMechanism, signatureMechanism } from './mechanism.js';
+import type { Token } from './token.js';
+
+const macBytes = 32;
+
+/**
+ * @returns RSA: modulus length; ECDSA: DER or r ‖ s as `format` says; Ed25519: 64 bytes
+ * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID | ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_SIGNATURE_INVALID
+ */
+export async function sign(
+  token: Token,
+  call: Call,
+  key: TokenKey,
+  request: Request<'sign'>,
+  operation: Operation,
+): Promise<Buffer> {
+  const input = signatureInput(key, request);
+  operation.digest = input.digest?.toString('hex');
+  const mechanism = signatureMechanism(request.scheme);
+  const signature = await token.run(call, 'repeatable', (session) => {
+    const { handle } = token.keys.one(session, key.id);
+    return token.native.sign(session, mechanism, handle, input.toSign, input.signatureBytes);
+  });
+  if (signature.length !== input.signatureBytes || !input.isValid(signature)) {
+    throw new HsmError(
+      'ERR_HSM_SIGNATURE_INVALID',
+      `key "${key.label}": the token returned a signature that does not verify`,
+      {
+        retryable: true,
+      },
+    );
+  }
+  const isEcdsa = signatureSchemes[request.scheme].family === 'ec';
+  return isEcdsa && request.format === 'der' ? ecdsaSignatureToDer(signature) : signature;
+}
+
+/** HMAC-SHA-256 (RFC 2104), 32 bytes. */
+export async function mac(token: Token, call: Call, keyId: KeyId, data: Buffer): Promise<Buffer> {
+  return token.run(call, 'repeatable', (session) => {
+    const { handle } = token.keys.one(session, keyId);
+    return token.native.sign(session, hmacMechanism, handle, data, macBytes);
+  });
+}
+
+interface SignatureInput {
+  readonly toSign: Buffer;
+  /** What is signed, as the audit trail names it. */
+  readonly digest?: Buffer;
+  readonly signatureBytes: number;
+  /** The check in software before a signature is released; trivially true where none was asked for. */
+  readonly isValid: (signature: Buffer) => boolean;
+}
+
+function signatureInput(key: TokenKey, request: Request<'sign'>): SignatureInput {
+  const scheme = signatureSchemes[request.scheme];
+  const algorithm = keyAlgorithms[key.algorithm];
+  const { publicKey } = key;
+  if (scheme.family !== algorithm.family || !publicKey) {
+    throw new HsmError(
+      'ERR_HSM_ARGUMENT_INVALID',
+      `scheme ${request.scheme}: want a key of its family, got ${key.algorithm}`,
+    );
+  }
+  const data = asBuffer(request.data);
+  switch (scheme.family) {
+    case 'rsa': {
+      const signatureBytes = (algorithm as { modulusBits: number }).modulusBits / 8;
+      const digest = digestOf(request, scheme.hash, scheme.digestBytes, data);
+      if (scheme.padding === 'pkcs1') {
+        const toSign = digestInfo(scheme.hash, digest);
+        return { toSign, digest, signatureBytes, isValid: (signature) => recoversTo(publicKey, signature, toSign) };
+      }
+      const isValid = (signature: Buffer): boolean =>
+        verifyPssEncoding(scheme.hash, digest, recover(publicKey, signature, constants.RSA_NO_PADDING));
+      return { toSign: digest, digest, signatureBytes, isValid };
+    }
+    case 'ec': {
+      const signatureBytes = 2 * (algorithm as { coordinateBytes: number }).coordinateBytes;
+      const digest = digestOf(request, scheme.hash, scheme.digestBytes, data);
+      if (!request.verify) return { toSign: digest, digest, signatureBytes, isValid: () => true };
+      if (request.input === 'digest') {
+        // Neither node:crypto nor WebCrypto verifies ECDSA over a digest; whoever has the message can.
+        throw new HsmError(
+          'ERR_HSM_ARGUMENT_INVALID',
+          'verify: want the message, got the digest of an ECDSA signature',
+        );
+      }
+      const check = { key: publicKey, dsaEncoding: 'ieee-p1363' } as const;
+      return {
+        toSign: digest,
+        digest,
+        signatureBytes,
+        isValid: (signature) => verify(scheme.hash, data, check, signature),
+      };
+    }
+    case 'edwards': {
+      if (request.input === 'digest') {
+        throw new HsmError('ERR_HSM_ARGUMENT_INVALID', 'ed25519: want the message, got a digest');
+      }
+      const isValid = (signature: Buffer): boolean => !request.verify || verify(null, data, publicKey, signature);
+      return { toSign: data, signatureBytes: 64, isValid };
+    }
+  }
+}
+
+function digestOf(request: Request<'sign'>, hash: string, digestBytes: number, data: Buffer): Buffer {
+  if (request.input === 'message') return createHash(hash).update(data).digest();
+  if (data.length === digestBytes) return data;
+  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `digest: want ${digestBytes} bytes, got ${data.length}`);
+}
+
+function recoversTo(publicKey: KeyObject, signature: Buffer, expected: Buffer): boolean {
+  return recover(publicKey, signature, constants.RSA_PKCS1_PADDING)?.equals(expected) ?? false;
+}
+
+function recover(publicKey: KeyObject, signature: Buffer, padding: number): Buffer | undefined {
+  try {
+    return publicDecrypt({ key: publicKey, padding }, signature);
+  } catch {
+    return undefined;
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,181 @@
+import { isAbsolute } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { HsmError } from '../../../errors.js';
+import type { KeyId } from '../../../key/key.js';
+import type { AgentSettings, TokenDescription } from '../../protocol.js';
+import type { Call } from '../call.js';
+import { ensureStateDirectory } from '../pin/state-directory.js';
+import type { TokenKey } from './key-inspection.js';
+import { KeyStore } from './key-store.js';
+import { Login } from './login.js';
+import { supportedNames } from './mechanism.js';
+import { ck, Native, ReturnValueError, type SessionHandle, type SlotContent } from './native.js';
+import { classify, returnValueName, toHsmError } from './return-value.js';
+import { SessionPool } from './session-pool.js';
+import { selectToken } from './token-selection.js';
+import { type VendorProfile, vendorProfile } from './vendor-profile.js';
+
+const throttledTries = 3;
+const throttledPauseMilliseconds = 50;
+
+/** Whether a call may be made again after it may have reached the token (SECURITY.md, Retry). */
+export type Repeatable = 'repeatable' | 'once';
+
+/** One logged-in token: where every operation gets its session and its key, and where the token's faults are dealt with. */
+export class Token {
+  /** Called once, when the module heals only in a new process. */
+  onInstanceDead: () => void = () => undefined;
+
+  /**
+   * Loads the module, chooses the token and logs in.
+   * @throws {HsmError} ERR_HSM_MODULE_UNUSABLE | ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS |
+   * ERR_HSM_TOKEN_UNINITIALIZED | ERR_HSM_PIN_* | ERR_HSM_CONFIG_INVALID | ERR_HSM_UNAVAILABLE
+   */
+  static async open(settings: AgentSettings): Promise<Token> {
+    await ensureStateDirectory(settings.stateDirectory);
+    const native = loadModule(settings.module);
+    try {
+      const slot = await selectToken(native, settings.token);
+      const login = new Login(native, slot, settings.pin, settings.stateDirectory);
+      await login.restore(login.generation);
+      return new Token(native, slot, login, settings);
+    } catch (error) {
+      native.finalize();
+      throw error instanceof ReturnValueError ? toHsmError(error, new Set()) : error;
+    }
+  }
+
+  readonly description: TokenDescription;
+  readonly profile: VendorProfile;
+  readonly keys: KeyStore;
+  readonly #pool: SessionPool;
+
+  private constructor(
+    readonly native: Native,
+    slot: SlotContent,
+    private readonly login: Login,
+    settings: AgentSettings,
+  ) {
+    this.profile = vendorProfile(settings.vendor, slot);
+    this.description = describe(native, slot, this.profile);
+    this.keys = new KeyStore(native, this.profile, () => login.generation);
+    this.#pool = new SessionPool(native, slot.slot, settings.sessions);
+  }
+
+  /** Finds a key, checked and safe to use. @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | …_AMBIGUOUS | …_UNSAFE */
+  key(call: Call, id: KeyId): Promise<TokenKey> {
+    return this.run(call, 'repeatable', (session) => this.keys.one(session, id));
+  }
+
+  /**
+   * Runs one operation on a session of its own and deals with the token's faults: a dead session is replaced, a lost login
+   * made again, a throttled call made later. `work` looks its key up anew each time, since handles go with the login.
+   * @throws {HsmError}
+   */
+  async run<T>(call: Call, repeatable: Repeatable, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
+    let isFreshSession = false;
+    let isFreshLogin = false;
+    for (let tries = 1; ; tries++) {
+      const generation = this.login.generation;
+      try {
+        return await this.#pool.withSession(call, work);
+      } catch (error) {
+        if (!(error instanceof ReturnValueError)) throw error;
+        switch (classify(error.returnValue, this.profile.throttled)) {
+          case 'session-dead':
+            this.#pool.closeIdle();
+            if (isFreshSession || !mayRepeat(error, repeatable)) throw this.#failure(error, repeatable);
+            isFreshSession = true;
+            break;
+          case 'login-lost':
+            if (isFreshLogin) throw this.#failure(error, repeatable);
+            await this.#restoreLogin(generation);
+            isFreshLogin = true;
+            break;
+          case 'throttled':
+            if (tries >= throttledTries) throw this.#failure(error, repeatable);
+            await pause(throttledPauseMilliseconds * 2 ** tries);
+            break;
+          case 'instance-dead':
+            this.onInstanceDead();
+            throw this.#failure(error, repeatable);
+          case 'full':
+          case 'refused':
+          case 'caller':
+          case 'other':
+            throw this.#failure(error, repeatable);
+        }
+      }
+    }
+  }
+
+  /** Runs `work` on the one session whose session objects live as long as the agent. @throws {HsmError} */
+  async runOnLoginSession<T>(call: Call, work: (session: SessionHandle) => Promise<T>): Promise<T> {
+    try {
+      return await this.login.withSession((session) => {
+        call.throwIfOver();
+        return work(session);
+      });
+    } catch (error) {
+      throw error instanceof ReturnValueError ? this.#failure(error, 'once') : error;
+    }
+  }
+
+  /** Ends the module. Only when no call is in flight. */
+  close(): void {
+    this.native.finalize();
+  }
+
+  async #restoreLogin(seenGeneration: number): Promise<void> {
+    try {
+      await this.login.restore(seenGeneration);
+    } catch (error) {
+      throw error instanceof ReturnValueError ? this.#failure(error, 'repeatable') : error;
+    }
+  }
+
+  #failure(error: ReturnValueError, repeatable: Repeatable): HsmError {
+    const hsmError = toHsmError(error, this.profile.throttled);
+    // The token may have done it before it failed; whoever chose the key's id can look.
+    const isUnknown = repeatable === 'once' && hsmError.code === 'ERR_HSM_UNAVAILABLE' && !mayRepeat(error, repeatable);
+    if (!isUnknown) return hsmError;
+    const { returnValue, pkcs11Function } = hsmError;
+    return new HsmError('ERR_HSM_OUTCOME_UNKNOWN', hsmError.message, { returnValue, pkcs11Function, cause: error });
+  }
+}
+
+/** A session that was dead on arrival ran nothing; one that died under the call may have. */
+function mayRepeat({ returnValue }: ReturnValueError, repeatable: Repeatable): boolean {
+  const isDeadOnArrival = returnValue === ck.CKR_SESSION_HANDLE_INVALID || returnValue === ck.CKR_OPERATION_ACTIVE;
+  return repeatable === 'repeatable' || isDeadOnArrival;
+}
+
+function loadModule(path: string): Native {
+  if (!isAbsolute(path)) {
+    throw new HsmError('ERR_HSM_MODULE_UNUSABLE', `PKCS#11 module: want an absolute path, got ${path}`);
+  }
+  try {
+    return new Native(path);
+  } catch (cause) {
+    const got = cause instanceof ReturnValueError ? returnValueName(cause.returnValue) : (cause as Error).message;
+    throw new HsmError('ERR_HSM_MODULE_UNUSABLE', `PKCS#11 module ${path}: want to load it, got ${got}`, { cause });
+  }
+}
+
+function describe(native: Native, { slot }: SlotContent, profile: VendorProfile): TokenDescription {
+  // Read again after the login, which clears or raises the PIN flags.
+  const content = native.slots().find((each) => each.slot.equals(slot));
+  if (!content)
+    throw new HsmError('ERR_HSM_TOKEN_NOT_FOUND', 'the token went away during its login', { retryable: true });
+  const { label, serial, manufacturer, model, flags } = content;
+  const warnings = ['CKF_USER_PIN_COUNT_LOW', 'CKF_USER_PIN_FINAL_TRY', 'CKF_USER_PIN_LOCKED'] as const;
+  return {
+    label,
+    serial,
+    manufacturer,
+    model,
+    vendor: profile.name,
+    mechanisms: supportedNames(profile, native.mechanisms(slot)),
+    pinWarnings: warnings.filter((name) => (flags & ck[name]) !== 0),
+  };
+}
