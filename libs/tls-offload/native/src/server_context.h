@@ -1,0 +1,62 @@
+// What a listener offers: certificates by server name, protocol versions, application protocols.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "openssl.h"
+
+namespace nest_hsm {
+
+/// A chain, leaf first, in DER, and the number of the key that signs for its leaf.
+struct Certificate {
+  std::vector<Bytes> chain;
+  uint32_t key_index = 0;
+};
+
+/// The certificates for some server names, at most one of each kind of key: OpenSSL picks what the client understands.
+struct Credentials {
+  /// Lower case; `*.` in front stands for one label (RFC 6125 §6.4.3). Empty: for every other name, and for none.
+  std::vector<std::string> server_names;
+  std::vector<Certificate> certificates;
+};
+
+struct ServerOptions {
+  /// The first entry is the default.
+  std::vector<Credentials> credentials;
+  /// In order of preference; empty: the extension is ignored.
+  std::vector<std::string> alpn_protocols;
+  bool tls13_only = false;
+};
+
+/// Immutable after Create(). A session keeps its context alive, so credentials are replaced by making another one.
+class ServerContext {
+ public:
+  /// @returns null with the reason in `fault`
+  static std::shared_ptr<const ServerContext> Create(const ServerOptions& options, std::string* fault);
+
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
+
+  SslPtr NewSsl() const { return SslPtr(SSL_new(default_.get())); }
+
+ private:
+  ServerContext() = default;
+
+  bool Add(const Credentials& credentials, const ServerOptions& options, std::string* fault);
+  SSL_CTX* Find(const char* server_name) const;
+
+  // Both run on the fibre of a handshake: plain C++, nothing of Node-API.
+  static int ChooseByServerName(SSL* ssl, int* alert, void* self);
+  static int ChooseProtocol(SSL* ssl, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
+                            unsigned int offered_size, void* self);
+
+  SslContextPtr default_;
+  std::unordered_map<std::string, SslContextPtr> by_server_name_;
+  /// Length-prefixed, as on the wire (RFC 7301 §3.1).
+  Bytes alpn_protocols_;
+};
+
+}  // namespace nest_hsm

@@ -1,0 +1,87 @@
+// One TLS server connection over caller-fed bytes, whose private-key operation is done by the caller.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "memory_bio.h"
+#include "openssl.h"
+#include "server_context.h"
+#include "signature_request.h"
+
+namespace nest_hsm {
+
+/// What a test looks at to see that nothing is left behind.
+struct SessionCounters {
+  uint32_t live_sessions = 0;
+  uint32_t paused_jobs = 0;
+};
+
+struct SessionDescription {
+  std::string protocol;
+  std::string cipher;
+  std::string cipher_standard_name;
+  std::string cipher_version;
+  std::string group;
+  std::string alpn_protocol;
+  std::string server_name;
+};
+
+/// Used by one thread. Calls never block; what is to be sent is taken after each of them.
+class Session {
+ public:
+  enum class Progress { kWantInput, kWantSignature, kSecure, kFailed };
+  enum class ReadState { kOpen, kClosed, kFailed };
+  struct ReadResult {
+    ReadState state;
+    size_t bytes;
+  };
+
+  Session(std::shared_ptr<const ServerContext> context, std::shared_ptr<SessionCounters> counters);
+  ~Session() { Close(); }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Goes on with the handshake, with what has arrived if anything. Input that arrives while a signature is awaited is kept.
+  Progress Handshake(ByteView input);
+  /// The signature awaited, null when none is.
+  const SignatureRequest* PendingRequest() const;
+  /// Answers the pending request, an empty signature meaning that it failed; Handshake() then goes on.
+  /// @returns false when none is pending
+  bool Deliver(ByteView signature);
+
+  /// Decrypts into `plaintext` as much as there is. kOpen with 0 bytes: nothing left, feed more.
+  ReadResult Read(ByteView input, uint8_t* plaintext, size_t capacity);
+  /// Encrypts all of it. @returns false when the session has failed
+  bool Write(ByteView plaintext);
+  /// Queues close_notify; reading goes on.
+  bool Shutdown();
+
+  Bytes TakeOutput() { return bio_.TakeOutput(); }
+  SessionDescription Describe() const;
+  /// Why the session failed; empty otherwise.
+  const std::string& failure() const { return failure_; }
+
+  /// Frees everything. A fibre that awaits a signature is run to its end first, with that signature failed: freed while
+  /// paused, it would never give its memory back.
+  void Close();
+
+ private:
+  Progress Advance();
+  void Fail(std::string reason);
+
+  // Outlives ssl_, whose callbacks point at it.
+  const std::shared_ptr<const ServerContext> context_;
+  const std::shared_ptr<SessionCounters> counters_;
+  MemoryBio bio_;
+  SslPtr ssl_;
+  /// On the fibre's side; null unless the handshake is paused.
+  SignatureRequest* pending_ = nullptr;
+  bool secure_ = false;
+  bool failed_ = false;
+  bool closed_ = false;
+  std::string failure_;
+};
+
+}  // namespace nest_hsm
