@@ -176,18 +176,23 @@ export class Hsm {
     return (await this.#member.call('wrapKey', request, options)).wrapped;
   }
 
-  /** Unwraps into a non-extractable token key. @throws {HsmError} ERR_HSM_DECRYPTION_FAILED | ERR_HSM_OUTCOME_UNKNOWN */
+  /**
+   * Unwraps into a non-extractable token key.
+   * @param key  `spki` is the public half of a private key: needed for all but RSA, and checked against what was unwrapped
+   * @throws {HsmError} ERR_HSM_DECRYPTION_FAILED | ERR_HSM_KEY_UNSAFE | ERR_HSM_OUTCOME_UNKNOWN
+   */
   async unwrapKey(
     wrapped: Uint8Array,
     unwrappingKey: HsmKey,
     algorithm: WrappingAlgorithm,
-    key: { label: string; algorithm: KeyAlgorithm; usage: KeyUsage },
+    { spki, ...key }: { label: string; algorithm: KeyAlgorithm; usage: KeyUsage; spki?: Uint8Array },
     options: CallOptions = {},
   ): Promise<HsmKey> {
     const request = {
       unwrappingKeyId: unwrappingKey.id,
       algorithm,
       key: { ...key, id: newKeyId(), extractable: false },
+      spki,
       wrapped,
     };
     return this.#adopt(await this.#member.call('unwrapKey', request, options));

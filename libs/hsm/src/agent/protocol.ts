@@ -149,6 +149,8 @@ export interface Verbs {
       readonly unwrappingKeyId: KeyId;
       readonly algorithm: WrappingAlgorithm;
       readonly key: NewKey;
+      /** SubjectPublicKeyInfo of a private key, checked against it; RSA keys can do without, an EC point is not wrapped. */
+      readonly spki?: Uint8Array;
       readonly wrapped: Uint8Array;
     };
     answer: KeyDescription;
@@ -273,6 +275,12 @@ function valueAt<T>(values: readonly T[], index: number): T {
 
 const booleans = [false, true] as const;
 
+/** Absent bytes cross the wire as none. */
+const noBytes = new Uint8Array(0);
+function someBytes(bytes: Buffer): Buffer | undefined {
+  return bytes.length === 0 ? undefined : bytes;
+}
+
 function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
   const { spki, ...rest } = wire;
   return spki === undefined ? rest : { ...rest, spki: Buffer.from(spki, 'base64') };
@@ -361,11 +369,17 @@ const codecs: { readonly [V in Verb]: { request: Codec<Request<V>>; answer: Code
   unwrapKey: {
     request: {
       write: (w, r) =>
-        void w.id(r.unwrappingKeyId).u8(indexOf(wrappingAlgorithmNames, r.algorithm)).json(r.key).bytes(r.wrapped),
+        void w
+          .id(r.unwrappingKeyId)
+          .u8(indexOf(wrappingAlgorithmNames, r.algorithm))
+          .json(r.key)
+          .bytes(r.spki ?? noBytes)
+          .bytes(r.wrapped),
       read: (r) => ({
         unwrappingKeyId: r.id() as KeyId,
         algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
         key: jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID').read(r),
+        spki: someBytes(r.bytes()),
         wrapped: r.bytes(),
       }),
     },
@@ -391,14 +405,23 @@ export interface RequestHeader<V extends Verb = Verb> {
   readonly correlationId: string;
 }
 
-export function encodeRequest<V extends Verb>(header: RequestHeader<V>, request: Request<V>): Buffer {
-  const writer = new FrameWriter()
-    .u8(verbFacts[header.verb].number)
-    .u32(header.requestId)
-    .u32(header.remainingMilliseconds)
-    .text(header.correlationId);
-  codecs[header.verb].request.write(writer, request);
-  return writer.finish();
+/**
+ * Adds a request to the frames of a writer.
+ * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID; the writer is left as it was
+ */
+export function writeRequest<V extends Verb>(writer: FrameWriter, header: RequestHeader<V>, request: Request<V>): void {
+  try {
+    writer
+      .u8(verbFacts[header.verb].number)
+      .u32(header.requestId)
+      .u32(header.remainingMilliseconds)
+      .text(header.correlationId);
+    codecs[header.verb].request.write(writer, request);
+    writer.endFrame();
+  } catch (error) {
+    writer.abandonFrame();
+    throw error;
+  }
 }
 
 export type DecodedRequest = { [V in Verb]: { header: RequestHeader<V>; request: Request<V> } }[Verb];

@@ -2,9 +2,9 @@
  * Public keys as a token holds them (EC point, modulus and exponent) → DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7;
  * RFC 5480, RFC 8017 §A.1, RFC 8410). Node's own key import checks the numbers: a point off its curve is refused.
  */
-import { createPublicKey, type JsonWebKey } from 'node:crypto';
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { HsmError } from '../errors.js';
-import { keyAlgorithms, type AsymmetricKeyAlgorithm } from './key-algorithm.js';
+import { keyAlgorithms, type AsymmetricKeyAlgorithm, type KeyAlgorithm } from './key-algorithm.js';
 
 const octetStringTag = 0x04;
 const uncompressedPoint = 0x04;
@@ -25,6 +25,22 @@ export function ecPointToSpki(algorithm: AsymmetricKeyAlgorithm, point: Buffer):
   const x = bare.subarray(1, 1 + coordinateBytes);
   const y = bare.subarray(1 + coordinateBytes);
   return toSpki(algorithm, { kty: 'EC', crv: namedCurve, x: base64Url(x), y: base64Url(y) });
+}
+
+/** The other way: CKA_EC_POINT, a DER OCTET STRING of the point. @throws {HsmError} ERR_HSM_ARGUMENT_INVALID */
+export function spkiToEcPoint(algorithm: KeyAlgorithm, publicKey: KeyObject): Buffer {
+  const facts = keyAlgorithms[algorithm];
+  const { crv, x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  if (!('namedCurve' in facts) || crv !== facts.namedCurve) {
+    throw new HsmError(
+      'ERR_HSM_ARGUMENT_INVALID',
+      `public key: want one of ${algorithm}, got ${crv ?? 'another kind'}`,
+    );
+  }
+  const coordinates = [x, y].map((coordinate) => Buffer.from(coordinate, 'base64url'));
+  const bare = Buffer.concat([Buffer.from(facts.family === 'ec' ? [uncompressedPoint] : []), ...coordinates]);
+  const header = bare.length < 0x80 ? [octetStringTag, bare.length] : [octetStringTag, 0x81, bare.length];
+  return Buffer.concat([Buffer.from(header), bare]);
 }
 
 /** @param modulus  CKA_MODULUS, big-endian @param exponent  CKA_PUBLIC_EXPONENT, big-endian */

@@ -54,7 +54,7 @@ export async function decrypt(token: Token, call: Call, keyId: KeyId, envelope: 
       const data = await token.native.decrypt(session, mechanism, handle, input, input.length);
       if (data.length === dataBytes) return data;
     } catch (error) {
-      if (!isBadCiphertext(token, error)) throw error;
+      throw isBadCiphertext(token, error) ? decryptionFailed(error) : error;
     }
     throw decryptionFailed();
   });
@@ -66,6 +66,6 @@ function isBadCiphertext(token: Token, error: unknown): boolean {
   return standard.includes(error.returnValue) || token.profile.decryptionFailed.has(error.returnValue);
 }
 
-function decryptionFailed(): HsmError {
-  return new HsmError('ERR_HSM_DECRYPTION_FAILED', 'decryption failed');
+function decryptionFailed(cause?: unknown): HsmError {
+  return new HsmError('ERR_HSM_DECRYPTION_FAILED', 'decryption failed', { cause });
 }

@@ -1,6 +1,7 @@
-import type { KeyId } from '../../../key/key.js';
 import { HsmError } from '../../../errors.js';
+import type { KeyId } from '../../../key/key.js';
 import type { Call } from '../call.js';
+import { destroyObjects } from './key-generation.js';
 import type { Token } from './token.js';
 
 /**
@@ -9,10 +10,8 @@ import type { Token } from './token.js';
  */
 export async function destroyKey(token: Token, call: Call, id: KeyId): Promise<number> {
   return token.run(call, 'once', (session) => {
-    token.keys.forget(id);
-    const objects = token.keys.objects(session, id);
-    if (objects.length === 0) throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one to destroy, got none`);
-    for (const object of objects) token.native.destroyObject(session, object);
-    return objects.length;
+    const count = destroyObjects(token, session, id);
+    if (count === 0) throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one to destroy, got none`);
+    return count;
   });
 }

@@ -1,8 +1,9 @@
-import { HsmError } from '../../../errors.js';
 import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
+import { HsmError } from '../../../errors.js';
+import type { KeyId } from '../../../key/key.js';
 import type { NewKey } from '../../protocol.js';
 import type { Call } from '../call.js';
-import { inspectKey, type TokenKey } from './key-inspection.js';
+import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
 import { generationMechanism } from './mechanism.js';
 import type { SessionHandle } from './native.js';
 import { generationFacts, roleOf, template } from './template.js';
@@ -21,34 +22,42 @@ export async function generateKey(token: Token, call: Call, key: NewKey): Promis
       `token "${token.description.label}" does not make ${key.algorithm}`,
     );
   }
-  const work = (session: SessionHandle): Promise<TokenKey> => generateAndInspect(token, session, key);
+  const work = async (session: SessionHandle): Promise<TokenKey> => {
+    requireFreshId(token, session, key.id);
+    const made = await generateObjects(token, session, key);
+    try {
+      return inspectKey(token.native, session, token.profile, key.id, made);
+    } catch (error) {
+      destroyObjects(token, session, key.id);
+      throw error;
+    }
+  };
+  // A session object lives as long as the session that made it, so an extractable key is made on the one that stays.
   return key.extractable ? token.runOnLoginSession(call, work) : token.run(call, 'once', work);
 }
 
-async function generateAndInspect(token: Token, session: SessionHandle, key: NewKey): Promise<TokenKey> {
-  const { native, keys, profile } = token;
-  if (keys.objects(session, key.id).length > 0) {
-    throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key id ${key.id}: want a fresh one, got one in use`);
-  }
+/** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID */
+export function requireFreshId(token: Token, session: SessionHandle, id: KeyId): void {
+  if (token.keys.objects(session, id).length === 0) return;
+  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key id ${id}: want a fresh one, got one in use`);
+}
+
+/** @returns how many */
+export function destroyObjects(token: Token, session: SessionHandle, id: KeyId): number {
+  token.keys.forget(id);
+  const objects = token.keys.objects(session, id);
+  for (const object of objects) token.native.destroyObject(session, object);
+  return objects.length;
+}
+
+async function generateObjects({ native, profile }: Token, session: SessionHandle, key: NewKey): Promise<KeyObjects> {
   const mechanism = generationMechanism(key.algorithm);
   const facts = generationFacts(key.algorithm);
-  const { family } = keyAlgorithms[key.algorithm];
-  const made =
-    family === 'aes' || family === 'hmac'
-      ? { handle: await native.generateKey(session, mechanism, template(profile, 'secret', key, facts)) }
-      : await native
-          .generateKeyPair(
-            session,
-            mechanism,
-            template(profile, 'public', key, facts),
-            template(profile, 'private', key, []),
-          )
-          .then(({ privateKey, publicKey }) => ({ handle: privateKey, publicHandle: publicKey }));
-  const publicHandle = 'publicHandle' in made ? made.publicHandle : undefined;
-  try {
-    return inspectKey(native, session, profile, key, made.handle, publicHandle);
-  } catch (error) {
-    for (const handle of keys.objects(session, key.id)) native.destroyObject(session, handle);
-    throw error;
+  if ('keyBytes' in keyAlgorithms[key.algorithm]) {
+    return { handle: await native.generateKey(session, mechanism, template(profile, 'secret', key, facts)) };
   }
+  const publicTemplate = template(profile, 'public', key, facts);
+  const privateTemplate = template(profile, 'private', key, []);
+  const made = await native.generateKeyPair(session, mechanism, publicTemplate, privateTemplate);
+  return { handle: made.privateKey, publicHandle: made.publicKey };
 }

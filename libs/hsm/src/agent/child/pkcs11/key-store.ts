@@ -1,18 +1,20 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HsmError } from '../../../errors.js';
 import type { KeyId, KeySelector } from '../../../key/key.js';
-import { inspectKey, type KeyIdentity, readIdentity, type TokenKey } from './key-inspection.js';
+import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
 import { type Attribute, ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
 import { objectClass, type ObjectKind } from './template.js';
 import type { VendorProfile } from './vendor-profile.js';
 
-const maximumCached = 10_000;
+const idBytes = 16;
+const maximumRemembered = 10_000;
 
 /**
  * Finds keys and remembers the ones found safe, by id, for as long as their handles are good: a handle from before a
  * login may silently name another object, so the whole memory goes with the generation.
  */
 export class KeyStore {
-  readonly #known = new Map<KeyId, TokenKey>();
+  readonly #remembered = new Map<KeyId, TokenKey>();
   #generation = -1;
 
   constructor(
@@ -23,35 +25,28 @@ export class KeyStore {
 
   /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE */
   one(session: SessionHandle, id: KeyId): TokenKey {
-    const known = this.#cache().get(id);
-    if (known) return known;
-    const handles = this.#primaries(session, { id });
-    if (handles.length === 0)
-      throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one on this token, got none`);
-    if (handles.length > 1) {
-      throw new HsmError('ERR_HSM_KEY_AMBIGUOUS', `key ${id}: want one on this token, got ${handles.length}`);
-    }
-    return this.#load(session, handles[0], { id, label: this.#readLabel(session, handles[0]) });
+    return this.#memory().get(id) ?? this.#load(session, id, this.#objectsOf(session, id));
   }
 
   /**
-   * All keys that match. Asked for by id or label, a key that is unsafe is an error; in a list of everything it is left out,
-   * as objects of other programs are.
+   * All keys that match. Asked for by id or label, a key that is unsafe or doubled is an error; in a list of everything it
+   * is left out, as objects of other programs are.
+   * @throws {HsmError} ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
    */
-  list(session: SessionHandle, selector: KeySelector): TokenKey[] {
+  async list(session: SessionHandle, selector: KeySelector): Promise<TokenKey[]> {
     const isNamed = selector.id !== undefined || selector.label !== undefined;
-    return this.#primaries(session, selector).flatMap((handle) => {
-      const identity = readIdentity(this.native, session, handle);
-      if (!identity) return [];
+    const keys: TokenKey[] = [];
+    for (const id of this.#ids(session, selector)) {
       try {
-        const key = this.#cache().get(identity.id) ?? this.#load(session, handle, identity);
-        return selector.usage === undefined || key.usage === selector.usage ? [key] : [];
+        const key = this.#current(session, id);
+        if (selector.usage === undefined || key.usage === selector.usage) keys.push(key);
       } catch (error) {
-        const isUnsafe = error instanceof HsmError && error.code === 'ERR_HSM_KEY_UNSAFE';
-        if (isUnsafe && !isNamed) return [];
-        throw error;
+        if (isNamed || !(error instanceof HsmError)) throw error;
       }
-    });
+      // Finding and reading have no asynchronous form: let `ping` and other calls in between two keys.
+      await nextTurn();
+    }
+    return keys;
   }
 
   /** Every object, of whatever class, that carries this id. */
@@ -62,40 +57,57 @@ export class KeyStore {
   /** The label of a key that need not be safe, for whoever wants it destroyed. @throws {HsmError} ERR_HSM_KEY_NOT_FOUND */
   labelOf(session: SessionHandle, id: KeyId): string {
     const [object] = this.objects(session, id);
-    if (!object) throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one on this token, got none`);
-    return this.#readLabel(session, object);
+    if (!object) throw notFound(id);
+    return this.native.attributes(session, object, [ck.CKA_LABEL])[0].toString('utf8');
   }
 
   forget(id: KeyId): void {
-    this.#known.delete(id);
+    this.#remembered.delete(id);
   }
 
-  #cache(): Map<KeyId, TokenKey> {
-    const generation = this.currentGeneration();
-    if (generation !== this.#generation || this.#known.size > maximumCached) {
-      this.#known.clear();
-      this.#generation = generation;
-    }
-    return this.#known;
+  /** As `one`, but sees when a second object has joined a remembered one. */
+  #current(session: SessionHandle, id: KeyId): TokenKey {
+    const objects = this.#objectsOf(session, id);
+    const remembered = this.#memory().get(id);
+    return remembered?.handle.equals(objects.handle) ? remembered : this.#load(session, id, objects);
   }
 
-  #load(session: SessionHandle, handle: ObjectHandle, identity: KeyIdentity): TokenKey {
-    const publicHalves = this.#ofKind(session, 'public', { id: identity.id });
-    if (publicHalves.length > 1) {
-      throw new HsmError(
-        'ERR_HSM_KEY_AMBIGUOUS',
-        `key ${identity.id}: want one public half, got ${publicHalves.length}`,
-      );
-    }
-    const key = inspectKey(this.native, session, this.profile, identity, handle, publicHalves[0]);
-    this.#cache().set(key.id, key);
+  #load(session: SessionHandle, id: KeyId, objects: KeyObjects): TokenKey {
+    const key = inspectKey(this.native, session, this.profile, id, objects);
+    this.#memory().set(id, key);
     return key;
   }
 
-  #readLabel(session: SessionHandle, handle: ObjectHandle): string {
-    return this.native.attributes(session, handle, [ck.CKA_LABEL])[0].toString('utf8');
+  #memory(): Map<KeyId, TokenKey> {
+    const generation = this.currentGeneration();
+    if (generation !== this.#generation || this.#remembered.size >= maximumRemembered) {
+      this.#remembered.clear();
+      this.#generation = generation;
+    }
+    return this.#remembered;
   }
 
+  #ids(session: SessionHandle, selector: KeySelector): Set<KeyId> {
+    const ids = this.#primaries(session, selector)
+      .map((handle) => this.native.attributes(session, handle, [ck.CKA_ID])[0])
+      .filter((id) => id.length === idBytes)
+      .map((id) => id.toString('hex') as KeyId);
+    return new Set(ids);
+  }
+
+  #objectsOf(session: SessionHandle, id: KeyId): KeyObjects {
+    const primaries = this.#primaries(session, { id });
+    if (primaries.length === 0) throw notFound(id);
+    const publicHalves = this.#ofKind(session, 'public', { id });
+    if (primaries.length > 1 || publicHalves.length > 1) {
+      this.forget(id);
+      const got = `${primaries.length} and ${publicHalves.length} public halves`;
+      throw new HsmError('ERR_HSM_KEY_AMBIGUOUS', `key ${id}: want one on this token, got ${got}`);
+    }
+    return { handle: primaries[0], publicHandle: publicHalves[0] };
+  }
+
+  /** Private halves and secret keys: what a key is about. */
   #primaries(session: SessionHandle, selector: KeySelector): ObjectHandle[] {
     return [...this.#ofKind(session, 'private', selector), ...this.#ofKind(session, 'secret', selector)];
   }
@@ -111,4 +123,8 @@ function selectorTemplate({ id, label }: KeySelector): Attribute[] {
   if (id !== undefined) attributes.push({ type: ck.CKA_ID, value: Buffer.from(id, 'hex') });
   if (label !== undefined) attributes.push({ type: ck.CKA_LABEL, value: Buffer.from(label, 'utf8') });
   return attributes;
+}
+
+function notFound(id: KeyId): HsmError {
+  return new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one on this token, got none`);
 }

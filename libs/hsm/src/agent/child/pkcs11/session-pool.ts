@@ -41,9 +41,8 @@ export class SessionPool {
       this.#release(session);
       return result;
     } catch (error) {
-      // Only the token's own answer leaves a session in doubt; a refusal of ours came before or after the operation.
-      if (error instanceof HsmError) this.#release(session);
-      else this.#discard(session);
+      if (leavesDoubt(error)) this.#discard(session);
+      else this.#release(session);
       throw error;
     }
   }
@@ -119,4 +118,9 @@ export class SessionPool {
       // It was dead already.
     }
   }
+}
+
+/** A refusal of ours came before or after the operation; whatever the token answered leaves its session in doubt. */
+function leavesDoubt(error: unknown): boolean {
+  return !(error instanceof HsmError) || error.cause instanceof ReturnValueError;
 }

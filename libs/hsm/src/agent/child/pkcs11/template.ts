@@ -10,6 +10,7 @@ import type { KeyUsage } from '../../../key/key.js';
 import type { NewKey } from '../../protocol.js';
 import { allowedMechanisms } from './mechanism.js';
 import { type Attribute, ck } from './native.js';
+import type { AttributeName } from './object-reader.js';
 import type { VendorProfile } from './vendor-profile.js';
 
 /** The private half, the public half, or a secret key. */
@@ -33,7 +34,7 @@ const usageAttributes = {
   private: ['CKA_SIGN', 'CKA_SIGN_RECOVER', 'CKA_DECRYPT', 'CKA_UNWRAP', 'CKA_DERIVE'],
   public: ['CKA_VERIFY', 'CKA_VERIFY_RECOVER', 'CKA_ENCRYPT', 'CKA_WRAP', 'CKA_DERIVE'],
   secret: ['CKA_ENCRYPT', 'CKA_DECRYPT', 'CKA_SIGN', 'CKA_VERIFY', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_DERIVE'],
-} as const satisfies Record<ObjectKind, readonly (keyof typeof ck)[]>;
+} as const satisfies Record<ObjectKind, readonly AttributeName[]>;
 type UsageAttribute = (typeof usageAttributes)[ObjectKind][number];
 
 /** What each role grants, disjoint by construction: no attribute of one role appears in another of the same object kind. */
@@ -73,7 +74,7 @@ export function roleOf(key: NewKey): Role {
 }
 
 export interface Protection {
-  readonly name: keyof typeof ck;
+  readonly name: AttributeName;
   readonly value: boolean | Buffer;
 }
 
@@ -99,6 +100,11 @@ export function protections(profile: VendorProfile, kind: ObjectKind, role: Role
   return list;
 }
 
+/** The names alone, to read them back in one go; they are the same for every role. */
+export function protectionNames(profile: VendorProfile, kind: ObjectKind): AttributeName[] {
+  return protections(profile, kind, { family: 'aes', usage: 'encrypt', extractable: false }).map(({ name }) => name);
+}
+
 /** The template of one object of a new key: what it is, then what protects it. */
 export function template(profile: VendorProfile, kind: ObjectKind, key: NewKey, facts: Attribute[]): Attribute[] {
   const role = roleOf(key);
@@ -108,7 +114,7 @@ export function template(profile: VendorProfile, kind: ObjectKind, key: NewKey, 
     { type: ck.CKA_ID, value: Buffer.from(key.id, 'hex') },
     { type: ck.CKA_LABEL, value: Buffer.from(key.label, 'utf8') },
     ...facts,
-    ...protections(profile, kind, role).map(({ name, value }) => ({ type: ck[name] as number, value })),
+    ...protections(profile, kind, role).map(({ name, value }) => ({ type: ck[name], value })),
   ];
 }
 

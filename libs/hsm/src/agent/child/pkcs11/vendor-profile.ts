@@ -17,6 +17,8 @@ export interface VendorProfile {
   /** Whether CKA_ALLOWED_MECHANISMS and CKA_COPYABLE are stated in templates and read back. */
   readonly restrictsMechanisms: boolean;
   readonly restrictsCopies: boolean;
+  /** Whether CKA_VALUE_LEN of an unwrapped secret key is 0 instead of its length. */
+  readonly hidesUnwrappedLength: boolean;
   /** Return values that mean "slow down". */
   readonly throttled: ReadonlySet<number>;
   /** What C_Decrypt and C_UnwrapKey return, besides CKR_ENCRYPTED_DATA_* and CKR_WRAPPED_KEY_*, for a bad ciphertext. */
@@ -35,6 +37,7 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     aesKwpMechanism: ck.CKM_AES_KEY_WRAP_PAD,
     restrictsMechanisms: true,
     restrictsCopies: true,
+    hidesUnwrappedLength: true,
     throttled: new Set(),
     // Measured: a wrong GCM tag, and a wrapped key that does not unwrap, are CKR_GENERAL_ERROR.
     decryptionFailed: new Set([ck.CKR_GENERAL_ERROR]),
@@ -48,6 +51,7 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     aesKwpMechanism: 0x8000216f,
     restrictsMechanisms: false,
     restrictsCopies: false,
+    hidesUnwrappedLength: false,
     throttled: new Set([ck.CKR_FUNCTION_FAILED]),
     decryptionFailed: new Set(),
   },
@@ -58,6 +62,7 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     aesKwpMechanism: ck.CKM_AES_KEY_WRAP_KWP,
     restrictsMechanisms: false,
     restrictsCopies: false,
+    hidesUnwrappedLength: false,
     throttled: new Set(),
     decryptionFailed: new Set(),
   },
