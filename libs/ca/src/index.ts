@@ -1,1 +1,35 @@
-export {};
+export { CertificateAuthority, type CertificateAuthorityOptions, type IssueOptions } from './certificate-authority.js';
+export { type CaConfig, caConfigSchema, parseCaConfig, type ParsedCaConfig } from './config.js';
+export { CaError, type CaErrorCode, caErrorCodes, type CaErrorFault } from './errors.js';
+export { type CaJob, type CaObserver, type CaStep, caSteps } from './observer.js';
+export { encodePem } from './der/pem.js';
+export type { CaCertificate } from './issuance/ca-certificate.js';
+export type { IssuedCertificate } from './issuance/issuance.js';
+export type { Issuer, IssuerToken, SigningAuthority } from './issuance/issuer.js';
+export type { SignatureAlgorithm } from './issuance/signature-algorithm.js';
+export type { IssuanceTicket, TicketBinding } from './issuance/ticket.js';
+export type { Validity } from './issuance/tbs-certificate.js';
+export type { NameConstraints } from './profile/name-constraints.js';
+export { type Profile, type ProfileName, profileNames } from './profile/profile.js';
+export { maximumCsrBytes } from './request/csr.js';
+export type { PublishedCrl } from './revocation/crl-publisher.js';
+export type {
+  CertificateRecord,
+  CertificateState,
+  CertificateStore,
+  Reservation,
+  TicketRedemption,
+} from './store/certificate-store.js';
+export type { CommittedCrl, CrlRecord, CrlStore } from './store/crl-store.js';
+export {
+  caEntities,
+  caMigrations,
+  type DatabaseConfig,
+  databaseConfigSchema,
+  openCaDatabase,
+} from './store/typeorm/database.js';
+export { TypeOrmCertificateStore } from './store/typeorm/typeorm-certificate-store.js';
+export { TypeOrmCrlStore } from './store/typeorm/typeorm-crl-store.js';
+export { type CaHealth, CaHealthIndicator } from './nest/ca.health.js';
+export { CaModule } from './nest/ca.module.js';
+export type { CaModuleOptions } from './nest/ca.module-definition.js';

@@ -1,0 +1,7 @@
+/** Paths under `publicUrl` that certificates point to; apps/ca serves them. */
+const paths = { crl: '/v1/crl.der', root: '/v1/ca/root.der', issuing: '/v1/ca/issuing.der' } as const;
+
+/** The URL of something relying parties fetch; undefined when the CA has no public URL. */
+export function location(publicUrl: string | undefined, what: keyof typeof paths): string | undefined {
+  return publicUrl === undefined ? undefined : `${publicUrl}${paths[what]}`;
+}

@@ -1,0 +1,186 @@
+import { type HierarchyContext, initializeHierarchy, loadIssuer } from './authority/hierarchy.js';
+import { type CaConfig, parseCaConfig } from './config.js';
+import { CaError } from './errors.js';
+import type { CaCertificate } from './issuance/ca-certificate.js';
+import { type CertificateTemplate, certificateTemplates } from './issuance/certificate-template.js';
+import { type CertificateOrder, Issuance, type IssuedCertificate } from './issuance/issuance.js';
+import type { Issuer, IssuerToken } from './issuance/issuer.js';
+import type { IssuanceTicket } from './issuance/ticket.js';
+import { validityOf } from './issuance/validity.js';
+import { encodeDistinguishedName } from './name/distinguished-name.js';
+import type { CaObserver } from './observer.js';
+import { certifiedNames } from './profile/certified-names.js';
+import { type ProfileName, profileNames } from './profile/profile.js';
+import { parseCsr } from './request/csr.js';
+import { acceptPublicKey } from './request/key-policy.js';
+import { NamePolicy } from './request/name-policy.js';
+import { verifyProofOfPossession } from './request/proof-of-possession.js';
+import { CrlPublisher, type PublishedCrl } from './revocation/crl-publisher.js';
+import { Schedule } from './schedule.js';
+import type { CertificateStore } from './store/certificate-store.js';
+import type { CrlStore } from './store/crl-store.js';
+
+export interface CertificateAuthorityOptions {
+  readonly token: IssuerToken;
+  readonly certificates: CertificateStore;
+  readonly crls: CrlStore;
+  readonly config: CaConfig;
+  readonly observer?: CaObserver;
+  /** The clock; the system's when absent. */
+  readonly now?: () => Date;
+}
+
+export interface IssueOptions {
+  /** Who asks, at most 128 characters; kept with the certificate and bound into the ticket. */
+  readonly requester?: string;
+}
+
+/**
+ * An issuing CA whose keys never leave the token.
+ *
+ * A CSR becomes a certificate in two phases. `prepare` decides and lints, `redeem` signs; `issue` is both. Nothing is stored for a
+ * refused CSR. From the moment a TBS is committed its row is completed with that same TBS, whatever crashes.
+ */
+export class CertificateAuthority {
+  readonly #templates: ReadonlyMap<string, CertificateTemplate>;
+  readonly #allowedNames: NamePolicy;
+  readonly #schedule: Schedule;
+  #isClosed = false;
+
+  /**
+   * Loads the issuing CA (and makes it first, if the configuration says so), completes what a crash left unfinished, and sees
+   * to a CRL in force.
+   * @throws {CaError} ERR_CA_CONFIG_INVALID | ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE | ERR_CA_STORE_UNAVAILABLE
+   * @throws {HsmError} when the token is not usable
+   */
+  static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
+    const config = parseCaConfig(options.config);
+    const { token, certificates, crls, observer = {}, now = () => new Date() } = options;
+    const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
+    const context: HierarchyContext = { config, token, certificates, issuance, observer, now };
+    const issuer = await (config.authority.initialize ? initializeHierarchy(context) : loadIssuer(context));
+    const { validityHours } = config.crl;
+    const publisher = new CrlPublisher({ token, authority: issuer, crls, validityHours, observer, now });
+    const authority = new CertificateAuthority(context, issuer, publisher);
+    await authority.#recover();
+    await publisher.refresh();
+    authority.#schedule.start();
+    return authority;
+  }
+
+  private constructor(
+    private readonly context: HierarchyContext,
+    /** The issuing CA. */
+    readonly issuer: Issuer,
+    private readonly publisher: CrlPublisher,
+  ) {
+    const { config, observer, now } = context;
+    this.#templates = certificateTemplates(config, issuer);
+    this.#allowedNames = new NamePolicy(config.allowedNames);
+    this.#schedule = new Schedule({ recovery: () => this.#recover(now()), crl: () => publisher.refresh() }, observer);
+  }
+
+  /**
+   * Issues a certificate for a CSR.
+   * @param csr  PKCS #10, at most 64 KiB: DER octets, or PEM as octets or text
+   * @throws {CaError} ERR_CA_CSR_* | ERR_CA_KEY_* | ERR_CA_NAME_* | ERR_CA_PROFILE_UNKNOWN | ERR_CA_CONSTRAINT_VIOLATED: refused,
+   * nothing stored; ERR_CA_STORE_UNAVAILABLE | ERR_CA_ISSUER_UNUSABLE | ERR_CA_LINT_FAILED | ERR_CA_SIGNATURE_INVALID | ERR_CA_CLOSED
+   * @throws {HsmError} the token could not sign
+   */
+  async issue(csr: Uint8Array | string, profile: ProfileName, options: IssueOptions = {}): Promise<IssuedCertificate> {
+    return this.redeem(await this.prepare(csr, profile, options));
+  }
+
+  /** Decides about a CSR: what is returned may be signed once, until it expires. @throws as `issue` */
+  async prepare(
+    csr: Uint8Array | string,
+    profileName: ProfileName,
+    options: IssueOptions = {},
+  ): Promise<IssuanceTicket> {
+    this.#assertOpen();
+    const template = this.#template(profileName);
+    const request = parseCsr(csr);
+    const publicKey = acceptPublicKey(request.subjectPublicKeyInfo);
+    verifyProofOfPossession(request, publicKey);
+    const { names, commonName } = certifiedNames(request);
+    this.#allowedNames.assertPermits(names);
+    for (const authority of this.issuer.chain) authority.nameConstraints?.assertPermits(names);
+    const order: CertificateOrder = {
+      ...template,
+      subject: encodeDistinguishedName({ commonName }),
+      subjectPublicKeyInfo: request.subjectPublicKeyInfo.raw,
+      names,
+      validity: validityOf(template.profile, this.context.now(), this.issuer.certificate.validity),
+      requester: options.requester ?? 'application',
+    };
+    return this.context.issuance.prepare(order);
+  }
+
+  /** Signs what `prepare` decided. @throws {CaError} ERR_CA_TICKET_REFUSED, else as `issue` */
+  async redeem(ticket: IssuanceTicket): Promise<IssuedCertificate> {
+    this.#assertOpen();
+    return this.context.issuance.redeem(ticket);
+  }
+
+  /**
+   * An issued certificate. One that is not finished is not there.
+   * @param serial  hexadecimal, in any case
+   * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND | ERR_CA_STORE_UNAVAILABLE
+   */
+  async find(serial: string): Promise<IssuedCertificate> {
+    this.#assertOpen();
+    const row = /^[0-9a-f]{1,40}$/i.test(serial)
+      ? await this.context.certificates.find(serial.toLowerCase())
+      : undefined;
+    if (row?.certificate === undefined)
+      throw new CaError(
+        'ERR_CA_CERTIFICATE_NOT_FOUND',
+        `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
+      );
+    return { serial: row.serial, der: row.certificate, notAfter: row.notAfter };
+  }
+
+  /** The issuing CA's certificate, then each one's issuer, up to the root. */
+  get chain(): readonly CaCertificate[] {
+    return this.issuer.chain;
+  }
+
+  get root(): CaCertificate {
+    return this.chain[this.chain.length - 1];
+  }
+
+  /** The CRL in force. */
+  get crl(): PublishedCrl {
+    return this.publisher.current;
+  }
+
+  /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#schedule.stop();
+  }
+
+  /**
+   * Completes rows in `signing` with the TBS they have, and voids reserved rows whose ticket has expired.
+   * @param expiredBefore  leaves alone what this or another replica may be signing at this moment; absent: every row
+   */
+  async #recover(expiredBefore?: Date): Promise<void> {
+    const { certificates, issuance, now } = this.context;
+    for (const row of await certificates.listSigning(this.issuer.id, expiredBefore))
+      await issuance.complete(row, this.issuer);
+    await certificates.voidExpired(now());
+  }
+
+  #template(name: string): CertificateTemplate {
+    const template = this.#templates.get(name);
+    if (template !== undefined) return template;
+    throw new CaError(
+      'ERR_CA_PROFILE_UNKNOWN',
+      `profile: want one of ${profileNames.join(', ')}, got ${JSON.stringify(name.slice(0, 64))}`,
+    );
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new CaError('ERR_CA_CLOSED', 'certificate authority: want an open one, got a closed one');
+  }
+}

@@ -1,0 +1,47 @@
+import { type KeyObject, X509Certificate } from 'node:crypto';
+import { type DerNode, parseDer } from '../der/der-reader.js';
+import { oids } from '../der/oid.js';
+import { CaError } from '../errors.js';
+import { NameConstraints } from '../profile/name-constraints.js';
+import { readTime, viewTbsCertificate } from './certificate-view.js';
+import type { Validity } from './tbs-certificate.js';
+
+/** A CA certificate of our own, as far as issuing under it must know it. */
+export interface CaCertificate {
+  readonly der: Buffer;
+  /** DER of its subject, which is the issuer of what it signs. */
+  readonly subject: Buffer;
+  readonly publicKey: KeyObject;
+  /** Its SubjectKeyIdentifier, 20 octets. */
+  readonly keyIdentifier: Buffer;
+  readonly validity: Validity;
+  /** How many CAs may follow below it; absent: any number (RFC 5280 §4.2.1.9). */
+  readonly pathLength?: number;
+  readonly nameConstraints?: NameConstraints;
+}
+
+/** @throws {CaError} ERR_CA_ISSUER_UNUSABLE */
+export function readCaCertificate(der: Buffer): CaCertificate {
+  const view = viewTbsCertificate(parseDer(der).children[0]);
+  const value = (oid: string): DerNode | undefined => view.extensions.find((extension) => extension.oid === oid)?.value;
+  const [cA, pathLength] = value(oids.basicConstraints)?.children ?? [];
+  const keyIdentifier = value(oids.subjectKeyIdentifier)?.content;
+  const notBefore = readTime(view.notBefore);
+  const notAfter = readTime(view.notAfter);
+  if (cA?.content[0] !== 0xff || keyIdentifier === undefined || notBefore === undefined || notAfter === undefined) {
+    throw new CaError(
+      'ERR_CA_ISSUER_UNUSABLE',
+      'issuer certificate: want a CA certificate with a subject key identifier and proper dates',
+    );
+  }
+  const constraints = value(oids.nameConstraints);
+  return Object.freeze({
+    der,
+    subject: view.subject.raw,
+    publicKey: new X509Certificate(der).publicKey,
+    keyIdentifier,
+    validity: { notBefore, notAfter },
+    pathLength: pathLength?.content[0],
+    nameConstraints: constraints && NameConstraints.read(constraints),
+  });
+}

@@ -1,0 +1,203 @@
+import { CaError } from '../errors.js';
+import type { GeneralName } from '../name/general-name.js';
+import type { CaObserver, CaStep } from '../observer.js';
+import type { Profile } from '../profile/profile.js';
+import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
+import { type CertificateIntent, certificateRules } from './certificate-rules.js';
+import { viewTbsCertificate } from './certificate-view.js';
+import { subjectAltName, subjectKeyIdentifier } from './extensions.js';
+import type { IssuerToken, SigningAuthority } from './issuer.js';
+import { keyIdentifier } from './key-identifier.js';
+import { lint } from './lint.js';
+import { SerialNumbers } from './serial-numbers.js';
+import { assembleSigned, signVerified } from './signing.js';
+import { encodeTbsCertificate, type Validity } from './tbs-certificate.js';
+import { IssuanceTicket } from './ticket.js';
+
+/** One certificate to be, decided in full: who signs it, what it says, who asked. */
+export interface CertificateOrder {
+  readonly authority: SigningAuthority;
+  readonly profile: Profile;
+  /** Of the issuer's certificate; absent for a self-signed one. */
+  readonly issuerValidity?: Validity;
+  /** DER of the Name. */
+  readonly subject: Buffer;
+  readonly subjectPublicKeyInfo: Buffer;
+  readonly names: readonly GeneralName[];
+  readonly validity: Validity;
+  /** Extensions that are the same for every certificate of this profile and issuer. */
+  readonly fixedExtensions: readonly Buffer[];
+  readonly requester: string;
+}
+
+export interface IssuedCertificate {
+  /** 32 hexadecimal digits, lower case. */
+  readonly serial: string;
+  readonly der: Buffer;
+  readonly notAfter: Date;
+}
+
+export interface IssuanceContext {
+  readonly token: IssuerToken;
+  readonly certificates: CertificateStore;
+  readonly ticketSeconds: number;
+  readonly observer: CaObserver;
+  readonly now: () => Date;
+}
+
+interface Committed {
+  readonly serial: string;
+  readonly tbs: Buffer;
+  readonly notAfter: Date;
+}
+
+const reservationAttempts = 3;
+/** DER of a Name without attributes. */
+const emptyName = Buffer.of(0x30, 0);
+
+/** Two-phase signing: `prepare` reserves, encodes and lints; `redeem` commits, signs, verifies, compares and completes. */
+export class Issuance {
+  readonly #serials: SerialNumbers;
+
+  constructor(private readonly context: IssuanceContext) {
+    this.#serials = new SerialNumbers(context.token);
+  }
+
+  /**
+   * serial and row reserved → TBS → lint.
+   * @throws {CaError} ERR_CA_LINT_FAILED (the row is voided) | ERR_CA_STORE_UNAVAILABLE
+   */
+  async prepare(order: CertificateOrder): Promise<IssuanceTicket> {
+    const expiresAt = new Date(this.context.now().getTime() + this.context.ticketSeconds * 1000);
+    const serial = await this.#reserve(order, expiresAt);
+    const tbs = encodeTbsCertificate({
+      serial,
+      signatureAlgorithm: order.authority.signatureAlgorithm.identifier,
+      issuer: order.authority.name,
+      validity: order.validity,
+      subject: order.subject,
+      subjectPublicKeyInfo: order.subjectPublicKeyInfo,
+      extensions: extensionsOf(order),
+    });
+    await this.#lint(tbs, serial, order);
+    const { authority, profile, requester, validity } = order;
+    const binding = {
+      serial: serial.toString('hex'),
+      authority,
+      profile,
+      requester,
+      notAfter: validity.notAfter,
+      expiresAt,
+    };
+    return IssuanceTicket.seal(binding, tbs);
+  }
+
+  /**
+   * TBS committed → signed → verified → compared → completed.
+   * @throws {CaError} ERR_CA_TICKET_REFUSED | ERR_CA_SIGNATURE_INVALID | ERR_CA_STORE_UNAVAILABLE
+   * @throws {HsmError} the row stays `signing` and recovery completes it
+   */
+  async redeem(ticket: IssuanceTicket): Promise<IssuedCertificate> {
+    const { serial, authority, profile, requester, notAfter } = ticket.binding;
+    const now = this.context.now();
+    const { tbs, digest } = ticket.redeem(now);
+    const redemption = {
+      serial,
+      issuerId: authority.id,
+      profileVersion: profile.version,
+      requester,
+      tbs,
+      tbsSha256: digest,
+      now,
+    };
+    if (!(await this.context.certificates.commitTbs(redemption))) {
+      throw new CaError(
+        'ERR_CA_TICKET_REFUSED',
+        `ticket ${serial}: want its row reserved, got it voided or redeemed elsewhere`,
+      );
+    }
+    this.#step('certificate-committed', serial);
+    return this.#sign(authority, { serial, tbs, notAfter });
+  }
+
+  /** Completes a row in `signing` with the TBS it has, whoever left it there. */
+  async complete(row: CertificateRecord, authority: SigningAuthority): Promise<IssuedCertificate> {
+    if (row.tbs === undefined || row.issuerId !== authority.id)
+      throw new CaError('ERR_CA_STATE_CONFLICT', `certificate ${row.serial}: want a TBS of issuer ${authority.id}`);
+    return this.#sign(authority, { serial: row.serial, tbs: row.tbs, notAfter: row.notAfter });
+  }
+
+  async #reserve(order: CertificateOrder, ticketExpiresAt: Date): Promise<Buffer> {
+    for (let attempt = 0; attempt < reservationAttempts; attempt += 1) {
+      const serial = await this.#serials.next();
+      const isReserved = await this.context.certificates.reserve({
+        serial: serial.toString('hex'),
+        issuerId: order.authority.id,
+        profile: order.profile.name,
+        profileVersion: order.profile.version,
+        requester: order.requester,
+        subjectKeyId: keyIdentifier(order.subjectPublicKeyInfo).toString('hex'),
+        isAuthority: order.profile.authority !== undefined,
+        ...order.validity,
+        reservedAt: this.context.now(),
+        ticketExpiresAt,
+      });
+      if (!isReserved) continue;
+      this.#step('certificate-reserved', serial.toString('hex'));
+      return serial;
+    }
+    throw new CaError('ERR_CA_STATE_CONFLICT', `serial: want one that is free, got ${reservationAttempts} taken ones`);
+  }
+
+  async #lint(tbs: Buffer, serial: Buffer, order: CertificateOrder): Promise<void> {
+    const intent: CertificateIntent = {
+      profile: order.profile,
+      selfSigned: order.issuerValidity === undefined,
+      serial,
+      issuerName: order.authority.name,
+      issuerKeyIdentifier: order.authority.keyIdentifier,
+      issuerValidity: order.issuerValidity,
+      signatureAlgorithm: order.authority.signatureAlgorithm.identifier,
+      subjectPublicKeyInfo: order.subjectPublicKeyInfo,
+      names: order.names,
+    };
+    const hexadecimal = serial.toString('hex');
+    try {
+      lint(`certificate ${hexadecimal}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), certificateRules);
+    } catch (error) {
+      await this.context.certificates.void(hexadecimal);
+      throw error;
+    }
+    this.#step('certificate-linted', hexadecimal);
+  }
+
+  async #sign(authority: SigningAuthority, { serial, tbs, notAfter }: Committed): Promise<IssuedCertificate> {
+    const { token, certificates, now } = this.context;
+    const signature = await signVerified(token, authority, tbs);
+    this.#step('certificate-signed', serial);
+    const der = assembleSigned(tbs, authority, signature);
+    if (!(await certificates.complete(serial, der, now()))) return this.#completedElsewhere(serial);
+    this.#step('certificate-completed', serial);
+    return { serial, der, notAfter };
+  }
+
+  /** Recovery of another replica was faster: its certificate counts, made from the same TBS. */
+  async #completedElsewhere(serial: string): Promise<IssuedCertificate> {
+    const row = await this.context.certificates.find(serial);
+    if (row?.certificate !== undefined) return { serial, der: row.certificate, notAfter: row.notAfter };
+    throw new CaError(
+      'ERR_CA_STATE_CONFLICT',
+      `certificate ${serial}: want its row signing or issued, got ${row?.state ?? 'none'}`,
+    );
+  }
+
+  #step(step: CaStep, serial: string): void {
+    this.context.observer.step?.(step, serial);
+  }
+}
+
+function extensionsOf({ fixedExtensions, subjectPublicKeyInfo, names, subject }: CertificateOrder): Buffer[] {
+  const identifier = subjectKeyIdentifier(keyIdentifier(subjectPublicKeyInfo));
+  if (names.length === 0) return [...fixedExtensions, identifier];
+  return [...fixedExtensions, identifier, subjectAltName(names, subject.equals(emptyName))];
+}

@@ -1,0 +1,12 @@
+import { createHash } from 'node:crypto';
+import { type DerNode, parseDer } from '../der/der-reader.js';
+
+/**
+ * The leftmost 160 bits of the SHA-256 of the public key's bits (RFC 7093 §2, method 1).
+ * @param spki  DER SubjectPublicKeyInfo
+ * @returns 20 octets
+ */
+export function keyIdentifier(spki: Buffer | DerNode): Buffer {
+  const [, publicKey] = ('children' in spki ? spki : parseDer(spki)).children;
+  return createHash('sha256').update(publicKey.content.subarray(1)).digest().subarray(0, 20);
+}

@@ -1,0 +1,47 @@
+import { createHash, verify } from 'node:crypto';
+import { parseDer } from '../der/der-reader.js';
+import { CaError } from '../errors.js';
+import type { IssuerToken, SigningAuthority } from './issuer.js';
+import { encodeSigned } from './tbs-certificate.js';
+
+/** SHA-256 of the octets to be signed, in hexadecimal: what the store commits and the token's audit line carries. */
+export function digestOf(tbs: Buffer): string {
+  return createHash('sha256').update(tbs).digest('hex');
+}
+
+/**
+ * Signs octets on the token and verifies the signature in software before anyone sees it (SECURITY: a faulty RSA-CRT
+ * signature reveals the key).
+ * @throws {CaError} ERR_CA_SIGNATURE_INVALID
+ * @throws {HsmError} as `Hsm.sign`
+ */
+export async function signVerified(token: IssuerToken, authority: SigningAuthority, tbs: Buffer): Promise<Buffer> {
+  const { scheme, hash } = authority.signatureAlgorithm;
+  const signature = await token.sign(authority.key, scheme, tbs, { correlationId: digestOf(tbs) });
+  if (verify(hash, tbs, authority.publicKey, signature)) return signature;
+  throw new CaError(
+    'ERR_CA_SIGNATURE_INVALID',
+    `signature of ${authority.key.label}: want one its public key verifies, got another`,
+  );
+}
+
+/**
+ * The final octets, compared with what was linted: the same TBS inside, the same algorithm inside and outside, one signature.
+ * @throws {CaError} ERR_CA_LINT_FAILED
+ */
+export function assembleSigned(tbs: Buffer, authority: SigningAuthority, signature: Buffer): Buffer {
+  const { identifier } = authority.signatureAlgorithm;
+  const signed = encodeSigned(tbs, identifier, signature);
+  const [linted, algorithm, bits, ...rest] = parseDer(signed).children;
+  const isSame =
+    linted.raw.equals(tbs) &&
+    algorithm.raw.equals(identifier) &&
+    bits.content.subarray(1).equals(signature) &&
+    rest.length === 0;
+  if (!isSame)
+    throw new CaError(
+      'ERR_CA_LINT_FAILED',
+      'final octets: want the linted TBS, its algorithm and its signature, got something else',
+    );
+  return signed;
+}

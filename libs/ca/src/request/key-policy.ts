@@ -1,0 +1,107 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { DerError, type DerNode, parseDer } from '../der/der-reader.js';
+import { tags } from '../der/der-writer.js';
+import { decodeOid, oids } from '../der/oid.js';
+import { CaError } from '../errors.js';
+import { hasRocaFingerprint, hasSmallFactor } from './roca.js';
+
+const minimumModulusBits = 2048;
+/** Above it a verification costs more than a request is worth. */
+const maximumModulusBits = 8192;
+/** FIPS 186-5 §A.1.1: 2^16 < e < 2^256, odd. */
+const minimumExponent = 65537n;
+const maximumExponentBits = 256;
+
+/** Octets of an uncompressed point: 04 ‖ x ‖ y (RFC 5480 §2.2). */
+const pointBytes: Readonly<Record<string, number>> = {
+  [oids.secp256r1]: 65,
+  [oids.secp384r1]: 97,
+  [oids.secp521r1]: 133,
+};
+
+/**
+ * The public key of a request, if it is one that may be certified: RSA of 2048 to 8192 bits without known weakness, EC on
+ * P-256, P-384 or P-521 named and uncompressed, or Ed25519.
+ * @param spki  SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)
+ * @throws {CaError} ERR_CA_KEY_UNSUPPORTED | ERR_CA_KEY_WEAK | ERR_CA_CSR_MALFORMED
+ */
+export function acceptPublicKey(spki: DerNode): KeyObject {
+  const [algorithm, bits, ...rest] = spki.children;
+  if (algorithm?.tag !== tags.sequence || bits?.tag !== tags.bitString || rest.length > 0 || bits.content[0] !== 0)
+    malformed('want SubjectPublicKeyInfo');
+  const [type, parameters, ...more] = algorithm.children;
+  if (type?.tag !== tags.oid || more.length > 0) malformed('want an AlgorithmIdentifier in SubjectPublicKeyInfo');
+  const key = bits.content.subarray(1);
+  const oid = decodeOid(type.content);
+  switch (oid) {
+    case oids.rsaEncryption:
+      if (parameters?.tag !== tags.null) malformed('want NULL parameters of an RSA key');
+      assertSoundRsa(key);
+      break;
+    case oids.ecPublicKey:
+      assertNamedCurve(parameters, key);
+      break;
+    case oids.ed25519:
+      if (parameters !== undefined || key.length !== 32)
+        malformed('want an Ed25519 key of 32 octets without parameters');
+      break;
+    default:
+      throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want RSA, EC or Ed25519, got algorithm ${oid}`);
+  }
+  try {
+    return createPublicKey({ key: spki.raw, format: 'der', type: 'spki' });
+  } catch (error) {
+    // OpenSSL checks here that an EC point lies on its curve.
+    throw new CaError('ERR_CA_CSR_MALFORMED', 'public key: want one OpenSSL can load', { cause: error });
+  }
+}
+
+function assertSoundRsa(der: Buffer): void {
+  const [modulusNode, exponentNode] = readRsaPublicKey(der);
+  const modulusBits = bitLength(modulusNode.content);
+  if (modulusBits < minimumModulusBits || modulusBits > maximumModulusBits) {
+    weak(`want a modulus of ${minimumModulusBits} to ${maximumModulusBits} bits, got ${modulusBits}`);
+  }
+  if (bitLength(exponentNode.content) > maximumExponentBits)
+    weak(`want an exponent of at most ${maximumExponentBits} bits`);
+  const exponent = toBigInt(exponentNode.content);
+  if (exponent < minimumExponent || exponent % 2n === 0n)
+    weak(`want an odd exponent of at least ${minimumExponent}, got ${exponent}`);
+  const modulus = toBigInt(modulusNode.content);
+  if (hasSmallFactor(modulus)) weak('want a modulus without small factors');
+  if (hasRocaFingerprint(modulus)) weak('want a modulus without the ROCA fingerprint (CVE-2017-15361)');
+}
+
+function readRsaPublicKey(der: Buffer): readonly DerNode[] {
+  try {
+    const { tag, children } = parseDer(der);
+    const positive = children.every((child) => child.tag === tags.integer && child.content[0] < 0x80);
+    if (tag === tags.sequence && children.length === 2 && positive) return children;
+  } catch (error) {
+    if (!(error instanceof DerError)) throw error;
+  }
+  return malformed('want RSAPublicKey: two positive integers');
+}
+
+function assertNamedCurve(parameters: DerNode | undefined, point: Buffer): void {
+  const curve = parameters?.tag === tags.oid ? decodeOid(parameters.content) : 'explicit parameters';
+  const want = pointBytes[curve];
+  if (want === undefined)
+    throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want the named curve P-256, P-384 or P-521, got ${curve}`);
+  if (point[0] !== 4 || point.length !== want) malformed(`want an uncompressed point of ${want} octets`);
+}
+
+function bitLength(magnitude: Buffer): number {
+  const first = magnitude.findIndex((octet) => octet !== 0);
+  return first < 0 ? 0 : (magnitude.length - first) * 8 - Math.clz32(magnitude[first]) + 24;
+}
+
+const toBigInt = (magnitude: Buffer): bigint => BigInt(`0x${magnitude.toString('hex')}`);
+
+function weak(message: string): never {
+  throw new CaError('ERR_CA_KEY_WEAK', `RSA key: ${message}`);
+}
+
+function malformed(message: string): never {
+  throw new CaError('ERR_CA_CSR_MALFORMED', `CSR: ${message}`);
+}

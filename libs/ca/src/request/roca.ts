@@ -1,0 +1,25 @@
+/** Primes whose residues give away a modulus made by the faulty generator (CVE-2017-15361; Nemec et al., CCS 2017, §3). */
+const primes = [
+  3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131,
+  137, 139, 149, 151, 157, 163, 167,
+]; // prettier-ignore
+
+/** For each prime p, the residues 65537^i mod p: those that ROCA primes, and so their products, can have. */
+const reachable = primes.map((prime) => {
+  const residues = new Set<number>();
+  for (let residue = 1; !residues.has(residue); residue = (residue * 65537) % prime) residues.add(residue);
+  return residues;
+});
+
+/**
+ * True for the fingerprint of a ROCA modulus. A sound modulus has it with a probability below 2^-27, so a match refuses
+ * the key.
+ */
+export function hasRocaFingerprint(modulus: bigint): boolean {
+  return primes.every((prime, index) => reachable[index].has(Number(modulus % BigInt(prime))));
+}
+
+/** True when a prime up to 167 divides the modulus, which no RSA key's does. */
+export function hasSmallFactor(modulus: bigint): boolean {
+  return modulus % 2n === 0n || primes.some((prime) => modulus % BigInt(prime) === 0n);
+}

@@ -1,0 +1,43 @@
+import type { CaJob, CaObserver } from './observer.js';
+
+const intervalMilliseconds = 60_000;
+
+/**
+ * Runs each job every minute, never twice at once. A failure is reported and the job tried again the next minute: every job
+ * is due long before it is late.
+ */
+export class Schedule {
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #isRunning = false;
+
+  constructor(
+    private readonly jobs: Readonly<Record<CaJob, () => Promise<void>>>,
+    private readonly observer: CaObserver,
+  ) {}
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      if (!this.#isRunning) this.#running = this.#run();
+    }, intervalMilliseconds);
+    this.#timer.unref();
+  }
+
+  /** Starts nothing more and waits for what is running. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    for (const job of Object.keys(this.jobs) as CaJob[]) {
+      try {
+        await this.jobs[job]();
+      } catch (error) {
+        this.observer.jobFailed?.(job, error);
+      }
+    }
+    this.#isRunning = false;
+  }
+}

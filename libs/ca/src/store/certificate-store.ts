@@ -1,0 +1,67 @@
+/**
+ * Life of a certificate row: `reserved` (its serial is taken, nothing may be signed) → `signing` (its TBS is committed, a
+ * signature may exist) → `issued`. Only a reserved row may become `voided`; a signing row is always completed.
+ */
+export type CertificateState = 'reserved' | 'signing' | 'issued' | 'voided';
+
+/** A serial taken before anything is signed, and the ticket it was taken for. */
+export interface Reservation {
+  /** 32 hexadecimal digits, lower case. */
+  readonly serial: string;
+  /** Key identifier of the issuer in hexadecimal. */
+  readonly issuerId: string;
+  readonly profile: string;
+  readonly profileVersion: string;
+  readonly requester: string;
+  /** Key identifier of the subject's key in hexadecimal. */
+  readonly subjectKeyId: string;
+  /** Set for a CA's own certificate; its row is looked up by the key. */
+  readonly isAuthority: boolean;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly reservedAt: Date;
+  readonly ticketExpiresAt: Date;
+}
+
+export interface CertificateRecord extends Reservation {
+  readonly state: CertificateState;
+  /** DER, from `signing` to `issued`; afterwards it is inside the certificate. */
+  readonly tbs?: Buffer;
+  /** SHA-256 of the TBS in hexadecimal. */
+  readonly tbsSha256?: string;
+  /** DER, once issued. */
+  readonly certificate?: Buffer;
+  readonly issuedAt?: Date;
+}
+
+/** What the CA needs of a database for certificates. Every method is one statement, committed when it returns. */
+export interface CertificateStore {
+  /** @returns false when the serial is taken */
+  reserve(reservation: Reservation): Promise<boolean>;
+  /**
+   * reserved → signing, if the row is still the ticket's own and the ticket has not expired.
+   * @returns false when it is not
+   */
+  commitTbs(ticket: TicketRedemption): Promise<boolean>;
+  /** signing → issued. @returns false when somebody else completed it */
+  complete(serial: string, certificate: Buffer, issuedAt: Date): Promise<boolean>;
+  /** reserved → voided. */
+  void(serial: string): Promise<void>;
+  /** reserved → voided for every row whose ticket expired before. @returns how many */
+  voidExpired(now: Date): Promise<number>;
+  find(serial: string): Promise<CertificateRecord | undefined>;
+  /** The newest CA certificate of a key, in any state but voided. */
+  findAuthority(subjectKeyId: string): Promise<CertificateRecord | undefined>;
+  /** An issuer's rows in `signing` whose ticket expired before, oldest first; every one when no time is given. */
+  listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]>;
+}
+
+export interface TicketRedemption {
+  readonly serial: string;
+  readonly issuerId: string;
+  readonly profileVersion: string;
+  readonly requester: string;
+  readonly tbs: Buffer;
+  readonly tbsSha256: string;
+  readonly now: Date;
+}

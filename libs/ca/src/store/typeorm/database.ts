@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { z } from 'zod';
+import { CaError } from '../../errors.js';
+import { CertificateEntity } from './certificate.entity.js';
+import { CrlEntity } from './crl.entity.js';
+import { CertificatesAndCrls1764000000000 } from './migrations/1764000000000-certificates-and-crls.js';
+
+/** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
+export const caEntities = [CertificateEntity, CrlEntity];
+export const caMigrations = [CertificatesAndCrls1764000000000];
+
+export const databaseConfigSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('better-sqlite3'),
+    /** Path of the file; made when it is missing. */ database: z.string().min(1),
+  }),
+  z
+    .strictObject({
+      type: z.literal('postgres'),
+      /** `postgres://user:password@host/database`. */
+      url: z
+        .string()
+        .regex(/^postgres(ql)?:\/\//, 'want postgres://…')
+        .optional(),
+      /** A file that holds the URL, so that its password is in no configuration. */
+      urlFile: z.string().min(1).optional(),
+    })
+    .refine(({ url, urlFile }) => (url === undefined) !== (urlFile === undefined), 'want exactly one of url, urlFile'),
+]);
+export type DatabaseConfig = z.infer<typeof databaseConfigSchema>;
+
+/**
+ * Opens the CA's database and brings its schema up to date.
+ * @throws {CaError} ERR_CA_STORE_UNUSABLE
+ */
+export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource> {
+  const dataSource = new DataSource({ ...connection(config), entities: caEntities, migrations: caMigrations });
+  try {
+    await dataSource.initialize();
+    await dataSource.runMigrations({ transaction: 'each' });
+    return dataSource;
+  } catch (error) {
+    if (dataSource.isInitialized) await dataSource.destroy();
+    const where =
+      config.type === 'postgres' ? 'a PostgreSQL server to connect to' : `a writable SQLite file ${config.database}`;
+    throw new CaError(
+      'ERR_CA_STORE_UNUSABLE',
+      `database: want ${where}, got ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function connection(config: DatabaseConfig): DataSourceOptions {
+  if (config.type === 'postgres') return { type: 'postgres', url: config.url ?? readUrl(config.urlFile) };
+  // A serial or TBS must be on disk before a signature exists, so a commit waits for the disk (synchronous = FULL).
+  return {
+    type: 'better-sqlite3',
+    database: config.database,
+    enableWAL: true,
+    prepareDatabase: (database: { pragma(statement: string): void }) => database.pragma('synchronous = FULL'),
+  };
+}
+
+function readUrl(file: string | undefined): string {
+  return readFileSync(file ?? '', 'utf8').trim();
+}

@@ -1,0 +1,82 @@
+import { type DataSource, In, LessThanOrEqual, MoreThan, type Repository } from 'typeorm';
+import type { CertificateRecord, CertificateStore, Reservation, TicketRedemption } from '../certificate-store.js';
+import { CertificateEntity } from './certificate.entity.js';
+import { insertUnique, withStore } from './store-error.js';
+
+/** Certificates in SQLite or PostgreSQL. Single statements only: nothing here needs a transaction. */
+export class TypeOrmCertificateStore implements CertificateStore {
+  readonly #rows: Repository<CertificateEntity>;
+
+  constructor(dataSource: DataSource) {
+    this.#rows = dataSource.getRepository(CertificateEntity);
+  }
+
+  async reserve(reservation: Reservation): Promise<boolean> {
+    return insertUnique('reserve a serial', () => this.#rows.insert({ ...reservation, state: 'reserved' }));
+  }
+
+  async commitTbs({
+    serial,
+    issuerId,
+    profileVersion,
+    requester,
+    tbs,
+    tbsSha256,
+    now,
+  }: TicketRedemption): Promise<boolean> {
+    const ticket = {
+      serial,
+      issuerId,
+      profileVersion,
+      requester,
+      state: 'reserved',
+      ticketExpiresAt: MoreThan(now),
+    } as const;
+    return this.#update('commit a TBS', ticket, { state: 'signing', tbs, tbsSha256 });
+  }
+
+  async complete(serial: string, certificate: Buffer, issuedAt: Date): Promise<boolean> {
+    return this.#update(
+      'complete a certificate',
+      { serial, state: 'signing' },
+      { state: 'issued', certificate, issuedAt, tbs: () => 'NULL' },
+    );
+  }
+
+  async void(serial: string): Promise<void> {
+    await this.#update('void a serial', { serial, state: 'reserved' }, { state: 'voided' });
+  }
+
+  async voidExpired(now: Date): Promise<number> {
+    const expired = { state: 'reserved', ticketExpiresAt: LessThanOrEqual(now) } as const;
+    const result = await withStore('void expired serials', () => this.#rows.update(expired, { state: 'voided' }));
+    return result.affected ?? 0;
+  }
+
+  async find(serial: string): Promise<CertificateRecord | undefined> {
+    return (await withStore('find a certificate', () => this.#rows.findOneBy({ serial }))) ?? undefined;
+  }
+
+  async findAuthority(subjectKeyId: string): Promise<CertificateRecord | undefined> {
+    const where = { subjectKeyId, isAuthority: true, state: In(['reserved', 'signing', 'issued']) };
+    const found = await withStore('find a CA certificate', () =>
+      this.#rows.findOne({ where, order: { reservedAt: 'DESC' } }),
+    );
+    return found ?? undefined;
+  }
+
+  async listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]> {
+    const expired = expiredBefore && { ticketExpiresAt: LessThanOrEqual(expiredBefore) };
+    const where = { issuerId, state: 'signing', ...expired } as const;
+    return withStore('list unfinished certificates', () => this.#rows.find({ where, order: { reservedAt: 'ASC' } }));
+  }
+
+  async #update(
+    what: string,
+    where: Parameters<Repository<CertificateEntity>['update']>[0],
+    change: Parameters<Repository<CertificateEntity>['update']>[1],
+  ): Promise<boolean> {
+    const { affected } = await withStore(what, () => this.#rows.update(where, change));
+    return affected === 1;
+  }
+}

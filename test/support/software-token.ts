@@ -1,0 +1,56 @@
+import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { promisify } from 'node:util';
+import { type Hsm, type HsmKey, type KeyId, signatureSchemes } from '@nest-hsm/hsm';
+
+const keyOptions = {
+  'ec-p256': () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  'ec-p384': () => generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+  'rsa-2048': () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+} as const;
+
+/**
+ * The part of `Hsm` a CA uses, over real software keys: for tests that inject a fault into a signature or count calls.
+ * Everything else runs on SoftHSM.
+ */
+export class SoftwareToken implements Pick<Hsm, 'listKeys' | 'generateKeyPair' | 'sign' | 'random'> {
+  readonly #keys = new Map<string, { key: HsmKey; privateKey: KeyObject }>();
+  /** Replaces every signature made while it is set, or throws. */
+  fault: ((signature: Buffer) => Buffer) | undefined;
+  signatures = 0;
+
+  async listKeys(selector: { label?: string } = {}): Promise<HsmKey[]> {
+    const keys = [...this.#keys.values()].map(({ key }) => key);
+    return Promise.resolve(keys.filter(({ label }) => selector.label === undefined || label === selector.label));
+  }
+
+  async generateKeyPair({ label, algorithm }: { label: string; algorithm: string }): Promise<HsmKey> {
+    const pair = keyOptions[algorithm as keyof typeof keyOptions]();
+    const id = randomBytes(16).toString('hex') as KeyId;
+    const spki = pair.publicKey.export({ format: 'der', type: 'spki' });
+    const key = {
+      id,
+      label,
+      algorithm,
+      usage: 'sign',
+      extractable: false,
+      spki,
+      publicKey: pair.publicKey,
+      uri: `pkcs11:id=${id}`,
+    } as HsmKey;
+    this.#keys.set(id, { key, privateKey: pair.privateKey });
+    return Promise.resolve(key);
+  }
+
+  async sign(key: HsmKey, scheme: keyof typeof signatureSchemes, data: Uint8Array): Promise<Buffer> {
+    const held = this.#keys.get(key.id);
+    const facts = signatureSchemes[scheme];
+    if (held === undefined || !('hash' in facts)) throw new Error(`software token: no key ${key.label} for ${scheme}`);
+    this.signatures += 1;
+    const signature = await promisify(sign)(facts.hash, data, held.privateKey);
+    return this.fault === undefined ? signature : this.fault(signature);
+  }
+
+  async random(byteLength: number): Promise<Buffer> {
+    return Promise.resolve(randomBytes(byteLength));
+  }
+}
