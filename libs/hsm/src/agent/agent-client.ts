@@ -1,19 +1,22 @@
 import type { Duplex } from 'node:stream';
 import { HsmError } from '../errors.js';
-import { FrameSplitter } from './frame.js';
+import { FrameSplitter, FrameWriter } from './frame.js';
 import {
   type Answer,
   AnswerReader,
-  encodeRequest,
   type Hello,
   type Request,
   type TokenDescription,
   type Verb,
+  writeRequest,
 } from './protocol.js';
 
 /** How often a busy agent is asked whether it lives, and how many beats without a byte from it mean that it does not. */
 const heartbeatMilliseconds = 250;
 const silentBeatsAllowed = 5;
+
+/** Room for the requests of one turn of the event loop; larger buffers are not kept. */
+const outgoingBytes = 16_384;
 
 /** A request on its way, in the shape that its owner keeps it. */
 export interface AgentRequest {
@@ -41,7 +44,9 @@ export class AgentClient<R extends AgentRequest> {
   readonly #unanswered = new Map<number, R>();
   readonly #splitter = new FrameSplitter();
   #greeting: { requestId: number; resolve(token: TokenDescription): void; reject(error: unknown): void } | undefined;
-  #outgoing: Buffer[] = [];
+  /** Fills while its twin is being sent. */
+  #outgoing = new FrameWriter(outgoingBytes);
+  #spare: FrameWriter | undefined;
   #requestId = 0;
   #heartbeat: NodeJS.Timeout | undefined;
   #pinged = false;
@@ -78,7 +83,7 @@ export class AgentClient<R extends AgentRequest> {
     return new Promise((resolve, reject) => {
       const requestId = this.#nextRequestId();
       this.#greeting = { requestId, resolve, reject };
-      this.#write(encodeRequest({ verb: 'hello', requestId, remainingMilliseconds: 0, correlationId: '' }, hello));
+      this.#write('hello', requestId, hello);
     });
   }
 
@@ -86,7 +91,7 @@ export class AgentClient<R extends AgentRequest> {
   send(request: R, remainingMilliseconds: number): void {
     const { verb, correlationId } = request;
     const requestId = this.#nextRequestId();
-    this.#write(encodeRequest({ verb, requestId, remainingMilliseconds, correlationId }, request.request));
+    this.#write(verb, requestId, request.request, remainingMilliseconds, correlationId);
     request.requestId = requestId;
     this.#unanswered.set(requestId, request);
     this.#heartbeat ??= setInterval(() => this.#beat(), heartbeatMilliseconds);
@@ -95,7 +100,7 @@ export class AgentClient<R extends AgentRequest> {
   /** Asks the agent to drop a request that still waits for the token; its answer comes as usual. */
   cancel(request: R): void {
     const { requestId } = request;
-    if (this.#unanswered.get(requestId) === request) this.#control('cancel', { requestId });
+    if (this.#unanswered.get(requestId) === request) this.#write('cancel', this.#nextRequestId(), { requestId });
   }
 
   /** Sends what there is and closes: the agent answers, finishes and ends. */
@@ -110,24 +115,28 @@ export class AgentClient<R extends AgentRequest> {
     return this.#requestId;
   }
 
-  /** The answer says nothing: it finds no request and is dropped. */
-  #control<V extends 'ping' | 'cancel'>(verb: V, request: Request<V>): void {
-    const header = { verb, requestId: this.#nextRequestId(), remainingMilliseconds: 0, correlationId: '' };
-    this.#write(encodeRequest(header, request));
-  }
-
-  #write(frame: Buffer): void {
-    if (this.#outgoing.push(frame) === 1) process.nextTick(() => this.#flush());
+  #write<V extends Verb>(
+    verb: V,
+    requestId: number,
+    request: Request<V>,
+    remainingMilliseconds = 0,
+    correlationId = '',
+  ): void {
+    const isFirst = this.#outgoing.isEmpty;
+    writeRequest(this.#outgoing, { verb, requestId, remainingMilliseconds, correlationId }, request);
+    if (isFirst) process.nextTick(() => this.#flush());
   }
 
   #flush(): void {
-    const frames = this.#outgoing;
-    if (frames.length === 0 || this.#lost !== undefined) return;
-    this.#outgoing = [];
-    const bytes = frames.length === 1 ? frames[0] : Buffer.concat(frames);
-    // Requests hold data keys, and the first one may hold the PIN.
-    if (frames.length > 1) for (const frame of frames) frame.fill(0);
-    this.stream.write(bytes, () => bytes.fill(0));
+    const writer = this.#outgoing;
+    if (writer.isEmpty || this.#lost !== undefined) return;
+    this.#outgoing = this.#spare ?? new FrameWriter(outgoingBytes);
+    this.#spare = undefined;
+    const { frames } = writer;
+    this.stream.write(frames, () => {
+      writer.clear();
+      if (frames.length <= outgoingBytes) this.#spare = writer;
+    });
   }
 
   #receive(chunk: Buffer): void {
@@ -144,7 +153,7 @@ export class AgentClient<R extends AgentRequest> {
     const reader = new AnswerReader(body);
     if (reader.requestId === this.#greeting?.requestId) return this.#welcome(reader);
     const request = this.#unanswered.get(reader.requestId);
-    // The answer of a ping or a cancel ends here.
+    // The answers of ping and cancel say nothing and end here.
     if (request === undefined) return;
     const answer = reader.failed ? reader.error(this.member) : reader.answer(request.verb);
     this.#unanswered.delete(reader.requestId);
@@ -164,7 +173,7 @@ export class AgentClient<R extends AgentRequest> {
     if (this.#unanswered.size === 0) return this.#stopHeartbeat();
     if (!this.#pinged) {
       this.#pinged = true;
-      this.#control('ping', {});
+      this.#write('ping', this.#nextRequestId(), {});
     } else if (++this.#silentBeats >= silentBeatsAllowed) {
       // Beats that this event loop slept through were never counted, so the agent had the whole time to answer.
       this.#lose(`the agent was silent for ${silentBeatsAllowed * heartbeatMilliseconds} ms`);
@@ -181,7 +190,7 @@ export class AgentClient<R extends AgentRequest> {
     const { member } = this;
     this.#lost = new HsmError('ERR_HSM_UNAVAILABLE', `${member}: ${what}`, { member, retryable: true, cause });
     this.#stopHeartbeat();
-    for (const frame of this.#outgoing) frame.fill(0);
+    this.#outgoing.clear();
     this.#greeting?.reject(this.#lost);
     this.owner.lost(this.#lost);
   }

@@ -18,16 +18,16 @@ const lastWordsBytes = 2_048;
 const lastWordsMilliseconds = 100;
 
 /**
- * Runs before the agent, in its process:
- * a core dump would hold the PIN and data keys, so none is written (the limit) and none is piped to a collector, which
- * ignores the limit (the filter, inherited through exec); and where util-linux is there, the kernel kills the agent when
- * the application dies, even while a frozen HSM keeps the agent from noticing that its stream closed.
- * `sh` is what every system with a PKCS#11 module has; prlimit is Linux only, and Node cannot set limits itself.
+ * Runs before the agent, in its process: a core dump would hold the PIN and data keys, so none is written (the limit) and
+ * none is piped to a collector, which ignores the limit (the filter; both survive exec). A shell does it because Node cannot
+ * set limits and prlimit is Linux only, while a POSIX sh is wherever a PKCS#11 module is.
+ *
+ * The kernel is not asked to kill the agent with the application (setpriv --pdeathsig): SoftHSM loses a token when it is
+ * killed while it logs in. The closed stream ends the agent in good order instead.
  */
 const launcher = `
 ulimit -c 0
 { echo 0 > /proc/self/coredump_filter; } 2>/dev/null
-command -v setpriv >/dev/null 2>&1 && setpriv --pdeathsig KILL true 2>/dev/null && exec setpriv --pdeathsig KILL "$@"
 exec "$@"`;
 
 export interface AgentProcessOptions {

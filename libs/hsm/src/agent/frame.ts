@@ -10,15 +10,21 @@ export const maximumBodyBytes = 1 << 20;
 const lengthBytes = 4;
 
 /**
- * Builds one frame; grows as needed up to `maximumBodyBytes`, beyond which it throws ERR_HSM_ARGUMENT_INVALID.
- * `finish()` hands the bytes over and the writer must not be used again.
+ * Builds frames one after the other in one buffer, which grows as needed. A frame beyond `maximumBodyBytes` throws
+ * ERR_HSM_ARGUMENT_INVALID; `abandonFrame` then leaves those before it untouched.
  */
 export class FrameWriter {
   #buffer: Buffer;
+  #frameStart = 0;
   #offset = lengthBytes;
 
-  constructor(expectedBodyBytes = 256) {
-    this.#buffer = Buffer.allocUnsafeSlow(lengthBytes + expectedBodyBytes);
+  constructor(expectedBytes = 256) {
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(lengthBytes, expectedBytes));
+  }
+
+  /** Whether no frame was ended yet. */
+  get isEmpty(): boolean {
+    return this.#frameStart === 0;
   }
 
   u8(value: number): this {
@@ -66,28 +72,56 @@ export class FrameWriter {
     return this.text(JSON.stringify(value));
   }
 
+  /** The frame is complete; what is written next belongs to another one. */
+  endFrame(): void {
+    const bodyBytes = this.#offset - this.#frameStart - lengthBytes;
+    assertBodyBytes(bodyBytes);
+    this.#buffer.writeUInt32LE(bodyBytes, this.#frameStart);
+    this.#frameStart = this.#offset;
+    this.#offset += lengthBytes;
+  }
+
+  /** Takes back what was written since the last frame ended. */
+  abandonFrame(): void {
+    this.#zero(this.#frameStart);
+    this.#offset = this.#frameStart + lengthBytes;
+  }
+
+  /** The ended frames, as a view that `clear` empties. */
+  get frames(): Buffer {
+    return this.#buffer.subarray(0, this.#frameStart);
+  }
+
+  /** Zeroes the frames, which may hold a data key or a PIN on its way to the token; the writer may then be used again. */
+  clear(): void {
+    this.#zero(0);
+    this.#frameStart = 0;
+    this.#offset = lengthBytes;
+  }
+
+  /** Ends a single frame and hands its bytes over; the writer must not be used again. */
   finish(): Buffer {
-    this.#buffer.writeUInt32LE(this.#offset - lengthBytes, 0);
-    return this.#buffer.subarray(0, this.#offset);
+    this.endFrame();
+    return this.frames;
   }
 
   #reserve(extra: number): void {
     if (this.#offset + extra <= this.#buffer.length) return;
-    const bodyBytes = this.#offset + extra - lengthBytes;
-    if (bodyBytes > maximumBodyBytes) {
-      throw new HsmError(
-        'ERR_HSM_ARGUMENT_INVALID',
-        `message: want at most ${maximumBodyBytes} bytes, got ${bodyBytes}`,
-      );
-    }
-    const grown = Buffer.allocUnsafeSlow(
-      Math.min(Math.max(this.#buffer.length * 2, this.#offset + extra), lengthBytes + maximumBodyBytes),
-    );
+    assertBodyBytes(this.#offset + extra - this.#frameStart - lengthBytes);
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#offset + extra));
     this.#buffer.copy(grown, 0, 0, this.#offset);
-    // The outgrown buffer may hold a data key or a PIN on its way to the token.
-    this.#buffer.fill(0);
+    this.#zero(0);
     this.#buffer = grown;
   }
+
+  #zero(from: number): void {
+    this.#buffer.fill(0, from, Math.min(this.#offset, this.#buffer.length));
+  }
+}
+
+function assertBodyBytes(bodyBytes: number): void {
+  if (bodyBytes <= maximumBodyBytes) return;
+  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `message: want at most ${maximumBodyBytes} bytes, got ${bodyBytes}`);
 }
 
 /** Reads one body. Byte fields are views into the received chunk: copy what must outlive the call. */
