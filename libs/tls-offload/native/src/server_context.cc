@@ -100,6 +100,10 @@ std::shared_ptr<const ServerContext> ServerContext::Create(const ServerOptions& 
 }
 
 bool ServerContext::Add(const Credentials& credentials, const ServerOptions& options, std::string* fault) {
+  if (credentials.certificates.empty()) {
+    *fault = "certificates: want at least one, got none";
+    return false;
+  }
   SslContextPtr context = NewSslContext(options);
   if (context == nullptr) {
     *fault = "context: " + TakeErrorReason();

@@ -1,0 +1,115 @@
+import type { SignatureInput, SignatureScheme } from '@nest-hsm/hsm';
+import { fileURLToPath } from 'node:url';
+import nodeGypBuild from 'node-gyp-build';
+import { TlsOffloadError } from './errors.js';
+
+/** The face of `native/src/binding.cc`. One instance per Node environment (main thread, each worker). */
+export interface Addon {
+  readonly ServerContext: new (options: ServerContextOptions) => ServerContext;
+  readonly Session: new (context: ServerContext) => Session;
+  /** For tests: what lives in this environment. */
+  counters(): { readonly liveSessions: number; readonly pausedJobs: number };
+}
+
+export interface ServerContextOptions {
+  readonly credentials: readonly {
+    /** Lower case, `*.` in front for one label; none: the default. */
+    readonly serverNames: readonly string[];
+    /** DER chains, leaf first, at most one of each kind of key. */
+    readonly certificates: readonly { readonly chain: readonly Uint8Array[]; readonly keyIndex: number }[];
+  }[];
+  readonly alpnProtocols: readonly string[];
+  readonly tls13Only: boolean;
+}
+
+declare const serverContextBrand: unique symbol;
+/** Immutable; shared by its sessions, which keep it alive. */
+export interface ServerContext {
+  readonly [serverContextBrand]: true;
+}
+
+/** One connection. Calls never block; ciphertext to send is taken after each of them. */
+export interface Session {
+  /** Goes on with the handshake; input that arrives while a signature is wanted is kept. */
+  handshake(input?: Uint8Array): HandshakeProgress;
+  /** The signature that the handshake waits for, undefined when it waits for none. */
+  signatureWanted(): SignatureWanted | undefined;
+  /** Undefined: it failed, and the handshake ends with internal_error. @returns false when none is wanted */
+  deliver(signature?: Uint8Array): boolean;
+  /** @returns bytes written to `plaintext` (0: feed more), or one of `readEnd` */
+  read(input: Uint8Array | undefined, plaintext: Uint8Array): number;
+  /** Encrypts all of it. @returns false when the session has failed */
+  write(plaintext: Uint8Array): boolean;
+  /** Queues close_notify; reading goes on. */
+  shutdown(): boolean;
+  takeOutput(): Buffer | undefined;
+  describe(): SessionDescription;
+  /** Why it failed; empty otherwise. */
+  failure(): string;
+  /** Frees it; a paused handshake is ended first. */
+  close(): void;
+}
+
+/** Numbered as in `native/src/session.h`. */
+export const handshakeProgress = { wantInput: 0, wantSignature: 1, secure: 2, failed: 3 } as const;
+export type HandshakeProgress = (typeof handshakeProgress)[keyof typeof handshakeProgress];
+
+/** `closed`: the peer sent close_notify. */
+export const readEnd = { closed: -1, failed: -2 } as const;
+
+export interface SignatureWanted {
+  readonly keyIndex: number;
+  readonly scheme: SignatureScheme;
+  readonly input: SignatureInput;
+  readonly data: Buffer;
+}
+
+export interface SessionDescription {
+  /** `TLSv1.2` or `TLSv1.3`. */
+  readonly protocol: string;
+  readonly cipher: string;
+  readonly cipherStandardName: string;
+  readonly cipherVersion: string;
+  /** Key exchange group, e.g. `X25519MLKEM768`. */
+  readonly group: string;
+  /** Empty: none was negotiated. */
+  readonly alpnProtocol: string;
+  /** As the client sent it; empty: it sent none. */
+  readonly serverName: string;
+}
+
+let loaded: Addon | undefined;
+
+/**
+ * The native addon, whose self-test has passed.
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_ADDON_UNUSABLE
+ */
+export function loadAddon(): Addon {
+  return (loaded ??= load(fileURLToPath(new URL('..', import.meta.url))));
+}
+
+function load(packageDirectory: string): Addon {
+  try {
+    return nodeGypBuild(packageDirectory) as Addon;
+  } catch (cause) {
+    throw new TlsOffloadError('ERR_TLS_OFFLOAD_ADDON_UNUSABLE', describeLoadFailure(cause as NodeJS.ErrnoException), {
+      cause,
+    });
+  }
+}
+
+/** One sentence for each way in which the addon may not load. */
+export function describeLoadFailure(cause: NodeJS.ErrnoException): string {
+  const { node, openssl } = process.versions;
+  const got = `Node.js ${node} with ${openssl === undefined ? 'no OpenSSL' : `OpenSSL ${openssl}`}`;
+  if (/undefined symbol|symbol not found/i.test(cause.message)) {
+    return `TLS addon: want a Node.js that exports OpenSSL 3.5 or later (the official builds from 22.20 on do), got ${got}`;
+  }
+  if (cause.message.startsWith('No native build was found')) {
+    return (
+      `TLS addon: want a binary for ${process.platform} ${process.arch}, got none ` +
+      '(in a clone of the repository: node scripts/build-native.mjs)'
+    );
+  }
+  return `TLS addon on ${got}: ${cause.message}`;
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { TlsOffloadError } from './errors.js';
+
+export const terminatorConfigSchema = z.strictObject({
+  /** Offered through ALPN in order of preference (RFC 7301); a client that shares none is refused. Empty: no ALPN. */
+  alpnProtocols: z.array(z.string().min(1).max(255)).default(['http/1.1']),
+  minimumVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+  /** From the TCP connection to the end of the handshake, the HSM's signature included. */
+  handshakeTimeoutMilliseconds: z.int().min(100).max(120_000).default(10_000),
+  /** Handshakes waiting for one key beyond which a handshake is ended with an alert. */
+  pendingSignatureLimit: z.int().min(1).max(65_536).default(256),
+});
+
+/** What an application writes. */
+export type TerminatorConfig = z.input<typeof terminatorConfigSchema>;
+export type ParsedTerminatorConfig = Readonly<z.output<typeof terminatorConfigSchema>>;
+
+export const l4ProxyConfigSchema = z.strictObject({
+  upstream: z.strictObject({ host: z.string().min(1), port: z.int().min(1).max(65_535) }),
+  connectTimeoutMilliseconds: z.int().min(1).default(5_000),
+  /** Ends a connection on which no byte has moved either way for this long. */
+  idleTimeoutMilliseconds: z.int().min(1).default(300_000),
+  /** Connections, handshakes included, beyond which a client is turned away. */
+  connectionLimit: z.int().min(1).default(4_096),
+});
+export type L4ProxyConfig = z.input<typeof l4ProxyConfigSchema>;
+export type ParsedL4ProxyConfig = Readonly<z.output<typeof l4ProxyConfigSchema>>;
+
+export const caCredentialConfigSchema = z
+  .strictObject({
+    /** Base URL of a nest-hsm CA; `/v1/certificates` is appended. */
+    url: z.url({ protocol: /^https?$/ }),
+    /** Holds the bearer token, read at each request. */
+    tokenFile: z.string().min(1),
+    /** Roots (PEM) for an https URL; absent: those of Node.js. */
+    trustFile: z.string().min(1).optional(),
+    /** Allows http to another host. The token and the issued certificate then cross the network unprotected. */
+    unprotectedHttp: z.boolean().default(false),
+    profile: z.string().min(1).default('tls-server'),
+    dnsNames: z.array(z.string().min(1).max(253)).default([]),
+    ipAddresses: z.array(z.union([z.ipv4(), z.ipv6()])).default([]),
+    /** Found on the token, or generated there. */
+    keyLabel: z.string().min(1).max(64),
+    keyAlgorithm: z
+      .enum(['ec-p256', 'ec-p384', 'ec-p521', 'rsa-2048', 'rsa-3072', 'rsa-4096', 'ed25519'])
+      .default('ec-p256'),
+    /** Keeps the chain (PEM), so that a restart uses it again while more than a third of its life remains. */
+    certificateFile: z.string().min(1),
+    requestTimeoutMilliseconds: z.int().min(100).default(15_000),
+  })
+  .refine(({ dnsNames, ipAddresses }) => dnsNames.length + ipAddresses.length > 0, {
+    message: 'want at least one name, got none',
+    path: ['dnsNames'],
+  })
+  .refine(({ url, unprotectedHttp }) => unprotectedHttp || isProtected(url), {
+    message: 'want https, or http to this host, got http to another (unprotectedHttp: true allows it)',
+    path: ['url'],
+  });
+export type CaCredentialConfig = z.input<typeof caCredentialConfigSchema>;
+
+function isProtected(url: string): boolean {
+  // An invalid URL is its own fault, listed beside this one.
+  if (!URL.canParse(url)) return true;
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'https:' || hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+}
+
+export const fileCredentialConfigSchema = z.strictObject({
+  /** The chain in PEM, leaf first. */
+  certificateFile: z.string().min(1),
+  keyLabel: z.string().min(1).max(64),
+});
+export type FileCredentialConfig = z.input<typeof fileCredentialConfigSchema>;
+
+/**
+ * Parses a configuration once, at boot.
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID listing all faults together
+ */
+export function parseConfig<Schema extends z.ZodType>(
+  schema: Schema,
+  what: string,
+  config: z.input<Schema>,
+): Readonly<z.output<Schema>> {
+  const parsed = schema.safeParse(config);
+  if (parsed.success) return Object.freeze(parsed.data);
+  throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', `${what}:\n${z.prettifyError(parsed.error)}`);
+}

@@ -1,0 +1,48 @@
+/**
+ * What went wrong, split by who is at fault. A code is never reused; docs/ERRORS.md lists every one and
+ * `errors.spec.ts` compares the page, the table and the union.
+ */
+const faults = {
+  // The caller's configuration.
+  ERR_TLS_OFFLOAD_CONFIG_INVALID: 'caller',
+  ERR_TLS_OFFLOAD_CLOSED: 'caller',
+  // Set-up of the machine, the certificate or its issuer, mended by the operator.
+  ERR_TLS_OFFLOAD_ADDON_UNUSABLE: 'operator',
+  ERR_TLS_OFFLOAD_CERTIFICATE_INVALID: 'operator',
+  ERR_TLS_OFFLOAD_KEY_MISMATCH: 'operator',
+  ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: 'operator',
+  ERR_TLS_OFFLOAD_ISSUANCE_REFUSED: 'operator',
+  ERR_TLS_OFFLOAD_ISSUER_UNAVAILABLE: 'operator',
+  // The client.
+  ERR_TLS_OFFLOAD_HANDSHAKE_FAILED: 'peer',
+  ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT: 'peer',
+  ERR_TLS_OFFLOAD_PEER_GONE: 'peer',
+  ERR_TLS_OFFLOAD_RECORD_INVALID: 'peer',
+  ERR_TLS_OFFLOAD_PEER_NOT_READING: 'peer',
+  // The token or the way to it.
+  ERR_TLS_OFFLOAD_SIGNATURE_FAILED: 'token',
+  ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT: 'token',
+  ERR_TLS_OFFLOAD_SIGNATURES_SATURATED: 'token',
+  // The server behind a proxy.
+  ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE: 'upstream',
+  ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT: 'upstream',
+} as const satisfies Record<string, TlsOffloadErrorFault>;
+
+export type TlsOffloadErrorFault = 'caller' | 'operator' | 'peer' | 'token' | 'upstream';
+export type TlsOffloadErrorCode = keyof typeof faults;
+export const tlsOffloadErrorCodes = Object.keys(faults) as readonly TlsOffloadErrorCode[];
+
+/** Terminating TLS failed. `code` is stable; `message` reads "want X, got Y" and never holds key bytes or plaintext. */
+export class TlsOffloadError extends Error {
+  override readonly name = 'TlsOffloadError';
+  readonly fault: TlsOffloadErrorFault;
+
+  constructor(
+    readonly code: TlsOffloadErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+    this.fault = faults[code];
+  }
+}

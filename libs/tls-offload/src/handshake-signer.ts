@@ -1,0 +1,87 @@
+import type { HsmKey, SignatureInput, SignatureScheme } from '@nest-hsm/hsm';
+import type { SignatureWanted } from './addon.js';
+import { TlsOffloadError } from './errors.js';
+
+/** Whoever signs handshakes. `Hsm` of @nest-hsm/hsm is one. */
+export interface HandshakeSigner {
+  /**
+   * @param data  what `input` says: the digest under the scheme's hash, or the message (Ed25519)
+   * @returns RSA: the modulus's length; ECDSA: DER (RFC 3279 §2.2.3); Ed25519: 64 bytes
+   */
+  sign(key: HsmKey, scheme: SignatureScheme, data: Uint8Array, options: HandshakeSignOptions): Promise<Uint8Array>;
+}
+
+export interface HandshakeSignOptions {
+  readonly input: SignatureInput;
+  /** What is left of the handshake. */
+  readonly deadlineMilliseconds: number;
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface SignatureStatistics {
+  readonly pending: number;
+  readonly signed: number;
+  readonly failed: number;
+  /** Refused because too many were pending. */
+  readonly shed: number;
+  /** Given up because the client had gone or the handshake's time was over. */
+  readonly cancelled: number;
+}
+
+/** The handshake signatures of one key: a bounded number at a time, counted. */
+export class KeySigner {
+  #pending = 0;
+  #signed = 0;
+  #failed = 0;
+  #shed = 0;
+  #cancelled = 0;
+
+  constructor(
+    readonly key: HsmKey,
+    readonly signer: HandshakeSigner,
+    private readonly pendingLimit: number,
+  ) {}
+
+  get statistics(): SignatureStatistics {
+    return {
+      pending: this.#pending,
+      signed: this.#signed,
+      failed: this.#failed,
+      shed: this.#shed,
+      cancelled: this.#cancelled,
+    };
+  }
+
+  /**
+   * A place is held until the signer answers, even if the client has gone: calls that the token still works on count.
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_SIGNATURES_SATURATED | ERR_TLS_OFFLOAD_SIGNATURE_FAILED
+   */
+  async sign(wanted: SignatureWanted, deadlineMilliseconds: number, signal: AbortSignal): Promise<Uint8Array> {
+    if (this.#pending >= this.pendingLimit) {
+      this.#shed++;
+      throw new TlsOffloadError(
+        'ERR_TLS_OFFLOAD_SIGNATURES_SATURATED',
+        `key ${this.key.label}: want at most ${this.pendingLimit} handshakes waiting for it, got one more`,
+      );
+    }
+    this.#pending++;
+    try {
+      const { scheme, input, data } = wanted;
+      const signature = await this.signer.sign(this.key, scheme, data, { input, deadlineMilliseconds, signal });
+      if (signal.aborted) this.#cancelled++;
+      else this.#signed++;
+      return signature;
+    } catch (cause) {
+      if (signal.aborted) this.#cancelled++;
+      else this.#failed++;
+      throw new TlsOffloadError(
+        'ERR_TLS_OFFLOAD_SIGNATURE_FAILED',
+        `key ${this.key.label}: want a ${wanted.scheme} signature, got ${(cause as Error).message}`,
+        { cause },
+      );
+    } finally {
+      this.#pending--;
+    }
+  }
+}

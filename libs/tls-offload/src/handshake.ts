@@ -1,0 +1,148 @@
+import type { Socket } from 'node:net';
+import { handshakeProgress, type Session } from './addon.js';
+import { TlsOffloadError } from './errors.js';
+import type { KeySigner } from './handshake-signer.js';
+import { closeLingering } from './lingering-close.js';
+
+/**
+ * Runs one handshake over a TCP connection. While it waits for its signature nothing is held but a paused fibre in the
+ * session; the event loop serves others.
+ * @param signers  by key index
+ * @param socket  whose 'error' events somebody listens to
+ * @returns once secure, with the socket paused and no listener of ours left on it
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED |
+ * …_SIGNATURE_TIMEOUT | …_SIGNATURES_SATURATED, the session closed and the client told by an alert where there is one to tell
+ */
+export function performHandshake(
+  socket: Socket,
+  session: Session,
+  signers: readonly KeySigner[],
+  timeoutMilliseconds: number,
+): Promise<void> {
+  return new Handshake(socket, session, signers, timeoutMilliseconds).outcome;
+}
+
+class Handshake {
+  readonly outcome: Promise<void>;
+  readonly #cancellation = new AbortController();
+  readonly #deadline: number;
+  readonly #timer: NodeJS.Timeout;
+  #settle: { resolve: () => void; reject: (error: TlsOffloadError) => void };
+  #settled = false;
+  #signing = false;
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly session: Session,
+    private readonly signers: readonly KeySigner[],
+    private readonly timeoutMilliseconds: number,
+  ) {
+    this.outcome = new Promise<void>((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.#deadline = performance.now() + timeoutMilliseconds;
+    this.#timer = setTimeout(this.#onTimeout, timeoutMilliseconds);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onGone);
+    // A connection error is met here too: its listener is the terminator's.
+    socket.on('close', this.#onGone);
+    if (socket.destroyed) this.#onGone();
+  }
+
+  readonly #onData = (chunk: Buffer): void => this.#advance(chunk);
+
+  /** A client cannot finish a handshake after its FIN, so end is as good as a reset: nobody is left to tell. */
+  readonly #onGone = (): void => {
+    this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_PEER_GONE', 'handshake: want the client to stay, got its end'));
+    this.socket.destroy();
+  };
+
+  readonly #onTimeout = (): void => {
+    const limit = `within ${this.timeoutMilliseconds} ms`;
+    if (this.#signing) {
+      this.#refuse(
+        new TlsOffloadError('ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT', `handshake: want a signature ${limit}, got none`),
+      );
+      return;
+    }
+    this.#fail(
+      new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT', `handshake: want its end ${limit}, got nothing more`),
+    );
+    this.socket.destroy();
+  };
+
+  #advance(input?: Buffer): void {
+    const progress = this.session.handshake(input);
+    this.#send();
+    switch (progress) {
+      case handshakeProgress.wantInput:
+        return;
+      case handshakeProgress.wantSignature:
+        if (!this.#signing) this.#sign();
+        return;
+      case handshakeProgress.secure:
+        this.#succeed();
+        return;
+      case handshakeProgress.failed:
+        this.#fail(
+          new TlsOffloadError(
+            'ERR_TLS_OFFLOAD_HANDSHAKE_FAILED',
+            `handshake: want TLS, got: ${this.session.failure()}`,
+          ),
+        );
+        closeLingering(this.socket);
+    }
+  }
+
+  #sign(): void {
+    const wanted = this.session.signatureWanted();
+    if (wanted === undefined) return;
+    this.#signing = true;
+    const remaining = Math.max(1, Math.round(this.#deadline - performance.now()));
+    this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal).then(
+      (signature) => {
+        // An answer that comes after the end of the handshake is dropped: its session is closed.
+        if (this.#settled) return;
+        this.#signing = false;
+        this.session.deliver(signature);
+        this.#advance();
+      },
+      (error: TlsOffloadError) => {
+        if (!this.#settled) this.#refuse(error);
+      },
+    );
+  }
+
+  /** Ends a handshake that waits for its signature: OpenSSL tells the client internal_error (RFC 8446 §6.2). */
+  #refuse(error: TlsOffloadError): void {
+    this.session.deliver();
+    this.session.handshake();
+    this.#send();
+    this.#fail(error);
+    closeLingering(this.socket);
+  }
+
+  #send(): void {
+    const output = this.session.takeOutput();
+    if (output !== undefined && this.socket.writable) this.socket.write(output);
+  }
+
+  #succeed(): void {
+    this.#leave();
+    this.socket.pause();
+    this.#settle.resolve();
+  }
+
+  #fail(error: TlsOffloadError): void {
+    this.#leave();
+    this.#cancellation.abort();
+    this.session.close();
+    this.#settle.reject(error);
+  }
+
+  #leave(): void {
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.socket.off('data', this.#onData);
+    this.socket.off('end', this.#onGone);
+    this.socket.off('close', this.#onGone);
+  }
+}

@@ -1,0 +1,310 @@
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { readEnd, type Session, type SessionDescription } from './addon.js';
+import { type TlsOffloadErrorCode, TlsOffloadError } from './errors.js';
+import { closeLingering } from './lingering-close.js';
+
+type Callback = (error?: Error | null) => void;
+
+/** Plaintext encrypted at a time: bounds the ciphertext held for a peer that does not read. */
+const sliceBytes = 64 * 1024;
+/** Chunks below this are joined, so that many small writes do not make many small records. */
+const recordBytes = 16 * 1024;
+/** What answers to the peer (key updates) may pile up to while it does not read. */
+const unreadAnswerBytes = 1024 * 1024;
+
+/**
+ * A secure connection, with what frameworks expect of a `tls.TLSSocket` on the server's side. Back-pressure holds both
+ * ways; `end()` sends close_notify, and the peer's close_notify ends reading.
+ *
+ * After the handshake no fault is emitted as 'error' (http2 over a stream that fails while it shuts down ends the
+ * process): the socket closes, and `failure` says why.
+ */
+export class TlsSocket extends Duplex {
+  readonly encrypted = true;
+  /** Clients are not asked for certificates. */
+  readonly authorized = false;
+  readonly alpnProtocol: string | false;
+  readonly servername: string | false;
+  readonly connecting = false;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly remoteFamily: string | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  readonly localFamily: string | undefined;
+  /** Set by http, which emits 'timeout' on it. */
+  server: Server | null = null;
+  /** Idle milliseconds before 'timeout' is emitted; 0: never. */
+  timeout = 0;
+  /** Why the connection was closed when neither side asked for it. */
+  failure: TlsOffloadError | undefined;
+  /** The peer's TCP ended without close_notify: more may have been meant to come (RFC 8446 §6.1). */
+  truncated = false;
+
+  #idleTimer: NodeJS.Timeout | undefined;
+  /** The reader had enough, or has not asked yet: the TCP connection is paused and the session may hold some more. */
+  #paused = true;
+  #rawEnded = false;
+  #readEnded = false;
+  #resumeWriting: Callback | undefined;
+  #lingering = false;
+
+  /** Takes over a session that is secure and the TCP connection under it, paused. */
+  constructor(
+    private readonly raw: Socket,
+    private readonly session: Session,
+    private readonly description: SessionDescription,
+    options: { readonly allowHalfOpen?: boolean } = {},
+  ) {
+    super({ allowHalfOpen: options.allowHalfOpen ?? false, highWaterMark: sliceBytes });
+    this.alpnProtocol = description.alpnProtocol || false;
+    this.servername = description.serverName || false;
+    ({
+      remoteAddress: this.remoteAddress,
+      remotePort: this.remotePort,
+      remoteFamily: this.remoteFamily,
+      localAddress: this.localAddress,
+      localPort: this.localPort,
+      localFamily: this.localFamily,
+    } = raw);
+    raw.on('data', (chunk: Buffer) => this.#receive(chunk));
+    raw.on('end', () => {
+      this.#rawEnded = true;
+      this.#receive();
+    });
+    raw.on('drain', () => this.#takeResumption()?.());
+    raw.on('error', (cause) =>
+      this.#note('ERR_TLS_OFFLOAD_PEER_GONE', 'want an orderly end, got a broken connection', cause),
+    );
+    raw.on('close', () => this.destroy());
+    if (raw.destroyed) this.destroy();
+  }
+
+  /** `TLSv1.2` or `TLSv1.3`. */
+  getProtocol(): string {
+    return this.description.protocol;
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } {
+    const { cipher, cipherStandardName, cipherVersion } = this.description;
+    return { name: cipher, standardName: cipherStandardName, version: cipherVersion };
+  }
+
+  /** The key exchange group, e.g. `X25519MLKEM768`. */
+  getKeyExchangeGroup(): string {
+    return this.description.group;
+  }
+
+  /** Empty, as Node's own is for a peer without a certificate. */
+  getPeerCertificate(): Record<string, never> {
+    return {};
+  }
+
+  getPeerX509Certificate(): undefined {
+    return undefined;
+  }
+
+  isSessionReused(): boolean {
+    return false;
+  }
+
+  get bytesRead(): number {
+    return this.raw.bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.raw.bytesWritten;
+  }
+
+  address(): AddressInfo | Record<string, never> {
+    return this.raw.address() as AddressInfo | Record<string, never>;
+  }
+
+  setNoDelay(noDelay?: boolean): this {
+    this.raw.setNoDelay(noDelay);
+    return this;
+  }
+
+  setKeepAlive(enable?: boolean, initialDelay?: number): this {
+    this.raw.setKeepAlive(enable, initialDelay);
+    return this;
+  }
+
+  ref(): this {
+    this.raw.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.raw.unref();
+    return this;
+  }
+
+  /** As `net.Socket` has it: emits 'timeout' after so many milliseconds without a byte either way; 0 disables. */
+  setTimeout(milliseconds: number, listener?: () => void): this {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
+    this.timeout = milliseconds;
+    if (milliseconds > 0 && !this.destroyed) {
+      this.#idleTimer = setTimeout(() => this.emit('timeout'), milliseconds);
+      this.#idleTimer.unref();
+    }
+    if (listener !== undefined) {
+      if (milliseconds > 0) this.once('timeout', listener);
+      else this.off('timeout', listener);
+    }
+    return this;
+  }
+
+  /** Ends the writing side and destroys once everything is written. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
+  /** Breaks the connection with a TCP reset. */
+  resetAndDestroy(): this {
+    this.raw.resetAndDestroy();
+    return this.destroy();
+  }
+
+  override _read(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#receive();
+    if (!this.#paused) this.raw.resume();
+  }
+
+  /** Decrypts what has come, and what was left from before, until there is no more or the reader has enough. */
+  #receive(chunk?: Buffer): void {
+    // What comes after close_notify is read and dropped, so that the end of the connection is seen.
+    if (this.destroyed || this.#readEnded) return;
+    let input = chunk;
+    for (;;) {
+      const bytes = this.session.read(input, plaintextBuffer);
+      input = undefined;
+      this.#send();
+      if (this.raw.writableLength > unreadAnswerBytes) {
+        this.#fail('ERR_TLS_OFFLOAD_PEER_NOT_READING', 'want a peer that reads our answers, got one that only asks');
+        return;
+      }
+      if (bytes === readEnd.closed) return this.#endReading();
+      if (bytes === readEnd.failed) {
+        this.#fail('ERR_TLS_OFFLOAD_RECORD_INVALID', `want valid records, got: ${this.session.failure()}`);
+        return;
+      }
+      if (bytes === 0) break;
+      this.#idleTimer?.refresh();
+      const wantsMore = this.push(takePlaintext(bytes));
+      if (this.destroyed) return;
+      if (!wantsMore) {
+        this.#paused = true;
+        this.raw.pause();
+        return;
+      }
+    }
+    if (this.#rawEnded) {
+      this.truncated = true;
+      this.#endReading();
+    }
+  }
+
+  #endReading(): void {
+    this.#readEnded = true;
+    this.push(null);
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+    this.#encrypt([chunk], callback);
+  }
+
+  override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: Callback): void {
+    this.#encrypt(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
+  }
+
+  #encrypt(pending: Buffer[], callback: Callback): void {
+    while (pending.length > 0) {
+      if (!this.session.write(takeSlice(pending))) {
+        this.#fail('ERR_TLS_OFFLOAD_RECORD_INVALID', `want to write, got: ${this.session.failure()}`);
+        return callback(this.failure);
+      }
+      this.#idleTimer?.refresh();
+      if (!this.#send()) {
+        this.#resumeWriting = (error) => (error ? callback(error) : this.#encrypt(pending, callback));
+        return;
+      }
+    }
+    callback();
+  }
+
+  override _final(callback: Callback): void {
+    this.session.shutdown();
+    this.#send();
+    this.raw.end(() => callback());
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    clearTimeout(this.#idleTimer);
+    this.session.close();
+    // Ended by us before the peer has: what it still sends must not make the kernel drop what we have sent.
+    if (this.#lingering || (this.writableFinished && !this.#readEnded)) closeLingering(this.raw);
+    else this.raw.destroy();
+    const closed = new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'connection: want it open, got it closed');
+    this.#takeResumption()?.(closed);
+    callback(error);
+  }
+
+  /** @returns false when the peer is slower than we are: wait for 'drain' */
+  #send(): boolean {
+    const output = this.session.takeOutput();
+    if (output === undefined || !this.raw.writable) return true;
+    return this.raw.write(output);
+  }
+
+  #takeResumption(): Callback | undefined {
+    const resume = this.#resumeWriting;
+    this.#resumeWriting = undefined;
+    return resume;
+  }
+
+  /** Closes after a fault that OpenSSL has told the peer of. */
+  #fail(code: TlsOffloadErrorCode, message: string): void {
+    this.#note(code, message);
+    this.#lingering = true;
+    this.destroy();
+  }
+
+  #note(code: TlsOffloadErrorCode, message: string, cause?: unknown): void {
+    this.failure ??= new TlsOffloadError(code, `connection: ${message}`, { cause });
+  }
+}
+
+/** Shared by all connections of a thread: plaintext is read into it and leaves it before anything else runs. */
+let plaintextBuffer = Buffer.allocUnsafeSlow(sliceBytes);
+
+/** Small plaintext is copied out of the buffer; a large one takes the buffer with it. */
+function takePlaintext(bytes: number): Buffer {
+  const plaintext = plaintextBuffer.subarray(0, bytes);
+  if (bytes < sliceBytes / 2) return Buffer.from(plaintext);
+  plaintextBuffer = Buffer.allocUnsafeSlow(sliceBytes);
+  return plaintext;
+}
+
+/** Takes from the front what one slice holds: part of a large chunk, or several small ones joined. */
+function takeSlice(pending: Buffer[]): Buffer {
+  const [first] = pending;
+  if (pending.length === 1 || first.length >= recordBytes) {
+    if (first.length <= sliceBytes) pending.shift();
+    else pending[0] = first.subarray(sliceBytes);
+    return first.subarray(0, sliceBytes);
+  }
+  let count = 0;
+  let bytes = 0;
+  while (count < pending.length && bytes + pending[count].length <= recordBytes) bytes += pending[count++].length;
+  return Buffer.concat(pending.splice(0, count), bytes);
+}

@@ -1,0 +1,140 @@
+import type { Socket } from 'node:net';
+import { loadAddon, type ServerContext, type ServerContextOptions } from './addon.js';
+import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
+import type { Credential } from './credential.js';
+import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
+import { performHandshake } from './handshake.js';
+import { KeySigner, type SignatureStatistics } from './handshake-signer.js';
+import { TlsSocket } from './socket.js';
+
+export interface TerminatorOptions extends TerminatorConfig {
+  /** Served to clients that name no server or none of ours; at most one of each kind of key (EC, RSA, Ed25519). */
+  readonly credentials: readonly Credential[];
+  /** Served to clients that name the server; `*.example.org` stands for one label (RFC 6125 §6.4.3). */
+  readonly serverNames?: Readonly<Record<string, readonly Credential[]>>;
+}
+
+export interface TerminatorStatistics {
+  /** Handshakes under way. */
+  readonly handshaking: number;
+  /** Connections that are secure and open. */
+  readonly open: number;
+  /** Handshakes completed, by protocol version. */
+  readonly completed: Readonly<Record<string, number>>;
+  /** Handshakes failed, by code. */
+  readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
+  /** By key label. */
+  readonly signatures: Readonly<Record<string, SignatureStatistics>>;
+}
+
+/**
+ * Terminates TLS 1.2 and 1.3 with keys that stay on the HSM. The protocol is OpenSSL's; only the private-key operation is
+ * awaited from outside, so one client's slow signature delays no other.
+ */
+export class TlsTerminator {
+  readonly #config: ParsedTerminatorConfig;
+  readonly #context: ServerContext;
+  readonly #signers: readonly KeySigner[];
+  readonly #handshaking = new Set<Socket>();
+  readonly #open = new Set<TlsSocket>();
+  readonly #completed: Record<string, number> = {};
+  readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  #closed = false;
+
+  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
+  constructor(options: TerminatorOptions) {
+    const { credentials, serverNames = {}, ...config } = options;
+    this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
+    const signers: KeySigner[] = [];
+    const certificates = (of: readonly Credential[]) =>
+      of.map((credential) => ({
+        chain: credential.chain.map(({ raw }) => raw),
+        keyIndex: this.#indexOf(credential, signers),
+      }));
+    this.#context = newContext({
+      credentials: [
+        { serverNames: [], certificates: certificates(credentials) },
+        ...Object.entries(serverNames).map(([name, of]) => ({ serverNames: [name], certificates: certificates(of) })),
+      ],
+      alpnProtocols: this.#config.alpnProtocols,
+      tls13Only: this.#config.minimumVersion === 'TLSv1.3',
+    });
+    this.#signers = signers;
+  }
+
+  get statistics(): TerminatorStatistics {
+    return {
+      handshaking: this.#handshaking.size,
+      open: this.#open.size,
+      completed: { ...this.#completed },
+      failed: { ...this.#failed },
+      signatures: Object.fromEntries(this.#signers.map(({ key, statistics }) => [key.label, statistics])),
+    };
+  }
+
+  /**
+   * Secures one accepted connection, which is the terminator's from here on.
+   * @param socket  of a server made with `allowHalfOpen: true`, so that what is queued is still sent after the client's FIN
+   * @throws {TlsOffloadError} as `performHandshake`, or ERR_TLS_OFFLOAD_CLOSED
+   */
+  async accept(socket: Socket, options: { readonly allowHalfOpen?: boolean } = {}): Promise<TlsSocket> {
+    // For the whole life of the connection: a broken one is met as 'close', by whoever holds it then.
+    socket.on('error', () => undefined);
+    if (this.#closed) {
+      socket.destroy();
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'terminator: want it open, got it closed');
+    }
+    const session = new (loadAddon().Session)(this.#context);
+    this.#handshaking.add(socket);
+    try {
+      await performHandshake(socket, session, this.#signers, this.#config.handshakeTimeoutMilliseconds);
+    } catch (error) {
+      const { code } = error as TlsOffloadError;
+      this.#failed[code] = (this.#failed[code] ?? 0) + 1;
+      throw error;
+    } finally {
+      this.#handshaking.delete(socket);
+    }
+    const description = session.describe();
+    this.#completed[description.protocol] = (this.#completed[description.protocol] ?? 0) + 1;
+    const secure = new TlsSocket(socket, session, description, options);
+    this.#open.add(secure);
+    secure.once('close', () => this.#open.delete(secure));
+    return secure;
+  }
+
+  /**
+   * Accepts no more, ends handshakes, and waits for open connections to end.
+   * @param graceMilliseconds  after which those still open are destroyed
+   */
+  async close(graceMilliseconds = 10_000): Promise<void> {
+    this.#closed = true;
+    for (const socket of this.#handshaking) socket.destroy();
+    const ends = [...this.#open].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    const timer = setTimeout(() => {
+      for (const socket of this.#open) socket.destroy();
+    }, graceMilliseconds);
+    await Promise.all(ends);
+    clearTimeout(timer);
+  }
+
+  /** One signer for each key, however many certificates it has. */
+  #indexOf({ key, signer }: Credential, signers: KeySigner[]): number {
+    const known = signers.findIndex((each) => each.signer === signer && each.key.id === key.id);
+    if (known >= 0) return known;
+    return signers.push(new KeySigner(key, signer, this.#config.pendingSignatureLimit)) - 1;
+  }
+}
+
+function newContext(options: ServerContextOptions): ServerContext {
+  const { ServerContext } = loadAddon();
+  try {
+    return new ServerContext(options);
+  } catch (cause) {
+    throw new TlsOffloadError(
+      'ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED',
+      `TLS terminator: want credentials that OpenSSL takes, got ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
