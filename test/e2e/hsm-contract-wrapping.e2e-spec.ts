@@ -70,11 +70,11 @@ test.each(['ec-p256', 'rsa-2048'] as const)(
     const original = await subject.keyPair({ label: `wrapped-${name}`, algorithm: name, extractable: true });
     const wrappingKey = wrappingKeys.get('aes') as HsmKey;
     const wrapped = await subject.hsm.wrapKey(original, wrappingKey, 'aes-kwp');
-    const label = subject.label(`unwrapped-${name}`);
     const copy = await subject.hsm.unwrapKey(wrapped, wrappingKey, 'aes-kwp', {
-      label,
+      label: subject.label(`unwrapped-${name}`),
       algorithm: name,
       usage: 'sign',
+      spki: original.spki,
     });
     expect(copy.spki).toEqual(original.spki);
 
@@ -84,6 +84,17 @@ test.each(['ec-p256', 'rsa-2048'] as const)(
     expect(verify('sha256', message, original.publicKey ?? '', signature)).toBe(true);
   },
 );
+
+test.each(['ec-p256', 'rsa-2048'] as const)('the public half of another %s key is refused', async (name) => {
+  const original = await subject.keyPair({ label: `matched-${name}`, algorithm: name, extractable: true });
+  const { spki } = await subject.keyPair({ label: `stranger-${name}`, algorithm: name });
+  const wrappingKey = wrappingKeys.get('aes') as HsmKey;
+  const wrapped = await subject.hsm.wrapKey(original, wrappingKey, 'aes-kwp');
+  const label = subject.label(`mismatched-${name}`);
+  const key = { label, algorithm: name, usage: 'sign', spki } as const;
+  await expect(subject.hsm.unwrapKey(wrapped, wrappingKey, 'aes-kwp', key)).rejects.toMatchObject({ name: 'HsmError' });
+  expect(await subject.hsm.listKeys({ label })).toEqual([]);
+});
 
 describe('a key made to be wrapped is good for nothing else', () => {
   test.each([

@@ -1,0 +1,164 @@
+/** What is wrong before the first call: module, token, PIN. One clear error each, naming what was found, and one PIN attempt. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Hsm, type HsmConfig } from '@nest-hsm/hsm';
+import { VirtualHsm } from '../chaos/virtual-hsm.js';
+import { childrenOf } from '../support/processes.js';
+
+let device: VirtualHsm;
+const opened: Hsm[] = [];
+
+beforeEach(() => {
+  device = new VirtualHsm('start');
+});
+afterEach(async () => {
+  device.thaw();
+  for (const hsm of opened.splice(0)) await hsm.close();
+  device.remove();
+  expect(childrenOf(process.pid)).toEqual([]);
+});
+
+async function open(overrides: Partial<HsmConfig> = {}): Promise<Hsm> {
+  const hsm = await Hsm.open(device.config(overrides));
+  opened.push(hsm);
+  return hsm;
+}
+
+describe('the PKCS#11 module', () => {
+  test.each([
+    ['is not there', '/nonexistent/module.so'],
+    ['is not a shared object', '/etc/passwd'],
+    ['is named by a relative path', 'libsofthsm2.so'],
+  ])('%s', async (_name, module) => {
+    await expect(open({ module })).rejects.toMatchObject({
+      code: 'ERR_HSM_MODULE_UNUSABLE',
+      fault: 'operator',
+      message: expect.stringContaining(module),
+    });
+  });
+
+  test('does not initialise', async () => {
+    device.fail('C_Initialize', 'CKR_GENERAL_ERROR');
+    await expect(open()).rejects.toMatchObject({ code: 'ERR_HSM_MODULE_UNUSABLE' });
+  });
+
+  test('hangs while it starts', async () => {
+    device.freeze('C_Initialize');
+    await expect(open({ startMilliseconds: 1_000 })).rejects.toMatchObject({
+      code: 'ERR_HSM_UNAVAILABLE',
+      retryable: true,
+    });
+  });
+
+  test('crashes while it starts', async () => {
+    device.crash('C_GetSlotList', 'segmentation fault');
+    await expect(open()).rejects.toMatchObject({ code: 'ERR_HSM_UNAVAILABLE' });
+  });
+});
+
+describe('the token', () => {
+  test('is missing: the error names those that are there', async () => {
+    await expect(open({ token: { label: 'another' } })).rejects.toMatchObject({
+      code: 'ERR_HSM_TOKEN_NOT_FOUND',
+      fault: 'operator',
+      message: expect.stringMatching(/another[^]*start/),
+    });
+  });
+
+  test('is ambiguous: the error names the serials, one of which chooses', async () => {
+    device.token.addToken('start');
+    const error = await open().catch((reason: Error) => reason as Error & { code: string });
+    expect(error).toMatchObject({ code: 'ERR_HSM_TOKEN_AMBIGUOUS' });
+    const serials = (error as Error).message.match(/\b[0-9a-f]{16}\b/g) ?? [];
+    expect(new Set(serials).size).toBe(2);
+    const chosen = await open({ token: { serial: serials[1] } });
+    expect(chosen.token).toMatchObject({ label: 'start', serial: serials[1] });
+  });
+
+  test('is not initialised', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-empty-'));
+    mkdirSync(join(directory, 'tokens'));
+    const conf = join(directory, 'softhsm2.conf');
+    writeFileSync(conf, `directories.tokendir = ${join(directory, 'tokens')}\n`);
+    const moduleEnvironment = { ...device.moduleEnvironment, SOFTHSM2_CONF: conf };
+    await expect(open({ moduleEnvironment })).rejects.toMatchObject({ code: 'ERR_HSM_TOKEN_UNINITIALIZED' });
+    rmSync(directory, { recursive: true });
+  });
+
+  test('is not recognised for a moment while another process starts on it', async () => {
+    device.fail('C_GetTokenInfo', 'CKR_TOKEN_NOT_RECOGNIZED', { times: 1 });
+    expect((await open()).token.label).toBe('start');
+  });
+
+  test('is away: no slot at all', async () => {
+    device.powerOff();
+    await expect(open()).rejects.toMatchObject({ code: 'ERR_HSM_TOKEN_NOT_FOUND' });
+  });
+});
+
+describe('the PIN', () => {
+  test('is wrong: one attempt, and never again until it changes', async () => {
+    writeFileSync(device.token.pinFile, 'wrong-pin');
+    await expect(open()).rejects.toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT', retryable: false });
+    expect(device.calls('C_Login')).toBe(1);
+    for (let again = 0; again < 3; again++) {
+      await expect(open()).rejects.toMatchObject({ code: 'ERR_HSM_PIN_REFUSED_EARLIER' });
+    }
+    expect(device.calls('C_Login')).toBe(1);
+
+    writeFileSync(device.token.pinFile, device.token.pin);
+    const hsm = await open();
+    expect(await hsm.random(8)).toHaveLength(8);
+    expect(device.calls('C_Login')).toBe(2);
+  });
+
+  test('is refused to a respawned agent: one attempt, and every call says so', async () => {
+    const hsm = await open();
+    device.fail('C_Login', 'CKR_PIN_INCORRECT');
+    device.crash('C_GenerateRandom', 'abort', { times: 1 });
+    await expect(hsm.random(8)).rejects.toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT' });
+    await expect(hsm.random(8)).rejects.toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT' });
+    expect(device.calls('C_Login')).toBe(2);
+  });
+
+  test('is locked', async () => {
+    device.fail('C_Login', 'CKR_PIN_LOCKED');
+    await expect(open()).rejects.toMatchObject({ code: 'ERR_HSM_PIN_LOCKED', returnValue: 'CKR_PIN_LOCKED' });
+    expect(device.calls('C_Login')).toBe(1);
+  });
+
+  test.each<[string, () => HsmConfig['pin']]>([
+    [
+      'is in a file that others may read',
+      () => (chmodSync(device.token.pinFile, 0o644), { file: device.token.pinFile }),
+    ],
+    ['is in a file that is not there', () => ({ file: '/nonexistent/pin' })],
+    ['is in a directory', () => ({ file: device.token.directory })],
+    ['is in an empty file', () => (writeFileSync(device.token.pinFile, ''), { file: device.token.pinFile })],
+    ['comes from a program that fails', () => ({ command: ['/bin/false'] })],
+    ['comes from a program that says nothing', () => ({ command: ['/bin/true'] })],
+    ['comes from a program that is not there', () => ({ command: ['/nonexistent/program'] })],
+    ['is in a variable that is not set', () => ({ environment: 'NEST_HSM_TEST_NO_SUCH_VARIABLE' })],
+    ['comes from a function that throws', () => ({ callback: () => Promise.reject(new Error('vault sealed')) })],
+  ])('%s: ERR_HSM_PIN_SOURCE, and the token is not asked', async (_name, pin) => {
+    await expect(open({ pin: pin() })).rejects.toMatchObject({ code: 'ERR_HSM_PIN_SOURCE', fault: 'operator' });
+    expect(device.calls('C_Login')).toBe(0);
+  });
+
+  test.each<[string, (pin: string) => HsmConfig['pin']]>([
+    ['a program', (pin) => ({ command: ['/bin/echo', pin] })],
+    ['a function', (pin) => ({ callback: () => pin })],
+    ['a function that takes its time', (pin) => ({ callback: () => Promise.resolve(pin) })],
+  ])('comes from %s', async (_name, pin) => {
+    const hsm = await open({ pin: pin(device.token.pin) });
+    expect(await hsm.random(8)).toHaveLength(8);
+  });
+});
+
+test('a configuration with several faults lists them together', async () => {
+  await expect(open({ name: 'Not A Name', sessions: 0, hangMilliseconds: -1 })).rejects.toMatchObject({
+    code: 'ERR_HSM_CONFIG_INVALID',
+    message: expect.stringMatching(/name[^]*sessions[^]*hangMilliseconds/),
+  });
+});

@@ -1,0 +1,34 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+/** Process ids of the direct children of a process, wherever in the terminal's groups they are. */
+export function childrenOf(pid: number): number[] {
+  return everyProcess().flatMap(({ pid: child, parent }) => (parent === pid ? [child] : []));
+}
+
+/** True while the process exists, a zombie that waits for its parent included. */
+export function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function everyProcess(): { pid: number; parent: number }[] {
+  if (existsSync('/proc/self/stat')) return readdirSync('/proc').flatMap(readProcess);
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
+  return lines.map((line) => line.trim().split(/\s+/).map(Number)).map(([pid, parent]) => ({ pid, parent }));
+}
+
+function readProcess(name: string): { pid: number; parent: number }[] {
+  if (!/^\d+$/.test(name)) return [];
+  try {
+    const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+    // The command's name may itself hold spaces and brackets; the parent is the second field behind it.
+    return [{ pid: Number(name), parent: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) }];
+  } catch {
+    // It ended between the listing and the reading.
+    return [];
+  }
+}
