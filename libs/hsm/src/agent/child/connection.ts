@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { HsmError } from '../../errors.js';
 import { FrameSplitter } from '../frame.js';
 import {
@@ -38,17 +39,20 @@ export class Connection {
     stream.on('drain', () => stream.resume());
   }
 
-  /** From now on every request is refused with `error`; resolves when the calls in flight are answered and written. */
-  async drain(error: HsmError): Promise<void> {
+  /**
+   * From now on every request is refused with `error`. Waits for the calls in flight and for their answers to be written.
+   * @returns whether no call is in flight any more
+   */
+  async drain(error: HsmError, graceMilliseconds: number): Promise<boolean> {
     this.#refusal = error;
-    while (this.#calls.size > 0 || this.stream.writableLength > 0 || this.#isCorked) {
-      if (this.stream.destroyed) return;
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
+    const giveUpAt = performance.now() + graceMilliseconds;
+    while (this.#isBusy && performance.now() < giveUpAt) await pause(2);
+    return this.#calls.size === 0;
   }
 
-  get callsInFlight(): number {
-    return this.#calls.size;
+  get #isBusy(): boolean {
+    const isUnwritten = this.#isCorked || this.stream.writableLength > 0;
+    return this.#calls.size > 0 || (isUnwritten && !this.stream.destroyed);
   }
 
   #receive(chunk: Buffer): void {

@@ -5,6 +5,7 @@
  * could not go on.
  */
 import { Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { AuditWriter } from '../../audit/audit-writer.js';
 import { HsmError } from '../../errors.js';
 import { agentExitCodes, type Hello } from '../protocol.js';
@@ -16,7 +17,7 @@ import { RequestHandler } from './request-handler.js';
 
 const clientDescriptor = 3;
 /** How long calls in flight may take to end once the agent is on its way out. */
-const drainMilliseconds = 5_000;
+const graceMilliseconds = 3_000;
 
 let token: Token | undefined;
 let audit: AuditWriter | undefined;
@@ -24,9 +25,10 @@ let isLeaving = false;
 
 const stream = new Socket({ fd: clientDescriptor, readable: true, writable: true });
 const connection = new Connection(stream, greet);
+new Worker(new URL('./orphan-watch.js', import.meta.url), { workerData: process.ppid, env: {} }).unref();
 stream.on('error', () => stream.destroy());
-stream.on('close', () => void leave(0, 'the application is gone'));
-process.on('SIGTERM', () => void leave(0, 'the agent is shutting down'));
+stream.on('close', () => void leave(agentExitCodes.done, 'the application is gone'));
+process.on('SIGTERM', () => void leave(agentExitCodes.done, 'the agent is shutting down'));
 // Ctrl-C reaches the whole terminal group; the application decides when its agent goes.
 process.on('SIGINT', () => undefined);
 
@@ -44,11 +46,12 @@ async function greet({ client, settings }: Hello): Promise<RequestHandler> {
 async function leave(exitCode: number, reason: string): Promise<void> {
   if (isLeaving) return;
   isLeaving = true;
-  // process.exit would wait for libuv's threads, hence for a hung call.
-  setTimeout(() => process.kill(process.pid, 'SIGKILL'), drainMilliseconds).unref();
-  await connection.drain(new HsmError('ERR_HSM_UNAVAILABLE', reason, { retryable: true }));
+  const refusal = new HsmError('ERR_HSM_UNAVAILABLE', reason, { retryable: true });
+  const isIdle = await connection.drain(refusal, graceMilliseconds);
   await audit?.close();
-  // With calls in flight C_Finalize crashes SoftHSM, and once it left a token file empty.
-  if (exitCode === 0 && connection.callsInFlight === 0) token?.close();
+  // process.exit waits for libuv's threads, hence for a hung call.
+  if (!isIdle) process.kill(process.pid, 'SIGKILL');
+  // Never with calls in flight: C_Finalize then crashes SoftHSM, and once it left a token file empty.
+  if (exitCode === agentExitCodes.done) token?.close();
   process.exit(exitCode);
 }

@@ -255,9 +255,12 @@ function settled<T>(
   });
 }
 
+/** The binding's message is `CKR_NAME:number`, with or without its own error class around it. */
 function named(error: unknown, pkcs11Function: string): unknown {
-  const isReturnValue = error instanceof Error && 'code' in error && typeof error.code === 'number' && error.code !== 0;
-  return isReturnValue ? new ReturnValueError(error.code as number, pkcs11Function) : error;
+  if (!(error instanceof Error)) return error;
+  const { code, message } = error as Error & { code?: unknown };
+  const returnValue = typeof code === 'number' ? code : Number(/^CKR_\w+:(\d+)/.exec(message)?.[1] ?? 0);
+  return returnValue === 0 ? error : new ReturnValueError(returnValue, pkcs11Function);
 }
 
 /** An empty Buffer reaches the token as a null pointer, which SoftHSM refuses; an empty view of something does not. */
