@@ -452,19 +452,33 @@ function correlationId(reader: FrameReader): string {
   );
 }
 
+/** Adds an answer to the frames of a writer. @throws {HsmError} ERR_HSM_ARGUMENT_INVALID; the writer is left as it was */
+export function writeAnswer<V extends Verb>(writer: FrameWriter, verb: V, requestId: number, answer: Answer<V>): void {
+  try {
+    writer.u8(0).u32(requestId);
+    codecs[verb].answer.write(writer, answer);
+    writer.endFrame();
+  } catch (error) {
+    writer.abandonFrame();
+    throw error;
+  }
+}
+
+export function writeError(writer: FrameWriter, requestId: number, error: HsmError): void {
+  const { code, message, returnValue, pkcs11Function, retryable } = error;
+  writer.u8(1).u32(requestId).json({ code, message, returnValue, pkcs11Function, retryable }).endFrame();
+}
+
 export function encodeAnswer<V extends Verb>(verb: V, requestId: number, answer: Answer<V>): Buffer {
-  const writer = new FrameWriter().u8(0).u32(requestId);
-  codecs[verb].answer.write(writer, answer);
-  return writer.finish();
+  const writer = new FrameWriter();
+  writeAnswer(writer, verb, requestId, answer);
+  return writer.frames;
 }
 
 export function encodeError(requestId: number, error: HsmError): Buffer {
-  const { code, message, returnValue, pkcs11Function, retryable } = error;
-  return new FrameWriter()
-    .u8(1)
-    .u32(requestId)
-    .json({ code, message, returnValue, pkcs11Function, retryable })
-    .finish();
+  const writer = new FrameWriter();
+  writeError(writer, requestId, error);
+  return writer.frames;
 }
 
 /** Reads an answer in two steps, since the verb is known only to whoever holds the request id. */

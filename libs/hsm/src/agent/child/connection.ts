@@ -6,28 +6,24 @@ import {
   type Answer,
   type DecodedRequest,
   decodeRequest,
-  encodeAnswer,
-  encodeError,
   type Hello,
   protocolVersion,
   type Verb,
 } from '../protocol.js';
+import { AnswerBatch } from './answer-batch.js';
 import { Call } from './call.js';
 import type { RequestHandler, TokenRequest } from './request-handler.js';
 
-/** Verbs whose answers hold secrets; their frames are zeroed once they are written. */
-const secretAnswers: ReadonlySet<Verb> = new Set(['decrypt', 'random']);
-
 /**
- * One client's stream: `hello` first, then requests, answered in the order they are done. Answers of one tick leave in one
- * write; when the client does not read, nothing more is read from it.
+ * One client's stream: `hello` first, then requests, each answered once, in the order they are done. While the client does
+ * not take its answers, nothing more is read from it.
  */
 export class Connection {
   readonly #splitter = new FrameSplitter();
   readonly #calls = new Map<number, Call>();
+  readonly #answers: AnswerBatch;
   #handler: RequestHandler | undefined;
   #isGreeted = false;
-  #isCorked = false;
   #refusal: HsmError | undefined;
 
   /** @param greet  makes the handler for the client that says hello, or refuses it */
@@ -35,8 +31,8 @@ export class Connection {
     private readonly stream: Duplex,
     private readonly greet: (hello: Hello) => Promise<RequestHandler>,
   ) {
+    this.#answers = new AnswerBatch(stream);
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
-    stream.on('drain', () => stream.resume());
   }
 
   /**
@@ -46,13 +42,8 @@ export class Connection {
   async drain(error: HsmError, graceMilliseconds: number): Promise<boolean> {
     this.#refusal = error;
     const giveUpAt = performance.now() + graceMilliseconds;
-    while (this.#isBusy && performance.now() < giveUpAt) await pause(2);
+    while ((this.#calls.size > 0 || this.#answers.isUnwritten) && performance.now() < giveUpAt) await pause(2);
     return this.#calls.size === 0;
-  }
-
-  get #isBusy(): boolean {
-    const isUnwritten = this.#isCorked || this.stream.writableLength > 0;
-    return this.#calls.size > 0 || (isUnwritten && !this.stream.destroyed);
   }
 
   #receive(chunk: Buffer): void {
@@ -69,80 +60,68 @@ export class Connection {
     try {
       decoded = decodeRequest(body);
     } catch (error) {
-      const isAnswerable = error instanceof HsmError && error.code === 'ERR_HSM_ARGUMENT_INVALID';
-      if (!isAnswerable) throw error;
+      if (!(error instanceof HsmError) || error.code !== 'ERR_HSM_ARGUMENT_INVALID') throw error;
       // u8 verb ‖ u32 request id stand before what could not be read.
-      this.#send(encodeError(body.readUInt32LE(1), error));
+      this.#answers.error(body.readUInt32LE(1), error);
       return;
     }
-    this.#dispatch(decoded);
+    void this.#dispatch(decoded).finally(() => {
+      // It may hold a data key or a PIN, and no buffer of the splitter is used twice.
+      body.fill(0);
+    });
   }
 
-  #dispatch({ header, request }: DecodedRequest): void {
+  async #dispatch({ header, request }: DecodedRequest): Promise<void> {
     const { verb, requestId } = header;
-    if (this.#isGreeted === (verb === 'hello')) throw new HsmError('ERR_HSM_PROTOCOL', 'want hello first, and once');
+    if (this.#isGreeted === (verb === 'hello')) {
+      this.stream.destroy();
+      return;
+    }
     switch (verb) {
       case 'hello':
         this.#isGreeted = true;
-        void this.#answer(requestId, verb, async () => {
-          this.#handler = await this.#welcome(request as Hello);
-          return this.#handler.description;
-        });
-        return;
+        return this.#answer(requestId, verb, () => this.#welcome(request as Hello));
       case 'ping':
-        this.#send(encodeAnswer('ping', requestId, {}));
-        return;
+        return this.#answers.result(verb, requestId, {});
       case 'cancel':
         this.#calls.get((request as { requestId: number }).requestId)?.cancel();
-        this.#send(encodeAnswer('cancel', requestId, {}));
-        return;
-      default: {
-        const call = new Call(header.remainingMilliseconds, header.correlationId);
-        this.#calls.set(requestId, call);
-        void this.#answer(requestId, verb, () => this.#handle(call, { header, request } as TokenRequest)).finally(() =>
-          this.#calls.delete(requestId),
-        );
-      }
+        return this.#answers.result(verb, requestId, {});
+      default:
+        return this.#serve({ header, request } as TokenRequest);
     }
   }
 
-  async #welcome(hello: Hello): Promise<RequestHandler> {
+  async #welcome(hello: Hello): Promise<Answer<'hello'>> {
     if (hello.version !== protocolVersion) {
       const message = `agent protocol: want version ${protocolVersion}, got ${hello.version}: rebuild both sides`;
       throw new HsmError('ERR_HSM_PROTOCOL', message);
     }
-    return this.greet(hello);
+    this.#handler = await this.greet(hello);
+    return this.#handler.description;
   }
 
-  async #handle(call: Call, decoded: TokenRequest): Promise<Answer<TokenRequest['header']['verb']>> {
-    if (this.#refusal) throw this.#refusal;
-    if (!this.#handler) throw new HsmError('ERR_HSM_PROTOCOL', 'want the answer to hello awaited');
-    call.throwIfOver();
-    return this.#handler.handle(call, decoded);
+  async #serve(decoded: TokenRequest): Promise<void> {
+    const { verb, requestId, remainingMilliseconds, correlationId } = decoded.header;
+    const call = new Call(remainingMilliseconds, correlationId);
+    this.#calls.set(requestId, call);
+    await this.#answer(requestId, verb, async () => {
+      if (this.#refusal) throw this.#refusal;
+      if (!this.#handler) throw new HsmError('ERR_HSM_PROTOCOL', 'want the answer to hello awaited');
+      call.throwIfOver();
+      return this.#handler.handle(call, decoded);
+    });
+    this.#calls.delete(requestId);
   }
 
   async #answer<V extends Verb>(requestId: number, verb: V, work: () => Promise<Answer<V>>): Promise<void> {
     try {
       const answer = await work();
-      this.#send(encodeAnswer(verb, requestId, answer), secretAnswers.has(verb));
-      if ('data' in answer) (answer.data as Buffer).fill(0);
+      this.#answers.result(verb, requestId, answer);
+      // Plaintext and random bytes live no longer than their frame.
+      if ('data' in answer) answer.data.fill(0);
     } catch (error) {
-      this.#send(encodeError(requestId, toHsmError(error)));
+      this.#answers.error(requestId, toHsmError(error));
     }
-  }
-
-  #send(frame: Buffer, isSecret = false): void {
-    if (this.stream.destroyed) return;
-    if (!this.#isCorked) {
-      this.#isCorked = true;
-      this.stream.cork();
-      setImmediate(() => {
-        this.#isCorked = false;
-        this.stream.uncork();
-      });
-    }
-    const isRoomLeft = isSecret ? this.stream.write(frame, () => frame.fill(0)) : this.stream.write(frame);
-    if (!isRoomLeft) this.stream.pause();
   }
 }
 

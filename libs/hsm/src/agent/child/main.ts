@@ -23,10 +23,12 @@ let token: Token | undefined;
 let audit: AuditWriter | undefined;
 let isLeaving = false;
 
-const stream = new Socket({ fd: clientDescriptor, readable: true, writable: true });
+// Half-open: a client that sends no more still gets the answers to what it sent.
+const stream = new Socket({ fd: clientDescriptor, readable: true, writable: true, allowHalfOpen: true });
 const connection = new Connection(stream, greet);
 new Worker(new URL('./orphan-watch.js', import.meta.url), { workerData: process.ppid, env: {} }).unref();
 stream.on('error', () => stream.destroy());
+stream.on('end', () => void leave(agentExitCodes.done, 'the application is gone'));
 stream.on('close', () => void leave(agentExitCodes.done, 'the application is gone'));
 process.on('SIGTERM', () => void leave(agentExitCodes.done, 'the agent is shutting down'));
 // Ctrl-C reaches the whole terminal group; the application decides when its agent goes.

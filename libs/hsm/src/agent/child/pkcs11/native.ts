@@ -116,7 +116,7 @@ export class Native {
   attributes(session: SessionHandle, object: ObjectHandle, types: readonly number[]): Buffer[] {
     const template = types.map((type) => ({ type }));
     return checked('C_GetAttributeValue', () =>
-      this.#lib.C_GetAttributeValue(session, object, template).map(({ value }) => value as Buffer),
+      this.#lib.C_GetAttributeValue(session, object, template).map(({ value }) => value),
     );
   }
 
@@ -256,9 +256,9 @@ function settled<T>(
 }
 
 /** The binding's message is `CKR_NAME:number`, with or without its own error class around it. */
-function named(error: unknown, pkcs11Function: string): unknown {
-  if (!(error instanceof Error)) return error;
-  const { code, message } = error as Error & { code?: unknown };
+function named(thrown: unknown, pkcs11Function: string): Error {
+  const error: Error & { code?: unknown } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const { code, message } = error;
   const returnValue = typeof code === 'number' ? code : Number(/^CKR_\w+:(\d+)/.exec(message)?.[1] ?? 0);
   return returnValue === 0 ? error : new ReturnValueError(returnValue, pkcs11Function);
 }
