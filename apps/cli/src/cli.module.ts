@@ -1,0 +1,31 @@
+import { Module } from '@nestjs/common';
+import { RootCommand } from 'nest-commander';
+import { CaCommands } from './ca/ca.commands.js';
+import {
+  KeyCommand,
+  KeyDestroyCommand,
+  KeyGenerateCommand,
+  KeyListCommand,
+  KeyShowCommand,
+} from './key/key.commands.js';
+import { NounCommand } from './noun.command.js';
+import { TokenCommand, TokenInfoCommand } from './token/token.commands.js';
+
+/** `nest-hsm` alone says what it can do. */
+@RootCommand({ name: 'nest-hsm', description: 'Looks after HSM tokens and their keys, and the CA that uses them.' })
+class NestHsmCommand extends NounCommand {}
+
+@Module({
+  imports: [CaCommands],
+  providers: [
+    NestHsmCommand,
+    TokenCommand,
+    TokenInfoCommand,
+    KeyCommand,
+    KeyListCommand,
+    KeyShowCommand,
+    KeyGenerateCommand,
+    KeyDestroyCommand,
+  ],
+})
+export class CliModule {}

@@ -1,0 +1,31 @@
+/** What the command line itself refuses; every other code comes from a library. */
+export type CliErrorCode = 'ERR_CLI_CONFIG' | 'ERR_CLI_ARGUMENT' | 'ERR_CLI_NOT_CONFIRMED';
+
+export class CliError extends Error {
+  override readonly name = 'CliError';
+
+  constructor(
+    readonly code: CliErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Says a fault in one line on standard error, its stable code first, and makes the exit code 1. With --json the line is
+ * `{ "error": { "code", "message" } }`. An error without a code is our bug and shows its stack.
+ */
+export function reportFault(error: Error): void {
+  process.exitCode = 1;
+  const code: unknown = 'code' in error ? error.code : undefined;
+  if (typeof code !== 'string') {
+    process.stderr.write(`${error.stack ?? error.message}\n`);
+    return;
+  }
+  const message = error.message.replaceAll(/\s*\n\s*/g, '; ');
+  const asJson = process.argv.includes('--json');
+  process.stderr.write(
+    asJson ? `${JSON.stringify({ error: { code, message } })}\n` : `nest-hsm: ${code}: ${message}\n`,
+  );
+}

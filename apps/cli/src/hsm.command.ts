@@ -1,0 +1,56 @@
+import { Hsm } from '@nest-hsm/hsm';
+import { CommandRunner, Option } from 'nest-commander';
+import { readHsmConfig } from './config.js';
+
+export interface HsmCommandOptions {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+/** A command on one token: `--config FILE` says which, `--json` makes its answer one JSON document. */
+export abstract class HsmCommand extends CommandRunner {
+  /** A word too many is a mistake, not something to pass over. */
+  override setCommand(command: CommandRunner['command']): this {
+    return super.setCommand(command.allowExcessArguments(false));
+  }
+
+  @Option({
+    flags: '-c, --config <file>',
+    description: "an application's YAML file; its hsm section is used",
+    required: true,
+  })
+  parseConfig(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--json', description: 'answer with one JSON document' })
+  parseJson(): boolean {
+    return true;
+  }
+
+  /** Opens the token for one piece of work and closes it whatever happens. */
+  protected async withHsm<T>(options: HsmCommandOptions, work: (hsm: Hsm) => Promise<T>): Promise<T> {
+    const hsm = await Hsm.open(await readHsmConfig(options.config));
+    try {
+      return await work(hsm);
+    } finally {
+      await hsm.close();
+    }
+  }
+}
+
+/** Prints rows as columns, or the values behind them as JSON. */
+export function print(value: unknown, lines: readonly string[], { json }: HsmCommandOptions): void {
+  process.stdout.write(json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''));
+}
+
+/** Left-aligned columns, two spaces apart. */
+export function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]))
+      .join('  ')
+      .trimEnd(),
+  );
+}

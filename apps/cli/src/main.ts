@@ -1,0 +1,10 @@
+import 'reflect-metadata';
+import { CommandFactory } from 'nest-commander';
+import { CliModule } from './cli.module.js';
+import { reportFault } from './faults.js';
+
+await CommandFactory.run(CliModule, {
+  logger: ['error', 'fatal'],
+  cliName: 'nest-hsm',
+  serviceErrorHandler: reportFault,
+});

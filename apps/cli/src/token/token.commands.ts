@@ -1,0 +1,20 @@
+import { Command, SubCommand } from 'nest-commander';
+import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
+import { NounCommand } from '../noun.command.js';
+
+@SubCommand({ name: 'info', description: 'What the token says about itself, and what it can do' })
+export class TokenInfoCommand extends HsmCommand {
+  async run(_: string[], options: HsmCommandOptions): Promise<void> {
+    const token = await this.withHsm(options, (hsm) => Promise.resolve(hsm.token));
+    const { mechanisms, pinWarnings, ...facts } = token;
+    const rows = [
+      ...Object.entries(facts).map(([name, value]) => [name, String(value)]),
+      ['mechanisms', mechanisms.join(', ')],
+      ['PIN', pinWarnings.length === 0 ? 'no warnings' : pinWarnings.join(', ')],
+    ];
+    print(token, columns(rows), options);
+  }
+}
+
+@Command({ name: 'token', description: 'The token itself', subCommands: [TokenInfoCommand] })
+export class TokenCommand extends NounCommand {}
