@@ -6,3 +6,11 @@ export type { PolicyRule, SignatureInput, TokenDescription } from './agent/proto
 export { type AsymmetricKeyAlgorithm, type KeyAlgorithm, keyAlgorithms } from './algorithm/key-algorithm.js';
 export { type EcdsaSignatureFormat, type SignatureScheme, signatureSchemes } from './algorithm/signature-scheme.js';
 export { type WrappingAlgorithm, wrappingAlgorithms } from './algorithm/wrapping-algorithm.js';
+export type { HsmLoad, HsmObserver } from './fleet/observer.js';
+export { formatKeyUri, type KeyUri, parseKeyUri } from './key/key-uri.js';
+export { hsmCrypto } from './webcrypto/hsm-crypto.js';
+export { cryptoKeyPair } from './webcrypto/token-crypto-key.js';
+export { HsmModule } from './nest/hsm.module.js';
+export type { HsmModuleExtras, HsmModuleOptions } from './nest/hsm.module-options.js';
+export { hsmHealthToken, hsmToken, InjectHsm, InjectHsmHealth } from './nest/hsm.tokens.js';
+export { HsmHealthIndicator } from './nest/hsm.health.js';

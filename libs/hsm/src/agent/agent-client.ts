@@ -60,7 +60,7 @@ export class AgentClient<R extends AgentRequest> {
     private readonly owner: AgentClientOwner<R>,
   ) {
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
-    stream.on('error', (cause) => this.#lose('the stream to the agent failed', cause));
+    stream.on('error', (cause) => this.#lose('the agent ended', cause));
     stream.on('close', () => this.#lose('the agent ended'));
   }
 

@@ -1,0 +1,53 @@
+import { type FactoryProvider, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { register, type Registry } from 'prom-client';
+import type { HsmConfig } from '../config.js';
+import { Hsm } from '../hsm.js';
+import { HsmHealthIndicator } from './hsm.health.js';
+import { HsmMetrics } from './hsm.metrics.js';
+import type { HsmModuleOptions } from './hsm.module-options.js';
+import { hsmHealthToken, hsmToken } from './hsm.tokens.js';
+
+export function hsmProviders(name: string, optionsToken: symbol): FactoryProvider[] {
+  return [
+    {
+      provide: hsmToken(name),
+      useFactory: ({ registry, ...config }: HsmModuleOptions) => openHsm({ ...config, name }, registry),
+      inject: [optionsToken],
+    },
+    {
+      provide: hsmHealthToken(name),
+      useFactory: (hsm: Hsm) => new HsmHealthIndicator(hsm),
+      inject: [hsmToken(name)],
+    },
+    {
+      provide: Symbol(`@nest-hsm/hsm:${name}:shutdown`),
+      useFactory: (hsm: Hsm) => new HsmShutdown(hsm),
+      inject: [hsmToken(name)],
+    },
+  ];
+}
+
+async function openHsm(config: HsmConfig, registry: Registry = register): Promise<Hsm> {
+  const metrics = new HsmMetrics(config.name, registry);
+  const logger = new Logger(`Hsm ${config.name}`);
+  const hsm = await Hsm.open(config, {
+    callEnded: (verb, code, milliseconds) => metrics.callEnded(verb, code, milliseconds),
+    agentStarted: ({ label, serial }) => logger.log(`logged in to token "${label}", serial ${serial}`),
+    agentLost: (reason) => {
+      metrics.agentLost();
+      logger.warn(`agent lost, starting another: ${reason.code} ${reason.message}`);
+    },
+    agentRefused: ({ code, message }) => logger.error(`no agent: ${code} ${message}`),
+  });
+  metrics.watchLoad(() => hsm.load);
+  return hsm;
+}
+
+/** Runs after the HTTP server has closed, so that no request is left that would need the token. */
+class HsmShutdown implements OnApplicationShutdown {
+  constructor(private readonly hsm: Hsm) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.hsm.close();
+  }
+}
