@@ -1,0 +1,81 @@
+import { median, type Sample } from './sample.js';
+
+/** One side of a comparison; `run` is called once a round and brings a sample for each of the cases, by name. */
+export interface Contender {
+  readonly name: string;
+  run(): Promise<Readonly<Record<string, Sample>>>;
+}
+
+export interface CaseFacts {
+  readonly unit: string;
+  readonly better: 'higher' | 'lower';
+  /** What the project wants of the case, in words, printed beside the result. */
+  readonly target?: string;
+}
+
+/** One line of var/bench/NAME.json; ratio is above 1 where we are better, whichever direction is better. */
+export interface Result {
+  readonly case: string;
+  readonly value: number;
+  readonly unit: string;
+  /** CPU microseconds of our process for one operation. */
+  readonly cpu_us: number | null;
+  /** The peer's value in the same unit; null where there is no peer. */
+  readonly peer: number | null;
+  readonly ratio: number | null;
+}
+
+/** A result with what only the table shows. */
+export interface Outcome extends Result {
+  readonly peerName: string | null;
+  readonly peerCpu: number | null;
+  readonly target?: string;
+}
+
+/**
+ * Runs the contenders in alternation, so that a machine that is slow for a while is slow for both, and in turn first, then
+ * takes the median of each. The first round only warms up.
+ */
+export async function contest(
+  cases: Readonly<Record<string, CaseFacts>>,
+  ours: Contender,
+  peer: Contender | undefined,
+  rounds: number,
+): Promise<Outcome[]> {
+  const contenders = peer === undefined ? [ours] : [ours, peer];
+  const samples = new Map(contenders.map((each): [Contender, Readonly<Record<string, Sample>>[]] => [each, []]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
+      const sample = await contender.run();
+      if (round > 0) samples.get(contender)?.push(sample);
+      progress(round, rounds, contender.name, sample);
+    }
+  }
+
+  const middle = (contender: Contender | undefined, name: string, field: keyof Sample) => {
+    const values = (contender && samples.get(contender))?.map((sample) => sample[name][field]) ?? [];
+    return values.length > 0 && values.every((value) => value !== undefined) ? median(values) : null;
+  };
+  return Object.entries(cases).map(([name, { unit, better, target }]) => {
+    const value = middle(ours, name, 'value') ?? Number.NaN;
+    const theirs = middle(peer, name, 'value');
+    const ratio = theirs === null ? null : better === 'higher' ? value / theirs : theirs / value;
+    return {
+      case: name,
+      value,
+      unit,
+      cpu_us: middle(ours, name, 'cpuMicroseconds'),
+      peer: theirs,
+      ratio,
+      peerName: peer?.name ?? null,
+      peerCpu: middle(peer, name, 'cpuMicroseconds'),
+      target,
+    };
+  });
+}
+
+function progress(round: number, rounds: number, name: string, sample: Readonly<Record<string, Sample>>): void {
+  const values = Object.entries(sample).map(([name, { value }]) => `${name} ${value.toPrecision(4)}`);
+  const title = round === 0 ? 'warm-up' : `round ${round}/${rounds}`;
+  process.stderr.write(`  ${title}  ${name}: ${values.join('  ')}\n`);
+}

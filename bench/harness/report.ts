@@ -1,0 +1,56 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { dirname } from 'node:path';
+import type { Outcome, Result } from './contest.js';
+
+/** Prints the table and writes the results where scripts/bench.mjs said (var/bench/NAME.json). */
+export function report(outcomes: readonly Outcome[]): void {
+  const path = process.env.NEST_HSM_BENCH_RESULT;
+  if (path === undefined) throw new Error('bench: want NEST_HSM_BENCH_RESULT, got none (run npm run bench -- NAME)');
+  const results = outcomes.map(({ case: name, value, unit, cpu_us, peer, ratio }): Result => ({
+    case: name,
+    value: rounded(value),
+    unit,
+    cpu_us: cpu_us === null ? null : rounded(cpu_us),
+    peer: peer === null ? null : rounded(peer),
+    ratio: ratio === null ? null : Math.round(ratio * 1000) / 1000,
+  }));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
+
+  const heads = ['case', 'value', 'unit', 'CPU µs', 'peer', "peer's", 'CPU µs', 'ratio', 'target'];
+  const rows = outcomes.map((each) => [
+    each.case,
+    text(each.value),
+    each.unit,
+    text(each.cpu_us),
+    each.peerName ?? '',
+    text(each.peer),
+    text(each.peerCpu),
+    each.ratio === null ? '' : `${each.ratio.toFixed(2)}×`,
+    each.target ?? '',
+  ]);
+  process.stdout.write(
+    `\n${table([heads, ...rows])}\n\nNode ${process.versions.node}, ${cpus().length} × ${cpus()[0].model}; ${path}\n`,
+  );
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(5));
+}
+
+function text(value: number | null): string {
+  return value === null ? '' : String(Number(value.toPrecision(4)));
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

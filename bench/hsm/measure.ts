@@ -1,0 +1,28 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { keepCalling } from '../harness/callers.js';
+import type { SigningResult, SigningTask } from './task.js';
+
+/**
+ * Warms the signer up for half a second, measures its rate and the CPU time of this process, and then, for a second more,
+ * the event loop, whose monitor wakes a thousand times a second and would be counted as the signer's CPU time.
+ */
+export async function measure(task: SigningTask, sign: (caller: number) => Promise<unknown>): Promise<SigningResult> {
+  await keepCalling(task.callers, 0.5, sign);
+
+  const before = process.cpuUsage();
+  const { calls, seconds } = await keepCalling(task.callers, task.seconds, sign);
+  const cpu = process.cpuUsage(before);
+
+  const resolution = 1;
+  const loop = monitorEventLoopDelay({ resolution });
+  loop.enable();
+  await keepCalling(task.callers, 1, sign);
+  loop.disable();
+
+  return {
+    signaturesPerSecond: calls / seconds,
+    cpuMicrosecondsPerSignature: (cpu.user + cpu.system) / calls,
+    // The monitor counts the period of its own timer in.
+    loopDelayP99Milliseconds: Math.max(0, loop.percentile(99) / 1e6 - resolution),
+  };
+}

@@ -1,0 +1,20 @@
+import type { HsmConfig } from '@nest-hsm/hsm';
+
+/** What a contender of this bench is asked to do: sign with 16 callers, and say what it cost. */
+export interface SigningTask {
+  readonly config: HsmConfig & { readonly token: { readonly label: string }; readonly pin: { readonly file: string } };
+  readonly keyLabel: string;
+  readonly algorithm: 'ec' | 'rsa';
+  readonly callers: number;
+  readonly seconds: number;
+}
+
+export interface SigningResult {
+  readonly signaturesPerSecond: number;
+  /** Of the application's process alone. */
+  readonly cpuMicrosecondsPerSignature: number;
+  /** 99th percentile of how late the application's event loop ran, in milliseconds. */
+  readonly loopDelayP99Milliseconds: number;
+}
+
+export const callers = 16;

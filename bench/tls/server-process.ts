@@ -1,0 +1,61 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { ServerTask } from './task.js';
+
+/** A server under measurement, in a process of its own. */
+export class ServerProcess {
+  static async start(module: URL, task: ServerTask, environment: Record<string, string>): Promise<ServerProcess> {
+    const child = fork(fileURLToPath(module), { env: { ...process.env, ...environment } });
+    child.send(task);
+    return new ServerProcess(child, await answer<{ port: number }>(child));
+  }
+
+  readonly port: number;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    { port }: { port: number },
+  ) {
+    this.port = port;
+  }
+
+  /** CPU time of the server's process so far. */
+  async cpuMicroseconds(): Promise<number> {
+    this.child.send('cpu');
+    return (await answer<{ cpu: number }>(this.child)).cpu;
+  }
+
+  async stop(): Promise<void> {
+    this.child.send('stop');
+    await once(this.child, 'exit');
+  }
+}
+
+/** The server's end: starts on the first message, then says what it cost, or stops, when asked. */
+export function serve(start: (task: ServerTask) => Promise<{ port: number; stop: () => Promise<void> | void }>): void {
+  process.once('message', (task) => {
+    void start(task as ServerTask).then(({ port, stop }) => {
+      process.on('message', (message) => {
+        if (message === 'cpu') {
+          const { user, system } = process.cpuUsage();
+          process.send?.({ cpu: user + system });
+        } else if (message === 'stop') {
+          // A peer may keep sockets of clients that left; nobody waits for those.
+          void Promise.resolve(stop()).then(() => process.exit(0));
+        }
+      });
+      process.send?.({ port });
+    });
+  });
+}
+
+async function answer<T>(child: ChildProcess): Promise<T> {
+  const [message] = (await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(([code, signal]) => {
+      throw new Error(`bench: the server ended with ${signal ?? code}`);
+    }),
+  ])) as [T];
+  return message;
+}
