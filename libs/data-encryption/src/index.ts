@@ -1,1 +1,22 @@
-export {};
+export { type DataEncryptionConfig, dataEncryptionConfigSchema } from './config.js';
+export {
+  DataEncryptionError,
+  type DataEncryptionErrorCode,
+  dataEncryptionErrorCodes,
+  type DataEncryptionFault,
+} from './errors.js';
+export type { DataKeyStatus } from './data-key-lease.js';
+export type { KekHolder } from './key-encryption-key.js';
+export type { ValueType } from './value-encoding.js';
+export {
+  EncryptedColumn,
+  type EncryptedColumnOptions,
+  EncryptedEntity,
+  type EncryptedEntityOptions,
+} from './typeorm/decorators.js';
+export { DataEncryption, withDataEncryption } from './typeorm/data-encryption.js';
+export { DataKeyEntity } from './typeorm/store/data-key.entity.js';
+export {
+  CreateDataEncryptionKeys1767225600000,
+  dataEncryptionMigrations,
+} from './typeorm/store/create-data-keys.migration.js';

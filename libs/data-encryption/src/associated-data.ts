@@ -1,0 +1,64 @@
+import type { DataKeyId } from './envelope.js';
+import { type ValueType, valueTypes } from './value-encoding.js';
+
+/** What makes a column the same column through migrations: logical ids, never physical names. */
+export interface ColumnIdentity {
+  readonly databaseId: string;
+  readonly tableId: string;
+  readonly columnId: string;
+  readonly type: ValueType;
+}
+
+/**
+ * The associated data of a cell (docs/ENVELOPE.md) up to the row: it is the same for every row of a column and a data key.
+ * Each field is preceded by its length (4 bytes, big-endian), so that no two lists of fields have the same bytes.
+ */
+export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: DataKeyId): Buffer {
+  return lengthPrefixed([
+    'nest-hsm cell v1',
+    column.databaseId,
+    column.tableId,
+    column.columnId,
+    Buffer.of(valueTypes[column.type]),
+    Buffer.from(dataKeyId, 'hex'),
+  ]);
+}
+
+/**
+ * The row part: the primary key as the database stores it.
+ * @param primaryKey  one canonical text per column, in the order of the columns' property paths
+ */
+export function rowAssociatedData(primaryKey: readonly string[]): Buffer {
+  return lengthPrefixed(primaryKey);
+}
+
+/** What a wrapped data key is bound to: it decrypts for this purpose, place and KEK only. */
+export function dataKeyAssociatedData(dataKey: {
+  readonly id: DataKeyId;
+  readonly databaseId: string;
+  readonly tableId: string;
+  readonly algorithm: string;
+  readonly kekVersion: string;
+  readonly commitment: Buffer;
+}): Buffer {
+  return lengthPrefixed([
+    'nest-hsm data key v1',
+    'cell',
+    Buffer.from(dataKey.id, 'hex'),
+    dataKey.databaseId,
+    dataKey.tableId,
+    dataKey.algorithm,
+    dataKey.kekVersion,
+    dataKey.commitment,
+  ]);
+}
+
+function lengthPrefixed(fields: readonly (string | Buffer)[]): Buffer {
+  const parts = fields.flatMap((field) => {
+    const bytes = typeof field === 'string' ? Buffer.from(field, 'utf8') : field;
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(bytes.length);
+    return [length, bytes];
+  });
+  return Buffer.concat(parts);
+}

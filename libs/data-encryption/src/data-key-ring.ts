@@ -1,0 +1,148 @@
+import { type CellKey, type DataKeyRecord, type DataKeyStore, openDataKey } from './data-key.js';
+import type { DataKeyId } from './envelope.js';
+import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
+import type { KeyEncryptionKey } from './key-encryption-key.js';
+
+export interface DataKeyRingOptions<Session> {
+  readonly databaseId: string;
+  readonly kek: KeyEncryptionKey;
+  readonly store: DataKeyStore<Session>;
+  readonly maxAgeSeconds: number;
+  readonly outageSeconds: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** fresh: in use · outage: in use only because the HSM is down · expired: not in use until the HSM decrypts it again */
+export type HeldKeyState = 'fresh' | 'outage' | 'expired';
+
+interface HeldKey {
+  readonly cellKey: CellKey;
+  readonly freshUntil: number;
+  /** Set while the HSM is down: when to ask it again. */
+  retryAt?: number;
+}
+
+/** While the HSM is down, how long a stale key serves before the HSM is asked again. */
+const retryMilliseconds = 5_000;
+
+/**
+ * The data keys a process holds, by the ids that cells name. A key is decrypted by the HSM once, by one call however many
+ * ask, and again when it is older than `maxAgeSeconds`. While the HSM is down an older key serves for `outageSeconds` more,
+ * then it does not. A refusal (the KEK is gone, the key was altered) is no outage: it drops the key at once.
+ */
+export class DataKeyRing<Session = unknown> {
+  readonly #held = new Map<DataKeyId, HeldKey>();
+  readonly #loading = new Map<DataKeyId, Promise<CellKey | undefined>>();
+  readonly #now: () => number;
+  #isClosed = false;
+
+  constructor(private readonly options: DataKeyRingOptions<Session>) {
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /**
+   * The keys of these ids; one that is not stored is missing from the result.
+   * @param session  read the stored keys through it
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
+   */
+  async open(ids: Iterable<DataKeyId>, session?: Session): Promise<ReadonlyMap<DataKeyId, CellKey>> {
+    this.#assertOpen();
+    const opened = new Map<DataKeyId, CellKey>();
+    const missing: DataKeyId[] = [];
+    for (const id of ids) {
+      const cellKey = this.#usable(id);
+      if (cellKey === undefined) missing.push(id);
+      else opened.set(id, cellKey);
+    }
+    if (missing.length === 0) return opened;
+
+    this.#startLoading(
+      missing.filter((id) => !this.#loading.has(id)),
+      session,
+    );
+    const results = await Promise.allSettled(missing.map(async (id) => this.#loading.get(id)));
+    for (const [index, result] of results.entries()) {
+      if (result.status === 'rejected') throw result.reason;
+      if (result.value !== undefined) opened.set(missing[index], result.value);
+    }
+    return opened;
+  }
+
+  /** @returns undefined for a key that is not held */
+  state(id: DataKeyId): HeldKeyState | undefined {
+    const held = this.#held.get(id);
+    if (held === undefined) return undefined;
+    if (this.#now() >= this.#servesUntil(held)) return 'expired';
+    return held.retryAt === undefined ? 'fresh' : 'outage';
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Forgets every key. Every later call throws ERR_DATA_CLOSED. */
+  close(): void {
+    this.#isClosed = true;
+    this.#held.clear();
+  }
+
+  #usable(id: DataKeyId): CellKey | undefined {
+    const held = this.#held.get(id);
+    if (held === undefined) return undefined;
+    const now = this.#now();
+    if (now < held.freshUntil) return held.cellKey;
+    const isWaiting = held.retryAt !== undefined && now < held.retryAt && now < this.#servesUntil(held);
+    return isWaiting ? held.cellKey : undefined;
+  }
+
+  #servesUntil(held: HeldKey): number {
+    return held.freshUntil + this.options.outageSeconds * 1_000;
+  }
+
+  #startLoading(ids: readonly DataKeyId[], session?: Session): void {
+    if (ids.length === 0) return;
+    const records = this.#find(ids, session);
+    for (const id of ids) {
+      const loading = this.#load(id, records).finally(() => this.#loading.delete(id));
+      this.#loading.set(id, loading);
+    }
+  }
+
+  async #find(ids: readonly DataKeyId[], session?: Session): Promise<ReadonlyMap<DataKeyId, DataKeyRecord>> {
+    try {
+      const records = await this.options.store.find(ids, session);
+      return new Map(records.map((record) => [record.id, record]));
+    } catch (error) {
+      throw keyUnavailable('data keys: want an answer of the database', error);
+    }
+  }
+
+  async #load(id: DataKeyId, records: Promise<ReadonlyMap<DataKeyId, DataKeyRecord>>): Promise<CellKey | undefined> {
+    const held = this.#held.get(id);
+    try {
+      const record = (await records).get(id);
+      if (record === undefined) {
+        this.#held.delete(id);
+        return undefined;
+      }
+      const cellKey = await openDataKey(this.options.kek, record, this.options.databaseId);
+      this.#assertOpen();
+      this.#held.set(id, { cellKey, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
+      return cellKey;
+    } catch (error) {
+      const now = this.#now();
+      if (held !== undefined && isOutage(error) && now < this.#servesUntil(held)) {
+        held.retryAt = now + retryMilliseconds;
+        return held.cellKey;
+      }
+      this.#held.delete(id);
+      throw error;
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed)
+      throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it open, got it closed');
+  }
+}

@@ -1,0 +1,127 @@
+import { createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import { dataKeyAssociatedData } from './associated-data.js';
+import { type DataKeyId, formatHeader } from './envelope.js';
+import { DataEncryptionError } from './errors.js';
+import type { KeyEncryptionKey } from './key-encryption-key.js';
+
+export const dataKeyBytes = 32;
+export const commitmentBytes = 32;
+export const dataKeyAlgorithm = 'aes-256-gcm';
+
+/**
+ * After this many messages a data key encrypts no more (it decrypts for ever). NIST SP 800-38D §8.3 allows 2^32 random
+ * nonces; the margin absorbs counts that a crash or a rollback loses.
+ */
+export const maximumMessages = 2 ** 30;
+
+/** A data key (DEK) as it is stored: useless without its KEK. */
+export interface DataKeyRecord {
+  readonly id: DataKeyId;
+  /** The logical table whose cells it encrypts. */
+  readonly tableId: string;
+  readonly algorithm: typeof dataKeyAlgorithm;
+  /** CKA_ID of the KEK: which version of it wrapped this key. */
+  readonly kekVersion: string;
+  /** What `Hsm.encrypt` returned for the 32 bytes. */
+  readonly wrapped: Buffer;
+  /** 32 bytes that only this key has: AES-GCM alone would accept a ciphertext under several keys. */
+  readonly commitment: Buffer;
+  readonly state: 'active' | 'retired';
+  /** Messages that processes have reserved so far, used or not. */
+  readonly reservedMessages: number;
+}
+
+/**
+ * Where data keys are kept, beside the data they encrypt. Failures are the database's own errors.
+ * @typeParam Session  a connection that the caller already holds
+ */
+export interface DataKeyStore<Session> {
+  /** The key that encrypts a table's cells now. */
+  findActive(tableId: string): Promise<DataKeyRecord | undefined>;
+  /** @param session  read through it: a reader inside a transaction may hold the last connection of its pool */
+  find(ids: readonly DataKeyId[], session?: Session): Promise<readonly DataKeyRecord[]>;
+  /**
+   * Stores a new active key so that no rollback can take it away again.
+   * @returns false when another process has stored one first
+   */
+  add(record: DataKeyRecord): Promise<boolean>;
+  /**
+   * Reserves messages of an active key before they are used.
+   * @param knownMessages  the total this process has seen, put back if a rollback undid it
+   * @returns the new total, or undefined when the key is not active or would pass `maximumMessages`
+   */
+  reserve(id: DataKeyId, messages: number, knownMessages: number): Promise<number | undefined>;
+  retire(id: DataKeyId): Promise<void>;
+}
+
+/** A data key that is loaded. The bytes are inside OpenSSL; nothing here can print them. */
+export interface CellKey {
+  readonly id: DataKeyId;
+  /** The first 28 characters of the cells it encrypts. */
+  readonly header: string;
+  /** AES-256, derived from the data key: an algorithm never shares a key with another. */
+  readonly key: KeyObject;
+  /** It was retired when it was loaded: for decryption only. */
+  readonly isRetired: boolean;
+}
+
+/** Makes a data key and encrypts it under the current KEK: one HSM round trip. */
+export async function createDataKey(
+  kek: KeyEncryptionKey,
+  place: { readonly databaseId: string; readonly tableId: string },
+): Promise<DataKeyRecord> {
+  const id = randomBytes(16).toString('hex') as DataKeyId;
+  const secret = randomBytes(dataKeyBytes);
+  try {
+    const commitment = commit(secret);
+    const described = { id, algorithm: dataKeyAlgorithm, commitment, tableId: place.tableId } as const;
+    const { kekVersion, wrapped } = await kek.encrypt(secret, (kekVersion) =>
+      dataKeyAssociatedData({ ...described, databaseId: place.databaseId, kekVersion }),
+    );
+    return { ...described, kekVersion, wrapped, state: 'active', reservedMessages: 0 };
+  } finally {
+    secret.fill(0);
+  }
+}
+
+/**
+ * Decrypts a data key and checks its commitment.
+ * @throws {DataEncryptionError} ERR_DATA_KEY_REJECTED | ERR_DATA_KEY_UNAVAILABLE
+ */
+export async function openDataKey(kek: KeyEncryptionKey, record: DataKeyRecord, databaseId: string): Promise<CellKey> {
+  const secret = await kek.decrypt(record.wrapped, record.kekVersion, dataKeyAssociatedData({ ...record, databaseId }));
+  try {
+    const isCommitted =
+      secret.length === dataKeyBytes &&
+      record.commitment.length === commitmentBytes &&
+      timingSafeEqual(commit(secret), record.commitment);
+    if (!isCommitted) {
+      throw new DataEncryptionError(
+        'ERR_DATA_KEY_REJECTED',
+        `data key ${record.id}: want the key it commits to, got another`,
+      );
+    }
+    const cellKey = derive(secret, 'nest-hsm cell key v1');
+    try {
+      return {
+        id: record.id,
+        header: formatHeader(record.id),
+        key: createSecretKey(cellKey),
+        isRetired: record.state === 'retired',
+      };
+    } finally {
+      cellKey.fill(0);
+    }
+  } finally {
+    secret.fill(0);
+  }
+}
+
+function commit(secret: Buffer): Buffer {
+  return derive(secret, 'nest-hsm data key commitment v1');
+}
+
+/** HKDF-SHA-256 (RFC 5869), no salt: the input is uniformly random. @returns 32 bytes */
+function derive(secret: Buffer, info: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, Buffer.alloc(0), info, 32));
+}

@@ -1,0 +1,135 @@
+import { DataSource, type MixedList, type QueryRunner } from 'typeorm';
+import { type DataEncryptionConfig, parseDataEncryptionConfig, type ParsedDataEncryptionConfig } from '../config.js';
+import { DataKeyLeases, type DataKeyStatus } from '../data-key-lease.js';
+import { DataKeyRing } from '../data-key-ring.js';
+import { DataEncryptionError } from '../errors.js';
+import { KeyEncryptionKey } from '../key-encryption-key.js';
+import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
+import { installHooks, refuseMissing, register } from './hooks.js';
+import { Installation } from './installation.js';
+import { mapEncryptedEntities } from './mapping.js';
+import { DataKeyEntity } from './store/data-key.entity.js';
+import { TypeOrmDataKeyStore } from './store/data-key.store.js';
+
+/**
+ * Encrypts the `@EncryptedColumn` properties of a data source. Call it before `initialize()`; the table of data keys is made
+ * by `dataEncryptionMigrations` or by `synchronize`.
+ * @returns the same data source
+ * @throws {DataEncryptionError} ERR_DATA_CONFIG_INVALID | ERR_DATA_TYPEORM_INCOMPATIBLE
+ */
+export function withDataEncryption(dataSource: DataSource, config: DataEncryptionConfig): DataSource {
+  new DataEncryption(config).attach(dataSource);
+  return dataSource;
+}
+
+/**
+ * Column encryption of one data source, from its `initialize()` to its `destroy()`.
+ *
+ * `initialize()` makes the data keys ready. It throws ERR_DATA_MAPPING_INVALID for entities that cannot be encrypted and
+ * ERR_DATA_KEY_REJECTED when the HSM refuses the KEK. With the HSM down it succeeds, `status()` says `unready`, and encrypted
+ * columns fail with ERR_DATA_KEY_UNAVAILABLE until the HSM answers.
+ */
+export class DataEncryption {
+  readonly #config: ParsedDataEncryptionConfig;
+  #installation?: Installation;
+
+  constructor(config: DataEncryptionConfig) {
+    this.#config = parseDataEncryptionConfig(config);
+  }
+
+  /** Asks the HSM for data keys that have grown too old, then says how things are. */
+  async check(): Promise<DataKeyStatus> {
+    await this.#installation?.leases.check();
+    return this.status();
+  }
+
+  status(): DataKeyStatus {
+    const leases = this.#installation?.leases;
+    return leases === undefined ? { state: 'closed', loadedKeys: 0, unready: [] } : leases.status();
+  }
+
+  /** Puts the hooks into a data source that has not been initialized. `withDataEncryption` in two steps. */
+  attach(dataSource: DataSource): void {
+    refuseUnsupported(dataSource);
+    installHooks();
+    const driver = dataSource.driver as unknown as DriverInternals;
+    refuseMissing(driverMethods.filter((name) => typeof driver[name] !== 'function').map((name) => `driver.${name}`));
+    encodeInDriver(driver, () => this.#installation);
+    dataSource.setOptions({ entities: withEntity(dataSource.options.entities) });
+    this.#followLife(dataSource);
+  }
+
+  /** Installs when the entities are known and before anything is written, and makes keys ready when their table is there. */
+  #followLife(dataSource: DataSource): void {
+    let isReady = false;
+    const prepare = async () => {
+      const installation = this.#installation;
+      if (isReady && installation !== undefined) await installation.leases.prepare(installation.tableIds);
+    };
+    after(dataSource, 'buildMetadatas', () => this.#install(dataSource));
+    after(dataSource, 'initialize', async () => {
+      isReady = true;
+      try {
+        await prepare();
+      } catch (error) {
+        await dataSource.destroy();
+        throw error;
+      }
+    });
+    after(dataSource, 'runMigrations', prepare);
+    after(dataSource, 'synchronize', prepare);
+    after(dataSource, 'destroy', () => {
+      isReady = false;
+      this.#installation?.leases.close();
+      this.#installation?.ring.close();
+    });
+  }
+
+  #install(dataSource: DataSource): void {
+    const { hsm, kekLabel, createKek, ...options } = this.#config;
+    const entities = mapEncryptedEntities(dataSource, options.databaseId);
+    const store = new TypeOrmDataKeyStore(dataSource);
+    const kek = new KeyEncryptionKey({ hsm, label: kekLabel, create: createKek });
+    const ring = new DataKeyRing<QueryRunner>({ ...options, kek, store });
+    const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring });
+    const installation = new Installation(dataSource, entities, ring, leases);
+    // From here on the hooks stand where the columns refused to work without them.
+    for (const column of installation.ciphers.keys()) column.transformer = undefined;
+    register(installation);
+    this.#installation = installation;
+  }
+}
+
+function refuseUnsupported(dataSource: DataSource): void {
+  const fault = (message: string) => new DataEncryptionError('ERR_DATA_CONFIG_INVALID', `data source: ${message}`);
+  // The hooks are put into the TypeORM that this library imports.
+  if (!(dataSource instanceof DataSource))
+    throw fault('want one of the TypeORM this library uses, got one of another copy');
+  const { type } = dataSource.options;
+  if (type !== 'better-sqlite3' && type !== 'postgres')
+    throw fault(`want type better-sqlite3 or postgres, got ${type}`);
+  if (dataSource.isInitialized) throw fault('want encryption attached before initialize(), got it initialized');
+  if (Object.hasOwn(dataSource, 'buildMetadatas')) throw fault('want encryption attached once, got it attached before');
+}
+
+type Entities = MixedList<Exclude<NonNullable<DataSource['options']['entities']>, unknown[]>[string]>;
+
+function withEntity(entities: DataSource['options']['entities']): Entities {
+  const given: unknown[] = Array.isArray(entities) ? entities : Object.values(entities ?? {});
+  return [...given, DataKeyEntity] as Entities;
+}
+
+/** Wraps one asynchronous method of a data source. */
+function after(
+  dataSource: DataSource,
+  name: 'buildMetadatas' | 'destroy' | 'initialize' | 'runMigrations' | 'synchronize',
+  next: () => void | Promise<void>,
+): void {
+  const target = dataSource as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+  const original = target[name].bind(dataSource);
+  target[name] = async (...args) => {
+    const result = await original(...args);
+    await next();
+    return result;
+  };
+}

@@ -1,0 +1,48 @@
+import type { EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { decryptionFailed } from '../errors.js';
+import type { Installation } from './installation.js';
+import { refuse } from './refusal.js';
+import { withoutCells } from './returned-rows.js';
+
+/** The methods of a TypeORM driver through which values go to the database and come from it. */
+export interface DriverInternals {
+  preparePersistentValue(value: unknown, column: ColumnMetadata): unknown;
+  prepareHydratedValue(value: unknown, column: ColumnMetadata): unknown;
+  createGeneratedMap(metadata: EntityMetadata, row: unknown, index?: number, count?: number): ObjectLiteral | undefined;
+}
+export const driverMethods = ['preparePersistentValue', 'prepareHydratedValue', 'createGeneratedMap'] as const;
+
+/**
+ * Makes a driver encrypt the values of encrypted columns. Both ways it fails where the row or its decryption is not known.
+ * @param installed  the installation of now: a data source may be destroyed and initialized again
+ */
+export function encodeInDriver(driver: DriverInternals, installed: () => Installation | undefined): void {
+  const preparePersistentValue = driver.preparePersistentValue.bind(driver);
+  const prepareHydratedValue = driver.prepareHydratedValue.bind(driver);
+  const createGeneratedMap = driver.createGeneratedMap.bind(driver);
+
+  driver.preparePersistentValue = (value, column) => {
+    const installation = installed();
+    const cipher = installation?.ciphers.get(column);
+    if (cipher === undefined) return preparePersistentValue(value, column);
+    if (value === null || value === undefined) return value;
+    const writing = installation?.writing;
+    if (writing === undefined) refuse(cipher.name, 'statementText');
+    if (writing.row === undefined) refuse(cipher.name, 'unknownKey');
+    return cipher.encrypt(value, writing.row, writing.cellKey);
+  };
+
+  driver.prepareHydratedValue = (value, column) => {
+    const installation = installed();
+    const cipher = installation?.ciphers.get(column);
+    if (cipher === undefined) return prepareHydratedValue(value, column);
+    if (value === null || value === undefined || installation?.hydrating?.isDecrypted) return value;
+    throw decryptionFailed(cipher.name);
+  };
+
+  driver.createGeneratedMap = (metadata, row, index, count) => {
+    const entity = installed()?.entity(metadata);
+    return createGeneratedMap(metadata, entity === undefined ? row : withoutCells(entity, row), index, count);
+  };
+}

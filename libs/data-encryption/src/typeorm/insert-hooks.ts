@@ -1,0 +1,160 @@
+import type { InsertResult, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { CellKey } from '../data-key.js';
+import { type GeneratedKey, generateKeys, ownKey } from './generated-keys.js';
+import type { Installation } from './installation.js';
+import { type InsertInternals, mainMetadata } from './internals.js';
+import type { EncryptedEntity } from './encrypted-entity.js';
+import { refuse, refuseIf } from './refusal.js';
+import { decryptReturned } from './returned-rows.js';
+import { selectedCell } from './select-hooks.js';
+
+/** What an insert into an encrypted entity knows while it executes. */
+interface InsertInProgress {
+  readonly cellKey: CellKey;
+  readonly generated: readonly GeneratedKey[];
+  /** By row: its associated data, once asked for. */
+  readonly rows: (Buffer | undefined)[];
+}
+
+const inserts = new WeakMap<InsertInternals, InsertInProgress>();
+
+/** `InsertQueryBuilder.execute`: gets what the synchronous building of the statement needs. */
+export async function execute(
+  installation: Installation,
+  builder: InsertInternals,
+  original: () => Promise<InsertResult>,
+): Promise<InsertResult> {
+  const entity = installation.entity(mainMetadata(builder));
+  const rowCount = entity === undefined ? 0 : builder.getValueSets().length;
+  if (entity === undefined || rowCount === 0) return original();
+  const insert: InsertInProgress = {
+    cellKey: await installation.leases.reserve(entity.tableId, rowCount * entity.ciphers.size),
+    generated: await generateKeys(builder, entity.metadata),
+    rows: [],
+  };
+  inserts.set(builder, insert);
+  try {
+    const result = await original();
+    await decryptReturned(installation, builder, entity, result);
+    return result;
+  } finally {
+    inserts.delete(builder);
+  }
+}
+
+/** `InsertQueryBuilder.createInsertExpression`: what an insert must not be. */
+export function createInsertExpression(
+  installation: Installation,
+  builder: InsertInternals,
+  original: () => string,
+): string {
+  const { names } = installation;
+  const { insertFromSelect, onUpdate, mainAlias } = builder.expressionMap;
+  const metadata = mainMetadata(builder);
+  const entity = installation.entity(metadata);
+  if (metadata === undefined && mainAlias?.tablePath !== undefined)
+    refuseIf(names.ofTable(mainAlias.tablePath), 'rawTable');
+  if (insertFromSelect !== undefined) {
+    refuseIf(entity && firstColumn(entity), 'insertSelect');
+    refuseIf(selectedCell(installation, insertFromSelect), 'insertSelect');
+  }
+  // TypeORM leaves the clause unset unless the builder was asked for an upsert.
+  if ((onUpdate as typeof onUpdate | undefined) !== undefined) {
+    refuseIf(names.find(onUpdate.indexPredicate ?? '', builder.expressionMap), 'where');
+    refuseIf(
+      names.find(builder.createWhereClausesExpression(onUpdate.overwriteCondition ?? []), builder.expressionMap),
+      'where',
+    );
+    if (entity !== undefined) refuseUnboundUpsert(entity, onUpdate);
+  }
+  return original();
+}
+
+/** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
+function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: InsertInternals['expressionMap']['onUpdate']): void {
+  const { conflict, overwrite, columns, skipUpdateIfNoValuesChanged } = onUpdate;
+  const overwritten = new Set([...(overwrite ?? []), ...(columns ?? [])]);
+  const cipher = [...entity.ciphers].find(([column]) => overwritten.has(column.databaseName))?.[1];
+  if (cipher === undefined) return;
+  const primaryKey = entity.metadata.primaryColumns.map((column) => column.databaseName);
+  const isByPrimaryKey = Array.isArray(conflict) && isSameSet(conflict, primaryKey);
+  if (!isByPrimaryKey) refuse(cipher.name, 'upsert');
+  if (skipUpdateIfNoValuesChanged) refuse(cipher.name, 'upsertIfChanged');
+}
+
+/** `InsertQueryBuilder.getInsertedColumns`: a key made here is inserted even where TypeORM leaves it to the database. */
+export function getInsertedColumns(
+  _: Installation,
+  builder: InsertInternals,
+  original: () => ColumnMetadata[],
+): ColumnMetadata[] {
+  const columns = original();
+  const insert = inserts.get(builder);
+  if (insert === undefined) return columns;
+  const generated = insert.generated.flatMap((key) => [...key.keys()]);
+  return [...new Set([...generated, ...columns])];
+}
+
+/** `InsertQueryBuilder.createColumnValueExpression` */
+export function createColumnValueExpression(
+  installation: Installation,
+  builder: InsertInternals,
+  original: () => string,
+  values: ObjectLiteral[],
+  index: number,
+  column: ColumnMetadata,
+): string {
+  const entity = installation.entity(mainMetadata(builder));
+  if (entity === undefined) return original();
+  const insert = inserts.get(builder);
+  const generated = insert?.generated[index]?.get(column);
+  if (generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
+    return insertGenerated(builder, column, index, generated);
+  }
+  const cipher = entity.ciphers.get(column);
+  const value = column.getEntityValue(values[index]) as unknown;
+  if (typeof value === 'function') {
+    if (cipher !== undefined) refuse(cipher.name, 'assignment');
+    refuseIf(installation.names.find(String((value as () => unknown)()), builder.expressionMap), 'copy');
+  }
+  if (cipher === undefined || value === undefined || value === null) return original();
+  if (insert === undefined) refuse(cipher.name, 'statementText');
+  const row = rowAssociatedDataOf(builder, entity, insert, index);
+  if (row === undefined) refuse(cipher.name, 'unknownKey');
+  installation.writing = { cellKey: insert.cellKey, row };
+  try {
+    return original();
+  } finally {
+    installation.writing = undefined;
+  }
+}
+
+function insertGenerated(builder: InsertInternals, column: ColumnMetadata, index: number, value: unknown): string {
+  // The entity gets its key from here once the row is inserted, or from RETURNING, which also knows of conflicts.
+  if (!builder.dataSource.driver.isReturningSqlSupported('insert')) {
+    column.setEntityValue((builder.expressionMap.locallyGenerated[index] ??= {}), value);
+  }
+  return builder.createParameter(value);
+}
+
+function rowAssociatedDataOf(
+  builder: InsertInternals,
+  entity: EncryptedEntity,
+  insert: InsertInProgress,
+  index: number,
+): Buffer | undefined {
+  const values = builder.getValueSets()[index];
+  return (insert.rows[index] ??= entity.primaryKey.ofRow(
+    (column) => ownKey(builder, column, values) ?? insert.generated[index].get(column),
+  ));
+}
+
+function isSameSet(left: readonly string[], right: readonly string[]): boolean {
+  return left.every((item) => right.includes(item)) && right.every((item) => left.includes(item));
+}
+
+function firstColumn(entity: EncryptedEntity): string {
+  const [cipher] = entity.ciphers.values();
+  return cipher.name;
+}

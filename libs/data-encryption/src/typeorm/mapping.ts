@@ -1,0 +1,55 @@
+import type { DataSource, EntityMetadata } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { ColumnCipher } from '../column-cipher.js';
+import { DataEncryptionError } from '../errors.js';
+import { encryptedColumnDeclaration, encryptedEntityOptions } from './decorators.js';
+import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
+import { columnFaults, entityFaults, type MappingFault } from './mapping-faults.js';
+import { type DatabaseType, PrimaryKey } from './primary-key.js';
+
+/**
+ * Finds what is to be encrypted and checks that it can be.
+ * @throws {DataEncryptionError} ERR_DATA_MAPPING_INVALID listing all faults together
+ */
+export function mapEncryptedEntities(dataSource: DataSource, databaseId: string): EncryptedEntities {
+  const databaseType = dataSource.options.type as DatabaseType;
+  const faults: MappingFault[] = [];
+  const entities = new Map<EntityMetadata, EncryptedEntity>();
+  for (const metadata of dataSource.entityMetadatas) {
+    const tableId = tableIdOf(metadata);
+    const ciphers = new Map<ColumnMetadata, ColumnCipher>();
+    for (const column of metadata.columns) {
+      const declaration = encryptedColumnDeclaration(column.target, column.propertyName);
+      if (declaration === undefined) continue;
+      const columnId = columnIdOf(column, declaration.columnId);
+      const name = `${metadata.name}.${column.propertyPath}`;
+      ciphers.set(column, new ColumnCipher({ databaseId, tableId, columnId, type: declaration.type }, name));
+      faults.push(...columnFaults(metadata, column, name));
+    }
+    if (ciphers.size === 0) continue;
+    const primaryKey = PrimaryKey.of(metadata, databaseType);
+    if (typeof primaryKey === 'string')
+      faults.push(`${metadata.name}: ${primaryKey}; the way out is a uuid primary key`);
+    else entities.set(metadata, { metadata, tableId, primaryKey, ciphers });
+  }
+  faults.push(...entityFaults(dataSource, entities));
+  if (faults.length === 0) return entities;
+  throw new DataEncryptionError('ERR_DATA_MAPPING_INVALID', ['encrypted entities:', ...new Set(faults)].join('\n✖ '));
+}
+
+function tableIdOf(metadata: EntityMetadata): string {
+  const root = rootOf(metadata);
+  return encryptedEntityOptions(root.target)?.tableId ?? root.name;
+}
+
+/** The entity that owns the table. */
+function rootOf(metadata: EntityMetadata): EntityMetadata {
+  const { parentEntityMetadata } = metadata as { parentEntityMetadata?: EntityMetadata };
+  return parentEntityMetadata === undefined ? metadata : rootOf(parentEntityMetadata);
+}
+
+/** A column of an embedded class is another column wherever the class is embedded. */
+function columnIdOf(column: ColumnMetadata, declared: string | undefined): string {
+  if (declared === undefined) return column.propertyPath;
+  return [...column.propertyPath.split('.').slice(0, -1), declared].join('.');
+}

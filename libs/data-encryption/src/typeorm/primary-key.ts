@@ -1,0 +1,95 @@
+import type { EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { rowAssociatedData } from '../associated-data.js';
+
+/** The databases whose stored forms are known here. */
+export type DatabaseType = 'better-sqlite3' | 'postgres';
+
+type KeyKind = 'text' | 'integer' | 'uuid';
+
+const kindsByColumnType: Record<DatabaseType, ReadonlyMap<string, KeyKind>> = {
+  // A uuid is text here, stored as it was given: only the exact text names the row.
+  'better-sqlite3': new Map([
+    ...['integer', 'bigint', 'smallint', 'int2', 'int8'].map((type) => [type, 'integer'] as const),
+    ...['varchar', 'text', 'character varying'].map((type) => [type, 'text'] as const),
+  ]),
+  postgres: new Map([
+    ...['integer', 'bigint', 'smallint'].map((type) => [type, 'integer'] as const),
+    ...['character varying', 'text'].map((type) => [type, 'text'] as const),
+    ['uuid', 'uuid'],
+  ]),
+};
+
+/**
+ * The primary key of an entity as its database stores it: what the cells of a row are bound to. The same bytes come out of
+ * the entity that is written and of the row that is read.
+ */
+export class PrimaryKey {
+  private readonly columns: readonly { readonly column: ColumnMetadata; readonly kind: KeyKind }[];
+
+  private constructor(columns: readonly { readonly column: ColumnMetadata; readonly kind: KeyKind }[]) {
+    // In an order that does not depend on where in the class a property stands.
+    this.columns = columns.toSorted((left, right) => (left.column.propertyPath < right.column.propertyPath ? -1 : 1));
+  }
+
+  /** @returns what is wrong with the key instead, when cells cannot be bound to it */
+  static of(metadata: EntityMetadata, databaseType: DatabaseType): PrimaryKey | string {
+    if (metadata.primaryColumns.length === 0) return 'want a primary key, got none';
+    const columns: { column: ColumnMetadata; kind: KeyKind }[] = [];
+    for (const column of metadata.primaryColumns) {
+      const columnType = metadata.dataSource.driver.normalizeType(column);
+      const kind = kindsByColumnType[databaseType].get(columnType);
+      // What two texts of a key have in common must be one text: no other type, collation or transformer.
+      if (kind === undefined)
+        return `primary key ${column.propertyPath}: want uuid, text or integer, got ${columnType}`;
+      if (column.collation !== undefined)
+        return `primary key ${column.propertyPath}: want no collation of its own, got one`;
+      if (column.transformer !== undefined) return `primary key ${column.propertyPath}: want no transformer, got one`;
+      columns.push({ column, kind });
+    }
+    return new PrimaryKey(columns);
+  }
+
+  /** @returns the associated data of the row, or undefined when the key is not there or not in a form the database keeps */
+  ofEntity(entity: ObjectLiteral): Buffer | undefined {
+    return this.#row((column) => column.getEntityValue(entity) as unknown);
+  }
+
+  /** @param value  what the database returned for a column */
+  ofRow(value: (column: ColumnMetadata) => unknown): Buffer | undefined {
+    return this.#row(value);
+  }
+
+  #row(value: (column: ColumnMetadata) => unknown): Buffer | undefined {
+    const texts: string[] = [];
+    for (const { column, kind } of this.columns) {
+      const text = storedForm(kind, value(column));
+      if (text === undefined) return undefined;
+      texts.push(text);
+    }
+    return rowAssociatedData(texts);
+  }
+}
+
+function storedForm(kind: KeyKind, value: unknown): string | undefined {
+  switch (kind) {
+    case 'text':
+      return typeof value === 'string' ? value : undefined;
+    case 'integer':
+      return integerForm(value);
+    case 'uuid':
+      return typeof value === 'string' ? uuidForm(value) : undefined;
+  }
+}
+
+function integerForm(value: unknown): string | undefined {
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value).toString() : undefined;
+  return typeof value === 'string' && /^(0|-?[1-9]\d*)$/.test(value) ? value : undefined;
+}
+
+/** PostgreSQL takes upper case, braces and other hyphens, and stores one form (its manual, §8.12). */
+function uuidForm(value: string): string | undefined {
+  const digits = value.replaceAll(/[{}-]/g, '').toLowerCase();
+  return /^[0-9a-f]{32}$/.test(digits) ? digits : undefined;
+}

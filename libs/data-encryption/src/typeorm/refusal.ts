@@ -1,0 +1,57 @@
+import { DataEncryptionError } from '../errors.js';
+
+/** What a database cannot do with ciphertext, and what to do instead. */
+const refusals = {
+  where: ['in a condition', 'only IS NULL and IS NOT NULL can be asked; select by another column'],
+  join: ['in the condition of a join', 'join by another column'],
+  having: ['in HAVING', 'filter after reading'],
+  orderBy: ['in ORDER BY', 'sort after reading, or by another column'],
+  groupBy: ['in GROUP BY', 'group after reading, or by another column'],
+  distinct: ['in DISTINCT ON', 'compare after reading'],
+  expression: ['in an expression', 'select the property itself and compute after reading'],
+  count: ['counted without its primary key', 'add the primary key to select'],
+  subquery: ['selected by a subquery', 'select the key there and the property in the outer query'],
+  withoutKey: ['selected without its primary key', 'select the primary key too, or use getMany()'],
+  assignment: ['set by an SQL expression', 'set a value; read it and compute it before'],
+  copy: ['read by an SQL expression that another column is set to', 'read the value and set it'],
+  insertSelect: ['in INSERT … SELECT', 'read the rows and insert them'],
+  returning: ["in RETURNING as text other than '*'", 'name properties in an array'],
+  returningWithoutKey: ['in RETURNING without its primary key', 'return the primary key too'],
+  upsert: [
+    'overwritten by an upsert on another key than the primary key',
+    'upsert by primary key, or leave the column out of the update',
+  ],
+  upsertIfChanged: [
+    'overwritten by an upsert that skips unchanged rows',
+    'every cell differs: leave skipUpdateIfNoValuesChanged out',
+  ],
+  rawTable: ['of a table that is named by text', 'name the entity'],
+  unknownKey: [
+    'of a row whose primary key is not known before it is inserted',
+    'set the primary key, or let TypeORM generate a uuid',
+  ],
+  statementText: ['in a statement that is not executed by its own builder', 'call execute()'],
+} as const satisfies Record<string, readonly [got: string, wayOut: string]>;
+
+export type Refusal = keyof typeof refusals;
+
+/** @param column  `Entity.property` */
+export function refuse(column: string, refusal: Refusal): never {
+  const [got, wayOut] = refusals[refusal];
+  const message = `${column}: want an operation that ciphertext allows, got the column ${got}; the way out: ${wayOut}`;
+  throw new DataEncryptionError('ERR_DATA_OPERATION_REFUSED', message, { column });
+}
+
+/** @param column  an encrypted column that was found where it must not be */
+export function refuseIf(column: string | undefined, refusal: Refusal): void {
+  if (column !== undefined) refuse(column, refusal);
+}
+
+/** @param entity  the entity's name */
+export function refuseKeyUpdate(entity: string): never {
+  throw new DataEncryptionError(
+    'ERR_DATA_OPERATION_REFUSED',
+    `${entity}: want the primary key left as it is (its cells are bound to it), got an update of it; ` +
+      'the way out: insert a new row and delete the old one',
+  );
+}

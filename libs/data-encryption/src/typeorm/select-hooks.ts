@@ -1,0 +1,159 @@
+import { pipeline, Transform } from 'node:stream';
+import { type QueryRunner, SelectQueryBuilder } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { Installation } from './installation.js';
+import type { BuilderInternals, SelectInternals } from './internals.js';
+import { refuse, refuseIf } from './refusal.js';
+import { decryptRows, type RawRow } from './row-decryption.js';
+import { selectableAliases, selectedRows } from './selected-rows.js';
+
+/** `SelectQueryBuilder.loadRawResults`: every result comes through here, after the query cache, which so holds ciphertext. */
+export async function loadRawResults(
+  installation: Installation,
+  builder: SelectInternals,
+  original: () => Promise<RawRow[]>,
+  queryRunner: QueryRunner,
+): Promise<RawRow[]> {
+  const rows = await original();
+  // Noted when the statement was built, by `createSelectExpression`.
+  await decryptRows(installation, rows, installation.selections.get(builder) ?? [], queryRunner);
+  installation.decrypted.add(rows);
+  return rows;
+}
+
+/** `SelectQueryBuilder.stream`: the rows of a stream are decrypted one by one. */
+export async function stream(
+  installation: Installation,
+  builder: SelectInternals,
+  original: () => Promise<NodeJS.ReadableStream>,
+): Promise<NodeJS.ReadableStream> {
+  const source = await original();
+  const selected = installation.selections.get(builder) ?? [];
+  const decryption = new Transform({
+    objectMode: true,
+    transform(row: RawRow, _, done) {
+      // Not through the builder's connection: it is busy with this stream.
+      decryptRows(installation, [row], selected).then(
+        () => done(null, row),
+        (error: Error) => done(error),
+      );
+    },
+  });
+  // Errors reach the consumer as events of the stream it holds.
+  return pipeline(source, decryption, () => undefined);
+}
+
+/** `RawSqlResultsToEntityTransformer.transform`, which calls itself for joined entities. */
+export function transform(installation: Installation, _: object, original: () => unknown[], rows: object): unknown[] {
+  if (installation.hydrating !== undefined) return original();
+  installation.hydrating = { isDecrypted: installation.decrypted.has(rows) };
+  try {
+    return original();
+  } finally {
+    installation.hydrating = undefined;
+  }
+}
+
+/** `SelectQueryBuilder.createSelectExpression`: the one part that every select statement has. */
+export function createSelectExpression(
+  installation: Installation,
+  builder: SelectInternals,
+  original: () => string,
+): string {
+  const selected = selectedRows(builder, installation.entities);
+  installation.selections.set(builder, selected);
+  const cells = selected.flatMap((row) => row.cells);
+  if (builder.expressionMap.subQuery && cells.length > 0) refuse(cells[0].cipher.name, 'subquery');
+  refuseExpressions(installation, builder, new Map(cells.map(({ key, cipher }) => [key.toLowerCase(), cipher.name])));
+  return original();
+}
+
+/** @param outputs  result columns that hold cells, in lower case, to `Entity.property` */
+function refuseExpressions(
+  { names }: Installation,
+  builder: SelectInternals,
+  outputs: ReadonlyMap<string, string>,
+): void {
+  const map = builder.expressionMap;
+  const properties = new Set(
+    selectableAliases(builder).flatMap(({ name, metadata }) => [
+      name,
+      ...metadata.columns.map((column) => `${name}.${column.propertyPath}`),
+    ]),
+  );
+  const expressions = map.selects.map(({ selection }) => selection).filter((selection) => !properties.has(selection));
+  const clauses = [
+    ...expressions.map((text) => ['expression', text] as const),
+    ...map.joinAttributes.map(({ condition }) => ['join', condition ?? ''] as const),
+    // TypeORM's own subquery is of the keys of a page: what else it selects is not read.
+    ...map.aliases.map(({ name, subQuery }) => ['subquery', name === 'distinctAlias' ? '' : (subQuery ?? '')] as const),
+  ];
+  const clausesOfOutputs = [
+    ...map.selectDistinctOn.map((text) => ['distinct', text] as const),
+    ...map.groupBys.map((text) => ['groupBy', text] as const),
+    ...map.havings.map(({ condition }) => ['having', condition] as const),
+    ...Object.keys(map.mainAlias === undefined ? map.orderBys : map.allOrderBys).map(
+      (text) => ['orderBy', text] as const,
+    ),
+  ];
+  for (const [refusal, text] of clauses) refuseIf(names.find(text, map), refusal);
+  for (const [refusal, text] of clausesOfOutputs) refuseIf(names.find(text, map, outputs), refusal);
+}
+
+/**
+ * `SelectQueryBuilder.computeSelectedColumnExpressions`: a count over a partial selection counts distinct values of what is
+ * selected. With the primary key among them the other columns add nothing.
+ */
+export function computeSelectedColumnExpressions(
+  installation: Installation,
+  builder: SelectInternals,
+  original: () => string[],
+): string[] {
+  const expressions = new Set(original());
+  for (const { name, metadata } of selectableAliases(builder)) {
+    const expressionOf = (column: ColumnMetadata) => builder.buildColumnSelectionExpression(name, column, false);
+    const hasKey = metadata.primaryColumns.every((column) => expressions.has(expressionOf(column)));
+    for (const [column, cipher] of installation.entity(metadata)?.ciphers ?? []) {
+      const isCounted = expressions.delete(expressionOf(column));
+      if (isCounted && !hasKey) refuse(cipher.name, 'count');
+    }
+  }
+  return [...expressions];
+}
+
+/** `QueryBuilder.createWhereExpression`: conditions of every kind of statement, from objects and text alike. */
+export function createWhereExpression(
+  { names }: Installation,
+  { expressionMap }: BuilderInternals,
+  original: () => string,
+): string {
+  for (const { hasMetadata, tablePath } of expressionMap.aliases) {
+    if (!hasMetadata && tablePath !== undefined) refuseIf(names.ofTable(tablePath), 'rawTable');
+  }
+  const sql = original();
+  refuseIf(names.find(sql, expressionMap), 'where');
+  return sql;
+}
+
+/** `QueryBuilder.createCteExpression` */
+export function createCteExpression(
+  installation: Installation,
+  { expressionMap }: BuilderInternals,
+  original: () => string,
+): string {
+  for (const { queryBuilder } of expressionMap.commonTableExpressions) {
+    const column =
+      typeof queryBuilder === 'string'
+        ? installation.names.find(queryBuilder, expressionMap)
+        : selectedCell(installation, queryBuilder);
+    refuseIf(column, 'subquery');
+  }
+  return original();
+}
+
+/** The first encrypted column that a builder selects, if it is one that selects. */
+export function selectedCell(installation: Installation, builder: object): string | undefined {
+  if (!(builder instanceof SelectQueryBuilder)) return undefined;
+  const [row] = selectedRows(builder as unknown as SelectInternals, installation.entities);
+  return row?.cells[0].cipher.name;
+}

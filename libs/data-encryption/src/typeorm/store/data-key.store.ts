@@ -1,0 +1,135 @@
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { setTimeout as delay } from 'node:timers/promises';
+import { dataKeyAlgorithm, type DataKeyRecord, type DataKeyStore, maximumMessages } from '../../data-key.js';
+import type { DataKeyId } from '../../envelope.js';
+import { DataEncryptionError, keyUnavailable } from '../../errors.js';
+import { DataKeyEntity } from './data-key.entity.js';
+
+/** Keys asked for at once, below every database's limit of parameters. */
+const batchSize = 500;
+
+/** Data keys in a table of the database whose cells they encrypt. */
+export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async findActive(tableId: string): Promise<DataKeyRecord | undefined> {
+    return this.#run(async (manager) => {
+      const found = await manager.findOneBy(DataKeyEntity, { tableId, state: 'active' });
+      return found === null ? undefined : toRecord(found);
+    });
+  }
+
+  async find(ids: readonly DataKeyId[], session?: QueryRunner): Promise<readonly DataKeyRecord[]> {
+    const read = async (manager: EntityManager) => {
+      const found: DataKeyEntity[] = [];
+      for (let start = 0; start < ids.length; start += batchSize) {
+        const batch = ids.slice(start, start + batchSize);
+        found.push(
+          ...(await manager
+            .createQueryBuilder(DataKeyEntity, 'key')
+            .where('key.id IN (:...batch)', { batch })
+            .getMany()),
+        );
+      }
+      return found.map(toRecord);
+    };
+    return session === undefined ? this.#run(read) : read(session.manager);
+  }
+
+  async add(record: DataKeyRecord): Promise<boolean> {
+    // SQLite has one connection: a key stored inside a transaction of the application would go with it, and cells would stay.
+    if (this.#isInTransaction())
+      throw keyUnavailable('data key: want the connection free to store it, got it in a transaction');
+    return this.#run(async (manager) => {
+      await manager
+        .createQueryBuilder()
+        .insert()
+        .into(DataKeyEntity)
+        .values(toRow(record))
+        .orIgnore()
+        .updateEntity(false)
+        .callListeners(false)
+        .execute();
+      // One may have begun just before the insert was made: the key is stored when it is there with none open.
+      while (this.#isInTransaction()) await delay(20);
+      return manager.existsBy(DataKeyEntity, { id: record.id });
+    });
+  }
+
+  async reserve(id: DataKeyId, messages: number, knownMessages: number): Promise<number | undefined> {
+    return this.#run(async (manager) => {
+      // Inside a transaction of SQLite's one connection an earlier reservation may have been rolled back.
+      const reserved = 'CASE WHEN reserved_messages < :known THEN :known ELSE reserved_messages END + :messages';
+      const { affected } = await manager
+        .createQueryBuilder()
+        .update(DataKeyEntity)
+        .set({ reservedMessages: () => reserved })
+        .where('id = :id', { id })
+        .andWhere(`state = 'active'`)
+        .andWhere(`${reserved} <= :maximum`, { maximum: maximumMessages, known: knownMessages, messages })
+        .callListeners(false)
+        .execute();
+      if (affected !== 1) return undefined;
+      const found = await manager.findOneByOrFail(DataKeyEntity, { id });
+      return found.reservedMessages;
+    });
+  }
+
+  async retire(id: DataKeyId): Promise<void> {
+    await this.#run((manager) =>
+      manager
+        .createQueryBuilder()
+        .update(DataKeyEntity)
+        .set({ state: 'retired' })
+        .where('id = :id', { id })
+        .callListeners(false)
+        .execute(),
+    );
+  }
+
+  /** On a connection of its own where the database has several: what is stored here must outlive the caller's transaction. */
+  async #run<T>(operation: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const queryRunner = this.dataSource.createQueryRunner('master');
+    try {
+      return await operation(queryRunner.manager);
+    } finally {
+      await queryRunner.release();
+    }
+  }
+
+  #isInTransaction(): boolean {
+    if (this.dataSource.options.type !== 'better-sqlite3') return false;
+    const { databaseConnection } = this.dataSource.driver as {
+      databaseConnection?: { readonly inTransaction: boolean };
+    };
+    return databaseConnection?.inTransaction ?? false;
+  }
+}
+
+function toRow(record: DataKeyRecord): DataKeyEntity {
+  return Object.assign(new DataKeyEntity(), {
+    ...record,
+    wrapped: record.wrapped.toString('base64'),
+    commitment: record.commitment.toString('hex'),
+    createdAt: new Date().toISOString(),
+  });
+}
+
+function toRecord(row: DataKeyEntity): DataKeyRecord {
+  if (row.algorithm !== dataKeyAlgorithm) {
+    throw new DataEncryptionError(
+      'ERR_DATA_KEY_REJECTED',
+      `data key ${row.id}: want ${dataKeyAlgorithm}, got ${row.algorithm}`,
+    );
+  }
+  return {
+    id: row.id as DataKeyId,
+    tableId: row.tableId,
+    algorithm: dataKeyAlgorithm,
+    kekVersion: row.kekVersion,
+    wrapped: Buffer.from(row.wrapped, 'base64'),
+    commitment: Buffer.from(row.commitment, 'hex'),
+    state: row.state === 'active' ? 'active' : 'retired',
+    reservedMessages: row.reservedMessages,
+  };
+}

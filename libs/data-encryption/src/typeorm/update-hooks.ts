@@ -1,0 +1,184 @@
+import { type EntityMetadata, type ObjectLiteral, type QueryRunner, UpdateResult } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { Installation, RowBeingWritten } from './installation.js';
+import { mainMetadata, type UpdateInternals } from './internals.js';
+import { knownRow } from './known-key.js';
+import type { EncryptedEntity } from './encrypted-entity.js';
+import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
+import { decryptReturned } from './returned-rows.js';
+
+/** TypeORM's own `execute` of a builder. */
+type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
+
+const updates = new WeakMap<UpdateInternals, RowBeingWritten>();
+
+/**
+ * `UpdateQueryBuilder.execute`: one row is updated as it stands; an update that may touch several rows becomes one update
+ * per row, since each row has cells of its own.
+ */
+export async function execute(
+  installation: Installation,
+  builder: UpdateInternals,
+  original: Execute,
+): Promise<UpdateResult> {
+  const entity = installation.entity(mainMetadata(builder));
+  if (entity === undefined) return original(builder);
+  const cells = cellsSet(builder, entity);
+  const row = knownRow(builder, entity);
+  const result =
+    cells === 0 || row !== undefined
+      ? await updateRow(installation, builder, entity, cells, row, original)
+      : await updateRows(installation, builder, entity, cells, original);
+  await decryptReturned(installation, builder, entity, result);
+  return result;
+}
+
+async function updateRow(
+  installation: Installation,
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+  cells: number,
+  row: Buffer | undefined,
+  original: Execute,
+): Promise<UpdateResult> {
+  if (cells > 0) updates.set(builder, { cellKey: await installation.leases.reserve(entity.tableId, cells), row });
+  try {
+    return await original(builder);
+  } finally {
+    updates.delete(builder);
+  }
+}
+
+/** In one transaction: finds the rows, locked where the database locks rows, then updates each by its key. */
+async function updateRows(
+  installation: Installation,
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+  cells: number,
+  original: Execute,
+): Promise<UpdateResult> {
+  const queryRunner = builder.obtainQueryRunner();
+  const isOurTransaction = !queryRunner.isTransactionActive;
+  const { callListeners, valuesSet } = builder.expressionMap;
+  try {
+    if (isOurTransaction) await queryRunner.startTransaction();
+    // Once for the statement, as TypeORM does; the updates of the rows call none.
+    if (callListeners) await queryRunner.broadcaster.broadcast('BeforeUpdate', entity.metadata, valuesSet);
+    const results: UpdateResult[] = [];
+    for (const { update, row } of await updatesByRow(builder, entity, queryRunner)) {
+      results.push(await updateRow(installation, update, entity, cells, row, original));
+    }
+    if (callListeners) await queryRunner.broadcaster.broadcast('AfterUpdate', entity.metadata, valuesSet);
+    if (isOurTransaction) await queryRunner.commitTransaction();
+    return merge(results);
+  } catch (error) {
+    // The first error says what happened; a connection that cannot roll back is closed by the database.
+    if (isOurTransaction) await queryRunner.rollbackTransaction().catch(() => undefined);
+    throw error;
+  } finally {
+    if (queryRunner !== builder.queryRunner) await queryRunner.release();
+  }
+}
+
+async function updatesByRow(
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+  queryRunner: QueryRunner,
+): Promise<readonly { update: UpdateInternals; row: Buffer | undefined }[]> {
+  const columns = entity.metadata.primaryColumns;
+  const { whereEntities } = builder.expressionMap;
+  const rows = await findKeys(builder, columns, queryRunner);
+  return rows.map((found) => {
+    const row = entity.primaryKey.ofRow((column) => found[column.databaseName]);
+    const update = builder.clone().setQueryRunner(queryRunner).callListeners(false);
+    update.expressionMap.wheres = columns.map((column, index) => {
+      update.setParameter(`nest_hsm_key_${index}`, found[column.databaseName]);
+      return { type: 'and', condition: `${update.escape(column.databaseName)} = :nest_hsm_key_${index}` };
+    });
+    // The entity that TypeORM refreshes from the updated row, if the builder was given entities.
+    const target = whereEntities.filter((each) => row !== undefined && entity.primaryKey.ofEntity(each)?.equals(row));
+    update.expressionMap.whereEntities = target.slice(0, 1);
+    return { update, row };
+  });
+}
+
+/** The primary keys of the rows an update would touch, as the database holds them. */
+async function findKeys(
+  builder: UpdateInternals,
+  columns: readonly ColumnMetadata[],
+  queryRunner: QueryRunner,
+): Promise<readonly ObjectLiteral[]> {
+  const { driver, options } = builder.dataSource;
+  const selection = columns.map((column) => builder.escape(column.databaseName)).join(', ');
+  const lock = options.type === 'postgres' ? ' FOR UPDATE' : '';
+  const table = builder.getTableName(builder.getMainTableName());
+  const statement = `${builder.createCteExpression()}SELECT ${selection} FROM ${table}${builder.createWhereExpression()}${lock}`;
+  const [sql, parameters] = driver.escapeQueryWithParameters(
+    builder.replacePropertyNamesForTheWholeQuery(statement),
+    builder.getParameters(),
+  );
+  return (await queryRunner.query(sql, parameters)) as ObjectLiteral[];
+}
+
+function merge(results: readonly UpdateResult[]): UpdateResult {
+  const merged = new UpdateResult();
+  merged.raw = results.flatMap((result) => (Array.isArray(result.raw) ? (result.raw as unknown[]) : []));
+  merged.affected = results.reduce((sum, result) => sum + (result.affected ?? 0), 0);
+  merged.generatedMaps = results.flatMap((result) => result.generatedMaps);
+  return merged;
+}
+
+/** `UpdateQueryBuilder.createUpdateExpression`: what an update must not set, and the row its cells are for. */
+export function createUpdateExpression(
+  installation: Installation,
+  builder: UpdateInternals,
+  original: () => string,
+): string {
+  const { names } = installation;
+  const { expressionMap: map } = builder;
+  const metadata = mainMetadata(builder);
+  const entity = installation.entity(metadata);
+  for (const order of Object.keys(map.orderBys)) refuseIf(names.find(order, map), 'orderBy');
+  for (const { column, value } of valuesSet(builder, metadata)) {
+    const cipher = column && entity?.ciphers.get(column);
+    if (typeof value !== 'function') continue;
+    if (cipher !== undefined) refuse(cipher.name, 'assignment');
+    refuseIf(names.find(String((value as () => unknown)()), map), 'copy');
+  }
+  if (entity === undefined) return original();
+  refuseOtherKey(builder, entity);
+  installation.writing = updates.get(builder);
+  try {
+    return original();
+  } finally {
+    installation.writing = undefined;
+  }
+}
+
+/** The cells of a row are bound to its key. Saving an entity may set the key to the same key in another spelling. */
+function refuseOtherKey(builder: UpdateInternals, entity: EncryptedEntity): void {
+  const values = valuesSet(builder, entity.metadata);
+  if (!values.some(({ column }) => column?.isPrimary && column.isUpdate)) return;
+  const row = knownRow(builder, entity);
+  const isSame = row !== undefined && entity.primaryKey.ofEntity(builder.getValueSet())?.equals(row);
+  if (!isSame) refuseKeyUpdate(entity.metadata.name);
+}
+
+function cellsSet(builder: UpdateInternals, entity: EncryptedEntity): number {
+  return valuesSet(builder, entity.metadata).filter(
+    ({ column, value }) =>
+      column && entity.ciphers.has(column) && value !== null && value !== undefined && typeof value !== 'function',
+  ).length;
+}
+
+/** What an update sets; columns are known for entities only. */
+function valuesSet(
+  builder: UpdateInternals,
+  metadata: EntityMetadata | undefined,
+): readonly { readonly column?: ColumnMetadata; readonly value: unknown }[] {
+  const given = Object.entries(builder.getValueSet()).filter(([, value]) => value !== undefined);
+  if (metadata === undefined) return given.map(([, value]) => ({ value: value as unknown }));
+  const paths = builder.createPropertyPath(metadata, Object.fromEntries(given));
+  const columns = new Set(paths.flatMap((path) => metadata.findColumnsWithPropertyPath(path)));
+  return [...columns].map((column) => ({ column, value: column.getEntityValue(builder.getValueSet()) as unknown }));
+}
