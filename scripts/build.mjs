@@ -51,19 +51,9 @@ function readProjects() {
       },
     ];
   });
-  const native = join(root, 'libs/tls-offload/native');
-  return new Map([
-    ...built,
-    [
-      'native',
-      {
-        output: join(native, 'build/Release'),
-        inputs: [join(native, 'binding.gyp'), join(native, 'src'), join(root, 'scripts/build-native.mjs')],
-        needs: [],
-        command: [join(root, 'scripts/build-native.mjs')],
-      },
-    ],
-  ]);
+  // It compares sources, headers and compiler itself.
+  const native = { judgesItself: true, inputs: [], output: join(root, 'libs/tls-offload/prebuilds'), needs: [] };
+  return new Map([...built, ['native', { ...native, command: [join(root, 'scripts/build-native.mjs')] }]]);
 }
 
 /** Builds each name once those it needs are done, a few at a time. @returns each one's result */
@@ -88,7 +78,7 @@ async function inOrder(names, projects) {
 
 /** @returns {Promise<'unchanged' | 'built' | 'failed'>} */
 async function build(name, projects) {
-  const { inputs, output, needs, command } = projects.get(name);
+  const { inputs, output, needs, command, judgesItself = false } = projects.get(name);
   const started = performance.now();
   const stampFile = join(varDirectory, 'build', `${name}.json`);
   const stamp = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : { sources: [] };
@@ -100,12 +90,12 @@ async function build(name, projects) {
   const inputDigest = digest([...sources, ...declarations, ...configuration], process.version);
 
   const intact = stamp.outputs === digest(filesUnder(output));
-  if (intact && stamp.inputs === inputDigest) {
+  if (!judgesItself && intact && stamp.inputs === inputDigest) {
     return 'unchanged';
   }
   // An incremental build neither mends what was taken from its output nor removes what a deleted source left there.
   const sourceGone = stamp.sources.some((file) => !existsSync(join(root, file)));
-  if (!intact || sourceGone) rmSync(output, { recursive: true, force: true });
+  if (!judgesItself && (!intact || sourceGone)) rmSync(output, { recursive: true, force: true });
   rmSync(stampFile, { force: true });
   if (!(await succeeds(command))) {
     line(red('✗'), name, 'failed', performance.now() - started);
@@ -118,6 +108,7 @@ async function build(name, projects) {
     sources: sources.map((file) => relative(root, file)),
   };
   writeFileSync(stampFile, JSON.stringify(proof, undefined, 2));
+  if (judgesItself && stamp.outputs === proof.outputs) return 'unchanged';
   line(green('✓'), name, 'built', performance.now() - started);
   return 'built';
 }

@@ -11,31 +11,38 @@ import { quietly } from './command.mjs';
  * @returns what was found or done
  */
 export function ensureTokens(node, module) {
-  const made = tokenRoles.filter((role) => !existsSync(tokenPaths(role).directory));
-  for (const role of made) makeToken(node, module, role);
+  const made = tokenRoles.filter((role) =>
+    ensureToken({ node, module, label: role, directory: tokenPaths(role).directory }),
+  );
   return made.length > 0
     ? `initialised ${made.join(', ')} under var/tokens`
     : `${tokenRoles.join(', ')} under var/tokens`;
 }
 
-/** Whole or not at all: the directory gets its name last, so an interrupted set-up starts this token anew. */
-function makeToken(node, module, role) {
-  const { directory } = tokenPaths(role);
+/**
+ * One SoftHSM token in a directory, whole or not at all: the directory gets its name last, so that an interrupted set-up
+ * starts the token anew.
+ * @param usedAt  where its user sees the directory, if that is not where it is made (a container's volume)
+ * @returns false when it was there
+ */
+export function ensureToken({ node, module, label, directory, usedAt = directory }) {
+  if (existsSync(directory)) return false;
   const partial = `${directory}.partial`;
   rmSync(partial, { recursive: true, force: true });
   for (const path of [partial, join(partial, 'objects'), join(partial, 'state')])
     mkdirSync(path, { recursive: true, mode: 0o700 });
-  for (const name of ['pin', 'so-pin']) writeSecret(join(partial, name), `${randomBytes(16).toString('hex')}\n`);
+  for (const name of ['pin', 'so-pin']) writeSecret(join(partial, name), randomBytes(16).toString('hex'));
   const conf = join(partial, 'softhsm2.conf');
   writeFileSync(conf, softHsmConf(join(partial, 'objects')));
   quietly(
     node,
-    [join(root, 'scripts/setup/initialise-token.mjs'), module, role, join(partial, 'so-pin'), join(partial, 'pin')],
-    `token "${role}": could not be initialised with ${module}:`,
+    [join(root, 'scripts/setup/initialise-token.mjs'), module, label, join(partial, 'so-pin'), join(partial, 'pin')],
+    `token "${label}": could not be initialised with ${module}:`,
     { env: { ...process.env, SOFTHSM2_CONF: conf } },
   );
-  writeFileSync(conf, softHsmConf(join(directory, 'objects')));
+  writeFileSync(conf, softHsmConf(join(usedAt, 'objects')));
   renameSync(partial, directory);
+  return true;
 }
 
 const softHsmConf = (objects) => `directories.tokendir = ${objects}\nobjectstore.backend = file\nlog.level = ERROR\n`;
@@ -43,12 +50,16 @@ const softHsmConf = (objects) => `directories.tokendir = ${objects}\nobjectstore
 /** The bearer token that the CA asks for, and the header line with it that curl reads from a file. */
 export function ensureSetupToken() {
   if (existsSync(setupTokenFile) && existsSync(authorizationHeaderFile)) return;
-  const token = randomBytes(32).toString('base64url');
+  const token = randomSecret();
   mkdirSync(join(setupTokenFile, '..'), { recursive: true, mode: 0o700 });
-  writeSecret(authorizationHeaderFile, `Authorization: Bearer ${token}\n`);
-  writeSecret(setupTokenFile, `${token}\n`);
+  writeSecret(authorizationHeaderFile, `Authorization: Bearer ${token}`);
+  writeSecret(setupTokenFile, token);
 }
 
-function writeSecret(file, content) {
-  writeFileSync(file, content, { mode: 0o600 });
+/** 256 random bits that need no quoting anywhere. */
+export const randomSecret = () => randomBytes(32).toString('base64url');
+
+/** One line that only its owner reads. */
+export function writeSecret(file, line, mode = 0o600) {
+  writeFileSync(file, `${line}\n`, { mode });
 }

@@ -31,6 +31,7 @@ export const setupTokenFile = join(varDirectory, 'secrets', 'setup-token');
 export const authorizationHeaderFile = join(varDirectory, 'secrets', 'authorization-header');
 /** What the main job leaves for its user to look at: the request, the certificate, the trust anchor. */
 export const outputFile = (name) => join(varDirectory, 'out', name);
+export const rootCertificate = outputFile('root.pem');
 
 export const npmDependencies = join(root, 'node_modules');
 export const bundledNode = join(npmDependencies, '.bin', 'node');
