@@ -1,28 +1,39 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HsmError } from '../errors.js';
 import type { AuditEvent } from './audit-event.js';
 
-/** Lines that may wait for a slow disk before further ones are counted as lost. */
-const maximumPendingBytes = 8 << 20;
+/** Characters that may wait for a slow disk; lines beyond are lost, and counted. */
+const maximumPendingLength = 8 << 20;
+
+/** Lines that are written together. */
+interface Batch {
+  readonly lines: string[];
+  /** Whether they reached the file. */
+  written: Promise<boolean>;
+}
 
 /**
- * Appends events to a file, one JSON object a line, mode 0600. Lines of one tick go out in one write, so that recording a
- * hot operation costs the agent some microseconds. Losing lines is never silent: the file itself says how many are missing.
+ * Appends events to a file, one JSON object a line, mode 0600. What comes in while a write is under way goes out in the next
+ * one, so that recording a hot operation costs the agent some microseconds. Losing lines is never silent: `onLoss` is
+ * told when it begins, and the file itself says how many are missing once it can be written again.
  */
 export class AuditWriter {
-  #pending: string[] = [];
-  #pendingBytes = 0;
+  #open: Batch | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+  #pendingLength = 0;
   #lost = 0;
-  #writing: Promise<void> | undefined;
 
   /** @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE */
-  static async open(path: string): Promise<AuditWriter> {
+  static async open(path: string, onLoss: (error: HsmError) => void = () => undefined): Promise<AuditWriter> {
+    // A link would let whoever owns its directory choose what is appended to.
     const flags = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY | constants.O_NOFOLLOW;
     try {
       const file = await open(path, flags, 0o600);
-      await file.chmod(0o600);
-      return new AuditWriter(file, path);
+      const stats = await file.stat();
+      if (stats.isFile() && (stats.mode & 0o077) !== 0) await file.chmod(0o600);
+      return new AuditWriter(file, path, onLoss);
     } catch (cause) {
       throw unavailable(path, cause);
     }
@@ -31,18 +42,17 @@ export class AuditWriter {
   private constructor(
     private readonly file: FileHandle,
     private readonly path: string,
+    private readonly onLoss: (error: HsmError) => void,
   ) {}
 
-  /** Records what happened, soon. A line that cannot be written is counted, and the count is written when writing works again. */
+  /** Lines lost that the file does not tell of yet. */
+  get lostLines(): number {
+    return this.#lost;
+  }
+
+  /** Records what happened, soon. */
   record(event: AuditEvent): void {
-    if (this.#pendingBytes > maximumPendingBytes) {
-      this.#lost++;
-      return;
-    }
-    const line = `${JSON.stringify(event)}\n`;
-    this.#pending.push(line);
-    this.#pendingBytes += line.length;
-    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#drain());
+    void this.#append(event);
   }
 
   /**
@@ -50,44 +60,71 @@ export class AuditWriter {
    * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE: then it must not be done
    */
   async recordDurably(event: AuditEvent): Promise<void> {
-    const lostBefore = this.#lost;
-    this.record(event);
-    await this.#writing;
+    if (!(await this.#append(event))) throw unavailable(this.path);
     try {
       await this.file.datasync();
     } catch (cause) {
       throw unavailable(this.path, cause);
     }
-    if (this.#lost !== lostBefore) throw unavailable(this.path, undefined);
   }
 
+  /** Writes what is pending. */
   async close(): Promise<void> {
-    await this.#writing;
+    await this.#tail;
     await this.file.close();
   }
 
-  async #drain(): Promise<void> {
-    while (this.#pending.length > 0) {
-      const lines = this.#pending;
-      this.#pending = [];
-      this.#pendingBytes = 0;
-      await this.#write(lines);
+  #append(event: AuditEvent): Promise<boolean> {
+    const line = `${JSON.stringify(event)}\n`;
+    if (this.#pendingLength + line.length > maximumPendingLength) {
+      this.#lose(1);
+      return Promise.resolve(false);
     }
-    this.#writing = undefined;
+    this.#pendingLength += line.length;
+    this.#open ??= this.#startBatch();
+    this.#open.lines.push(line);
+    return this.#open.written;
   }
 
-  async #write(lines: readonly string[]): Promise<void> {
-    const gap =
-      this.#lost > 0 ? `${JSON.stringify({ time: new Date().toISOString(), kind: 'gap', lost: this.#lost })}\n` : '';
+  #startBatch(): Batch {
+    const batch: Batch = { lines: [], written: Promise.resolve(false) };
+    batch.written = this.#tail.then(() => nextTurn()).then(() => this.#write(batch));
+    this.#tail = batch.written;
+    return batch;
+  }
+
+  async #write({ lines }: Batch): Promise<boolean> {
+    this.#open = undefined;
+    const text = lines.join('');
+    this.#pendingLength -= text.length;
+    const lost = this.#lost;
     try {
-      await this.file.appendFile(gap + lines.join(''));
-      if (gap !== '') this.#lost = 0;
-    } catch {
-      this.#lost += lines.length;
+      await this.file.appendFile(gapLine(lost) + text);
+      this.#lost -= lost;
+      return true;
+    } catch (cause) {
+      this.#lose(lines.length, cause);
+      return false;
     }
+  }
+
+  #lose(count: number, cause?: unknown): void {
+    if (this.#lost === 0) this.onLoss(unavailable(this.path, cause));
+    this.#lost += count;
   }
 }
 
-function unavailable(path: string, cause: unknown): HsmError {
-  return new HsmError('ERR_HSM_AUDIT_UNAVAILABLE', `audit file ${path}: want to append to it`, { cause });
+function gapLine(lost: number): string {
+  return lost === 0 ? '' : `${JSON.stringify({ time: new Date().toISOString(), kind: 'gap', lost })}\n`;
+}
+
+function unavailable(path: string, cause?: unknown): HsmError {
+  const got = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return new HsmError(
+    'ERR_HSM_AUDIT_UNAVAILABLE',
+    `audit file ${path}: want to append to it${got ? `, got ${got}` : ''}`,
+    {
+      cause,
+    },
+  );
 }

@@ -16,8 +16,9 @@ import { Policy } from './policy.js';
 import { RequestHandler } from './request-handler.js';
 
 const clientDescriptor = 3;
-/** How long calls in flight may take to end once the agent is on its way out. */
+/** How long calls in flight may take once nobody waits for them; when the agent is told to end, somebody does. */
 const graceMilliseconds = 3_000;
+const shutdownGraceMilliseconds = 25_000;
 
 let token: Token | undefined;
 let audit: AuditWriter | undefined;
@@ -30,26 +31,31 @@ new Worker(new URL('./orphan-watch.js', import.meta.url), { workerData: process.
 stream.on('error', () => stream.destroy());
 stream.on('end', () => void leave(agentExitCodes.done, 'the application is gone'));
 stream.on('close', () => void leave(agentExitCodes.done, 'the application is gone'));
-process.on('SIGTERM', () => void leave(agentExitCodes.done, 'the agent is shutting down'));
+process.on('SIGTERM', () => void leave(agentExitCodes.done, 'the agent is shutting down', shutdownGraceMilliseconds));
 // Ctrl-C reaches the whole terminal group; the application decides when its agent goes.
 process.on('SIGINT', () => undefined);
 
 async function greet({ client, settings }: Hello): Promise<RequestHandler> {
   if (!settings)
     throw new HsmError('ERR_HSM_PROTOCOL', 'hello: want settings from the application that spawned the agent');
-  audit = settings.auditFile === undefined ? undefined : await AuditWriter.open(settings.auditFile);
+  audit = settings.auditFile === undefined ? undefined : await AuditWriter.open(settings.auditFile, alarm);
   token = await Token.open(settings);
   token.onInstanceDead = () => void leave(agentExitCodes.instanceDead, 'the token must be opened anew');
   const policy = settings.policy ? Policy.allowing(settings.policy) : Policy.unrestricted;
   return new RequestHandler(token, new AuditTrail(audit, client, token.description.label), policy);
 }
 
+/** Signing goes on without its audit lines, but not silently. */
+function alarm({ message }: HsmError): void {
+  process.stderr.write(`token agent: audit lines are being lost: ${message}\n`);
+}
+
 /** Answers what is in flight, refuses the rest, and ends the process; a call that hangs does not hold it. */
-async function leave(exitCode: number, reason: string): Promise<void> {
+async function leave(exitCode: number, reason: string, grace = graceMilliseconds): Promise<void> {
   if (isLeaving) return;
   isLeaving = true;
   const refusal = new HsmError('ERR_HSM_UNAVAILABLE', reason, { retryable: true });
-  const isIdle = await connection.drain(refusal, graceMilliseconds);
+  const isIdle = await connection.drain(refusal, grace);
   await audit?.close();
   // process.exit waits for libuv's threads, hence for a hung call.
   if (!isIdle) process.kill(process.pid, 'SIGKILL');

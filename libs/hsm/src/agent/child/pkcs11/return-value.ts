@@ -1,4 +1,4 @@
-/** Return values: their names both ways, and what an agent does about each (docs/WHEN-AN-HSM-DIES.md). */
+/** Return values: their names, and what an agent does about each (docs/WHEN-AN-HSM-DIES.md). */
 import { HsmError, type HsmErrorCode } from '../../../errors.js';
 import { ck, type ReturnValueError } from './native.js';
 
@@ -12,12 +12,6 @@ const nameByValue = new Map(namedValues.map(([name, value]) => [value, name]));
 /** `CKR_DEVICE_ERROR`, or `CKR_0x80000001` when the number has no name. */
 export function returnValueName(value: number): string {
   return nameByValue.get(value) ?? `CKR_0x${value.toString(16).padStart(8, '0')}`;
-}
-
-/** The number of a name, `CKR_0x…` included; undefined when it is neither. */
-export function returnValueNumber(name: string): number | undefined {
-  const match = /^CKR_0x([0-9a-f]{1,16})$/.exec(name);
-  return match ? Number.parseInt(match[1], 16) : ((ck as Record<string, unknown>)[name] as number | undefined);
 }
 
 /**

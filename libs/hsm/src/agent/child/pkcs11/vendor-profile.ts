@@ -1,6 +1,6 @@
 /** What a vendor's token does in its own way. Every other file reads these facts instead of asking for the vendor. */
 import type { AgentSettings } from '../../protocol.js';
-import { ck, type SlotContent } from './native.js';
+import { ck } from './native.js';
 
 export interface VendorProfile {
   readonly name: 'softhsm' | 'cloudhsm' | 'generic';
@@ -68,9 +68,13 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
   },
 };
 
-export function vendorProfile(vendor: AgentSettings['vendor'], token: SlotContent): VendorProfile {
+/** The configured vendor's profile or, for `auto`, that of whom the token says it is of. */
+export function vendorProfile(
+  vendor: AgentSettings['vendor'],
+  { manufacturer, model }: { readonly manufacturer: string; readonly model: string },
+): VendorProfile {
   if (vendor !== 'auto') return profiles[vendor];
-  const maker = `${token.manufacturer} ${token.model}`.toLowerCase();
+  const maker = `${manufacturer} ${model}`.toLowerCase();
   if (maker.includes('softhsm')) return profiles.softhsm;
   if (maker.includes('cloudhsm') || maker.includes('cavium') || maker.includes('marvell')) return profiles.cloudhsm;
   return profiles.generic;

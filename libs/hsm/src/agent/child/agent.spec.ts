@@ -1,0 +1,421 @@
+/** The built agent as a process of its own, on a SoftHSM token, with nothing but its protocol in between. */
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes, verify } from 'node:crypto';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { AgentUnderTest } from '../../../../../test/support/agent-under-test.js';
+import { importSecretKeys } from '../../../../../test/support/raw-token.js';
+import { softHsmModule, TestToken } from '../../../../../test/support/token.js';
+import type { AuditEvent } from '../../audit/audit-event.js';
+import type { KeyAlgorithm } from '../../algorithm/key-algorithm.js';
+import type { KeyDescription, KeyId, KeyUsage } from '../../key/key.js';
+import { protocolVersion } from '../protocol.js';
+
+let token: TestToken;
+beforeAll(() => {
+  token = new TestToken('agent');
+});
+afterAll(() => token.remove());
+afterEach(() => AgentUnderTest.killAll());
+
+const newId = () => randomBytes(16).toString('hex') as KeyId;
+const message = Buffer.from('what is signed');
+
+function generate(
+  agent: AgentUnderTest,
+  algorithm: KeyAlgorithm,
+  usage: KeyUsage,
+  label = `${algorithm}-${usage}`,
+): Promise<KeyDescription> {
+  return agent.call('generateKey', { id: newId(), label, algorithm, usage, extractable: false });
+}
+
+function sign(agent: AgentUnderTest, key: KeyDescription, header = {}) {
+  const request = { keyId: key.id, scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
+  return agent.send('sign', { ...request, data: message }, header);
+}
+
+function isValid(key: KeyDescription, signature: Buffer): boolean {
+  return verify('sha256', message, { key: key.spki as Buffer, format: 'der', type: 'spki' }, signature);
+}
+
+describe('the stream', () => {
+  test('wants hello first', async () => {
+    const agent = new AgentUnderTest(token);
+    agent.send('ping', {}).answer.catch(() => undefined);
+    expect(await agent.exited).toBe(0);
+  });
+
+  test('wants hello once', async () => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    agent.hello().catch(() => undefined);
+    expect(await agent.exited).toBe(0);
+  });
+
+  test('refuses another version of the protocol, saying so', async () => {
+    const agent = new AgentUnderTest(token);
+    await expect(agent.hello({}, protocolVersion + 1)).rejects.toMatchObject({
+      code: 'ERR_HSM_PROTOCOL',
+      message: expect.stringContaining(`want version ${protocolVersion}, got ${protocolVersion + 1}`),
+    });
+  });
+
+  test('without settings is nobody’s', async () => {
+    const agent = new AgentUnderTest(token);
+    const hello = agent.call('hello', { version: protocolVersion, client: 'stranger' });
+    await expect(hello).rejects.toMatchObject({ code: 'ERR_HSM_PROTOCOL' });
+  });
+
+  test.each([
+    ['a verb that does not exist', Buffer.from([9, 0, 0, 0, 99, 1, 0, 0, 0, 0, 0, 0, 0])],
+    ['a frame beyond every limit', Buffer.from([255, 255, 255, 127])],
+    ['a truncated request', Buffer.from([6, 0, 0, 0, 3, 1, 0, 0, 0, 0])],
+    ['noise', Buffer.concat([Buffer.from([60, 0, 0, 0, 0xee]), randomBytes(59)])],
+  ])('ends at %s', async (_name, bytes) => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    agent.stream.write(bytes);
+    expect(await agent.exited).toBe(0);
+  });
+
+  test('answers an argument that does not fit, and goes on', async () => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    await expect(generate(agent, 'ec-p256', 'sign', 'x'.repeat(65))).rejects.toMatchObject({
+      code: 'ERR_HSM_ARGUMENT_INVALID',
+    });
+    await expect(agent.call('ping', {})).resolves.toEqual({});
+  });
+
+  test('that closes gets the answers to what was sent, then the agent ends', async () => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    const key = await generate(agent, 'ec-p256', 'sign');
+    const answers = Array.from({ length: 50 }, () => sign(agent, key).answer);
+    agent.stream.end();
+    for (const { signature } of await Promise.all(answers)) expect(isValid(key, signature)).toBe(true);
+    expect(await agent.exited).toBe(0);
+  });
+
+  test('whose client died ends the agent', async () => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    agent.stream.destroy();
+    expect(await agent.exited).toBe(0);
+    expect(agent.output).toBe('');
+  });
+});
+
+describe('a request', () => {
+  let agent: AgentUnderTest;
+  let key: KeyDescription;
+  beforeEach(async () => {
+    agent = await AgentUnderTest.loggedIn(token, { sessions: 1 });
+    key = await generate(agent, 'ec-p256', 'sign');
+  });
+
+  test('whose deadline has passed does not reach the token', async () => {
+    await expect(sign(agent, key, { remainingMilliseconds: 0 }).answer).rejects.toMatchObject({
+      code: 'ERR_HSM_TIMEOUT',
+      retryable: true,
+    });
+  });
+
+  test('whose deadline passes while it waits for a session does not either', async () => {
+    const slow = generate(agent, 'rsa-3072', 'sign');
+    await expect(sign(agent, key, { remainingMilliseconds: 1 }).answer).rejects.toMatchObject({
+      code: 'ERR_HSM_TIMEOUT',
+    });
+    await slow;
+  });
+
+  test('that is cancelled while it waits is dropped, one that is on the token is answered', async () => {
+    const slow = agent.send('generateKey', {
+      id: newId(),
+      label: 'slow',
+      algorithm: 'rsa-3072',
+      usage: 'sign',
+      extractable: false,
+    });
+    const waiting = sign(agent, key);
+    const dropped = expect(waiting.answer).rejects.toMatchObject({ code: 'ERR_HSM_ABORTED' });
+    await agent.call('cancel', { requestId: waiting.requestId });
+    await agent.call('cancel', { requestId: slow.requestId });
+    await agent.call('cancel', { requestId: 4_000_000 });
+    await dropped;
+    expect((await slow.answer).algorithm).toBe('rsa-3072');
+  });
+
+  test('ping is answered while the token works', async () => {
+    let isDone = false;
+    const slow = generate(agent, 'rsa-3072', 'sign').then(() => (isDone = true));
+    let pings = 0;
+    while (!isDone && pings < 5) {
+      await agent.call('ping', {});
+      if (!isDone) pings++;
+    }
+    expect(pings).toBeGreaterThan(0);
+    await slow;
+  });
+
+  test('under way when the agent is told to end is answered; later ones are refused', async () => {
+    const slow = generate(agent, 'rsa-3072', 'sign');
+    await agent.call('ping', {});
+    agent.process.kill('SIGTERM');
+    const late = await waitFor(() =>
+      sign(agent, key).answer.then(
+        () => undefined,
+        (error: Error) => error,
+      ),
+    );
+    expect(late).toMatchObject({ code: 'ERR_HSM_UNAVAILABLE', retryable: true });
+    expect((await slow).algorithm).toBe('rsa-3072');
+    expect(await agent.exited).toBe(0);
+  });
+
+  test('Ctrl-C in the application’s terminal does not end its agent', async () => {
+    agent.process.kill('SIGINT');
+    expect(isValid(key, (await sign(agent, key).answer).signature)).toBe(true);
+  });
+});
+
+describe('the start', () => {
+  test('describes the token it found', async () => {
+    const found = await new AgentUnderTest(token).hello();
+    expect(found).toMatchObject({
+      label: 'agent',
+      manufacturer: 'SoftHSM project',
+      vendor: 'softhsm',
+      pinWarnings: [],
+    });
+    expect(found.mechanisms).toEqual(expect.arrayContaining(['ec-p256', 'rsa-pss-sha256', 'aes-kwp', 'rsa-oaep-sha1']));
+    expect(found.mechanisms).not.toContain('rsa-oaep-sha256');
+    expect(statSync(join(token.directory, 'state')).mode & 0o777).toBe(0o700);
+  });
+
+  test('finds the token by serial too', async () => {
+    const { serial } = await new AgentUnderTest(token).hello();
+    expect((await new AgentUnderTest(token).hello({ token: { serial } })).label).toBe('agent');
+  });
+
+  test.each([
+    ['a path that is not absolute', 'libsofthsm2.so'],
+    ['a file that is not there', '/no/such/module.so'],
+    ['a file that is no library', '/etc/passwd'],
+  ])('with %s is ERR_HSM_MODULE_UNUSABLE', async (_name, module) => {
+    await expect(new AgentUnderTest(token).hello({ module })).rejects.toMatchObject({
+      code: 'ERR_HSM_MODULE_UNUSABLE',
+      message: expect.stringContaining(module),
+    });
+  });
+
+  test('with a library that is no PKCS#11 module is too', async () => {
+    const libc = execFileSync('ldd', [softHsmModule()], { encoding: 'utf8' }).match(/(\S*libc\.so\S*) \(/)?.[1];
+    const hello = new AgentUnderTest(token).hello({ module: libc ?? '/lib/libc.so.6' });
+    await expect(hello).rejects.toMatchObject({ code: 'ERR_HSM_MODULE_UNUSABLE' });
+  });
+
+  test('names the tokens there are when the one wanted is missing, doubled or empty', async () => {
+    const other = new TestToken('one');
+    try {
+      await expect(new AgentUnderTest(other).hello({ token: { label: 'two' } })).rejects.toMatchObject({
+        code: 'ERR_HSM_TOKEN_NOT_FOUND',
+        message: expect.stringMatching(/labelled "two", got "one" \(serial [0-9a-f]{16}\)/),
+      });
+      other.addToken('one');
+      await expect(new AgentUnderTest(other).hello()).rejects.toMatchObject({
+        code: 'ERR_HSM_TOKEN_AMBIGUOUS',
+        message: expect.stringMatching(/got 2 with serials [0-9a-f]{16}, [0-9a-f]{16}$/),
+      });
+      mkdirSync(join(other.directory, 'empty'));
+      writeFileSync(other.softHsmConf, `directories.tokendir = ${join(other.directory, 'empty')}\n`);
+      await expect(new AgentUnderTest(other).hello()).rejects.toMatchObject({ code: 'ERR_HSM_TOKEN_UNINITIALIZED' });
+    } finally {
+      other.remove();
+    }
+  });
+
+  test('of eight agents at once succeeds for each', async () => {
+    const agents = Array.from({ length: 8 }, () => new AgentUnderTest(token));
+    const found = await Promise.all(agents.map((agent) => agent.hello()));
+    expect(new Set(found.map(({ serial }) => serial)).size).toBe(1);
+  });
+});
+
+describe('a wrong PIN', () => {
+  test('is tried once, remembered, and forgotten when it changes', async () => {
+    const other = new TestToken('pin');
+    const hello = () => new AgentUnderTest(other).hello();
+    try {
+      writeFileSync(other.pinFile, 'wrong-pin');
+      await expect(hello()).rejects.toMatchObject({
+        code: 'ERR_HSM_PIN_INCORRECT',
+        returnValue: 'CKR_PIN_INCORRECT',
+        retryable: false,
+      });
+      expect(pinCountIsLow(other)).toBe(true);
+      // A login with the right PIN clears the token's flag, so that one more attempt would show.
+      importSecretKeys(other, []);
+      expect(pinCountIsLow(other)).toBe(false);
+      for (let start = 0; start < 3; start++) {
+        await expect(hello()).rejects.toMatchObject({ code: 'ERR_HSM_PIN_REFUSED_EARLIER', retryable: false });
+      }
+      expect(pinCountIsLow(other)).toBe(false);
+
+      writeFileSync(other.pinFile, 'wrong-too');
+      await expect(hello()).rejects.toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT' });
+      writeFileSync(other.pinFile, other.pin);
+      expect((await hello()).label).toBe('pin');
+    } finally {
+      other.remove();
+    }
+  });
+
+  test('appears in no error', async () => {
+    const other = new TestToken('secret-pin');
+    try {
+      const error = await new AgentUnderTest(other).hello({ pin: { value: 'very-secret' } }).then(
+        () => undefined,
+        (reason: Error) => reason,
+      );
+      expect(error).toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT' });
+      expect(`${JSON.stringify(error)}${error?.message}`).not.toContain('very-secret');
+    } finally {
+      other.remove();
+    }
+  });
+});
+
+describe('policy', () => {
+  test('narrows what the application may do, and the token is not asked about the rest', async () => {
+    const owner = await AgentUnderTest.loggedIn(token);
+    const allowed = await generate(owner, 'ec-p256', 'sign', 'policy-allowed');
+    const hidden = await generate(owner, 'ec-p256', 'sign', 'policy-hidden');
+    const policy = [
+      { label: 'policy-allowed', operations: ['sign', 'find'], mechanisms: ['ecdsa-sha256'] },
+      { label: 'policy-new-*', operations: ['generate'] },
+    ] as const;
+    const agent = await AgentUnderTest.loggedIn(token, { policy });
+    expect(isValid(allowed, (await sign(agent, allowed).answer).signature)).toBe(true);
+    expect((await agent.call('findKeys', {})).map(({ label }) => label)).toEqual(['policy-allowed']);
+    expect((await generate(agent, 'aes-256', 'encrypt', 'policy-new-1')).label).toBe('policy-new-1');
+
+    const denied = { code: 'ERR_HSM_POLICY_DENIED', retryable: false };
+    const other = { ...allowed, scheme: 'ecdsa-sha384', input: 'message', format: 'der', verify: false } as const;
+    await expect(sign(agent, hidden).answer).rejects.toMatchObject(denied);
+    await expect(agent.call('sign', { ...other, keyId: allowed.id, data: message })).rejects.toMatchObject(denied);
+    await expect(agent.call('findKeys', { label: 'policy-hidden' })).rejects.toMatchObject(denied);
+    await expect(agent.call('destroyKey', { keyId: allowed.id })).rejects.toMatchObject(denied);
+    await expect(generate(agent, 'ec-p256', 'sign', 'policy-other')).rejects.toMatchObject(denied);
+    expect(await owner.call('findKeys', { label: 'policy-other' })).toEqual([]);
+  });
+});
+
+describe('a key that another program made', () => {
+  test.each<[string, Partial<Parameters<typeof importSecretKeys>[1][number]>, RegExp]>([
+    ['may wrap besides', { usage: ['ENCRYPT', 'DECRYPT', 'WRAP'] }, /CKA_WRAP: want false, got true/],
+    ['may use ECB', { mechanisms: ['CKM_AES_GCM', 'CKM_AES_ECB'] }, /CKA_ALLOWED_MECHANISMS/],
+    ['has 128 bits', { value: '00'.repeat(16) }, /key lengths/],
+  ])('and that %s is refused by name', async (name, difference, message_) => {
+    const id = newId();
+    const sound = {
+      type: 'CKK_AES',
+      value: '11'.repeat(32),
+      usage: ['ENCRYPT', 'DECRYPT'],
+      mechanisms: ['CKM_AES_GCM'],
+    } as const;
+    importSecretKeys(token, [{ ...sound, id, label: name, ...difference }]);
+    const agent = await AgentUnderTest.loggedIn(token);
+    const unsafe = { code: 'ERR_HSM_KEY_UNSAFE', message: expect.stringMatching(message_) };
+    await expect(agent.call('findKeys', { id })).rejects.toMatchObject(unsafe);
+    const encrypt = agent.call('encrypt', { keyId: id, aad: Buffer.alloc(0), data: message });
+    await expect(encrypt).rejects.toMatchObject(unsafe);
+    expect(await agent.call('destroyKey', { keyId: id })).toEqual({ destroyedObjects: 1 });
+  });
+});
+
+describe('the audit file', () => {
+  const auditFile = () => join(token.directory, 'audit.jsonl');
+  const events = (): AuditEvent[] =>
+    readFileSync(auditFile(), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as AuditEvent);
+
+  test('tells of every operation who did what with which key, and holds no data', async () => {
+    const agent = await AgentUnderTest.loggedIn(token, { auditFile: auditFile() });
+    const signing = await generate(agent, 'ec-p256', 'sign', 'audited');
+    const kek = await generate(agent, 'aes-256', 'encrypt', 'audited-kek');
+    const { signature } = await sign(agent, signing, { correlationId: 'request-7' }).answer;
+    const secret = randomBytes(32);
+    const { envelope } = await agent.call('encrypt', { keyId: kek.id, aad: Buffer.from('aad'), data: secret });
+    const failed = agent.call('decrypt', { keyId: kek.id, aad: Buffer.alloc(0), envelope });
+    await expect(failed).rejects.toMatchObject({ code: 'ERR_HSM_DECRYPTION_FAILED' });
+    await agent.call('destroyKey', { keyId: kek.id });
+    agent.stream.end();
+    await agent.exited;
+
+    const all = events();
+    expect(all.map(({ kind, operation, result }) => `${kind} ${operation} ${result ?? ''}`.trim())).toEqual([
+      'intent generate',
+      'result generate ok',
+      'intent generate',
+      'result generate ok',
+      'result sign ok',
+      'result encrypt ok',
+      'result decrypt ERR_HSM_DECRYPTION_FAILED',
+      'intent destroy',
+      'result destroy ok',
+    ]);
+    expect(all[4]).toMatchObject({
+      client: 'test',
+      token: 'agent',
+      key: { id: signing.id, label: 'audited' },
+      mechanism: 'ecdsa-sha256',
+      digest: createHash('sha256').update(message).digest('hex'),
+      correlationId: 'request-7',
+    });
+    expect(all[4].durationMicroseconds).toBeGreaterThan(0);
+    expect(all[8].key).toEqual({ id: kek.id, label: 'audited-kek' });
+
+    const text = readFileSync(auditFile(), 'utf8');
+    for (const bytes of [secret, message, signature, envelope, Buffer.from(token.pin)]) {
+      for (const encoding of ['hex', 'base64', 'latin1'] as const) expect(text).not.toContain(bytes.toString(encoding));
+    }
+    expect(statSync(auditFile()).mode & 0o777).toBe(0o600);
+  });
+
+  test('that cannot be opened stops the start', async () => {
+    const hello = new AgentUnderTest(token).hello({ auditFile: join(token.directory, 'none', 'audit') });
+    await expect(hello).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });
+  });
+
+  test('that is full stops key management before the token is asked, and nothing else', async () => {
+    const agent = await AgentUnderTest.loggedIn(token, { auditFile: '/dev/full' });
+    const refused = { code: 'ERR_HSM_AUDIT_UNAVAILABLE' };
+    await expect(generate(agent, 'aes-256', 'encrypt', 'never-made')).rejects.toMatchObject(refused);
+    expect(await agent.call('findKeys', { label: 'never-made' })).toEqual([]);
+    expect((await agent.call('random', { byteLength: 8 })).data).toHaveLength(8);
+    expect(agent.output).toMatch(/audit lines are being lost: .*ENOSPC/);
+  });
+});
+
+/** CKF_USER_PIN_COUNT_LOW: SoftHSM's record of a wrong PIN since the last right one. */
+function pinCountIsLow(other: TestToken): boolean {
+  const script = `
+    const pkcs11js = require('pkcs11js');
+    const module = new pkcs11js.PKCS11();
+    module.load(process.argv[1]);
+    module.C_Initialize();
+    const flags = module.C_GetSlotList(true).map((slot) => module.C_GetTokenInfo(slot))
+      .find(({ label }) => label.trim() === process.argv[2]).flags;
+    console.log((flags & pkcs11js.CKF_USER_PIN_COUNT_LOW) !== 0);`;
+  const env = { ...process.env, SOFTHSM2_CONF: other.softHsmConf };
+  return (
+    execFileSync(process.execPath, ['-e', script, softHsmModule(), other.label], { env, encoding: 'utf8' }).trim() ===
+    'true'
+  );
+}
+
+async function waitFor<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    const result = await attempt();
+    if (result !== undefined) return result;
+  }
+}

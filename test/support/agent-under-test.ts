@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { HsmError } from '@nest-hsm/hsm';
+import { FrameSplitter, FrameWriter } from '../../libs/hsm/src/agent/frame.js';
+import {
+  type AgentSettings,
+  type Answer,
+  AnswerReader,
+  protocolVersion,
+  type Request,
+  type RequestHeader,
+  type Verb,
+  writeRequest,
+} from '../../libs/hsm/src/agent/protocol.js';
+import { softHsmModule, type TestToken } from './token.js';
+
+const entry = fileURLToPath(new URL('../../libs/hsm/dist/agent/child/main.js', import.meta.url));
+
+/** A built agent with nothing between the test and its protocol. */
+export class AgentUnderTest {
+  static readonly #all = new Set<AgentUnderTest>();
+
+  /** Ends every agent that a test left behind. */
+  static killAll(): void {
+    for (const agent of AgentUnderTest.#all) agent.process.kill('SIGKILL');
+    AgentUnderTest.#all.clear();
+  }
+
+  /** An agent that has said hello, logged in to the token. */
+  static async loggedIn(token: TestToken, settings: Partial<AgentSettings> = {}): Promise<AgentUnderTest> {
+    const agent = new AgentUnderTest(token);
+    await agent.hello(settings);
+    return agent;
+  }
+
+  readonly process: ChildProcess;
+  readonly stream: Duplex;
+  /** Exit code, or the name of the signal. */
+  readonly exited: Promise<number | string>;
+  readonly #waiting = new Map<number, (reader: AnswerReader) => void>();
+  #requestId = 0;
+  #output = '';
+
+  constructor(private readonly token: TestToken) {
+    this.process = spawn(process.execPath, ['--disable-sigusr1', entry], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      env: { SOFTHSM2_CONF: token.softHsmConf },
+    });
+    AgentUnderTest.#all.add(this);
+    this.stream = this.process.stdio[3] as Duplex;
+    this.exited = once(this.process, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
+    for (const output of [this.process.stdout, this.process.stderr]) {
+      output?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
+    }
+    const splitter = new FrameSplitter();
+    this.stream.on('error', () => undefined);
+    this.stream.on('data', (chunk: Buffer) => {
+      for (const body of splitter.push(chunk)) {
+        const reader = new AnswerReader(Buffer.from(body));
+        this.#waiting.get(reader.requestId)?.(reader);
+        this.#waiting.delete(reader.requestId);
+      }
+    });
+  }
+
+  /** What it wrote to stdout and stderr. */
+  get output(): string {
+    return this.#output;
+  }
+
+  hello(settings: Partial<AgentSettings> = {}, version = protocolVersion): Promise<Answer<'hello'>> {
+    const { label, pinFile, directory } = this.token;
+    const all: AgentSettings = {
+      module: softHsmModule(),
+      token: { label },
+      pin: { file: pinFile },
+      sessions: 4,
+      vendor: 'auto',
+      stateDirectory: `${directory}/state`,
+      ...settings,
+    };
+    return this.call('hello', { version, client: 'test', settings: all });
+  }
+
+  /** @throws the agent's error */
+  call<V extends Verb>(verb: V, request: Request<V>, header: Partial<RequestHeader> = {}): Promise<Answer<V>> {
+    return this.send(verb, request, header).answer;
+  }
+
+  send<V extends Verb>(
+    verb: V,
+    request: Request<V>,
+    header: Partial<RequestHeader> = {},
+  ): { requestId: number; answer: Promise<Answer<V>> } {
+    const requestId = ++this.#requestId;
+    const answer = new Promise<Answer<V>>((resolve, reject: (error: HsmError) => void) => {
+      this.#waiting.set(requestId, (reader) => {
+        if (reader.failed) reject(reader.error('test'));
+        else resolve(reader.answer(verb));
+      });
+    });
+    const writer = new FrameWriter();
+    writeRequest(writer, { remainingMilliseconds: 60_000, correlationId: '', ...header, verb, requestId }, request);
+    this.stream.write(writer.frames);
+    return { requestId, answer };
+  }
+}
