@@ -8,7 +8,7 @@ export interface Addon {
   readonly ServerContext: new (options: ServerContextOptions) => ServerContext;
   readonly Session: new (context: ServerContext) => Session;
   /** For tests: what lives in this environment. */
-  counters(): { readonly liveSessions: number; readonly pausedJobs: number };
+  readonly counters: () => { readonly liveSessions: number; readonly pausedJobs: number };
 }
 
 export interface ServerContextOptions {

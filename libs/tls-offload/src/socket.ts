@@ -117,8 +117,8 @@ export class TlsSocket extends Duplex {
     return this.raw.bytesWritten;
   }
 
-  address(): AddressInfo | Record<string, never> {
-    return this.raw.address() as AddressInfo | Record<string, never>;
+  address(): AddressInfo | object {
+    return this.raw.address();
   }
 
   setNoDelay(noDelay?: boolean): this {

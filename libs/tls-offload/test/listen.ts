@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { TlsOffloadError } from '../src/errors.js';
@@ -39,11 +40,29 @@ export function connectTls(options: ConnectionOptions & { port: number }): Promi
   });
 }
 
-/** Everything a stream gives until it ends. */
-export async function readAll(stream: AsyncIterable<Buffer>): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks);
+/** Everything a stream gives until it ends. Iteration would destroy a stream that may still be written to. */
+export function readAll(stream: Readable): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.once('end', () => resolve(Buffer.concat(chunks)));
+    stream.once('error', reject);
+    stream.once('close', () => reject(new Error('want the end of the stream, got its close')));
+    stream.resume();
+  });
+}
+
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Promise.withResolvers, which the compiler's library does not have yet. */
+export function deferred<T>(): Deferred<T> {
+  let settle: Omit<Deferred<T>, 'promise'> | undefined;
+  const promise = new Promise<T>((resolve, reject) => (settle = { resolve, reject }));
+  return { promise, ...(settle as Omit<Deferred<T>, 'promise'>) };
 }
 
 /** Waits for what another party will do. @throws after five seconds */
