@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Hsm, type HsmConfig } from '@nest-hsm/hsm';
+import { Hsm, type HsmConfig, type HsmError } from '@nest-hsm/hsm';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { childrenOf } from '../support/processes.js';
 
@@ -113,6 +113,14 @@ describe('the PIN', () => {
     expect(device.calls('C_Login')).toBe(2);
   });
 
+  test('is wrong for several applications that start at once: one attempt between them', async () => {
+    writeFileSync(device.token.pinFile, 'wrong-pin');
+    const results = await Promise.allSettled(Array.from({ length: 4 }, () => open()));
+    const codes = results.map((result) => (result.status === 'rejected' ? (result.reason as HsmError).code : 'opened'));
+    expect(codes.sort()).toEqual(['ERR_HSM_PIN_INCORRECT', ...Array(3).fill('ERR_HSM_PIN_REFUSED_EARLIER')]);
+    expect(device.calls('C_Login')).toBe(1);
+  });
+
   test('is refused to a respawned agent: one attempt, and every call says so', async () => {
     const hsm = await open();
     device.fail('C_Login', 'CKR_PIN_INCORRECT');
@@ -154,6 +162,11 @@ describe('the PIN', () => {
     const hsm = await open({ pin: pin(device.token.pin) });
     expect(await hsm.random(8)).toHaveLength(8);
   });
+});
+
+test('several applications that start at once on one token all get it', async () => {
+  const started = await Promise.all(Array.from({ length: 4 }, () => open()));
+  for (const hsm of started) expect(await hsm.random(8)).toHaveLength(8);
 });
 
 test('a configuration with several faults lists them together', async () => {

@@ -8,6 +8,7 @@ import { Hsm, type HsmConfig, HsmError, type HsmKey } from '@nest-hsm/hsm';
 import type { SteerableFunction } from '../chaos/control-file.js';
 import type { ReturnValue } from '../chaos/return-values.js';
 import { type Strikes, VirtualHsm } from '../chaos/virtual-hsm.js';
+import { childrenOf } from '../support/processes.js';
 
 let device: VirtualHsm;
 let hsm: Hsm;
@@ -174,6 +175,21 @@ describe('a hung function ends with its agent, not with the caller', () => {
     await pause(1_500);
     device.thaw();
     expect(isValid(await call)).toBe(true);
+  });
+});
+
+describe('a slow device is not a hung one', () => {
+  test.each<[string, Partial<HsmConfig>, number, number]>([
+    ['each call just below the limit', { sessions: 16 }, 250, 32],
+    ['many calls waiting for few sessions, far beyond the limit together', { sessions: 2 }, 50, 64],
+  ])('%s', async (_name, overrides, milliseconds, count) => {
+    await reopen({ hangMilliseconds: 800, ...overrides });
+    await sign();
+    const agents = childrenOf(process.pid);
+    device.delay('C_Sign', milliseconds);
+    const calls = Array.from({ length: count }, () => sign());
+    expect((await Promise.all(calls)).map(isValid)).toEqual(Array(count).fill(true));
+    expect(childrenOf(process.pid)).toEqual(agents);
   });
 });
 
