@@ -19,12 +19,14 @@ export class Alarm {
     this.#timer = setTimeout(() => {
       // After a pause of the event loop answers may lie unread: the poll phase comes before the verdict.
       setImmediate(() => {
+        if (this.#ringsAt === -Infinity) return;
         this.#ringsAt = Infinity;
         this.ring();
       });
     }, delay);
   }
 
+  /** For good. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#ringsAt = -Infinity;

@@ -53,10 +53,6 @@ export class Call implements AgentRequest {
     this.#signal.addEventListener('abort', listener, { once: true });
   }
 
-  get remainingMilliseconds(): number {
-    return Math.max(0, this.deadline - performance.now());
-  }
-
   resolve(answer: Answer<Verb>): void {
     if (this.#settle('OK')) this.#resolve(answer);
   }

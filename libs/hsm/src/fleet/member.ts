@@ -9,10 +9,11 @@ import {
   verbFacts,
 } from '../agent/protocol.js';
 import type { ParsedHsmConfig } from '../config.js';
-import { HsmError, type HsmErrorCode, type HsmErrorDetails } from '../errors.js';
+import { HsmError } from '../errors.js';
 import { Alarm } from './alarm.js';
 import { Call, type CallCode, type CallTerms } from './call.js';
 import { CallQueue } from './call-queue.js';
+import { aborted, closed, hung, outcomeUnknown, overloaded, timedOut } from './failure.js';
 import type { HsmLoad, HsmObserver } from './observer.js';
 import { Supervisor } from './supervisor.js';
 
@@ -106,32 +107,24 @@ export class Member {
     return (this.#closing ??= this.#close());
   }
 
-  #refuse({ deadlineMilliseconds = 1, signal, correlationId = '' }: MemberCallOptions): HsmError | undefined {
+  #refuse({ deadlineMilliseconds, signal, correlationId }: MemberCallOptions): HsmError | undefined {
     const { name, queueLimit } = this.config;
-    if (this.#closing !== undefined) return this.#closed();
+    if (this.#closing !== undefined) return closed(name);
     if (this.#refusal !== undefined) return this.#refusal;
-    if (signal?.aborted === true) return this.#aborted(signal);
-    if (!(deadlineMilliseconds >= 0)) {
-      return this.#error('ERR_HSM_ARGUMENT_INVALID', `deadline: want milliseconds, got ${deadlineMilliseconds}`);
+    if (signal?.aborted === true) return aborted(name, signal);
+    if (deadlineMilliseconds !== undefined && !(deadlineMilliseconds >= 0)) {
+      return invalid(`deadline: want milliseconds, got ${deadlineMilliseconds}`);
     }
-    if (Buffer.byteLength(correlationId) > maximumCorrelationIdBytes) {
-      return this.#error('ERR_HSM_ARGUMENT_INVALID', `correlation id: want at most ${maximumCorrelationIdBytes} bytes`);
+    if (correlationId !== undefined && Buffer.byteLength(correlationId) > maximumCorrelationIdBytes) {
+      return invalid(`correlation id: want at most ${maximumCorrelationIdBytes} bytes`);
     }
-    if (this.#queue.length >= queueLimit) {
-      return this.#error('ERR_HSM_OVERLOADED', `${name}: want fewer than ${queueLimit} calls waiting`, {
-        retryable: true,
-      });
-    }
-    return undefined;
+    return this.#queue.length < queueLimit ? undefined : overloaded(name, queueLimit);
   }
 
   #newCall(verb: Verb, request: Request<Verb>, terms: CallTerms): Call {
     this.#unsettled++;
     const call = new Call(verb, request, terms, this.#onEnded);
-    call.onAbort(() => {
-      if (!this.#queue.remove(call)) this.#client?.cancel(call);
-      call.reject(this.#aborted(terms.signal));
-    });
+    if (terms.signal !== undefined) call.onAbort(() => this.#abort(call, terms.signal));
     return call;
   }
 
@@ -139,6 +132,11 @@ export class Member {
     this.observer.callEnded?.(call.verb, code, performance.now() - call.startedAt);
     if (--this.#unsettled === 0) this.#drained?.();
   };
+
+  #abort(call: Call, signal: AbortSignal | undefined): void {
+    if (!this.#queue.remove(call)) this.#client?.cancel(call);
+    call.reject(aborted(this.config.name, signal));
+  }
 
   #dispatch(): void {
     const client = this.#client;
@@ -158,8 +156,7 @@ export class Member {
       call.sentAt = now;
       this.#alarm.at(now + this.#hangMilliseconds(call.verb));
     } catch (cause) {
-      if (cause instanceof HsmError) call.reject(cause);
-      else call.reject(this.#error('ERR_HSM_ARGUMENT_INVALID', `${call.verb}: want arguments as declared`, { cause }));
+      call.reject(cause instanceof HsmError ? cause : invalid(`${call.verb}: want arguments as declared`, cause));
     }
   }
 
@@ -170,14 +167,16 @@ export class Member {
   }
 
   #failed(call: Call, error: HsmError): void {
-    if (error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable) {
+    const isLeaving = error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable;
+    if (isLeaving && !this.#retiring) {
       this.#retiring = true;
       this.#supervisor.retire(error);
-      this.#orphan(call, error);
-    } else {
-      call.reject(error);
-      this.#dispatch();
     }
+    if (call.settled) return this.#dispatch();
+    if (isLeaving && verbFacts[call.verb].retrySafe) this.#makeAgain(call, error);
+    else if (isLeaving || error.code === 'ERR_HSM_OUTCOME_UNKNOWN') this.#lookUp(call, error);
+    else call.reject(error);
+    this.#dispatch();
   }
 
   #started(client: AgentClient<Call>, token: TokenDescription): void {
@@ -191,7 +190,12 @@ export class Member {
 
   #lost(calls: readonly Call[], reason: HsmError): void {
     this.#client = undefined;
-    for (const call of calls.toReversed()) this.#orphan(call, reason);
+    this.#trouble = reason;
+    for (const call of calls.toReversed()) {
+      if (call.settled) continue;
+      if (verbFacts[call.verb].retrySafe) this.#makeAgain(call, reason);
+      else this.#lookUp(call, outcomeUnknown(this.config.name, call, reason));
+    }
   }
 
   #buried(reason: HsmError): void {
@@ -210,28 +214,28 @@ export class Member {
     }
   }
 
-  /** The agent will not answer this call. */
-  #orphan(call: Call, reason: HsmError): void {
-    if (call.settled) return;
-    if (!verbFacts[call.verb].retrySafe) this.#lookUp(call, reason);
-    else if (call.attempts < attemptsAllowed) this.#queue.unshift(call);
+  #makeAgain(call: Call, reason: HsmError): void {
+    if (call.attempts < attemptsAllowed) this.#queue.unshift(call);
     else call.reject(reason);
   }
 
-  /** The id of a key in the making was chosen before, so the next agent can say whether the key came to be. */
-  #lookUp(call: Call, reason: HsmError): void {
+  /**
+   * The id of a key in the making was chosen before, so the next agent can say whether the key came to be.
+   * @param otherwise  what the caller is told when it did not, or when the call makes no key
+   */
+  #lookUp(call: Call, otherwise: HsmError): void {
     const key = keyInTheMaking(call);
-    if (key === undefined) return call.reject(this.#outcomeUnknown(call, reason));
+    if (key === undefined) return call.reject(otherwise);
     const { deadline, correlationId } = call;
     const lookup = this.#newCall('findKeys', { id: key.id }, { deadline, correlationId });
     this.#queue.unshift(lookup);
     lookup.promise.then(
       (found) => {
         const [made] = found as Answer<'findKeys'>;
-        if (made === undefined) call.reject(this.#outcomeUnknown(call, reason));
+        if (made === undefined) call.reject(otherwise);
         else call.resolve(made);
       },
-      (cause: unknown) => call.reject(this.#outcomeUnknown(call, cause)),
+      (cause: unknown) => call.reject(outcomeUnknown(this.config.name, call, cause)),
     );
   }
 
@@ -245,31 +249,28 @@ export class Member {
         this.#expire(call);
       } else next = Math.min(next, call.deadline);
     }
-    let hung: Call | undefined;
+    let stuck: Call | undefined;
     for (const call of this.#client?.unanswered.values() ?? []) {
       const hangsAt = call.sentAt + this.#hangMilliseconds(call.verb);
-      if (hangsAt <= now) hung = call;
+      if (hangsAt <= now) stuck = call;
       else next = Math.min(next, hangsAt);
       if (call.settled) continue;
       if (call.deadline <= now) this.#expire(call);
       else next = Math.min(next, call.deadline);
     }
     if (next < Infinity) this.#alarm.at(next);
-    if (hung === undefined) return;
-    const limit = this.#hangMilliseconds(hung.verb);
-    const message = `${this.config.name}: want ${hung.verb} to take less than ${limit} ms on the token, got no answer`;
-    this.#supervisor.replace(this.#error('ERR_HSM_UNAVAILABLE', message, { retryable: true }));
+    if (stuck === undefined) return;
+    this.#supervisor.replace(hung(this.config.name, stuck.verb, this.#hangMilliseconds(stuck.verb)));
   }
 
   #expire(call: Call): void {
     this.#client?.cancel(call);
-    if (call.attempts > 0 && !verbFacts[call.verb].retrySafe) return call.reject(this.#outcomeUnknown(call));
-    const waited = Math.round(performance.now() - call.startedAt);
-    const message = `${this.config.name}: want an answer to ${call.verb} in time, got none after ${waited} ms`;
-    call.reject(this.#error('ERR_HSM_TIMEOUT', message, { retryable: true, cause: this.#trouble }));
+    const { name } = this.config;
+    call.reject(mayBeDone(call) ? outcomeUnknown(name, call) : timedOut(name, call, this.#trouble));
   }
 
   async #close(): Promise<void> {
+    const { name } = this.config;
     if (this.#unsettled > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, this.config.deadlineMilliseconds);
@@ -280,8 +281,7 @@ export class Member {
       });
     }
     for (const call of [...this.#queue, ...(this.#client?.unanswered.values() ?? [])]) {
-      const sent = call.attempts > 0 && !verbFacts[call.verb].retrySafe;
-      call.reject(sent ? this.#outcomeUnknown(call) : this.#closed());
+      call.reject(mayBeDone(call) ? outcomeUnknown(name, call) : closed(name));
     }
     this.#alarm.stop();
     await this.#supervisor.stop();
@@ -296,23 +296,11 @@ export class Member {
   #hangMilliseconds(verb: Verb): number {
     return verb === 'generateKey' ? this.config.generateHangMilliseconds : this.config.hangMilliseconds;
   }
+}
 
-  #aborted(signal: AbortSignal | undefined): HsmError {
-    return this.#error('ERR_HSM_ABORTED', `${this.config.name}: the caller aborted`, { cause: signal?.reason });
-  }
-
-  #closed(): HsmError {
-    return this.#error('ERR_HSM_CLOSED', `${this.config.name}: closed`);
-  }
-
-  #outcomeUnknown(call: Call, cause?: unknown): HsmError {
-    const message = `${this.config.name}: ${call.verb} was sent to the token and its outcome is unknown`;
-    return this.#error('ERR_HSM_OUTCOME_UNKNOWN', message, { retryable: true, cause });
-  }
-
-  #error(code: HsmErrorCode, message: string, details: Pick<HsmErrorDetails, 'retryable' | 'cause'> = {}): HsmError {
-    return new HsmError(code, message, { ...details, member: this.config.name });
-  }
+/** Sent, and of lasting effect if the token did it. */
+function mayBeDone({ attempts, verb }: Call): boolean {
+  return attempts > 0 && !verbFacts[verb].retrySafe;
 }
 
 /** The durable key that a call makes; a session object is gone with its agent. */
@@ -327,4 +315,8 @@ function keyInTheMaking({ verb, request }: Call): NewKey | undefined {
 /** A late answer may hold a data key that nobody will zero. */
 function discard(answer: Answer<Verb>): void {
   if ('data' in answer) answer.data.fill(0);
+}
+
+function invalid(fault: string, cause?: unknown): HsmError {
+  return new HsmError('ERR_HSM_ARGUMENT_INVALID', fault, { cause });
 }

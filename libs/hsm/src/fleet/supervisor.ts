@@ -41,6 +41,8 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   #process: AgentProcess | undefined;
   #client: AgentClient<Call> | undefined;
+  /** Why the agent is on its way out, when it said so itself. */
+  #retirement: HsmError | undefined;
   #startedAt = 0;
   #failures = 0;
 
@@ -65,6 +67,7 @@ export class Supervisor {
   retire(reason: HsmError): void {
     const client = this.#client;
     if (client === undefined) return;
+    this.#retirement = reason;
     setTimeout(() => void this.#lost(client, reason), retirementMilliseconds);
   }
 
@@ -72,9 +75,12 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#stopping.abort();
     const process = this.#process;
+    const client = this.#client;
+    // Its end is no loss now.
+    this.#client = undefined;
     if (process === undefined) return;
-    if (this.#client === undefined) process.kill();
-    else this.#client.end();
+    if (client === undefined) process.kill();
+    else client.end();
     await gone(process);
   }
 
@@ -107,12 +113,14 @@ export class Supervisor {
 
   async #lost(client: AgentClient<Call>, reason: HsmError): Promise<void> {
     if (client !== this.#client) return;
+    const why = this.#retirement ?? reason;
     this.#client = undefined;
-    this.owner.lost([...client.unanswered.values()], reason);
+    this.#retirement = undefined;
+    this.owner.lost([...client.unanswered.values()], why);
     const process = this.#process as AgentProcess;
     process.kill();
     await gone(process);
-    this.owner.buried(explained(reason, process));
+    this.owner.buried(explained(why, process));
     if (performance.now() - this.#startedAt > soundAfterMilliseconds) this.#failures = 0;
     await this.#relaunch();
   }

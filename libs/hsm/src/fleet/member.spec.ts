@@ -1,0 +1,194 @@
+import { getEventListeners } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { StandIn } from '../../../../test/support/stand-in.js';
+import { type HsmConfig, parseHsmConfig } from '../config.js';
+import type { KeyId } from '../key/key.js';
+import { Member, type MemberCallOptions } from './member.js';
+
+const keyId = '00112233445566778899aabbccddeeff' as KeyId;
+
+describe('Member: queue, deadlines, signals and the end', () => {
+  let standIn: StandIn;
+  let member: Member;
+  let losses: number;
+
+  const start = async (overrides: Partial<HsmConfig> = {}) => {
+    losses = 0;
+    const observer = { agentLost: () => void losses++ };
+    member = await Member.start(parseHsmConfig(standIn.config(overrides)), observer, standIn.entry);
+  };
+  const sign = async (what: string, options: MemberCallOptions = {}): Promise<string> => {
+    const scheme = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
+    const request = { keyId, ...scheme, data: Buffer.from(what) };
+    return (await member.call('sign', request, options)).signature.toString();
+  };
+  const code = (expected: string): unknown => expect.objectContaining({ code: expected });
+
+  beforeEach(() => {
+    standIn = new StandIn();
+  });
+  afterEach(async () => {
+    await member.close();
+    standIn.remove();
+  });
+
+  it('answers each caller with its own answer, whatever the order', async () => {
+    await start();
+    const asked = Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? `late ${40 - index}` : `echo-${index}`));
+    await expect(Promise.all(asked.map((each) => sign(each)))).resolves.toEqual(asked);
+    expect(member.load).toEqual({ inFlight: 0, queued: 0 });
+  });
+
+  it('lets no more calls to the agent than there are sessions', async () => {
+    await start({ sessions: 2 });
+    const calls = ['late 100', 'late 100', 'echo', 'echo'].map((each) => sign(each));
+    expect(member.load).toEqual({ inFlight: 2, queued: 2 });
+    await Promise.all(calls);
+  });
+
+  it('refuses a call at once when the queue is full', async () => {
+    await start({ sessions: 1, queueLimit: 2 });
+    const calls = ['late 100', 'echo', 'echo'].map((each) => sign(each));
+    await expect(sign('echo')).rejects.toMatchObject({ code: 'ERR_HSM_OVERLOADED', retryable: true });
+    await Promise.all(calls);
+    await expect(sign('echo')).resolves.toBe('echo');
+  });
+
+  it('gives up at the deadline: in the queue without asking the agent, on the token without its late answer', async () => {
+    await start({ sessions: 1 });
+    const onToken = sign('late 300', { deadlineMilliseconds: 60 });
+    const queued = sign('echo', { deadlineMilliseconds: 30 });
+    await expect(queued).rejects.toMatchObject({ code: 'ERR_HSM_TIMEOUT', member: 'stand-in', retryable: true });
+    await expect(onToken).rejects.toMatchObject({ code: 'ERR_HSM_TIMEOUT' });
+    await expect(sign('next')).resolves.toBe('next');
+    expect(standIn.lines('verbs').filter((verb) => verb === 'sign')).toHaveLength(2);
+    // The agent was told, so that it need not ask the token for nobody.
+    expect(standIn.lines('cancelled')).toHaveLength(1);
+    expect(standIn.started).toHaveLength(1);
+  });
+
+  it.each([Number.NaN, -1])('refuses a deadline of %p', async (deadlineMilliseconds) => {
+    await start();
+    await expect(sign('echo', { deadlineMilliseconds })).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
+  });
+
+  it('takes deadlines longer than a timer lasts, and none at all', async () => {
+    await start();
+    await expect(sign('echo', { deadlineMilliseconds: Infinity })).resolves.toBe('echo');
+    await expect(sign('echo', { deadlineMilliseconds: 2 ** 40 })).resolves.toBe('echo');
+    await expect(sign('echo', { deadlineMilliseconds: 0 })).rejects.toMatchObject({ code: 'ERR_HSM_TIMEOUT' });
+  });
+
+  it('drops a call when its signal is aborted: before, in the queue, on the token', async () => {
+    await start({ sessions: 1 });
+    await expect(sign('echo', { signal: AbortSignal.abort('early') })).rejects.toMatchObject({ cause: 'early' });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const calls = [sign('late 150', { signal }), sign('echo', { signal })];
+    const ends = Promise.allSettled(calls);
+    await pause(30);
+    controller.abort('enough');
+    const aborted = {
+      status: 'rejected',
+      reason: expect.objectContaining({ code: 'ERR_HSM_ABORTED', cause: 'enough' }),
+    };
+    await expect(ends).resolves.toEqual([aborted, aborted]);
+    await expect(sign('next')).resolves.toBe('next');
+    expect(standIn.lines('verbs').filter((verb) => verb === 'sign')).toHaveLength(2);
+  });
+
+  it('leaves no listener on a signal', async () => {
+    await start({ sessions: 1 });
+    const { signal } = new AbortController();
+    const calls = [
+      sign('echo', { signal }),
+      sign('ERR_HSM_TOKEN_ERROR', { signal }),
+      sign('late 90', { signal, deadlineMilliseconds: 30 }),
+    ];
+    expect(getEventListeners(signal, 'abort')).toHaveLength(3);
+    await Promise.allSettled(calls);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+
+  it("passes the agent's errors on, with the member's name", async () => {
+    await start();
+    const error = { code: 'ERR_HSM_KEY_NOT_FOUND', member: 'stand-in', retryable: false, message: 'as told' };
+    await expect(sign('ERR_HSM_KEY_NOT_FOUND')).rejects.toMatchObject(error);
+  });
+
+  it('refuses what does not fit the protocol, for that caller alone', async () => {
+    await start();
+    const fits = sign('echo');
+    const scheme = { scheme: 'md5' as 'ed25519', input: 'message', format: 'der', verify: false } as const;
+    const data = Buffer.from('x');
+    const invalid = code('ERR_HSM_ARGUMENT_INVALID');
+    await expect(member.call('sign', { keyId, ...scheme, data }, {})).rejects.toEqual(invalid);
+    await expect(member.call('mac', { keyId: 'no id' as KeyId, data }, {})).rejects.toEqual(invalid);
+    await expect(member.call('mac', { keyId, data: undefined as unknown as Buffer }, {})).rejects.toEqual(invalid);
+    await expect(member.call('mac', { keyId, data: Buffer.alloc(2 ** 20) }, {})).rejects.toEqual(invalid);
+    await expect(sign('echo', { correlationId: 'é'.repeat(33) })).rejects.toEqual(invalid);
+    await expect(fits).resolves.toBe('echo');
+    await expect(sign('echo', { correlationId: 'é'.repeat(32) })).resolves.toBe('echo');
+  });
+
+  it('carries large requests and answers beside small ones', async () => {
+    await start();
+    const large = Buffer.alloc(2 ** 20 - 200, 7);
+    const [{ mac }, small] = await Promise.all([member.call('mac', { keyId, data: large }, {}), sign('echo')]);
+    expect(mac.equals(large)).toBe(true);
+    expect(small).toBe('echo');
+  });
+
+  describe('close', () => {
+    it('answers what was asked, refuses what comes after, and ends the agent', async () => {
+      await start({ sessions: 1 });
+      const asked = [sign('late 100'), sign('echo')];
+      const closing = member.close();
+      await expect(sign('echo')).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
+      await expect(Promise.all(asked)).resolves.toEqual(['late 100', 'echo']);
+      await closing;
+      expect(() => process.kill(standIn.started[0], 0)).toThrow();
+      expect(losses).toBe(0);
+      await expect(sign('echo')).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
+    });
+
+    it('does not wait longer than a caller would', async () => {
+      await start({ deadlineMilliseconds: 150, sessions: 1 });
+      const patient = { deadlineMilliseconds: 60_000 };
+      const ends = Promise.allSettled([
+        sign('hang', patient),
+        sign('echo', patient),
+        member.call('generateKey', newKey('hang'), patient),
+      ]);
+      await member.close();
+      expect(await ends).toMatchObject([1, 2, 3].map(() => ({ reason: { code: 'ERR_HSM_CLOSED' } })));
+      expect(() => process.kill(standIn.started[0], 0)).toThrow();
+    });
+
+    it('says of a key in the making that its outcome is unknown', async () => {
+      await start({ deadlineMilliseconds: 100 });
+      const made = expect(member.call('generateKey', newKey('hang'), {})).rejects.toEqual(
+        code('ERR_HSM_OUTCOME_UNKNOWN'),
+      );
+      await member.close();
+      await made;
+    });
+
+    it('ends an agent that does not end by itself', async () => {
+      await start({ deadlineMilliseconds: 50 });
+      const asked = expect(sign('silence')).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
+      await member.close();
+      await asked;
+      expect(() => process.kill(standIn.started[0], 0)).toThrow();
+    });
+
+    it('is the same end for whoever asks again', async () => {
+      await start();
+      expect(member.close()).toBe(member.close());
+    });
+  });
+});
+
+function newKey(label: string) {
+  return { id: keyId, label, algorithm: 'ec-p256', usage: 'sign', extractable: false } as const;
+}
