@@ -1,0 +1,47 @@
+import { type DynamicModule, Module, ValidationPipe } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { TerminusModule } from '@nestjs/terminus';
+import { HsmHealthIndicator, hsmHealthToken, HsmModule } from '@nest-hsm/hsm';
+import { LoggerModule } from 'nestjs-pino';
+import type { Config } from './config.js';
+import { DatabaseModule } from './database/database.module.js';
+import { loggerOptions } from './monitoring/logger.js';
+import { MonitoringController } from './monitoring/monitoring.controller.js';
+import { ProblemFilter } from './problem/problem.filter.js';
+import { RecordsController } from './record/records.controller.js';
+import { RecordsService } from './record/records.service.js';
+
+/** The composition root. */
+@Module({
+  controllers: [RecordsController, MonitoringController],
+  providers: [
+    RecordsService,
+    { provide: APP_FILTER, useClass: ProblemFilter },
+    {
+      provide: APP_PIPE,
+      // The messages name properties and rules; the values, which are personal data, stay out of them.
+      useFactory: () =>
+        new ValidationPipe({
+          whitelist: true,
+          forbidNonWhitelisted: true,
+          validationError: { target: false, value: false },
+        }),
+    },
+  ],
+})
+export class AppModule {
+  static of(config: Config): DynamicModule {
+    const hsm = HsmModule.forRoot(config.hsm);
+    return {
+      module: AppModule,
+      imports: [
+        // The module's own default matches no route of this Nest version.
+        LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
+        TerminusModule,
+        hsm,
+        DatabaseModule.of(config, hsm),
+      ],
+      providers: [{ provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) }],
+    };
+  }
+}

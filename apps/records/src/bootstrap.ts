@@ -1,0 +1,42 @@
+import { randomUUID } from 'node:crypto';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { Logger } from 'nestjs-pino';
+import { collectDefaultMetrics } from 'prom-client';
+import { AppModule } from './app.module.js';
+import { readConfig } from './config.js';
+import { ServiceError } from './problem/service-error.js';
+
+const bodyLimit = 64 * 1024;
+
+/**
+ * Starts the service of a configuration file and returns once it listens.
+ * @throws {ServiceError | DataEncryptionError | HsmError} what keeps it from starting
+ */
+export async function start(configFile: string): Promise<NestFastifyApplication> {
+  const config = readConfig(configFile);
+  const adapter = new FastifyAdapter({ bodyLimit, genReqId: () => randomUUID() });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config), adapter, {
+    bufferLogs: true,
+    autoFlushLogs: false,
+    abortOnError: false,
+  });
+  const logger = app.get(Logger);
+  app.useLogger(logger);
+  app.enableShutdownHooks();
+  collectDefaultMetrics();
+  const description = new DocumentBuilder().setTitle('Records').setVersion('1').build();
+  SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, description));
+  const { host, port } = config.listen;
+  try {
+    await app.listen(port, host);
+  } catch (cause) {
+    await app.close();
+    throw new ServiceError('ERR_RECORDS_LISTEN', `listen: want ${host}:${port} free, got ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  logger.log(`listening on ${await app.getUrl()}`);
+  return app;
+}
