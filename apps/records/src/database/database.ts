@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { DataEncryption, DataEncryptionError } from '@nest-hsm/data-encryption';
+import { type DataEncryption, DataEncryptionError } from '@nest-hsm/data-encryption';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { Config } from '../config.js';
 import { ServiceError } from '../problem/service-error.js';
