@@ -17,9 +17,13 @@ describe('CallQueue', () => {
         const gone: Call[] = [];
         for (const { does, which } of steps) {
           const call = newCall();
-          if (does === 'push') (queue.push(call), list.push(call));
-          else if (does === 'unshift') (queue.unshift(call), list.unshift(call));
-          if (does === 'shift') expect(queue.shift()).toBe(list.shift());
+          if (does === 'push') {
+            queue.push(call);
+            list.push(call);
+          } else if (does === 'unshift') {
+            queue.unshift(call);
+            list.unshift(call);
+          } else if (does === 'shift') expect(queue.shift()).toBe(list.shift());
           else if (does === 'remove again' && gone.length > 0)
             expect(queue.remove(gone[which % gone.length])).toBe(false);
           else if (does === 'remove' && list.length > 0) {
