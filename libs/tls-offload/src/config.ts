@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { TlsOffloadError } from './errors.js';
 
@@ -62,7 +63,8 @@ function isProtected(url: string): boolean {
   // An invalid URL is its own fault, listed beside this one.
   if (!URL.canParse(url)) return true;
   const { protocol, hostname } = new URL(url);
-  return protocol === 'https:' || hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+  const loopback = ['localhost', '[::1]'].includes(hostname) || (isIPv4(hostname) && hostname.startsWith('127.'));
+  return protocol === 'https:' || loopback;
 }
 
 export const fileCredentialConfigSchema = z.strictObject({

@@ -3,6 +3,8 @@ export { TlsSocket } from './socket.js';
 export { createTlsOffloadServer } from './http-server.js';
 export { L4Proxy, type L4ProxyStatistics } from './proxy/l4.js';
 export { Credential } from './credential.js';
+export { type CaCredentialOptions, credentialFromCa } from './credential-source/ca.js';
+export { credentialFromFile } from './credential-source/file.js';
 export type { HandshakeSigner, HandshakeSignOptions, SignatureStatistics } from './handshake-signer.js';
 export {
   type CaCredentialConfig,
@@ -20,3 +22,4 @@ export {
   tlsOffloadErrorCodes,
   type TlsOffloadErrorFault,
 } from './errors.js';
+export { TlsOffloadModule } from './nest/tls-offload.module.js';

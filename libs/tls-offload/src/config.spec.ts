@@ -1,0 +1,53 @@
+import { caCredentialConfigSchema, l4ProxyConfigSchema, parseConfig, terminatorConfigSchema } from './config.js';
+
+const ca = {
+  url: 'http://127.0.0.1:8440',
+  tokenFile: '/token',
+  dnsNames: ['localhost'],
+  keyLabel: 'tls',
+  certificateFile: '/certificate.pem',
+};
+
+describe('the configuration', () => {
+  it('is complete and frozen once parsed', () => {
+    const parsed = parseConfig(terminatorConfigSchema, 'TLS terminator', {});
+    expect(parsed).toEqual({
+      alpnProtocols: ['http/1.1'],
+      minimumVersion: 'TLSv1.2',
+      handshakeTimeoutMilliseconds: 10_000,
+      pendingSignatureLimit: 256,
+    });
+    expect(Object.isFrozen(parsed)).toBe(true);
+  });
+
+  const urls: readonly [string, boolean][] = [
+    ['http://127.0.0.1:8440', true],
+    ['http://localhost:8440', true],
+    ['http://[::1]:8440', true],
+    ['https://ca.example', true],
+    ['http://ca.example', false],
+    ['http://127.0.0.1.example', false],
+    ['ftp://localhost', false],
+    ['localhost', false],
+  ];
+  it.each(urls)('takes the CA at %s: %s', (url, accepted) => {
+    expect(caCredentialConfigSchema.safeParse({ ...ca, url }).success).toBe(accepted);
+  });
+
+  it('takes http to another host only when told so', () => {
+    const config = { ...ca, url: 'http://ca:8440', unprotectedHttp: true };
+    expect(caCredentialConfigSchema.safeParse(config).success).toBe(true);
+  });
+
+  it('wants a name to be certified', () => {
+    expect(caCredentialConfigSchema.safeParse({ ...ca, dnsNames: [] }).success).toBe(false);
+    expect(caCredentialConfigSchema.safeParse({ ...ca, dnsNames: [], ipAddresses: ['::1'] }).success).toBe(true);
+  });
+
+  it('lists every fault of a proxy, unknown names included', () => {
+    const parse = () =>
+      parseConfig(l4ProxyConfigSchema, 'L4 proxy', { upstream: { host: '', port: 0 }, idle: 1 } as never);
+    expect(parse).toThrow(expect.objectContaining({ code: 'ERR_TLS_OFFLOAD_CONFIG_INVALID' }));
+    for (const fault of [/^L4 proxy:/, /idle/, /upstream\.host/, /upstream\.port/]) expect(parse).toThrow(fault);
+  });
+});

@@ -1,0 +1,28 @@
+import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { TlsTerminator, type TerminatorOptions } from '../terminator.js';
+import { ConfigurableModuleClass, terminatorOptionsToken } from './tls-offload.module-definition.js';
+
+/**
+ * Provides a `TlsTerminator` to the application. To serve the application itself over TLS, give its HTTP adapter a server
+ * of `createTlsOffloadServer(() => terminator, …)` before, and take the terminator from the application after its creation.
+ */
+@Module({
+  providers: [
+    {
+      provide: TlsTerminator,
+      useFactory: (options: TerminatorOptions) => new TlsTerminator(options),
+      inject: [terminatorOptionsToken],
+    },
+  ],
+  exports: [TlsTerminator],
+})
+export class TlsOffloadModule extends ConfigurableModuleClass implements OnApplicationShutdown {
+  constructor(@Inject(TlsTerminator) private readonly terminator: TlsTerminator) {
+    super();
+  }
+
+  /** Runs once the HTTP server has stopped listening: what is open then ends in its own time, but not for ever. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.terminator.close();
+  }
+}
