@@ -330,6 +330,44 @@ describe('a key that another program made', () => {
   });
 });
 
+describe('a key pair that is on the token twice', () => {
+  test.each([
+    ['rsa-2048', false],
+    ['ec-p256', true],
+  ] as const)('%s: destroying one destroys the other', async (algorithm, wantsSpki) => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    const wrapping = await generate(agent, 'aes-256', 'wrap');
+    const original = await agent.call('generateKey', {
+      id: newId(),
+      label: `original-${algorithm}`,
+      algorithm,
+      usage: 'sign',
+      extractable: true,
+    });
+    const wrapRequest = { keyId: original.id, wrappingKeyId: wrapping.id, algorithm: 'aes-kwp' } as const;
+    const { wrapped } = await agent.call('wrapKey', wrapRequest);
+    await agent.call('destroyKey', { keyId: original.id });
+    const unwrap = (label: string, spki?: Buffer) =>
+      agent.call('unwrapKey', {
+        unwrappingKeyId: wrapping.id,
+        algorithm: 'aes-kwp',
+        key: { id: newId(), label, algorithm, usage: 'sign', extractable: false },
+        spki,
+        wrapped,
+      });
+    const spki = wantsSpki ? original.spki : undefined;
+    const [one, other] = [await unwrap('one', spki), await unwrap('other', spki)];
+    expect(other.spki).toEqual(original.spki);
+    const stranger = await generate(agent, algorithm, 'sign', 'stranger');
+    await expect(unwrap('third', stranger.spki)).rejects.toMatchObject({ code: 'ERR_HSM_KEY_UNSAFE' });
+    expect(await agent.call('findKeys', { label: 'third' })).toEqual([]);
+
+    expect(await agent.call('destroyKey', { keyId: one.id })).toEqual({ destroyedObjects: 4 });
+    expect(await agent.call('findKeys', { id: other.id })).toEqual([]);
+    expect(await agent.call('findKeys', { id: stranger.id })).toHaveLength(1);
+  });
+});
+
 describe('the audit file', () => {
   const auditFile = () => join(token.directory, 'audit.jsonl');
   const events = (): AuditEvent[] =>

@@ -1,17 +1,55 @@
 import { HsmError } from '../../../errors.js';
 import type { KeyId } from '../../../key/key.js';
 import type { Call } from '../call.js';
-import { destroyObjects } from './key-generation.js';
+import { ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
+import { type AttributeName, ObjectReader } from './object-reader.js';
+import { idBytes } from './template.js';
 import type { Token } from './token.js';
 
 /**
- * Destroys every object that carries the id. @returns how many
+ * Destroys every object of a key: those that carry its id and, for key pairs, those elsewhere that hold the same public
+ * key. (A secret key's CKA_CHECK_VALUE is three bytes, too few to destroy a second key on.)
+ * @returns how many
  * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_OUTCOME_UNKNOWN
  */
 export async function destroyKey(token: Token, call: Call, id: KeyId): Promise<number> {
   return token.run(call, 'once', (session) => {
+    const copies = copiesOf(token, session, id);
     const count = destroyObjects(token, session, id);
     if (count === 0) throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one to destroy, got none`);
-    return count;
+    for (const copy of copies) token.native.destroyObject(session, copy);
+    return count + copies.length;
   });
 }
+
+/** Destroys what carries the id. @returns how many objects that were */
+export function destroyObjects(token: Token, session: SessionHandle, id: KeyId): number {
+  token.keys.forget(id);
+  const objects = token.keys.objects(session, id);
+  for (const object of objects) token.native.destroyObject(session, object);
+  return objects.length;
+}
+
+/** Objects under other ids that hold the same public key, with what shares their id: a private EC half shows no point. */
+function copiesOf({ native, keys }: Token, session: SessionHandle, id: KeyId): ObjectHandle[] {
+  const own = keys.objects(session, id);
+  const twins = own.flatMap((object) => sameKey(native, session, object));
+  const families = twins.flatMap((twin) => {
+    const twinId = new ObjectReader(native, session, twin).read('CKA_ID');
+    return twinId?.length === idBytes ? keys.objects(session, twinId.toString('hex') as KeyId) : [];
+  });
+  const found = new Map([...twins, ...families].map((object) => [object.toString('hex'), object]));
+  for (const object of own) found.delete(object.toString('hex'));
+  return [...found.values()];
+}
+
+function sameKey(native: Native, session: SessionHandle, object: ObjectHandle): ObjectHandle[] {
+  const reader = new ObjectReader(native, session, object);
+  return identities.flatMap((name) => {
+    const value = reader.read(name);
+    return value && value.length > 0 ? native.findObjects(session, [{ type: ck[name], value }]) : [];
+  });
+}
+
+/** An RSA half knows the modulus, a public EC half the point. */
+const identities: readonly AttributeName[] = ['CKA_MODULUS', 'CKA_EC_POINT'];

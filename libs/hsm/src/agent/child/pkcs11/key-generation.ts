@@ -3,6 +3,7 @@ import { HsmError } from '../../../errors.js';
 import type { KeyId } from '../../../key/key.js';
 import type { NewKey } from '../../protocol.js';
 import type { Call } from '../call.js';
+import { destroyObjects } from './key-destruction.js';
 import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
 import { generationMechanism } from './mechanism.js';
 import type { SessionHandle } from './native.js';
@@ -22,32 +23,25 @@ export async function generateKey(token: Token, call: Call, key: NewKey): Promis
       `token "${token.description.label}" does not make ${key.algorithm}`,
     );
   }
-  const work = async (session: SessionHandle): Promise<TokenKey> => {
+  return token.run(call, 'once', async (session) => {
     requireFreshId(token, session, key.id);
-    const made = await generateObjects(token, session, key);
+    // A session object lives as long as the session that made it, so an extractable key is made on the one that stays.
+    const made = key.extractable
+      ? await token.onLastingSession((lasting) => generateObjects(token, lasting, key))
+      : await generateObjects(token, session, key);
     try {
       return inspectKey(token.native, session, token.profile, key.id, made);
     } catch (error) {
       destroyObjects(token, session, key.id);
       throw error;
     }
-  };
-  // A session object lives as long as the session that made it, so an extractable key is made on the one that stays.
-  return key.extractable ? token.runOnLoginSession(call, work) : token.run(call, 'once', work);
+  });
 }
 
 /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID */
 export function requireFreshId(token: Token, session: SessionHandle, id: KeyId): void {
   if (token.keys.objects(session, id).length === 0) return;
   throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key id ${id}: want a fresh one, got one in use`);
-}
-
-/** @returns how many */
-export function destroyObjects(token: Token, session: SessionHandle, id: KeyId): number {
-  token.keys.forget(id);
-  const objects = token.keys.objects(session, id);
-  for (const object of objects) token.native.destroyObject(session, object);
-  return objects.length;
 }
 
 async function generateObjects({ native, profile }: Token, session: SessionHandle, key: NewKey): Promise<KeyObjects> {

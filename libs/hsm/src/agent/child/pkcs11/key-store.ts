@@ -3,10 +3,9 @@ import { HsmError } from '../../../errors.js';
 import type { KeyId, KeySelector } from '../../../key/key.js';
 import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
 import { type Attribute, ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
-import { objectClass, type ObjectKind } from './template.js';
+import { idBytes, objectClass, type ObjectKind } from './template.js';
 import type { VendorProfile } from './vendor-profile.js';
 
-const idBytes = 16;
 const maximumRemembered = 10_000;
 
 /**

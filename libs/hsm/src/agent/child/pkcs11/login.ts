@@ -44,7 +44,7 @@ export class Login {
   }
 
   /** Runs `work` on the session that owns session objects, one at a time. */
-  async withSession<T>(work: (session: SessionHandle) => Promise<T>): Promise<T> {
+  async onSession<T>(work: (session: SessionHandle) => Promise<T>): Promise<T> {
     const turn = this.#turn.then(() => work(this.#openSession()));
     this.#turn = turn.catch(() => undefined);
     return turn;

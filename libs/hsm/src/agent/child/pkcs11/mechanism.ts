@@ -55,9 +55,9 @@ export function gcmMechanism(profile: VendorProfile, nonce: Buffer, aad: Buffer)
 export function wrappingMechanism(profile: VendorProfile, algorithm: WrappingAlgorithm): Mechanism {
   switch (algorithm) {
     case 'aes-kw':
-      return { mechanism: ck.CKM_AES_KEY_WRAP };
+      return { mechanism: profile.aesKw.kw };
     case 'aes-kwp':
-      return { mechanism: profile.aesKwpMechanism };
+      return { mechanism: profile.aesKw.kwp };
     case 'rsa-oaep-sha1':
       return oaepMechanism('sha1');
     case 'rsa-oaep-sha256':
@@ -80,7 +80,7 @@ export function allowedMechanisms(profile: VendorProfile, family: KeyFamily, usa
     case 'encrypt':
       return [profile.gcm.mechanism];
     case 'wrap':
-      return [ck.CKM_AES_KEY_WRAP, profile.aesKwpMechanism];
+      return [profile.aesKw.kw, profile.aesKw.kwp];
     case 'mac':
       return [ck.CKM_SHA256_HMAC];
     case 'unwrap':

@@ -1,11 +1,11 @@
 /**
- * The one import of the PKCS#11 binding. graphene enumerates slots, tokens and mechanisms; the hot path uses the raw calls
- * of pkcs11js, whose asynchronous forms run on libuv's pool (its size is UV_THREADPOOL_SIZE, set by who spawns the agent).
+ * The one import of the PKCS#11 binding. pkcs11js's asynchronous calls run on libuv's pool (its size is UV_THREADPOOL_SIZE,
+ * set by who spawns the agent). graphene-pk11, the object layer on top of it, is not loaded: it would serve for listing slots
+ * only, and takes as long to load as all the rest of an agent's start, which is the time a caller waits for a respawn.
  *
  * Calls without an asynchronous form (the *Init ones among them) block the event loop for the length of one round trip to
  * the token; an agent that a frozen token blocks this way no longer answers `ping` and is killed by its parent.
  */
-import { Module, type Slot } from 'graphene-pk11';
 import pkcs11js from 'pkcs11js';
 
 /** The names of pkcs11t.h; those of PKCS #11 v3.0 that the binding lacks are added. */
@@ -54,27 +54,35 @@ export interface SlotContent {
 /** A loaded and initialised PKCS#11 module. */
 export class Native {
   readonly #lib: pkcs11js.PKCS11;
-  readonly #module: Module;
 
   /** dlopen and C_Initialize. @throws {ReturnValueError} or the loader's own error */
   constructor(path: string) {
     this.#lib = new pkcs11js.PKCS11();
     this.#lib.load(path);
-    this.#module = new Module(this.#lib);
     // Without it p11-kit refuses (CKR_CANT_LOCK) and SoftHSM, worse, accepts and crashes under concurrent calls.
-    checked('C_Initialize', () => this.#module.initialize({ flags: ck.CKF_OS_LOCKING_OK }));
+    checked('C_Initialize', () => this.#lib.C_Initialize({ flags: ck.CKF_OS_LOCKING_OK }));
   }
 
   /** Never while a call is in flight: SoftHSM then crashes, and once left a token file empty. */
   finalize(): void {
-    checked('C_Finalize', () => this.#module.finalize());
+    checked('C_Finalize', () => this.#lib.C_Finalize());
   }
 
-  slots(): SlotContent[] {
-    return checked('C_GetSlotList', () => {
-      const slots = this.#module.getSlots(true);
-      return Array.from({ length: slots.length }, (_, index) => describeSlot(slots.items(index)));
-    });
+  /** The slots that hold a token. */
+  slots(): SlotHandle[] {
+    return checked('C_GetSlotList', () => this.#lib.C_GetSlotList(true)) as SlotHandle[];
+  }
+
+  slotContent(slot: SlotHandle): SlotContent {
+    const info = checked('C_GetTokenInfo', () => this.#lib.C_GetTokenInfo(slot));
+    return {
+      slot,
+      label: info.label.trim(),
+      serial: info.serialNumber.trim(),
+      manufacturer: info.manufacturerID.trim(),
+      model: info.model.trim(),
+      flags: info.flags,
+    };
   }
 
   mechanisms(slot: SlotHandle): Set<number> {
@@ -214,18 +222,6 @@ export class Native {
       this.#lib.C_UnwrapKey(session, mechanism, unwrappingKey, wrapped, template, done),
     ) as Promise<ObjectHandle>;
   }
-}
-
-function describeSlot(slot: Slot): SlotContent {
-  const { label, serialNumber, manufacturerID, model, flags } = slot.getToken();
-  return {
-    slot: slot.handle as SlotHandle,
-    label: label.trim(),
-    serial: serialNumber.trim(),
-    manufacturer: manufacturerID.trim(),
-    model: model.trim(),
-    flags,
-  };
 }
 
 function checked<T>(pkcs11Function: string, call: () => T): T {

@@ -13,6 +13,9 @@ import { type Attribute, ck } from './native.js';
 import type { AttributeName } from './object-reader.js';
 import type { VendorProfile } from './vendor-profile.js';
 
+/** CKA_ID of every key of ours. */
+export const idBytes = 16;
+
 /** The private half, the public half, or a secret key. */
 export type ObjectKind = 'private' | 'public' | 'secret';
 
@@ -91,13 +94,13 @@ export function protections(profile: VendorProfile, kind: ObjectKind, role: Role
     list.push({ name: 'CKA_SENSITIVE', value: true }, { name: 'CKA_EXTRACTABLE', value: role.extractable });
   }
   for (const name of usageAttributes[kind]) list.push({ name, value: grants.includes(name) });
-  if (profile.restrictsMechanisms) {
-    const value = encodeMechanisms(allowedMechanisms(profile, role.family, role.usage));
-    list.push({ name: 'CKA_ALLOWED_MECHANISMS', value });
-  }
-  if (profile.restrictsCopies) list.push({ name: 'CKA_COPYABLE', value: false });
-  list.push({ name: 'CKA_MODIFIABLE', value: false });
-  return list;
+  const mechanisms = allowedMechanisms(profile, role.family, role.usage);
+  list.push(
+    { name: 'CKA_ALLOWED_MECHANISMS', value: encodeMechanisms(mechanisms) },
+    { name: 'CKA_COPYABLE', value: false },
+    { name: 'CKA_MODIFIABLE', value: false },
+  );
+  return list.filter(({ name }) => !profile.unsupportedAttributes.includes(name));
 }
 
 /** The names alone, to read them back in one go; they are the same for every role. */

@@ -14,7 +14,8 @@ export async function selectToken(native: Native, selector: TokenSelector): Prom
   // Several processes starting on one SoftHSM token sometimes see it half-written (CKR_TOKEN_NOT_RECOGNIZED).
   for (let attempt = 1; ; attempt++) {
     try {
-      return choose(native.slots(), selector);
+      const contents = native.slots().map((slot) => native.slotContent(slot));
+      return choose(contents, selector);
     } catch (error) {
       const isPassing =
         error instanceof ReturnValueError || (error instanceof HsmError && error.code === 'ERR_HSM_TOKEN_NOT_FOUND');

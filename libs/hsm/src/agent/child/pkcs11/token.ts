@@ -40,7 +40,7 @@ export class Token {
       await login.restore(login.generation);
       return new Token(native, slot, login, settings);
     } catch (error) {
-      native.finalize();
+      endQuietly(native);
       throw error instanceof ReturnValueError ? toHsmError(error, new Set()) : error;
     }
   }
@@ -83,14 +83,16 @@ export class Token {
         if (!(error instanceof ReturnValueError)) throw error;
         switch (classify(error.returnValue, this.profile.throttled)) {
           case 'session-dead':
-            this.#pool.closeIdle();
             if (isFreshSession || !mayRepeat(error, repeatable)) throw this.#failure(error, repeatable);
             isFreshSession = true;
+            // Where one session died the others may have, and with the last one the login.
+            this.#pool.closeIdle();
+            await this.#restoreLogin(generation);
             break;
           case 'login-lost':
             if (isFreshLogin) throw this.#failure(error, repeatable);
-            await this.#restoreLogin(generation);
             isFreshLogin = true;
+            await this.#restoreLogin(generation);
             break;
           case 'throttled':
             if (tries >= throttledTries) throw this.#failure(error, repeatable);
@@ -109,16 +111,9 @@ export class Token {
     }
   }
 
-  /** Runs `work` on the one session whose session objects live as long as the agent. @throws {HsmError} */
-  async runOnLoginSession<T>(call: Call, work: (session: SessionHandle) => Promise<T>): Promise<T> {
-    try {
-      return await this.login.withSession((session) => {
-        call.throwIfOver();
-        return work(session);
-      });
-    } catch (error) {
-      throw error instanceof ReturnValueError ? this.#failure(error, 'once') : error;
-    }
+  /** Inside `run`: the one session whose session objects live as long as the agent, for one `work` at a time. */
+  onLastingSession<T>(work: (session: SessionHandle) => Promise<T>): Promise<T> {
+    return this.login.onSession(work);
   }
 
   /** Ends the module. Only when no call is in flight. */
@@ -150,6 +145,14 @@ function mayRepeat({ returnValue }: ReturnValueError, repeatable: Repeatable): b
   return repeatable === 'repeatable' || isDeadOnArrival;
 }
 
+function endQuietly(native: Native): void {
+  try {
+    native.finalize();
+  } catch {
+    // The error that led here says more.
+  }
+}
+
 function loadModule(path: string): Native {
   if (!isAbsolute(path)) {
     throw new HsmError('ERR_HSM_MODULE_UNUSABLE', `PKCS#11 module: want an absolute path, got ${path}`);
@@ -164,10 +167,7 @@ function loadModule(path: string): Native {
 
 function describe(native: Native, { slot }: SlotContent, profile: VendorProfile): TokenDescription {
   // Read again after the login, which clears or raises the PIN flags.
-  const content = native.slots().find((each) => each.slot.equals(slot));
-  if (!content)
-    throw new HsmError('ERR_HSM_TOKEN_NOT_FOUND', 'the token went away during its login', { retryable: true });
-  const { label, serial, manufacturer, model, flags } = content;
+  const { label, serial, manufacturer, model, flags } = native.slotContent(slot);
   const warnings = ['CKF_USER_PIN_COUNT_LOW', 'CKF_USER_PIN_FINAL_TRY', 'CKF_USER_PIN_LOCKED'] as const;
   return {
     label,

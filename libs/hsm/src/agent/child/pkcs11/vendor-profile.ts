@@ -1,6 +1,7 @@
 /** What a vendor's token does in its own way. Every other file reads these facts instead of asking for the vendor. */
 import type { AgentSettings } from '../../protocol.js';
 import { ck } from './native.js';
+import type { AttributeName } from './object-reader.js';
 
 export interface VendorProfile {
   readonly name: 'softhsm' | 'cloudhsm' | 'generic';
@@ -12,11 +13,10 @@ export interface VendorProfile {
     readonly maximumBytes: number;
   };
   readonly oaepHashes: readonly ('sha1' | 'sha256')[];
-  /** AES-KWP of RFC 5649, which PKCS #11 v2.40 left without a number of its own. */
-  readonly aesKwpMechanism: number;
-  /** Whether CKA_ALLOWED_MECHANISMS and CKA_COPYABLE are stated in templates and read back. */
-  readonly restrictsMechanisms: boolean;
-  readonly restrictsCopies: boolean;
+  /** AES-KW (RFC 3394) and AES-KWP (RFC 5649), which PKCS #11 v2.40 left without a number of its own. */
+  readonly aesKw: { readonly kw: number; readonly kwp: number };
+  /** Protections that the vendor does not know, or not with the value we want: neither stated nor read back. */
+  readonly unsupportedAttributes: readonly AttributeName[];
   /** Whether CKA_VALUE_LEN of an unwrapped secret key is 0 instead of its length. */
   readonly hidesUnwrappedLength: boolean;
   /** Return values that mean "slow down". */
@@ -34,23 +34,29 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     // SoftHSM 2.6.1 answers CKR_ARGUMENTS_BAD to OAEP with SHA-256.
     oaepHashes: ['sha1'],
     // SoftHSM's CKM_AES_KEY_WRAP_PAD is RFC 5649.
-    aesKwpMechanism: ck.CKM_AES_KEY_WRAP_PAD,
-    restrictsMechanisms: true,
-    restrictsCopies: true,
+    aesKw: { kw: ck.CKM_AES_KEY_WRAP, kwp: ck.CKM_AES_KEY_WRAP_PAD },
+    unsupportedAttributes: [],
     hidesUnwrappedLength: true,
     throttled: new Set(),
     // Measured: a wrong GCM tag, and a wrapped key that does not unwrap, are CKR_GENERAL_ERROR.
     decryptionFailed: new Set([ck.CKR_GENERAL_ERROR]),
   },
+  // By AWS's documentation of Client SDK 5; not yet run against a device.
   cloudhsm: {
     name: 'cloudhsm',
     // CKM_CLOUDHSM_AES_GCM: the HSM draws the nonce and prepends it; plain CKM_AES_GCM writes it back into pIv instead.
-    gcm: { mechanism: (0x80000000 | ck.CKM_AES_GCM) >>> 0, nonce: 'prepended', maximumBytes: maximumGcmBytes },
+    gcm: { mechanism: vendorDefined(ck.CKM_AES_GCM), nonce: 'prepended', maximumBytes: maximumGcmBytes },
     oaepHashes: ['sha1', 'sha256'],
-    // CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD
-    aesKwpMechanism: 0x8000216f,
-    restrictsMechanisms: false,
-    restrictsCopies: false,
+    // CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD and …_ZERO_PAD.
+    aesKw: { kw: vendorDefined(ck.CKM_AES_KEY_WRAP), kwp: vendorDefined(0x216f) },
+    // CKA_MODIFIABLE may only be stated as true there, so a holder of the PIN can change a key's role.
+    unsupportedAttributes: [
+      'CKA_SIGN_RECOVER',
+      'CKA_VERIFY_RECOVER',
+      'CKA_ALLOWED_MECHANISMS',
+      'CKA_COPYABLE',
+      'CKA_MODIFIABLE',
+    ],
     hidesUnwrappedLength: false,
     throttled: new Set([ck.CKR_FUNCTION_FAILED]),
     decryptionFailed: new Set(),
@@ -59,14 +65,18 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     name: 'generic',
     gcm: { mechanism: ck.CKM_AES_GCM, nonce: 'caller', maximumBytes: maximumGcmBytes },
     oaepHashes: ['sha1', 'sha256'],
-    aesKwpMechanism: ck.CKM_AES_KEY_WRAP_KWP,
-    restrictsMechanisms: false,
-    restrictsCopies: false,
+    aesKw: { kw: ck.CKM_AES_KEY_WRAP, kwp: ck.CKM_AES_KEY_WRAP_KWP },
+    unsupportedAttributes: ['CKA_ALLOWED_MECHANISMS', 'CKA_COPYABLE'],
     hidesUnwrappedLength: false,
     throttled: new Set(),
     decryptionFailed: new Set(),
   },
 };
+
+/** CKM_VENDOR_DEFINED | number */
+function vendorDefined(mechanism: number): number {
+  return 0x80000000 + mechanism;
+}
 
 /** The configured vendor's profile or, for `auto`, that of whom the token says it is of. */
 export function vendorProfile(
