@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { withLock } from './workspace/lock.mjs';
 import { root, varDirectory } from './workspace/paths.mjs';
 import { run, Stop } from './workspace/stop.mjs';
 import { green, line, red } from './workspace/terminal.mjs';
@@ -28,19 +29,20 @@ await run(async () => {
 /** What is to be built, from nest-cli.json and each package's own dependencies, and the TLS addon beside it. */
 function readProjects() {
   const { projects } = JSON.parse(readFileSync(join(root, 'nest-cli.json'), 'utf8'));
-  const packages = Object.entries(projects).map(([name, { type, root: directory }]) => {
+  const packages = Object.entries(projects).map(([name, { type, root: directory, entryFile = 'index' }]) => {
     const { name: packageName, dependencies = {} } = JSON.parse(
       readFileSync(join(root, directory, 'package.json'), 'utf8'),
     );
-    return { name, type, directory: join(root, directory), packageName, dependencies };
+    return { name, type, directory: join(root, directory), entryFile, packageName, dependencies };
   });
   const byPackage = new Map(packages.map((project) => [project.packageName, project.name]));
-  const built = packages.map(({ name, type, directory, dependencies }) => {
+  const built = packages.map(({ name, type, directory, entryFile, dependencies }) => {
     const output = type === 'library' ? join(directory, 'dist') : join(root, 'dist', directory.slice(root.length + 1));
     return [
       name,
       {
         output,
+        entry: join(output, `${entryFile}.js`),
         inputs: [
           join(directory, 'src'),
           join(directory, 'package.json'),
@@ -67,7 +69,8 @@ async function inOrder(names, projects) {
       );
       if (ready !== undefined) {
         waiting.delete(ready);
-        done.set(ready, await build(ready, projects));
+        const lock = join(varDirectory, 'build', `${ready}.lock`);
+        done.set(ready, await withLock(lock, () => build(ready, projects)));
       } else if (waiting.size === 0) return;
       else await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -78,7 +81,7 @@ async function inOrder(names, projects) {
 
 /** @returns {Promise<'unchanged' | 'built' | 'failed'>} */
 async function build(name, projects) {
-  const { inputs, output, needs, command, judgesItself = false } = projects.get(name);
+  const { inputs, output, entry = output, needs, command, judgesItself = false } = projects.get(name);
   const started = performance.now();
   const stampFile = join(varDirectory, 'build', `${name}.json`);
   const stamp = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : { sources: [] };
@@ -97,7 +100,7 @@ async function build(name, projects) {
   const sourceGone = stamp.sources.some((file) => !existsSync(join(root, file)));
   if (!judgesItself && (!intact || sourceGone)) rmSync(output, { recursive: true, force: true });
   rmSync(stampFile, { force: true });
-  if (!(await succeeds(command))) {
+  if (!(await succeeds(command)) || !existsSync(entry)) {
     line(red('✗'), name, 'failed', performance.now() - started);
     return 'failed';
   }

@@ -37,7 +37,7 @@ function ensureSecrets() {
   writeSecret(join(volumes, 'ca', 'authorization-header'), `Authorization: Bearer ${setupToken}`);
   const statements = ['ca', 'records'].flatMap((name) => {
     const password = randomSecret();
-    writeSecret(join(volumes, name, 'database-password'), password);
+    writeSecret(join(volumes, name, 'database-url'), `postgres://${name}:${password}@postgres/${name}`);
     return [
       `CREATE ROLE ${name} LOGIN PASSWORD '${password}';`,
       `CREATE DATABASE ${name} OWNER ${name};`,

@@ -7,7 +7,7 @@ import { configFile, logFile, root } from '../workspace/paths.mjs';
 import { Stop } from '../workspace/stop.mjs';
 
 const endWithParent = fileURLToPath(new URL('./end-with-parent.mjs', import.meta.url));
-const startMilliseconds = 60_000;
+const startMilliseconds = 120_000;
 
 /**
  * One application as a process of its own, in a process group of its own: Ctrl-C reaches the supervisor alone, which then

@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process';
 import { root } from '../workspace/paths.mjs';
 import { Stop } from '../workspace/stop.mjs';
 
-const timeoutMilliseconds = 30_000;
+const timeoutMilliseconds = 120_000;
 
 /**
  * Runs an independent tool as it is written, without a shell: words are split at white space, and what is filled in stays
  * whole, whatever it holds. From the project's folder, with no standard input, without blocking the supervisor.
  * @returns what it wrote, standard output and standard error apart
- * @throws {Stop} with what it said when it fails or takes longer than 30 s
+ * @throws {Stop} with what it said when it fails or takes longer than two minutes
  */
 export async function tool(strings, ...values) {
   const [program, ...args] = words(strings, values);

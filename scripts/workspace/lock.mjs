@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Stop } from './stop.mjs';
 
 /**
@@ -8,29 +9,59 @@ import { Stop } from './stop.mjs';
  * @param doing  what the holder does, for the sentence that the other one gets
  */
 export function holdLock(file, doing) {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      writeFileSync(file, `${process.pid}\n`, { flag: 'wx' });
-      process.once('exit', () => rmSync(file, { force: true }));
-      return;
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-      const holder = Number(readFileSync(file, 'utf8'));
-      if (isAlive(holder)) throw new Stop(`${doing} already, in process ${holder}: end that one first (lock ${file}).`);
-      rmSync(file, { force: true });
-    }
+  const holder = take(file);
+  if (holder !== undefined) {
+    throw new Stop(`${doing} already, in process ${holder}: end that one first (lock ${file}).`);
   }
-  throw new Stop(`${doing} already in another process (lock ${file}).`);
+  process.once('exit', () => rmSync(file, { force: true }));
 }
 
-function isAlive(pid) {
-  // Process 0 would be our own group: an empty lock file is a dead one.
-  if (!Number.isInteger(pid) || pid <= 0) return false;
+/** Does a piece of work while holding a file, once whoever else holds it has done theirs. */
+export async function withLock(file, work) {
+  while (take(file) !== undefined) await sleep(100);
   try {
-    process.kill(pid, 0);
+    return await work();
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+/** @returns undefined when the file is ours now, else the process that holds it */
+function take(file) {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  // Written first and named afterwards: nobody ever reads a lock without its holder.
+  const ours = `${file}.${process.pid}`;
+  writeFileSync(ours, `${process.pid}\n`);
+  try {
+    while (!named(ours, file)) {
+      const holder = holderOf(file);
+      if (holder !== undefined) return holder;
+      rmSync(file, { force: true });
+    }
+    return undefined;
+  } finally {
+    rmSync(ours, { force: true });
+  }
+}
+
+function named(ours, file) {
+  try {
+    linkSync(ours, file);
     return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    if (error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function holderOf(file) {
+  try {
+    const pid = Number(readFileSync(file, 'utf8'));
+    // Process 0 would be our own group: an empty lock file is a dead one.
+    if (!Number.isInteger(pid) || pid <= 0) return undefined;
+    process.kill(pid, 0);
+    return pid;
+  } catch (error) {
+    return error.code === 'EPERM' ? 'of another user' : undefined;
   }
 }

@@ -20,5 +20,5 @@ export function duration(milliseconds) {
 /** One aligned line of a set-up or a check: `  ✓ dependencies   present   12 ms`. */
 export function line(mark, name, text, milliseconds) {
   const time = milliseconds === undefined ? '' : `  ${dim(duration(milliseconds))}`;
-  say(`  ${mark} ${name.padEnd(15)} ${text}${time}`);
+  say(`  ${mark} ${name.padEnd(17)} ${text}${time}`);
 }
