@@ -1,8 +1,10 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { verify, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { TestPostgres } from '../support/postgres.js';
 import { runProcess } from '../support/scratch-workspace.js';
@@ -105,12 +107,19 @@ describe("the README's examples in the consumer's project", () => {
   }, 120_000);
 
   it('compile under strict and do what they say, with pg as the driver', async () => {
-    const [receipts, devices, patients] = ['receipts', 'devices', 'patients'].map((label) => new TestToken(label));
+    const tokens = ['receipts', 'devices', 'patients', 'web', 'ca'].map((label) => new TestToken(label));
+    const [receipts, devices, patients, web, ca] = tokens;
     const postgres = await TestPostgres.start();
+    const certifier = await startCa(ca);
     try {
       const databases = { devices: await postgres.database('devices'), patients: await postgres.database('patients') };
       const csr = makeCsr('lamp.devices.example');
-      const task = { tokens: { devices: devices.config(), patients: patients.config() }, databases, csr };
+      const task = {
+        tokens: { devices: devices.config(), patients: patients.config(), web: web.config() },
+        databases,
+        csr,
+        rootFile: certifier.rootFile,
+      };
       const outcome = await runProcess('node', ['dist/run.js', JSON.stringify(task)], {
         cwd: consumer,
         env: {
@@ -119,6 +128,9 @@ describe("the README's examples in the consumer's project", () => {
           PIN_FILE: receipts.pinFile,
           SOFTHSM2_CONF: receipts.softHsmConf,
           STATE_DIRECTORY: join(receipts.directory, 'state'),
+          CA_URL: certifier.url,
+          CA_TOKEN_FILE: certifier.tokenFile,
+          CERTIFICATE_FILE: join(web.directory, 'certificate.pem'),
         },
       });
       expect(outcome).toMatchObject({ code: 0, stderr: '' });
@@ -134,9 +146,12 @@ describe("the README's examples in the consumer's project", () => {
       expect(diagnosis).toMatch(/^nhsm[\w+/]+=*$/);
 
       expect(verifiedByOpenssl(done.device)).toMatch(/leaf\.pem: OK/);
+      // curl trusted the CA's root and nothing else.
+      expect(done.greeting).toBe('signed in the HSM');
     } finally {
+      await certifier.stop();
       await postgres.stop();
-      for (const token of [receipts, devices, patients]) token.remove();
+      for (const token of tokens) token.remove();
     }
   }, 120_000);
 });
@@ -145,6 +160,48 @@ interface Done {
   readonly receipt: { readonly signature: string; readonly publicKey: string };
   readonly patient: unknown;
   readonly device: Readonly<Record<'certificate' | 'issuing' | 'root', string>>;
+  readonly greeting: string;
+}
+
+interface Certifier {
+  readonly url: string;
+  readonly tokenFile: string;
+  readonly rootFile: string;
+  stop(): Promise<void>;
+}
+
+/** The CA application of this repository, which certifies the consumer's web service. */
+async function startCa(token: TestToken): Promise<Certifier> {
+  const [configFile, tokenFile, rootFile, database] = ['ca.yaml', 'setup-token', 'root.pem', 'ca.sqlite'].map((name) =>
+    join(token.directory, name),
+  );
+  const subject = (commonName: string) => ({ label: commonName, subject: { commonName } });
+  const config = {
+    listen: { port: 0 },
+    hsm: token.config(),
+    database: { type: 'better-sqlite3', database },
+    setupTokenFile: tokenFile,
+    allowedNames: { dns: ['localhost'] },
+    authority: { root: subject('root'), issuing: subject('issuing'), initialize: true },
+  };
+  writeFileSync(configFile, JSON.stringify(config));
+  const child = spawn(process.execPath, ['dist/apps/ca/main.js', '--config', configFile], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`apps/ca: want it to start, got exit code ${code}`)));
+    createInterface(child.stdout).on('line', (line) => {
+      const listening = /listening on (http:\/\/[\d.:]+)/.exec(line);
+      if (listening) resolve(listening[1]);
+    });
+  });
+  writeFileSync(rootFile, await (await fetch(`${url}/v1/ca/root.pem`)).text());
+  const stop = async () => {
+    const exited = once(child, 'exit');
+    child.kill();
+    await exited;
+  };
+  return { url, tokenFile, rootFile, stop };
 }
 
 function makeCsr(name: string): string {

@@ -250,10 +250,11 @@ describe('reset', () => {
 
 describe('build', () => {
   /** Stands in for the Nest command line: copies the sources of the project it is told to build. */
-  const builder = `const { cpSync, existsSync } = require('node:fs');
+  const builder = `const { cpSync, existsSync, writeFileSync } = require('node:fs');
     const project = process.argv[3];
     if (existsSync('libs/' + project + '/src/broken.ts')) { console.error('broken.ts: does not compile'); process.exit(1); }
-    cpSync('libs/' + project + '/src', 'libs/' + project + '/dist', { recursive: true });`;
+    cpSync('libs/' + project + '/src', 'libs/' + project + '/dist', { recursive: true });
+    writeFileSync('libs/' + project + '/dist/index.js', '');`;
 
   const build = async (...names: string[]): Promise<string[]> => {
     const { stdout, code } = await workspace.run('build.mjs', names);

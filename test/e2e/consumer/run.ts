@@ -1,14 +1,19 @@
 // Runs the examples in the consumer's project, as its own programs would, and prints what they did as one JSON document.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import { Hsm, type HsmConfig } from '@nest-hsm/hsm';
 import { DevicesModule, DeviceEnrolment } from './ca.example.js';
 import { openPatients, Patient } from './data-encryption.example.js';
 import { ReceiptsModule, ReceiptSigner } from './hsm.example.js';
+import { serveHttps } from './tls-offload.example.js';
 
 interface Task {
-  readonly tokens: Readonly<Record<'devices' | 'patients', HsmConfig>>;
+  readonly tokens: Readonly<Record<'devices' | 'patients' | 'web', HsmConfig>>;
   readonly databases: Readonly<Record<'devices' | 'patients', string>>;
   readonly csr: string;
+  /** The trust anchor of the CA that certifies the web service. */
+  readonly rootFile: string;
 }
 
 const task = JSON.parse(process.argv[2] ?? '') as Task;
@@ -45,6 +50,21 @@ async function enrolDevice() {
   return Object.fromEntries(Object.entries(enrolled).map(([name, der]) => [name, der.toString('base64')]));
 }
 
-process.stdout.write(
-  JSON.stringify({ receipt: await signReceipt(), patient: await storePatient(), device: await enrolDevice() }),
-);
+async function greetOverTls() {
+  const hsm = await Hsm.open(task.tokens.web);
+  const app = await serveHttps(hsm, 0);
+  const { port } = new URL(await app.getUrl());
+  const curl = ['--silent', '--show-error', '--fail', '--cacert', task.rootFile, `https://localhost:${port}/`];
+  const { stdout } = await promisify(execFile)('curl', curl);
+  await app.close();
+  await hsm.close();
+  return stdout;
+}
+
+const done = {
+  receipt: await signReceipt(),
+  patient: await storePatient(),
+  device: await enrolDevice(),
+  greeting: await greetOverTls(),
+};
+process.stdout.write(JSON.stringify(done));

@@ -1,0 +1,146 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runProcess, ScratchWorkspace } from '../support/scratch-workspace.js';
+
+const readme = readFileSync('README.md', 'utf8');
+const blocks = (language: string) =>
+  [...readme.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, 'gm'))].map(([, code]) => code);
+
+describe('the README', () => {
+  const examples = readdirSync('test/e2e/consumer').filter((name) => name.endsWith('.example.ts'));
+
+  it.each(examples)('shows %s as it is compiled and run', (name) => {
+    const shown = new RegExp(`<!-- example: ${name} -->\n+\`\`\`ts\n([^]*?)^\`\`\`$`, 'm').exec(readme)?.[1];
+    expect(shown).toBe(readFileSync(join('test/e2e/consumer', name), 'utf8'));
+  });
+
+  it('shows no other code', () => {
+    expect(blocks('ts')).toHaveLength(examples.length);
+  });
+
+  it('links to what is there', () => {
+    const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map(([, target]) => target);
+    expect(links.filter((target) => !target.startsWith('http') && !existsSync(target))).toEqual([]);
+  });
+
+  it('names npm scripts that are there', () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
+    const named = [...readme.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map(([, script]) => script);
+    expect(named.filter((script) => !(script in scripts))).toEqual([]);
+  });
+});
+
+/** `npm start` in a workspace of its own, until it says that it stays up. */
+class MainJob {
+  said = '';
+  readonly ended: Promise<number | null>;
+
+  static async up(workspace: ScratchWorkspace): Promise<MainJob> {
+    workspace.link('node_modules', 'dist', 'libs', 'apps', 'package.json');
+    const setUp = `import { ensureSetupToken, ensureTokens } from './scripts/setup/tokens.mjs';
+      import { findPkcs11Module } from './scripts/setup/pkcs11-module.mjs';
+      ensureTokens(process.execPath, findPkcs11Module());
+      ensureSetupToken();`;
+    workspace.write('set-up.mjs', setUp);
+    expect(await runProcess(process.execPath, ['set-up.mjs'], { cwd: workspace.root })).toMatchObject({ code: 0 });
+    const job = new MainJob(
+      spawn(process.execPath, ['scripts/start.mjs'], { cwd: workspace.root, stdio: ['ignore', 'pipe', 'pipe'] }),
+    );
+    const invited = job.until(() => job.said.includes('stays up until Ctrl-C'));
+    await Promise.race([invited, job.ended]);
+    expect(job.said).toContain('stays up until Ctrl-C');
+    return job;
+  }
+
+  private constructor(readonly process: ChildProcess) {
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream?.setEncoding('utf8').on('data', (chunk: string) => (this.said += chunk));
+    }
+    this.ended = new Promise((resolve) => this.process.once('exit', resolve));
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    for (let waited = 0; waited < 240_000 && !condition(); waited += 50) await sleep(50);
+  }
+}
+
+/** Processes that have a path of the workspace in their arguments or environment: applications and their agents. */
+function processesOf(workspace: ScratchWorkspace): string[] {
+  const isOf = (pid: string) => {
+    try {
+      const seen = ['cmdline', 'environ'].map((name) => readFileSync(`/proc/${pid}/${name}`, 'utf8'));
+      return seen.some((text) => text.includes(workspace.root));
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOf(name));
+}
+
+// What is left over is looked for in /proc.
+(process.platform === 'linux' ? describe : describe.skip)('npm start', () => {
+  const sh = (command: string, workspace: ScratchWorkspace) =>
+    runProcess('sh', ['-c', command], { cwd: workspace.root, env: { ...process.env, NO_COLOR: '1' } });
+  let workspace: ScratchWorkspace;
+  let job: MainJob;
+
+  beforeEach(async () => {
+    workspace = new ScratchWorkspace();
+    job = await MainJob.up(workspace);
+  }, 300_000);
+
+  afterEach(async () => {
+    job.process.kill('SIGKILL');
+    await job.until(() => processesOf(workspace).length === 0);
+    workspace.remove();
+  });
+
+  it('invites to commands that work as they are printed, as those of the README do, and Ctrl-C ends all', async () => {
+    const [, printed] = /Try, in another terminal in this folder:\n((?: {2}\S.*\n)+)/.exec(job.said) ?? [];
+    const [list, handshake, keys] = printed
+      .trim()
+      .split('\n')
+      .map((line) => line.trim());
+    expect(JSON.parse((await sh(list, workspace)).stdout)).toEqual([expect.objectContaining({ name: 'Ada Example' })]);
+    expect((await sh(handshake, workspace)).stderr).toMatch(
+      /Verification: OK[^]*TLSv1\.3|TLSv1\.3[^]*Verification: OK/,
+    );
+    expect((await sh(keys, workspace)).stdout).toMatch(/^sidecar +ec-p256 +sign /m);
+    const another = /^And another certificate: (.+)$/m.exec(job.said)?.[1] ?? '';
+    expect(JSON.parse((await sh(another, workspace)).stdout)).toMatchObject({
+      serial: expect.stringMatching(/^[0-9a-f]+$/),
+    });
+
+    const commands = blocks('sh').flatMap((block) =>
+      block.split('\n').filter((line) => line.startsWith('npm run nest-hsm')),
+    );
+    expect(commands.length).toBeGreaterThan(2);
+    for (const command of commands) expect([command, (await sh(command, workspace)).code]).toEqual([command, 0]);
+
+    job.process.kill('SIGINT');
+    expect(await job.ended).toBe(0);
+    expect(job.said).toMatch(/Stopping \(SIGINT\)\.\nAll processes have ended\.\n$/);
+    expect(processesOf(workspace)).toEqual([]);
+  }, 300_000);
+
+  it('leaves no process behind when it is killed, agents included', async () => {
+    expect(processesOf(workspace).length).toBeGreaterThan(5);
+    job.process.kill('SIGKILL');
+    await job.until(() => processesOf(workspace).length === 0);
+    expect(processesOf(workspace)).toEqual([]);
+  }, 300_000);
+
+  it('ends with the last words of an application that dies', async () => {
+    const victim = processesOf(workspace).find((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('records/main.js'),
+    );
+    process.kill(Number(victim), 'SIGKILL');
+    expect(await job.ended).toBe(1);
+    expect(job.said).toMatch(
+      /nest-hsm: records: ended by itself \(SIGKILL\)\.\nIts last words, from var\/log\/records\.log:/,
+    );
+    expect(processesOf(workspace)).toEqual([]);
+  }, 300_000);
+});
