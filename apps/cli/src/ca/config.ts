@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { type CaConfig, caConfigSchema, type DatabaseConfig, databaseConfigSchema } from '@nest-hsm/ca';
+import { hsmConfigSchema } from '@nest-hsm/hsm';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { CliError } from '../faults.js';
 
 /** What the command needs of apps/ca's file; how it listens is not its business. */
-const caFile = z.object({ ...caConfigSchema.shape, database: databaseConfigSchema });
+const caFile = z.object({ hsm: hsmConfigSchema, database: databaseConfigSchema, ...caConfigSchema.shape });
 
 export interface CaFile {
   readonly database: DatabaseConfig;
@@ -22,6 +23,6 @@ export async function readCaFile(file: string): Promise<CaFile> {
   }
   const parsed = caFile.safeParse(document);
   if (!parsed.success) throw new CliError('ERR_CLI_CONFIG', `${file}: ${z.prettifyError(parsed.error)}`);
-  const { database, ...ca } = parsed.data;
+  const { hsm: _, database, ...ca } = parsed.data;
   return { database, ca };
 }

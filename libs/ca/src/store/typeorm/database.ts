@@ -35,20 +35,17 @@ export type DatabaseConfig = z.infer<typeof databaseConfigSchema>;
  * @throws {CaError} ERR_CA_STORE_UNUSABLE
  */
 export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource> {
-  const dataSource = new DataSource({ ...connection(config), entities: caEntities, migrations: caMigrations });
+  let dataSource: DataSource | undefined;
   try {
+    dataSource = new DataSource({ ...connection(config), entities: caEntities, migrations: caMigrations });
     await dataSource.initialize();
     await dataSource.runMigrations({ transaction: 'each' });
     return dataSource;
   } catch (error) {
-    if (dataSource.isInitialized) await dataSource.destroy();
-    const where =
-      config.type === 'postgres' ? 'a PostgreSQL server to connect to' : `a writable SQLite file ${config.database}`;
-    throw new CaError(
-      'ERR_CA_STORE_UNUSABLE',
-      `database: want ${where}, got ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
+    if (dataSource?.isInitialized === true) await dataSource.destroy();
+    const where = config.type === 'postgres' ? 'a PostgreSQL server' : `a writable SQLite file ${config.database}`;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CaError('ERR_CA_STORE_UNUSABLE', `database: want ${where}, got ${reason}`, { cause: error });
   }
 }
 

@@ -1,0 +1,65 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD } from '@nestjs/core';
+import { TerminusModule } from '@nestjs/terminus';
+import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
+import { CaModule, type CaObserver } from '@nest-hsm/ca';
+import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
+import { LoggerModule } from 'nestjs-pino';
+import { DataSource } from 'typeorm';
+import { SetupToken } from './access/setup-token.js';
+import { SetupTokenGuard } from './access/setup-token.guard.js';
+import { AuthorityController } from './authority/authority.controller.js';
+import { CrlController } from './authority/crl.controller.js';
+import { CertificatesController } from './certificates/certificates.controller.js';
+import type { Config } from './config.js';
+import { DatabaseModule } from './database.module.js';
+import { loggerOptions } from './monitoring/logger.js';
+import { MonitoringController } from './monitoring/monitoring.controller.js';
+import { MonitoringModule } from './monitoring/monitoring.module.js';
+import { JobObserver } from './monitoring/job-observer.js';
+import { ProblemFilter } from './problem/problem.filter.js';
+
+/** The composition root. */
+@Module({
+  controllers: [CertificatesController, AuthorityController, CrlController, MonitoringController],
+  providers: [
+    { provide: APP_GUARD, useClass: ThrottlerGuard },
+    { provide: APP_GUARD, useClass: SetupTokenGuard },
+    { provide: APP_FILTER, useClass: ProblemFilter },
+  ],
+})
+export class AppModule {
+  /** @param observer  told of every step besides ours; tests only */
+  static of(config: Config, observer?: CaObserver): DynamicModule {
+    const { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds } = config;
+    const { requests, seconds } = config.rateLimit;
+    const database = DatabaseModule.of(config.database);
+    const hsm = HsmModule.forRoot(config.hsm);
+    return {
+      module: AppModule,
+      imports: [
+        // The module's own default matches no route of this Nest version.
+        LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
+        TerminusModule,
+        MonitoringModule,
+        ThrottlerModule.forRoot([{ limit: requests, ttl: seconds * 1000 }]),
+        database,
+        hsm,
+        CaModule.forRootAsync({
+          imports: [database, hsm, MonitoringModule],
+          inject: [hsmToken(config.hsm.name), DataSource, JobObserver],
+          useFactory: (token: Hsm, dataSource: DataSource, jobs: JobObserver) => ({
+            hsm: token,
+            dataSource,
+            config: { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds },
+            observer: { ...observer, jobFailed: (job, error) => jobs.jobFailed(job, error) },
+          }),
+        }),
+      ],
+      providers: [
+        { provide: SetupToken, useFactory: () => SetupToken.ofFile(config.setupTokenFile) },
+        { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
+      ],
+    };
+  }
+}

@@ -1,0 +1,4 @@
+export class ChainDto {
+  /** Certificates in PEM: the issuing CA's, then those above it, the root last. */
+  chain: string[];
+}

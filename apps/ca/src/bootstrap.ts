@@ -1,0 +1,57 @@
+import { randomUUID } from 'node:crypto';
+import type { CaObserver } from '@nest-hsm/ca';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { Logger } from 'nestjs-pino';
+import { AppModule } from './app.module.js';
+import { acceptBodies, maximumBodyBytes } from './certificates/body.js';
+import { readConfig } from './config.js';
+import { ApiError } from './problem/api-error.js';
+
+/** Replaced by tests only. */
+export interface Seams {
+  readonly observer?: CaObserver;
+}
+
+/**
+ * Starts the service of a configuration file and returns once it listens.
+ * @throws {ApiError | CaError | HsmError} what keeps it from starting
+ */
+export async function start(configFile: string, seams: Seams = {}): Promise<NestFastifyApplication> {
+  const config = readConfig(configFile);
+  const adapter = new FastifyAdapter({ bodyLimit: maximumBodyBytes, genReqId: () => randomUUID() });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config, seams.observer), adapter, {
+    bodyParser: false,
+    bufferLogs: true,
+    autoFlushLogs: false,
+    abortOnError: false,
+  });
+  const logger = app.get(Logger);
+  app.useLogger(logger);
+  acceptBodies(app);
+  app.enableShutdownHooks();
+  serveApiDocument(app);
+  const { host, port } = config.listen;
+  try {
+    await app.listen(port, host);
+  } catch (error) {
+    await app.close();
+    throw new ApiError('ERR_API_LISTEN', `listen: want ${host}:${port} free, got ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  logger.log(`listening on ${await app.getUrl()}`);
+  return app;
+}
+
+/** OpenAPI: the page at /docs, the document at /docs-json. */
+function serveApiDocument(app: NestFastifyApplication): void {
+  const description = new DocumentBuilder()
+    .setTitle('nest-hsm certificate authority')
+    .setDescription('Errors are problem documents (RFC 9457) with a stable `code`.')
+    .setVersion('1')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'The set-up token.' })
+    .build();
+  SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, description));
+}

@@ -1,0 +1,82 @@
+import { Body, Controller, Get, Header, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiBody,
+  ApiConsumes,
+  ApiCreatedResponse,
+  ApiDefaultResponse,
+  ApiOkResponse,
+  ApiProduces,
+  ApiQuery,
+  ApiTags,
+} from '@nestjs/swagger';
+import { CertificateAuthority, encodePem, type IssuedCertificate, profileNames } from '@nest-hsm/ca';
+import type { FastifyReply } from 'fastify';
+import { CaMetrics } from '../monitoring/ca-metrics.js';
+import { ProblemDto } from '../problem/problem.dto.js';
+import { csrMediaTypes, readIssueRequest } from './body.js';
+import { CertificateDto, IssueRequestDto } from './certificate.dto.js';
+import { negotiate, pemChainType } from './representation.js';
+
+@ApiTags('certificates')
+@ApiBearerAuth()
+@ApiDefaultResponse({ type: ProblemDto, description: 'A problem document (application/problem+json)' })
+@Controller('v1/certificates')
+export class CertificatesController {
+  constructor(
+    private readonly authority: CertificateAuthority,
+    private readonly metrics: CaMetrics,
+  ) {}
+
+  /** Issues a certificate for a CSR. */
+  @Post()
+  @HttpCode(201)
+  @ApiQuery({ name: 'profile', enum: profileNames, required: false })
+  @ApiConsumes('application/json', ...csrMediaTypes)
+  @ApiBody({
+    type: IssueRequestDto,
+    description: 'JSON, or the CSR itself: DER as application/pkcs10, PEM as the others',
+  })
+  @ApiProduces('application/json', pemChainType)
+  @ApiCreatedResponse({ type: CertificateDto })
+  async issue(
+    @Body() body: unknown,
+    @Query('profile') profile: string | undefined,
+    @Headers('accept') accept: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CertificateDto | string> {
+    const type = negotiate(accept);
+    const request = readIssueRequest(body, profile);
+    const stop = this.metrics.startIssuance();
+    const issued = await this.authority.issue(request.csr, request.profile, { requester: 'setup-token' });
+    stop(request.profile);
+    void reply.header('location', `/v1/certificates/${issued.serial}`);
+    return this.#represent(issued, type, reply);
+  }
+
+  /** An issued certificate. */
+  @Get(':serial')
+  @Header('cache-control', 'private, max-age=3600')
+  @ApiProduces('application/json', pemChainType)
+  @ApiOkResponse({ type: CertificateDto })
+  async find(
+    @Param('serial') serial: string,
+    @Headers('accept') accept: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CertificateDto | string> {
+    const type = negotiate(accept);
+    return this.#represent(await this.authority.find(serial), type, reply);
+  }
+
+  #represent(
+    issued: IssuedCertificate,
+    type: ReturnType<typeof negotiate>,
+    reply: FastifyReply,
+  ): CertificateDto | string {
+    const certificate = encodePem('CERTIFICATE', issued.der);
+    const chain = this.authority.chain.slice(0, -1).map(({ der }) => encodePem('CERTIFICATE', der));
+    void reply.type(type).header('vary', 'accept');
+    if (type === pemChainType) return [certificate, ...chain].join('');
+    return { serial: issued.serial, certificate, chain, notAfter: issued.notAfter.toISOString() };
+  }
+}

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import { caConfigSchema, databaseConfigSchema } from '@nest-hsm/ca';
+import { hsmConfigSchema } from '@nest-hsm/hsm';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { ApiError } from './problem/api-error.js';
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+export const configSchema = z.strictObject({
+  listen: z
+    .strictObject({
+      /** An address; a name would be resolved to who knows what. */
+      host: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
+      /** 0: any free one, which the log then names. */
+      port: z.int().min(0).max(65_535),
+      /** The API speaks plain HTTP: beyond this host it belongs behind a TLS terminator. */
+      allowNonLoopback: z.boolean().default(false),
+    })
+    .refine(({ host, allowNonLoopback }) => allowNonLoopback || isLoopback(host), {
+      path: ['host'],
+      message: 'want a loopback address, or allowNonLoopback: true',
+    }),
+  hsm: hsmConfigSchema,
+  database: databaseConfigSchema,
+  /** The token every caller shows; made (0600, 256 random bits) when the file is missing. */
+  setupTokenFile: z.string().min(1),
+  /** Requests one address may make for certificates in a window. */
+  rateLimit: z
+    .strictObject({ requests: z.int().min(1), seconds: z.int().min(1) })
+    .default({ requests: 6_000, seconds: 60 }),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  ...caConfigSchema.shape,
+});
+export type Config = Readonly<z.output<typeof configSchema>>;
+
+/**
+ * Reads the YAML file once, at boot.
+ * @throws {ApiError} ERR_API_CONFIG listing all faults together
+ */
+export function readConfig(file: string): Config {
+  let document: unknown;
+  try {
+    document = parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new ApiError('ERR_API_CONFIG', `${file}: want a readable YAML file, got ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  const parsed = configSchema.safeParse(document);
+  if (!parsed.success) throw new ApiError('ERR_API_CONFIG', `${file}:\n${z.prettifyError(parsed.error)}`);
+  return Object.freeze(parsed.data);
+}
+
+function isLoopback(host: string): boolean {
+  return loopback.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4');
+}

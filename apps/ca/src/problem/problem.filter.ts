@@ -1,0 +1,26 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CaMetrics } from '../monitoring/ca-metrics.js';
+import { problemOf } from './problem.js';
+
+/** Seconds after which a caller may try again. */
+const retryAfterSeconds = 5;
+
+/** Answers every error with a problem document. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  readonly #logger = new Logger('problem');
+
+  constructor(private readonly metrics: CaMetrics) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<FastifyRequest>();
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    const problem = problemOf(error, request.id);
+    if (problem.status >= 500) this.#logger.error({ err: error, code: problem.code }, 'request failed');
+    this.metrics.refused(problem.code);
+    if (problem.status === 503) void reply.header('retry-after', retryAfterSeconds);
+    if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="nest-hsm-ca"');
+    void reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+  }
+}

@@ -1,0 +1,133 @@
+import { STATUS_CODES } from 'node:http';
+import { HttpException } from '@nestjs/common';
+import { CaError, type CaErrorCode } from '@nest-hsm/ca';
+import { HsmError, type HsmErrorCode } from '@nest-hsm/hsm';
+import { ApiError, type ApiErrorCode } from './api-error.js';
+
+export type ProblemCode = ApiErrorCode | CaErrorCode | HsmErrorCode;
+
+/** The one place that knows HTTP status codes. */
+export const problemStatus = {
+  ERR_API_CONFIG: 500,
+  ERR_API_LISTEN: 500,
+  ERR_API_BODY_INVALID: 400,
+  ERR_API_UNAUTHENTICATED: 401,
+  ERR_API_NOT_FOUND: 404,
+  ERR_API_METHOD_NOT_ALLOWED: 405,
+  ERR_API_NOT_ACCEPTABLE: 406,
+  ERR_API_BODY_TOO_LARGE: 413,
+  ERR_API_MEDIA_TYPE: 415,
+  ERR_API_RATE_LIMITED: 429,
+  ERR_API_INTERNAL: 500,
+  ERR_CA_CSR_TOO_LARGE: 413,
+  ERR_CA_CSR_MALFORMED: 400,
+  ERR_CA_CSR_CONTENT_REFUSED: 422,
+  ERR_CA_CSR_SIGNATURE_INVALID: 400,
+  ERR_CA_KEY_UNSUPPORTED: 422,
+  ERR_CA_KEY_WEAK: 422,
+  ERR_CA_NAME_INVALID: 422,
+  ERR_CA_NAME_MISSING: 422,
+  ERR_CA_NAME_NOT_ALLOWED: 403,
+  ERR_CA_CONSTRAINT_VIOLATED: 403,
+  ERR_CA_PROFILE_UNKNOWN: 400,
+  ERR_CA_CERTIFICATE_NOT_FOUND: 404,
+  ERR_CA_TICKET_REFUSED: 503,
+  ERR_CA_CLOSED: 503,
+  ERR_CA_CONFIG_INVALID: 500,
+  ERR_CA_NOT_INITIALIZED: 503,
+  ERR_CA_ISSUER_UNUSABLE: 503,
+  ERR_CA_STORE_UNUSABLE: 503,
+  ERR_CA_STORE_UNAVAILABLE: 503,
+  ERR_CA_SIGNATURE_INVALID: 503,
+  ERR_CA_LINT_FAILED: 500,
+  ERR_CA_STATE_CONFLICT: 500,
+  ERR_HSM_CONFIG_INVALID: 500,
+  ERR_HSM_ARGUMENT_INVALID: 500,
+  ERR_HSM_KEY_NOT_FOUND: 503,
+  ERR_HSM_KEY_AMBIGUOUS: 503,
+  ERR_HSM_KEY_UNSAFE: 503,
+  ERR_HSM_MECHANISM_UNSUPPORTED: 503,
+  ERR_HSM_DECRYPTION_FAILED: 500,
+  ERR_HSM_ABORTED: 503,
+  ERR_HSM_CLOSED: 503,
+  ERR_HSM_MODULE_UNUSABLE: 503,
+  ERR_HSM_TOKEN_NOT_FOUND: 503,
+  ERR_HSM_TOKEN_AMBIGUOUS: 503,
+  ERR_HSM_TOKEN_UNINITIALIZED: 503,
+  ERR_HSM_PIN_SOURCE: 503,
+  ERR_HSM_PIN_INCORRECT: 503,
+  ERR_HSM_PIN_LOCKED: 503,
+  ERR_HSM_PIN_REFUSED_EARLIER: 503,
+  ERR_HSM_POLICY_DENIED: 503,
+  ERR_HSM_UNAVAILABLE: 503,
+  ERR_HSM_TIMEOUT: 503,
+  ERR_HSM_OVERLOADED: 503,
+  ERR_HSM_THROTTLED: 503,
+  ERR_HSM_TOKEN_FULL: 503,
+  ERR_HSM_OUTCOME_UNKNOWN: 503,
+  ERR_HSM_SIGNATURE_INVALID: 503,
+  ERR_HSM_TOKEN_ERROR: 503,
+  ERR_HSM_AUDIT_UNAVAILABLE: 503,
+  ERR_HSM_PROTOCOL: 500,
+} as const satisfies Record<ProblemCode, number>;
+
+/** A problem document (RFC 9457 §3), with our stable code as an extension member. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: ProblemCode;
+  readonly detail: string;
+  /** The request, as the log names it. */
+  readonly instance: string;
+}
+
+/** What a caller may know of an error: everything of a refusal, nothing but the code of a fault of ours. */
+export function problemOf(error: unknown, requestId: string): Problem {
+  const { code, message } = classify(error);
+  const status = problemStatus[code];
+  return {
+    type: `urn:nest-hsm:problem:${code}`,
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    code,
+    detail:
+      status < 500
+        ? message
+        : status === 503
+          ? 'The service cannot sign now; try again later.'
+          : 'The service failed; its log says why.',
+    instance: `urn:uuid:${requestId}`,
+  };
+}
+
+function classify(error: unknown): { code: ProblemCode; message: string } {
+  if (error instanceof ApiError || error instanceof CaError || error instanceof HsmError) return error;
+  return { code: codeOfStatus(statusOf(error)), message: error instanceof Error ? error.message : 'unknown' };
+}
+
+/** Nest throws HttpExceptions; Fastify's own errors carry `statusCode`. */
+function statusOf(error: unknown): number {
+  if (error instanceof HttpException) return error.getStatus();
+  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
+  return typeof status === 'number' ? status : 500;
+}
+
+function codeOfStatus(status: number): ApiErrorCode {
+  switch (status) {
+    case 401:
+      return 'ERR_API_UNAUTHENTICATED';
+    case 404:
+      return 'ERR_API_NOT_FOUND';
+    case 405:
+      return 'ERR_API_METHOD_NOT_ALLOWED';
+    case 413:
+      return 'ERR_API_BODY_TOO_LARGE';
+    case 415:
+      return 'ERR_API_MEDIA_TYPE';
+    case 429:
+      return 'ERR_API_RATE_LIMITED';
+    default:
+      return status >= 400 && status < 500 ? 'ERR_API_BODY_INVALID' : 'ERR_API_INTERNAL';
+  }
+}

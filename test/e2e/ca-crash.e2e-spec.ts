@@ -1,0 +1,3 @@
+import { describeKills } from '../support/ca-kills.js';
+
+describeKills('better-sqlite3');
