@@ -19,7 +19,8 @@ export interface DataKeyRecord {
   readonly id: DataKeyId;
   /** The logical table whose cells it encrypts. */
   readonly tableId: string;
-  readonly algorithm: typeof dataKeyAlgorithm;
+  /** `aes-256-gcm`, the one there is. */
+  readonly algorithm: string;
   /** CKA_ID of the KEK: which version of it wrapped this key. */
   readonly kekVersion: string;
   /** What `Hsm.encrypt` returned for the 32 bytes. */
@@ -89,18 +90,14 @@ export async function createDataKey(
  * @throws {DataEncryptionError} ERR_DATA_KEY_REJECTED | ERR_DATA_KEY_UNAVAILABLE
  */
 export async function openDataKey(kek: KeyEncryptionKey, record: DataKeyRecord, databaseId: string): Promise<CellKey> {
+  if (record.algorithm !== dataKeyAlgorithm) throw rejected(record, dataKeyAlgorithm, record.algorithm);
   const secret = await kek.decrypt(record.wrapped, record.kekVersion, dataKeyAssociatedData({ ...record, databaseId }));
   try {
     const isCommitted =
       secret.length === dataKeyBytes &&
       record.commitment.length === commitmentBytes &&
       timingSafeEqual(commit(secret), record.commitment);
-    if (!isCommitted) {
-      throw new DataEncryptionError(
-        'ERR_DATA_KEY_REJECTED',
-        `data key ${record.id}: want the key it commits to, got another`,
-      );
-    }
+    if (!isCommitted) throw rejected(record, 'the key it commits to', 'another');
     const cellKey = derive(secret, 'nest-hsm cell key v1');
     try {
       return {
@@ -115,6 +112,10 @@ export async function openDataKey(kek: KeyEncryptionKey, record: DataKeyRecord, 
   } finally {
     secret.fill(0);
   }
+}
+
+function rejected({ id }: DataKeyRecord, want: string, got: string): DataEncryptionError {
+  return new DataEncryptionError('ERR_DATA_KEY_REJECTED', `data key ${id}: want ${want}, got ${got}`);
 }
 
 function commit(secret: Buffer): Buffer {

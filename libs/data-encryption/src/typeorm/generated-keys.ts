@@ -95,10 +95,14 @@ async function takeFromSqlite(
     `INSERT INTO ${sequences} (name, seq) SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM ${sequences} WHERE name = ?)`,
     [tableName, tableName],
   );
+  // Beyond the keys that rows bring: those of the table and those of this statement.
+  const given = builder
+    .getValueSets()
+    .reduce((most, row) => Math.max(most, Number(ownKey(builder, column, row) ?? 0)), 0);
   const maximum = `(SELECT coalesce(max(${builder.escape(column.databaseName)}), 0) FROM ${builder.getTableName(tablePath)})`;
   const [{ seq }] = (await queryRunner.query(
-    `UPDATE ${sequences} SET seq = max(seq, ${maximum}) + ? WHERE name = ? RETURNING seq`,
-    [count, tableName],
+    `UPDATE ${sequences} SET seq = max(seq, ?, ${maximum}) + ? WHERE name = ? RETURNING seq`,
+    [given, count, tableName],
   )) as { seq: number }[];
   return Array.from({ length: count }, (_, index) => seq - count + 1 + index);
 }

@@ -1,8 +1,8 @@
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { setTimeout as delay } from 'node:timers/promises';
-import { dataKeyAlgorithm, type DataKeyRecord, type DataKeyStore, maximumMessages } from '../../data-key.js';
+import { type DataKeyRecord, type DataKeyStore, maximumMessages } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
-import { DataEncryptionError, keyUnavailable } from '../../errors.js';
+import { keyUnavailable } from '../../errors.js';
 import { DataKeyEntity } from './data-key.entity.js';
 
 /** Keys asked for at once, below every database's limit of parameters. */
@@ -116,16 +116,10 @@ function toRow(record: DataKeyRecord): DataKeyEntity {
 }
 
 function toRecord(row: DataKeyEntity): DataKeyRecord {
-  if (row.algorithm !== dataKeyAlgorithm) {
-    throw new DataEncryptionError(
-      'ERR_DATA_KEY_REJECTED',
-      `data key ${row.id}: want ${dataKeyAlgorithm}, got ${row.algorithm}`,
-    );
-  }
   return {
     id: row.id as DataKeyId,
     tableId: row.tableId,
-    algorithm: dataKeyAlgorithm,
+    algorithm: row.algorithm,
     kekVersion: row.kekVersion,
     wrapped: Buffer.from(row.wrapped, 'base64'),
     commitment: Buffer.from(row.commitment, 'hex'),

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { dataKeyAssociatedData, rowAssociatedData } from './associated-data.js';
+import type { DataKeyId } from './envelope.js';
+
+const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', import.meta.url), 'utf8')) as {
+  dataKeyId: DataKeyId;
+  commitment: string;
+  wrapAssociatedData: string;
+};
+
+describe('associated data', () => {
+  it('of a data key is as other software makes it', () => {
+    const associatedData = dataKeyAssociatedData({
+      id: vectors.dataKeyId,
+      databaseId: 'clinic',
+      tableId: 'Patient',
+      algorithm: 'aes-256-gcm',
+      kekVersion: '0f'.repeat(16),
+      commitment: Buffer.from(vectors.commitment, 'hex'),
+    });
+    expect(associatedData.toString('hex')).toBe(vectors.wrapAssociatedData);
+  });
+
+  it('of two different keys is never the same', () => {
+    const key = fc.array(fc.string({ maxLength: 4 }), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(key, key, (left, right) => {
+        const isSame = JSON.stringify(left) === JSON.stringify(right);
+        expect(rowAssociatedData(left).equals(rowAssociatedData(right))).toBe(isSame);
+      }),
+    );
+  });
+});

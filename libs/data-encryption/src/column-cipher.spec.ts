@@ -1,0 +1,135 @@
+import { createSecretKey, hkdfSync, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { cellAssociatedDataPrefix, type ColumnIdentity, rowAssociatedData } from './associated-data.js';
+import { ColumnCipher } from './column-cipher.js';
+import type { CellKey } from './data-key.js';
+import { type DataKeyId, formatHeader } from './envelope.js';
+import type { ValueType } from './value-encoding.js';
+
+interface Vectors {
+  readonly dataKey: string;
+  readonly dataKeyId: DataKeyId;
+  readonly place: Pick<ColumnIdentity, 'databaseId' | 'tableId' | 'columnId'>;
+  readonly cells: readonly {
+    type: ValueType;
+    value: unknown;
+    row: string[];
+    nonce: string;
+    aad: string;
+    cell: string;
+  }[];
+}
+
+const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', import.meta.url), 'utf8')) as Vectors;
+
+function cellKey(dataKey: Buffer = randomBytes(32), id = randomBytes(16).toString('hex') as DataKeyId): CellKey {
+  const key = createSecretKey(Buffer.from(hkdfSync('sha256', dataKey, '', 'nest-hsm cell key v1', 32)));
+  return { id, header: formatHeader(id), key, isRetired: false };
+}
+
+function cipherOf(type: ValueType, change: Partial<ColumnIdentity> = {}): ColumnCipher {
+  return new ColumnCipher({ ...vectors.place, type, ...change }, 'Patient.name');
+}
+
+/** JSON has no bytes, dates or 64-bit integers. */
+const fromJson: Partial<Record<ValueType, (value: unknown) => unknown>> = {
+  bigint: (value) => BigInt(value as string),
+  date: (value) => new Date(value as string),
+  buffer: (value) => Buffer.from(value as string, 'hex'),
+};
+
+describe('cells made by other software', () => {
+  const key = cellKey(Buffer.from(vectors.dataKey, 'hex'), vectors.dataKeyId);
+
+  it.each(vectors.cells)('$type $value', ({ type, value, row, aad, cell }) => {
+    const identity = { ...vectors.place, type };
+    const associatedData = Buffer.concat([
+      cellAssociatedDataPrefix(identity, vectors.dataKeyId),
+      rowAssociatedData(row),
+    ]);
+    expect(associatedData.toString('hex')).toBe(aad);
+    const decrypted = cipherOf(type).decrypt(cell, rowAssociatedData(row), key);
+    expect(decrypted).toEqual((fromJson[type] ?? ((same: unknown) => same))(value));
+  });
+});
+
+describe('a cell', () => {
+  const row = rowAssociatedData(['1']);
+  const key = cellKey();
+
+  it('comes back as it was', () => {
+    const values: Record<ValueType, fc.Arbitrary<unknown>> = {
+      string: fc.string({ unit: 'grapheme' }),
+      number: fc.double(),
+      bigint: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      boolean: fc.boolean(),
+      date: fc.date({ noInvalidDate: true }),
+      json: fc.jsonValue().filter((value) => value !== null),
+      buffer: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    };
+    for (const [type, arbitrary] of Object.entries(values)) {
+      const cipher = cipherOf(type as ValueType);
+      fc.assert(
+        fc.property(arbitrary, (value) => {
+          const expected = type === 'json' ? (JSON.parse(JSON.stringify(value)) as unknown) : value;
+          expect(cipher.decrypt(cipher.encrypt(value, row, key), row, key)).toEqual(expected);
+        }),
+        { numRuns: 50 },
+      );
+    }
+  });
+
+  it('has one length for every boolean, number and date', () => {
+    const lengths = (type: ValueType, values: unknown[]) =>
+      new Set(values.map((value) => cipherOf(type).encrypt(value, row, key).length));
+    expect(lengths('boolean', [true, false]).size).toBe(1);
+    expect(lengths('number', [0, -1e300, 0.1, Number.MAX_SAFE_INTEGER]).size).toBe(1);
+    expect(lengths('bigint', [0n, -(2n ** 63n)]).size).toBe(1);
+    expect(lengths('date', [new Date(0), new Date(8.64e15)]).size).toBe(1);
+  });
+
+  it('never has the nonce of another', () => {
+    const cipher = cipherOf('string');
+    const nonces = Array.from({ length: 5_000 }, () => cipher.encrypt('x', row, key).slice(28, 44));
+    expect(new Set(nonces).size).toBe(nonces.length);
+  });
+
+  const cipher = cipherOf('string');
+  const cell = cipher.encrypt('Ada', row, key);
+  const failure: object = {
+    code: 'ERR_DATA_DECRYPTION_FAILED',
+    message: 'Patient.name: want a cell written for this row, got another',
+  };
+  it.each([
+    ['another row', () => cipher.decrypt(cell, rowAssociatedData(['2']), key)],
+    ['a row of two columns', () => cipher.decrypt(cell, rowAssociatedData(['1', '']), key)],
+    ['another database', () => cipherOf('string', { databaseId: 'x' }).decrypt(cell, row, key)],
+    ['another table', () => cipherOf('string', { tableId: 'x' }).decrypt(cell, row, key)],
+    ['another column', () => cipherOf('string', { columnId: 'x' }).decrypt(cell, row, key)],
+    ['another type', () => cipherOf('buffer').decrypt(cell, row, key)],
+    ['another key under the same id', () => cipher.decrypt(cell, row, cellKey(randomBytes(32), key.id))],
+    ['no key', () => cipher.decrypt(cell, row, undefined)],
+  ])('fails for %s, always alike', (_, decrypt) => {
+    expect(decrypt).toThrow(expect.objectContaining(failure) as Error);
+  });
+
+  it('fails when any of its bits is changed', () => {
+    const bytes = Buffer.from(cell, 'base64');
+    for (let bit = 21 * 8; bit < bytes.length * 8; bit++) {
+      const changed = Buffer.from(bytes);
+      changed[bit >> 3] ^= 1 << (bit & 7);
+      expect(() => cipher.decrypt(changed.toString('base64'), row, key)).toThrow(
+        expect.objectContaining(failure) as Error,
+      );
+    }
+  });
+
+  it('fails with a shortened tag', () => {
+    const bytes = Buffer.from(cell, 'base64');
+    for (const cut of [1, 4, 12, 15]) {
+      const shortened = bytes.subarray(0, bytes.length - cut).toString('base64');
+      expect(() => cipher.decrypt(shortened, row, key)).toThrow(expect.objectContaining(failure) as Error);
+    }
+  });
+});

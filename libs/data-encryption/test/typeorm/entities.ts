@@ -1,0 +1,176 @@
+import 'reflect-metadata';
+import {
+  Column,
+  DeleteDateColumn,
+  Entity,
+  ManyToOne,
+  OneToMany,
+  PrimaryColumn,
+  PrimaryGeneratedColumn,
+  type Relation,
+  TableInheritance,
+  ChildEntity,
+  UpdateDateColumn,
+  VersionColumn,
+  JoinColumn,
+} from 'typeorm';
+import { EncryptedColumn, EncryptedEntity } from '../../src/typeorm/decorators.js';
+
+export class Address {
+  @EncryptedColumn({ nullable: true })
+  street?: string | null;
+
+  @Column({ type: 'text', nullable: true })
+  town?: string | null;
+}
+
+@Entity()
+export class Employer {
+  @PrimaryGeneratedColumn('uuid')
+  id: string;
+
+  @EncryptedColumn()
+  title: string;
+}
+
+/** Every type of value, an embedded class, an eager, a lazy and a plain relation, version, dates and soft delete. */
+@Entity()
+export class Person {
+  @PrimaryGeneratedColumn('uuid')
+  id: string;
+
+  @EncryptedColumn()
+  name: string;
+
+  @EncryptedColumn({ nullable: true, name: 'mail' })
+  email?: string | null;
+
+  @EncryptedColumn({ type: 'number', nullable: true })
+  height?: number | null;
+
+  @EncryptedColumn({ type: 'bigint', nullable: true })
+  balance?: bigint | null;
+
+  @EncryptedColumn({ type: 'boolean', nullable: true })
+  smoker?: boolean | null;
+
+  @EncryptedColumn({ type: 'date', nullable: true })
+  born?: Date | null;
+
+  @EncryptedColumn({ type: 'json', nullable: true })
+  history?: object | null;
+
+  @EncryptedColumn({ type: 'buffer', nullable: true })
+  photo?: Buffer | null;
+
+  @Column(() => Address)
+  address: Address;
+
+  @Column({ type: 'text', default: 'nowhere' })
+  city: string;
+
+  @Column({ type: 'int', default: 0 })
+  visits: number;
+
+  @Column({ type: 'text', nullable: true })
+  comment?: string | null;
+
+  @VersionColumn()
+  version: number;
+
+  @UpdateDateColumn()
+  updatedAt: Date;
+
+  @DeleteDateColumn()
+  deletedAt?: Date | null;
+
+  @ManyToOne(() => Employer, { eager: true, nullable: true, cascade: true })
+  employer?: Relation<Employer> | null;
+
+  @OneToMany(() => Pet, (pet) => pet.owner, { cascade: true })
+  pets?: Relation<Pet>[];
+}
+
+/** A key that the database counts up. */
+@Entity()
+export class Pet {
+  @PrimaryGeneratedColumn()
+  id: number;
+
+  @EncryptedColumn()
+  name: string;
+
+  @Column({ type: 'text', default: 'dog' })
+  kind: string;
+
+  @ManyToOne(() => Person, (person) => person.pets, { nullable: true })
+  owner?: Relation<Person> | null;
+}
+
+/** A composite key, half of it that of a relation, and ids of its own. */
+@Entity()
+@EncryptedEntity({ tableId: 'membership' })
+export class Membership {
+  @PrimaryColumn({ type: 'text' })
+  club: string;
+
+  @PrimaryColumn({ type: 'int' })
+  petId: number;
+
+  @ManyToOne(() => Pet, { onDelete: 'CASCADE' })
+  @JoinColumn({ name: 'petId' })
+  pet?: Relation<Pet>;
+
+  @EncryptedColumn({ columnId: 'remark' })
+  note: string;
+}
+
+/** A lazy relation and a key that the application gives. */
+@Entity()
+export class Visit {
+  @PrimaryColumn({ type: 'text' })
+  code: string;
+
+  @EncryptedColumn()
+  reason: string;
+
+  @EncryptedColumn({ nullable: true, select: false })
+  hidden?: string | null;
+
+  @ManyToOne(() => Person, { lazy: true, nullable: true })
+  person?: Promise<Person | null>;
+}
+
+@Entity()
+@TableInheritance({ column: { type: 'text', name: 'kind' } })
+export class Paper {
+  @PrimaryGeneratedColumn('uuid')
+  id: string;
+
+  @EncryptedColumn({ nullable: true })
+  title?: string | null;
+}
+
+@ChildEntity()
+export class Invoice extends Paper {
+  @EncryptedColumn({ type: 'number', nullable: true })
+  amount?: number | null;
+}
+
+@ChildEntity()
+export class Letter extends Paper {
+  @EncryptedColumn({ nullable: true })
+  body?: string | null;
+}
+
+/** Nothing encrypted: TypeORM as it is. */
+@Entity()
+export class Town {
+  @PrimaryGeneratedColumn()
+  id: number;
+
+  @Column({ type: 'text' })
+  name: string;
+}
+
+export const entities = [Employer, Person, Pet, Membership, Visit, Paper, Invoice, Letter, Town];

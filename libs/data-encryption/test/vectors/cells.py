@@ -1,0 +1,73 @@
+"""Makes cells.json from docs/ENVELOPE.md with Python's `cryptography`, and nothing of this repository's code.
+
+python3 libs/data-encryption/test/vectors/cells.py > libs/data-encryption/test/vectors/cells.json
+"""
+
+import base64
+import json
+import struct
+from datetime import datetime, timezone
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+TYPES = {"string": 1, "number": 2, "bigint": 3, "boolean": 4, "date": 5, "json": 6, "buffer": 7}
+
+
+def fields(*values):
+    encoded = [v if isinstance(v, bytes) else v.encode() for v in values]
+    return b"".join(struct.pack(">I", len(v)) + v for v in encoded)
+
+
+def derive(secret, info):
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info.encode()).derive(secret)
+
+
+def cell(data_key, data_key_id, place, kind, row, nonce, plaintext):
+    header = base64.b64decode("nhsm") + bytes([1, 1]) + data_key_id
+    aad = fields("nest-hsm cell v1", place["databaseId"], place["tableId"], place["columnId"], bytes([TYPES[kind]]), data_key_id)
+    aad += fields(*row)
+    sealed = AESGCM(derive(data_key, "nest-hsm cell key v1")).encrypt(nonce, plaintext, aad)
+    return aad, base64.b64encode(header + nonce + sealed).decode()
+
+
+DATA_KEY = bytes(range(32))
+DATA_KEY_ID = bytes(range(16, 32))
+PLACE = {"databaseId": "clinic", "tableId": "Patient", "columnId": "name"}
+CASES = [
+    ("string", "Grüße 🐎", "Grüße 🐎".encode(), ["a0eebc999c0b4ef8bb6d6bb9bd380a11"]),
+    ("string", "", b"", ["1"]),
+    ("number", -0.1, struct.pack(">d", -0.1), ["1"]),
+    ("bigint", "-9223372036854775808", struct.pack(">q", -(2**63)), ["1"]),
+    ("boolean", True, b"\x01", ["1"]),
+    ("boolean", False, b"\x00", ["1"]),
+    ("date", "1961-04-12T06:07:00.000Z", struct.pack(">q", int(datetime(1961, 4, 12, 6, 7, tzinfo=timezone.utc).timestamp()) * 1000), ["1"]),
+    ("json", {"a": [1, None, "ü"]}, '{"a":[1,null,"ü"]}'.encode(), ["1"]),
+    ("buffer", "00ff10", bytes.fromhex("00ff10"), ["north", "7"]),
+]
+
+vectors = []
+for index, (kind, value, plaintext, row) in enumerate(CASES):
+    nonce = bytes([index]) * 12
+    aad, text = cell(DATA_KEY, DATA_KEY_ID, PLACE, kind, row, nonce, plaintext)
+    vectors.append({"type": kind, "value": value, "row": row, "nonce": nonce.hex(), "aad": aad.hex(), "cell": text})
+
+print(
+    json.dumps(
+        {
+            "source": "Python cryptography, by cells.py",
+            "dataKey": DATA_KEY.hex(),
+            "dataKeyId": DATA_KEY_ID.hex(),
+            "commitment": derive(DATA_KEY, "nest-hsm data key commitment v1").hex(),
+            "place": PLACE,
+            "wrapAssociatedData": fields(
+                "nest-hsm data key v1", "cell", DATA_KEY_ID, "clinic", "Patient", "aes-256-gcm", "0f" * 16,
+                derive(DATA_KEY, "nest-hsm data key commitment v1"),
+            ).hex(),
+            "cells": vectors,
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+)
