@@ -150,8 +150,8 @@ describe('a fault is one line with its code on standard error, and exit code 1',
     expect(outcome.stderr).toMatch(message);
   });
 
-  it.each([['key'], ['token'], ['ca'], ['']])('help, when "%s" is not told what to do', async (noun) => {
-    const outcome = await nestHsm(...noun.split(' ').filter(Boolean));
+  it('help, when a noun is not told what to do', async () => {
+    const outcome = await nestHsm('key');
     expect(outcome).toMatchObject({ code: 1, stdout: '' });
     expect(outcome.stderr).toMatch(/^Usage: nest-hsm/);
   });

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,6 +123,7 @@ describe('the configuration of', () => {
 
   it('names files that the init service makes, which only their owner reads', async () => {
     const volumes = mkdtempSync(join(tmpdir(), 'nest-hsm-volumes-'));
+    for (const name of [...applications, 'postgres']) mkdirSync(join(volumes, name));
     try {
       for (const run of ['made', 'kept']) {
         const outcome = await runProcess(process.execPath, ['scripts/compose-init.mjs', volumes]);

@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { MainJob, processesOf } from '../support/main-job.js';
 import { runProcess, ScratchWorkspace } from '../support/scratch-workspace.js';
 
 const readme = readFileSync('README.md', 'utf8');
@@ -31,53 +30,6 @@ describe('the README', () => {
     expect(named.filter((script) => !(script in scripts))).toEqual([]);
   });
 });
-
-/** `npm start` in a workspace of its own, until it says that it stays up. */
-class MainJob {
-  said = '';
-  readonly ended: Promise<number | null>;
-
-  static async up(workspace: ScratchWorkspace): Promise<MainJob> {
-    workspace.link('node_modules', 'dist', 'libs', 'apps', 'package.json');
-    const setUp = `import { ensureSetupToken, ensureTokens } from './scripts/setup/tokens.mjs';
-      import { findPkcs11Module } from './scripts/setup/pkcs11-module.mjs';
-      ensureTokens(process.execPath, findPkcs11Module());
-      ensureSetupToken();`;
-    workspace.write('set-up.mjs', setUp);
-    expect(await runProcess(process.execPath, ['set-up.mjs'], { cwd: workspace.root })).toMatchObject({ code: 0 });
-    const job = new MainJob(
-      spawn(process.execPath, ['scripts/start.mjs'], { cwd: workspace.root, stdio: ['ignore', 'pipe', 'pipe'] }),
-    );
-    const invited = job.until(() => job.said.includes('stays up until Ctrl-C'));
-    await Promise.race([invited, job.ended]);
-    expect(job.said).toContain('stays up until Ctrl-C');
-    return job;
-  }
-
-  private constructor(readonly process: ChildProcess) {
-    for (const stream of [this.process.stdout, this.process.stderr]) {
-      stream?.setEncoding('utf8').on('data', (chunk: string) => (this.said += chunk));
-    }
-    this.ended = new Promise((resolve) => this.process.once('exit', resolve));
-  }
-
-  async until(condition: () => boolean): Promise<void> {
-    for (let waited = 0; waited < 240_000 && !condition(); waited += 50) await sleep(50);
-  }
-}
-
-/** Processes that have a path of the workspace in their arguments or environment: applications and their agents. */
-function processesOf(workspace: ScratchWorkspace): string[] {
-  const isOf = (pid: string) => {
-    try {
-      const seen = ['cmdline', 'environ'].map((name) => readFileSync(`/proc/${pid}/${name}`, 'utf8'));
-      return seen.some((text) => text.includes(workspace.root));
-    } catch {
-      return false;
-    }
-  };
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOf(name));
-}
 
 // What is left over is looked for in /proc.
 (process.platform === 'linux' ? describe : describe.skip)('npm start', () => {
@@ -122,25 +74,6 @@ function processesOf(workspace: ScratchWorkspace): string[] {
     job.process.kill('SIGINT');
     expect(await job.ended).toBe(0);
     expect(job.said).toMatch(/Stopping \(SIGINT\)\.\nAll processes have ended\.\n$/);
-    expect(processesOf(workspace)).toEqual([]);
-  }, 300_000);
-
-  it('leaves no process behind when it is killed, agents included', async () => {
-    expect(processesOf(workspace).length).toBeGreaterThan(5);
-    job.process.kill('SIGKILL');
-    await job.until(() => processesOf(workspace).length === 0);
-    expect(processesOf(workspace)).toEqual([]);
-  }, 300_000);
-
-  it('ends with the last words of an application that dies', async () => {
-    const victim = processesOf(workspace).find((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('records/main.js'),
-    );
-    process.kill(Number(victim), 'SIGKILL');
-    expect(await job.ended).toBe(1);
-    expect(job.said).toMatch(
-      /nest-hsm: records: ended by itself \(SIGKILL\)\.\nIts last words, from var\/log\/records\.log:/,
-    );
     expect(processesOf(workspace)).toEqual([]);
   }, 300_000);
 });
