@@ -1,5 +1,6 @@
 import { signatureSchemes } from '@nest-hsm/hsm';
 import { readFileSync } from 'node:fs';
+import { thrownBy } from '../test/thrown-by.js';
 import { describeLoadFailure, loadAddon } from './addon.js';
 
 describe('the native addon', () => {
@@ -29,7 +30,7 @@ describe('the native addon', () => {
     ['a context of nothing', ({ ServerContext }) => new ServerContext(undefined as never)],
     ['a context of other shapes', ({ ServerContext }) => new ServerContext({ credentials: 1 } as never)],
     ['a session without a context', ({ Session }) => new Session({} as never)],
-    ['a session of a session', ({ Session }) => new Session(Object.create(Session.prototype) as never)],
+    ['a session of a session', ({ Session }) => new Session(Object.create(Session.prototype as object) as never)],
     [
       'a certificate that is none',
       ({ ServerContext }) =>
@@ -42,6 +43,6 @@ describe('the native addon', () => {
   ];
   it.each(misuses)('refuses %s', (_what, misuse) => {
     // Of another realm than the test's, hence by name.
-    expect(() => misuse(loadAddon())).toThrow(expect.objectContaining({ name: 'TypeError' }));
+    expect(thrownBy(() => misuse(loadAddon()))).toMatchObject({ name: 'TypeError' });
   });
 });

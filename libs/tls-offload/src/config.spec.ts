@@ -1,3 +1,4 @@
+import { thrownBy } from '../test/thrown-by.js';
 import { caCredentialConfigSchema, l4ProxyConfigSchema, parseConfig, terminatorConfigSchema } from './config.js';
 
 const ca = {
@@ -47,7 +48,7 @@ describe('the configuration', () => {
   it('lists every fault of a proxy, unknown names included', () => {
     const parse = () =>
       parseConfig(l4ProxyConfigSchema, 'L4 proxy', { upstream: { host: '', port: 0 }, idle: 1 } as never);
-    expect(parse).toThrow(expect.objectContaining({ code: 'ERR_TLS_OFFLOAD_CONFIG_INVALID' }));
+    expect(thrownBy(parse)).toMatchObject({ code: 'ERR_TLS_OFFLOAD_CONFIG_INVALID' });
     for (const fault of [/^L4 proxy:/, /idle/, /upstream\.host/, /upstream\.port/]) expect(parse).toThrow(fault);
   });
 });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentialOf, type Identity, makeIdentity, softwareSigner } from '../test/identity.js';
+import { thrownBy } from '../test/thrown-by.js';
 import { parseCertificateChain, remainingLife } from './certificate-chain.js';
 import { Credential } from './credential.js';
 
@@ -20,16 +21,16 @@ describe('a credential', () => {
   });
 
   it('is refused when the certificate is for another key', () => {
-    expect(() => Credential.fromPem(other.certificatePem, identity.key, signer)).toThrow(
-      expect.objectContaining({ code: 'ERR_TLS_OFFLOAD_KEY_MISMATCH' }),
-    );
+    expect(thrownBy(() => Credential.fromPem(other.certificatePem, identity.key, signer))).toMatchObject({
+      code: 'ERR_TLS_OFFLOAD_KEY_MISMATCH',
+    });
   });
 
   it('is refused when the key is not one that signs', () => {
     const key = { ...identity.key, usage: 'unwrap' as const };
-    expect(() => Credential.fromPem(identity.certificatePem, key, signer)).toThrow(
-      expect.objectContaining({ code: 'ERR_TLS_OFFLOAD_KEY_MISMATCH' }),
-    );
+    expect(thrownBy(() => Credential.fromPem(identity.certificatePem, key, signer))).toMatchObject({
+      code: 'ERR_TLS_OFFLOAD_KEY_MISMATCH',
+    });
   });
 });
 
@@ -59,7 +60,7 @@ describe('a certificate chain', () => {
     ["a CA's certificate", () => root, /got a CA's/],
   ];
   it.each(refused)('is refused when it is %s', (_what, pem, message) => {
-    expect(() => parse(pem())).toThrow(expect.objectContaining({ code: 'ERR_TLS_OFFLOAD_CERTIFICATE_INVALID' }));
+    expect(thrownBy(() => parse(pem()))).toMatchObject({ code: 'ERR_TLS_OFFLOAD_CERTIFICATE_INVALID' });
     expect(() => parse(pem())).toThrow(message);
   });
 
