@@ -48,7 +48,10 @@ export class Connection {
 
   #receive(chunk: Buffer): void {
     try {
-      for (const body of this.#splitter.push(chunk)) this.#accept(body);
+      for (const body of this.#splitter.push(chunk)) {
+        if (this.stream.destroyed) return;
+        this.#accept(body);
+      }
     } catch {
       // Whoever sends frames that are none is not our application: there is nobody to answer.
       this.stream.destroy();

@@ -12,14 +12,23 @@ const retryMilliseconds = 15;
  *
  * Node has no flock(2). SQLite's exclusive transaction is a kernel lock on an open file: it ends with its process, however
  * that dies, so there is no stale lock to recognise and break.
+ * @throws {HsmError} ERR_HSM_CONFIG_INVALID | ERR_HSM_UNAVAILABLE
  */
 export async function withLoginLock<T>(stateDirectory: string, work: () => Promise<T>): Promise<T> {
-  const database = new DatabaseSync(join(stateDirectory, 'login.lock'), { timeout: 0 });
+  const database = openDatabase(join(stateDirectory, 'login.lock'));
   try {
     await acquire(database);
     return await work();
   } finally {
     database.close();
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { timeout: 0 });
+  } catch (cause) {
+    throw new HsmError('ERR_HSM_CONFIG_INVALID', `login lock ${path}: want to make and open it`, { cause });
   }
 }
 

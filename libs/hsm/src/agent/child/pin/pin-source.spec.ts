@@ -63,6 +63,12 @@ describe('a file', () => {
     await expect(readPin(file(content))).rejects.toMatchObject({ code: 'ERR_HSM_PIN_SOURCE' });
   });
 
+  test('that is not UTF-8 is refused before it costs an attempt', async () => {
+    const source = file('');
+    writeFileSync(path, Buffer.from([0x31, 0xff, 0x32]));
+    await expect(readPin(source)).rejects.toThrow(/of UTF-8, got other bytes$/);
+  });
+
   test('that is missing, a directory or a FIFO is refused at once', async () => {
     const fifo = join(directory, 'fifo');
     execFileSync('mkfifo', ['-m', '600', fifo]);
@@ -84,7 +90,7 @@ describe('a command', () => {
 
   test.each([
     ['that fails', 'console.log("1234"); process.exit(3)', /got exit 3$/],
-    ['that says nothing', '', /want 1 to 256 bytes, got 0$/],
+    ['that says nothing', '', /want 1 to 256 bytes of UTF-8, got 0$/],
     ['that never stops talking', 'for (;;) console.log("secret".repeat(100))', /PIN command/],
   ])('%s gives none', async (_name, script, message) => {
     await expect(readPin(node(script))).rejects.toMatchObject({

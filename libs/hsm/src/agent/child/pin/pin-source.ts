@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -72,7 +73,9 @@ function takeFirstLine(bytes: Buffer): Buffer {
 }
 
 function checkedPin(pin: Buffer, name: string): Buffer {
-  if (pin.length > 0 && pin.length <= maximumPinBytes) return pin;
+  // PKCS#11 PINs are UTF-8; other bytes would reach the token changed, and cost one of its few attempts.
+  if (pin.length > 0 && pin.length <= maximumPinBytes && isUtf8(pin)) return pin;
+  const got = pin.length > 0 && pin.length <= maximumPinBytes ? 'other bytes' : `${pin.length}`;
   pin.fill(0);
-  throw new HsmError('ERR_HSM_PIN_SOURCE', `${name}: want 1 to ${maximumPinBytes} bytes, got ${pin.length}`);
+  throw new HsmError('ERR_HSM_PIN_SOURCE', `${name}: want 1 to ${maximumPinBytes} bytes of UTF-8, got ${got}`);
 }

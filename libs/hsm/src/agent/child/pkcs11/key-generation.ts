@@ -1,10 +1,9 @@
 import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
 import { HsmError } from '../../../errors.js';
-import type { KeyId } from '../../../key/key.js';
 import type { NewKey } from '../../protocol.js';
 import type { Call } from '../call.js';
-import { destroyObjects } from './key-destruction.js';
 import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
+import { makeKey } from './key-making.js';
 import { generationMechanism } from './mechanism.js';
 import type { SessionHandle } from './native.js';
 import { generationFacts, roleOf, template } from './template.js';
@@ -23,25 +22,13 @@ export async function generateKey(token: Token, call: Call, key: NewKey): Promis
       `token "${token.description.label}" does not make ${key.algorithm}`,
     );
   }
-  return token.run(call, 'once', async (session) => {
-    requireFreshId(token, session, key.id);
+  return makeKey(token, call, key.id, async (session) => {
     // A session object lives as long as the session that made it, so an extractable key is made on the one that stays.
     const made = key.extractable
       ? await token.onLastingSession((lasting) => generateObjects(token, lasting, key))
       : await generateObjects(token, session, key);
-    try {
-      return inspectKey(token.native, session, token.profile, key.id, made);
-    } catch (error) {
-      destroyObjects(token, session, key.id);
-      throw error;
-    }
+    return inspectKey(token.native, session, token.profile, key.id, made);
   });
-}
-
-/** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID */
-export function requireFreshId(token: Token, session: SessionHandle, id: KeyId): void {
-  if (token.keys.objects(session, id).length === 0) return;
-  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key id ${id}: want a fresh one, got one in use`);
 }
 
 async function generateObjects({ native, profile }: Token, session: SessionHandle, key: NewKey): Promise<KeyObjects> {

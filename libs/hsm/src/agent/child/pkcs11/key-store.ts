@@ -22,9 +22,14 @@ export class KeyStore {
     private readonly currentGeneration: () => number,
   ) {}
 
+  /** A key that was found safe and whose handles are still good. */
+  remembered(id: KeyId): TokenKey | undefined {
+    return this.#memory().get(id);
+  }
+
   /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE */
   one(session: SessionHandle, id: KeyId): TokenKey {
-    return this.#memory().get(id) ?? this.#load(session, id, this.#objectsOf(session, id));
+    return this.remembered(id) ?? this.#load(session, id, this.#objectsOf(session, id));
   }
 
   /**
@@ -67,7 +72,7 @@ export class KeyStore {
   /** As `one`, but sees when a second object has joined a remembered one. */
   #current(session: SessionHandle, id: KeyId): TokenKey {
     const objects = this.#objectsOf(session, id);
-    const remembered = this.#memory().get(id);
+    const remembered = this.remembered(id);
     return remembered?.handle.equals(objects.handle) ? remembered : this.#load(session, id, objects);
   }
 

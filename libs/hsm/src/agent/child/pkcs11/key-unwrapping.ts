@@ -4,9 +4,8 @@ import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
 import { HsmError } from '../../../errors.js';
 import type { NewKey, Request } from '../../protocol.js';
 import type { Call } from '../call.js';
-import { destroyObjects } from './key-destruction.js';
-import { requireFreshId } from './key-generation.js';
 import { inspectKey, type TokenKey } from './key-inspection.js';
+import { makeKey } from './key-making.js';
 import { wrappingMechanism } from './mechanism.js';
 import { type Attribute, ck, type ObjectHandle, ReturnValueError, type SessionHandle } from './native.js';
 import { generationFacts, roleOf, template } from './template.js';
@@ -29,22 +28,20 @@ export async function unwrapKey(token: Token, call: Call, request: Request<'unwr
     throw new HsmError('ERR_HSM_ARGUMENT_INVALID', 'unwrapped key: want a non-extractable one');
   }
   const mechanism = wrappingMechanism(token.profile, algorithm);
-  return token.run(call, 'once', async (session) => {
+  return makeKey(token, call, key.id, async (session) => {
     const unwrappingKey = token.keys.one(session, unwrappingKeyId);
     const unwrappingHandle = wrappingHandle('unwrap', unwrappingKey, algorithm);
     if (!isPlausible(wrapped, key.algorithm, unwrappingKey.algorithm)) throw unwrappingFailed();
-    requireFreshId(token, session, key.id);
     const attributes = template(token.profile, isSecret(key.algorithm) ? 'secret' : 'private', key, []);
-    try {
-      const handle = await token.native.unwrapKey(session, mechanism, unwrappingHandle, wrapped, attributes);
-      const publicHandle = publicHalf(token, session, handle, key, publicKey);
-      const unwrapped = inspectKey(token.native, session, token.profile, key.id, { handle, publicHandle });
-      await requireOnePair(token, session, unwrapped, publicKey);
-      return unwrapped;
-    } catch (error) {
-      destroyObjects(token, session, key.id);
-      throw isBadWrapping(token, error) ? unwrappingFailed(error) : error;
-    }
+    const handle = await token.native
+      .unwrapKey(session, mechanism, unwrappingHandle, wrapped, attributes)
+      .catch((error: unknown) => {
+        throw isBadWrapping(token, error) ? unwrappingFailed(error) : error;
+      });
+    const publicHandle = publicHalf(token, session, handle, key, publicKey);
+    const unwrapped = inspectKey(token.native, session, token.profile, key.id, { handle, publicHandle });
+    await requireOnePair(token, session, unwrapped, publicKey);
+    return unwrapped;
   });
 }
 
@@ -109,7 +106,7 @@ async function requireOnePair(
 }
 
 function isBadWrapping(token: Token, error: unknown): boolean {
-  if (!(error instanceof ReturnValueError) || error.pkcs11Function !== 'C_UnwrapKey') return false;
+  if (!(error instanceof ReturnValueError)) return false;
   return badWrapping.includes(error.returnValue) || token.profile.decryptionFailed.has(error.returnValue);
 }
 

@@ -85,23 +85,33 @@ export class Login {
     } catch (error) {
       if (!(error instanceof ReturnValueError)) throw error;
       if (error.returnValue === ck.CKR_USER_ALREADY_LOGGED_IN) return;
-      if (isRefusal(error)) await this.#refused.write(pin);
-      throw this.#toLoginError(error);
+      const recording = isRefusal(error) ? await this.#record(pin) : undefined;
+      throw this.#toLoginError(error, recording);
     } finally {
       pin.fill(0);
     }
   }
 
-  #toLoginError(error: ReturnValueError): unknown {
+  /** @returns what went wrong when it could not be recorded, since the PIN was refused all the same */
+  async #record(pin: Buffer): Promise<Error | undefined> {
+    try {
+      await this.#refused.write(pin);
+      return undefined;
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  #toLoginError(error: ReturnValueError, cause: Error | undefined): unknown {
     const returnValue = returnValueName(error.returnValue);
-    const details = { returnValue, pkcs11Function: error.pkcs11Function };
+    const details = { returnValue, pkcs11Function: error.pkcs11Function, cause };
     if (error.returnValue === ck.CKR_PIN_LOCKED) {
       return new HsmError('ERR_HSM_PIN_LOCKED', `token "${this.token.label}": its PIN is locked`, details);
     }
     if (!isRefusal(error)) return error;
     return new HsmError(
       'ERR_HSM_PIN_INCORRECT',
-      `token "${this.token.label}": want its PIN, got ${returnValue}`,
+      `token "${this.token.label}": want its PIN, got ${returnValue}${cause ? '; the refusal could not be recorded' : ''}`,
       details,
     );
   }

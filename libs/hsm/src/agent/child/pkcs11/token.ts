@@ -63,8 +63,8 @@ export class Token {
   }
 
   /** Finds a key, checked and safe to use. @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | …_AMBIGUOUS | …_UNSAFE */
-  key(call: Call, id: KeyId): Promise<TokenKey> {
-    return this.run(call, 'repeatable', (session) => this.keys.one(session, id));
+  async key(call: Call, id: KeyId): Promise<TokenKey> {
+    return this.keys.remembered(id) ?? this.run(call, 'repeatable', (session) => this.keys.one(session, id));
   }
 
   /**
