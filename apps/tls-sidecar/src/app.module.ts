@@ -2,10 +2,12 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
+import { collectDefaultMetrics, register } from 'prom-client';
 import type { Config } from './config.js';
-import { TlsGateway } from './gateway/tls-gateway.js';
+import { Forwarding } from './forwarding/forwarding.js';
 import { loggerOptions } from './monitoring/logger.js';
 import { MonitoringController } from './monitoring/monitoring.controller.js';
+import { SidecarMetrics } from './monitoring/sidecar-metrics.js';
 
 /** The composition root. */
 @Module({ controllers: [MonitoringController] })
@@ -22,9 +24,17 @@ export class AppModule {
       providers: [
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
         {
-          provide: TlsGateway,
+          provide: Forwarding,
+          useFactory: (hsm: Hsm) => new Forwarding(config, hsm),
           inject: [hsmToken(config.hsm.name)],
-          useFactory: (hsm: Hsm) => new TlsGateway(hsm, config),
+        },
+        {
+          provide: SidecarMetrics,
+          useFactory: (forwarding: Forwarding) => {
+            collectDefaultMetrics({ register });
+            return new SidecarMetrics(register, forwarding);
+          },
+          inject: [Forwarding],
         },
       ],
     };

@@ -3,30 +3,25 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Logger } from 'nestjs-pino';
 import { AppModule } from './app.module.js';
 import { readConfig } from './config.js';
-import { listenFault, TlsGateway } from './gateway/tls-gateway.js';
-import { registerTlsMetrics } from './monitoring/tls-metrics.js';
+import { SidecarError } from './faults.js';
+import { Forwarding } from './forwarding/forwarding.js';
 
 /**
- * Starts the sidecar of a configuration file. Its health page answers at once; it serves TLS when it has a certificate.
- * @throws {SidecarError | TlsOffloadError | HsmError} what keeps it from starting
+ * Starts the sidecar of a configuration file: /health answers at once, and says `up` when clients are served. Returns then.
+ * @throws {SidecarError | TlsOffloadError | HsmError} what keeps it from starting; an issuer that is away is waited for
  */
-export async function start(configFile: string): Promise<NestFastifyApplication> {
+export async function start(configFile: string): Promise<void> {
   const config = readConfig(configFile);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config), new FastifyAdapter(), {
     bufferLogs: true,
     autoFlushLogs: false,
     abortOnError: false,
   });
-  const logger = app.get(Logger);
-  app.useLogger(logger);
+  app.useLogger(app.get(Logger));
   app.enableShutdownHooks();
-  const gateway = app.get(TlsGateway);
-  registerTlsMetrics(gateway);
   try {
     await listen(app, config.admin);
-    logger.log(`health and metrics on ${await app.getUrl()}`);
-    await gateway.open();
-    return app;
+    await app.get(Forwarding).start();
   } catch (error) {
     await app.close();
     throw error;
@@ -37,6 +32,8 @@ async function listen(app: NestFastifyApplication, { host, port }: { host: strin
   try {
     await app.listen(port, host);
   } catch (cause) {
-    throw listenFault(host, port, cause);
+    const message = `admin: want ${host}:${port} free, got ${(cause as Error).message}`;
+    throw new SidecarError('ERR_SIDECAR_LISTEN', message, { cause });
   }
+  app.get(Logger).log(`admin on ${await app.getUrl()}`);
 }

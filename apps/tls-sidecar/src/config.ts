@@ -8,24 +8,31 @@ import {
 } from '@nest-hsm/tls-offload';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { SidecarError } from './sidecar-error.js';
+import { SidecarError } from './faults.js';
 
-const address = z.union([z.ipv4(), z.ipv6()]);
-/** 0: any free one, which the log then names. */
-const port = z.int().min(0).max(65_535);
+const address = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1'),
+  /** 0: any free one, which the log then names. */
+  port: z.int().min(0).max(65_535),
+});
+const { upstream, ...proxyLimits } = l4ProxyConfigSchema.shape;
 
 export const configSchema = z.strictObject({
-  /** Where TLS clients connect. */
-  listen: z.strictObject({ host: address.default('127.0.0.1'), port }),
+  /** Where clients connect with TLS. */
+  listen: address,
+  /** The token that holds the private key. */
   hsm: hsmConfigSchema,
-  ...l4ProxyConfigSchema.shape,
-  /** Where the certificate comes from. Its key is on the token in any case. */
+  /** Where the plaintext goes. */
+  upstream,
   certificate: z
-    .union([z.strictObject({ ca: caCredentialConfigSchema }), z.strictObject({ file: fileCredentialConfigSchema })])
-    .describe('want one of { ca }, { file }'),
+    .strictObject({ ca: caCredentialConfigSchema.optional(), file: fileCredentialConfigSchema.optional() })
+    .refine(({ ca, file }) => (ca === undefined) !== (file === undefined), {
+      message: 'want one of ca and file',
+    }),
   tls: terminatorConfigSchema.prefault({}),
-  /** Plain HTTP for /health and /metrics. */
-  admin: z.strictObject({ host: address.default('127.0.0.1'), port }),
+  proxy: z.strictObject(proxyLimits).prefault({}),
+  /** /health and /metrics, in plain HTTP. */
+  admin: address,
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
 });
 export type Config = Readonly<z.output<typeof configSchema>>;
@@ -39,8 +46,8 @@ export function readConfig(file: string): Config {
   try {
     document = parse(readFileSync(file, 'utf8'));
   } catch (cause) {
-    const got = (cause as Error).message;
-    throw new SidecarError('ERR_SIDECAR_CONFIG', `${file}: want a readable YAML file, got ${got}`, { cause });
+    const message = `${file}: want a readable YAML file, got ${(cause as Error).message}`;
+    throw new SidecarError('ERR_SIDECAR_CONFIG', message, { cause });
   }
   const parsed = configSchema.safeParse(document);
   if (!parsed.success) throw new SidecarError('ERR_SIDECAR_CONFIG', `${file}:\n${z.prettifyError(parsed.error)}`);

@@ -1,8 +1,25 @@
-/** Why the process cannot start, its stable code first. An error without a code is our bug and shows its stack. */
+/** `ERR_SIDECAR_CONFIG`: the configuration file. `ERR_SIDECAR_LISTEN`: an address that cannot be listened on. */
+export type SidecarErrorCode = 'ERR_SIDECAR_CONFIG' | 'ERR_SIDECAR_LISTEN';
+
+export class SidecarError extends Error {
+  override readonly name = 'SidecarError';
+
+  constructor(
+    readonly code: SidecarErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/**
+ * Why the process cannot run, in one paragraph, its stable code first. An error without a code is our bug and shows its
+ * stack.
+ */
 export function describeFault(error: unknown): string {
   if (!(error instanceof Error)) return `tls-sidecar: ${String(error)}\n`;
   const code: unknown = 'code' in error ? error.code : undefined;
-  return typeof code === 'string'
-    ? `tls-sidecar: ${code}: ${error.message}\n`
-    : `tls-sidecar: ${error.stack ?? error.message}\n`;
+  const known = typeof code === 'string' && code.startsWith('ERR_');
+  return `tls-sidecar: ${known ? `${code}: ${error.message}` : (error.stack ?? error.message)}\n`;
 }

@@ -7,8 +7,8 @@ import {
 } from '@nestjs/terminus';
 import { HsmHealthIndicator } from '@nest-hsm/hsm';
 import type { FastifyReply } from 'fastify';
-import { register } from 'prom-client';
-import { TlsGateway } from '../gateway/tls-gateway.js';
+import { Forwarding } from '../forwarding/forwarding.js';
+import { SidecarMetrics } from './sidecar-metrics.js';
 
 /** What an operator's monitoring asks. */
 @Controller()
@@ -17,13 +17,14 @@ export class MonitoringController {
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
     private readonly hsm: HsmHealthIndicator,
-    private readonly gateway: TlsGateway,
+    private readonly forwarding: Forwarding,
+    private readonly metrics: SidecarMetrics,
   ) {}
 
   @Get('health')
   async check(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthCheckResult | object> {
     try {
-      return await this.health.check([() => this.#checkCertificate(), () => this.hsm.isHealthy()]);
+      return await this.health.check([() => this.#checkForwarding(), () => this.hsm.isHealthy()]);
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
       void reply.status(HttpStatus.SERVICE_UNAVAILABLE);
@@ -34,14 +35,14 @@ export class MonitoringController {
   @Get('metrics')
   @Header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
   scrape(): Promise<string> {
-    return register.metrics();
+    return this.metrics.registry.metrics();
   }
 
-  #checkCertificate(): HealthIndicatorResult {
-    const { certificateExpiry: expiry, isServing } = this.gateway;
-    const check = this.indicators.check('tls');
-    if (!isServing || expiry === undefined) return check.down({ message: 'no certificate to serve yet' });
-    if (expiry.getTime() <= Date.now()) return check.down({ message: `certificate ended ${expiry.toISOString()}` });
-    return check.up({ certificateExpiry: expiry.toISOString() });
+  #checkForwarding(): HealthIndicatorResult {
+    const { notAfter } = this.forwarding;
+    const check = this.indicators.check('forwarding');
+    if (notAfter === undefined) return check.down('waits for its certificate');
+    const validity = { certificateNotAfter: notAfter.toISOString() };
+    return notAfter > new Date() ? check.up(validity) : check.down(validity);
   }
 }
