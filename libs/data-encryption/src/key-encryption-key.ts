@@ -79,7 +79,9 @@ function requireKek(key: HsmKey): HsmKey {
 
 function classify(error: unknown, label: string): DataEncryptionError {
   const reason = error instanceof Error ? error.message : 'unknown error';
-  const isOutage = error instanceof HsmError && (error.fault === 'token' || error.code === 'ERR_HSM_CLOSED');
+  // A network HSM that is away may look like a token that is missing: the error then says it is worth another try.
+  const isOutage =
+    error instanceof HsmError && (error.fault === 'token' || error.retryable || error.code === 'ERR_HSM_CLOSED');
   return isOutage
     ? new DataEncryptionError('ERR_DATA_KEY_UNAVAILABLE', `KEK ${label}: want an answer of the HSM, got ${reason}`, {
         cause: error,

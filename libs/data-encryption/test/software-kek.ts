@@ -11,6 +11,8 @@ export class SoftwareKek implements KekHolder {
   /** Thrown by every call while it is set. */
   fault: Error | undefined;
   calls = { encrypt: 0, decrypt: 0 };
+  /** Calls of every kind, those that failed too. */
+  turns = 0;
 
   addKey(label: string, usage: HsmKey['usage'] = 'encrypt'): HsmKey {
     const id = randomBytes(16).toString('hex') as KeyId;
@@ -89,6 +91,7 @@ export class SoftwareKek implements KekHolder {
   /** As an agent's answer, never in the same turn. */
   async #turn(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
+    this.turns += 1;
     if (this.fault !== undefined) throw this.fault;
   }
 }

@@ -1,0 +1,157 @@
+import { createHsmError, openKeys } from '../test/data-keys.js';
+import { maximumMessages } from './data-key.js';
+
+const table = 'Patient';
+
+describe('the data keys of a table', () => {
+  it('are made with one HSM call and opened with one, however many ask', async () => {
+    const { leases, ring, kek, store } = openKeys();
+    const keys = await Promise.all(Array.from({ length: 20 }, () => leases.reserve(table, 10)));
+    expect(new Set(keys.map(({ id }) => id)).size).toBe(1);
+    expect(kek.calls).toEqual({ encrypt: 1, decrypt: 1 });
+    await Promise.all(Array.from({ length: 20 }, () => ring.open([keys[0].id])));
+    expect(kek.calls.decrypt).toBe(1);
+    expect([...store.records.values()]).toMatchObject([{ tableId: table, state: 'active', reservedMessages: 2 ** 16 }]);
+  });
+
+  it('are reserved in blocks before they are used', async () => {
+    const { leases, store } = openKeys();
+    await leases.reserve(table, 1);
+    expect([...store.records.values()][0].reservedMessages).toBe(2 ** 16);
+    await leases.reserve(table, 60_000);
+    await leases.reserve(table, 60_000);
+    expect([...store.records.values()][0].reservedMessages).toBeGreaterThanOrEqual(2 ** 17);
+  });
+
+  it('retire at their limit, and another takes their place', async () => {
+    const { leases, store } = openKeys();
+    const first = await leases.reserve(table, 1);
+    store.change(first.id, { reservedMessages: maximumMessages });
+    for (let used = 0; used < 2; used++) await leases.reserve(table, 60_000);
+    const second = await leases.reserve(table, 1);
+    expect(second.id).not.toBe(first.id);
+    expect(store.records.get(first.id)?.state).toBe('retired');
+  });
+
+  it('that another process stored first are used by both', async () => {
+    const one = openKeys();
+    one.kek.addKey('kek');
+    const two = openKeys({ store: one.store, kek: one.kek });
+    const [first, second] = await Promise.all([one.leases.reserve(table, 1), two.leases.reserve(table, 1)]);
+    expect(first.id).toBe(second.id);
+    expect([...one.store.records.values()].filter(({ state }) => state === 'active')).toHaveLength(1);
+  });
+
+  it('that were retired elsewhere encrypt no more once their age is up', async () => {
+    const { leases, store, clock } = openKeys();
+    const first = await leases.reserve(table, 1);
+    store.change(first.id, { state: 'retired' });
+    clock.seconds += 3_601;
+    expect((await leases.reserve(table, 1)).id).not.toBe(first.id);
+  });
+});
+
+describe('an HSM that is down', () => {
+  it('at the start: unready, refused at once, mended without help', async () => {
+    const { leases, kek } = openKeys({ retryMilliseconds: 20 });
+    kek.down();
+    await leases.prepare([table]);
+    expect(leases.status()).toMatchObject({ state: 'unready', unready: [{ tableId: table }] });
+    await expect(leases.reserve(table, 1)).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE', retryable: true });
+    kek.up();
+    while (leases.status().state !== 'ready') await new Promise((resolve) => setTimeout(resolve, 5));
+    await expect(leases.reserve(table, 1)).resolves.toMatchObject({ isRetired: false });
+    leases.close();
+  });
+
+  it('later: served for the configured time, then nothing is', async () => {
+    const { leases, ring, kek, clock } = openKeys();
+    const { id } = await leases.reserve(table, 1);
+    kek.down();
+    clock.seconds += 3_601;
+    expect((await leases.reserve(table, 1)).id).toBe(id);
+    expect(leases.status().state).toBe('degraded');
+    clock.seconds += 14_000;
+    await expect(ring.open([id])).resolves.toHaveProperty('size', 1);
+    clock.seconds += 500;
+    await expect(ring.open([id])).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
+    await expect(leases.reserve(table, 1)).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
+    expect((await leases.check()).state).toBe('unready');
+    kek.up();
+    expect((await leases.reserve(table, 1)).id).toBe(id);
+    expect((await leases.check()).state).toBe('ready');
+  });
+
+  it('is not asked again for every call', async () => {
+    const { leases, kek, clock } = openKeys();
+    await leases.reserve(table, 1);
+    kek.down();
+    clock.seconds += 3_601;
+    const before = kek.turns;
+    for (let call = 0; call < 50; call++) await leases.reserve(table, 1);
+    expect(kek.turns - before).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('an HSM that refuses', () => {
+  it('at the start: an error, not an outage', async () => {
+    const { leases } = openKeys({ createKek: false });
+    await expect(leases.prepare([table])).rejects.toMatchObject({
+      code: 'ERR_DATA_KEY_REJECTED',
+      message: expect.stringContaining('KEK kek'),
+    });
+    leases.close();
+  });
+
+  it.each([
+    ['the KEK is gone', (kek: ReturnType<typeof openKeys>['kek'], id: string) => kek.removeKey(id)],
+    ['the KEK has other bytes', (kek: ReturnType<typeof openKeys>['kek'], id: string) => kek.replaceSecret(id)],
+    [
+      'the PIN is refused',
+      (kek: ReturnType<typeof openKeys>['kek']) => (kek.fault = createHsmError('ERR_HSM_PIN_INCORRECT')),
+    ],
+  ])('later, because %s: the loaded key is dropped at once', async (_, happen) => {
+    const { leases, ring, kek, store, clock } = openKeys();
+    const { id } = await leases.reserve(table, 1);
+    happen(kek, store.records.get(id)!.kekVersion);
+    clock.seconds += 3_601;
+    await expect(ring.open([id])).rejects.toMatchObject({ code: 'ERR_DATA_KEY_REJECTED', fault: 'operator' });
+    expect(ring.state(id)).toBeUndefined();
+  });
+
+  it('a KEK of another usage', async () => {
+    const { leases, kek } = openKeys({ createKek: false });
+    kek.addKey('kek', 'wrap');
+    await expect(leases.prepare([table])).rejects.toMatchObject({ code: 'ERR_DATA_KEY_REJECTED' });
+    leases.close();
+  });
+});
+
+describe('a database that is down', () => {
+  it('is an outage: loaded keys serve', async () => {
+    const { leases, store, clock } = openKeys();
+    const { id } = await leases.reserve(table, 1);
+    store.fault = new Error('connection refused');
+    clock.seconds += 3_601;
+    expect((await leases.reserve(table, 1)).id).toBe(id);
+  });
+
+  it('that does not answer is waited for only so long', async () => {
+    const { leases, store } = openKeys({ deadlineMilliseconds: 30 });
+    store.hangs = true;
+    await expect(leases.reserve(table, 1)).rejects.toMatchObject({
+      code: 'ERR_DATA_KEY_UNAVAILABLE',
+      message: `data key of ${table}: want it ready within 30 ms`,
+    });
+  });
+});
+
+it('after close every method fails', async () => {
+  const { leases, ring } = openKeys();
+  const { id } = await leases.reserve(table, 1);
+  leases.close();
+  ring.close();
+  await expect(ring.open([id])).rejects.toMatchObject({ code: 'ERR_DATA_CLOSED' });
+  await expect(leases.reserve(table, 1)).rejects.toMatchObject({ code: 'ERR_DATA_CLOSED' });
+  expect(leases.status().state).toBe('closed');
+});
