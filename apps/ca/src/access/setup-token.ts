@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { chmodSync, closeSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { ApiError } from '../problem/api-error.js';
 
 const minimumCharacters = 32;
@@ -18,14 +18,11 @@ export class SetupToken {
    */
   static ofFile(file: string): SetupToken {
     try {
-      return new SetupToken(createTokenFile(file));
+      return new SetupToken(createTokenFile(file) ?? readTokenFile(file));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return new SetupToken(readTokenFile(file));
-      throw new ApiError(
-        'ERR_API_CONFIG',
-        `setupTokenFile: want a file in a writable directory, got ${(error as Error).message}`,
-        { cause: error },
-      );
+      if (error instanceof ApiError) throw error;
+      const message = `setupTokenFile: want a file to read or make, got ${(error as Error).message}`;
+      throw new ApiError('ERR_API_CONFIG', message, { cause: error });
     }
   }
 
@@ -35,16 +32,16 @@ export class SetupToken {
   }
 }
 
-function createTokenFile(file: string): string {
+/** @returns undefined when there is something of that name already */
+function createTokenFile(file: string): string | undefined {
   const token = randomBytes(32).toString('base64url');
-  const descriptor = openSync(file, 'wx', 0o600);
   try {
-    writeSync(descriptor, `${token}\n`);
-  } finally {
-    closeSync(descriptor);
+    writeFileSync(file, `${token}\n`, { flag: 'wx', mode: 0o600 });
+    return token;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    throw error;
   }
-  chmodSync(file, 0o600);
-  return token;
 }
 
 function readTokenFile(file: string): string {

@@ -1,0 +1,56 @@
+import { parseDer } from '../der/der-reader.js';
+import { der } from '../der/der-writer.js';
+import { dnsName, ipAddress } from '../name/general-name.js';
+import { NameConstraints } from './name-constraints.js';
+
+const none = { dns: [], ip: [] };
+const written = (constraints: NameConstraints): NameConstraints =>
+  NameConstraints.read(parseDer(der((writer) => constraints.write(writer))));
+const constraints = written(
+  NameConstraints.of({
+    permitted: { dns: ['Example.test'], ip: ['10.1.2.3/8', '2001:db8::/33'] },
+    excluded: { dns: ['secret.example.test'], ip: ['10.9.0.0/16'] },
+  }),
+);
+
+test.each([
+  ['example.test', true],
+  ['a.b.example.test', true],
+  ['badexample.test', false],
+  ['test', false],
+  ['secret.example.test', false],
+  ['a.secret.example.test', false],
+  ['*.example.test', false],
+  ['*.a.example.test', true],
+  ['*.secret.example.test', false],
+])('%s %s', (name, permitted) => {
+  expect(constraints.permits(dnsName(name))).toBe(permitted);
+});
+
+test.each([
+  ['10.0.0.1', true],
+  ['10.9.0.1', false],
+  ['11.0.0.1', false],
+  ['2001:db8:7fff::1', true],
+  ['2001:db8:8000::1', false],
+])('%s %s', (address, permitted) => {
+  expect(constraints.permits(ipAddress(address))).toBe(permitted);
+});
+
+test('a kind of name without permitted subtrees is free but for the excluded', () => {
+  const excluding = written(NameConstraints.of({ permitted: none, excluded: { dns: ['bad.test'], ip: [] } }));
+  expect(excluding.permits(dnsName('good.test'))).toBe(true);
+  expect(excluding.permits(dnsName('a.bad.test'))).toBe(false);
+  expect(excluding.permits(ipAddress('8.8.8.8'))).toBe(true);
+});
+
+test('a kind of name it cannot check fails closed', () => {
+  const email = der((writer) =>
+    writer.sequence(() =>
+      writer.constructed(0xa0, () => writer.sequence(() => writer.primitive(0x81, Buffer.from('a.test')))),
+    ),
+  );
+  expect(() => NameConstraints.read(parseDer(email))).toThrow(
+    expect.objectContaining({ code: 'ERR_CA_ISSUER_UNUSABLE' }),
+  );
+});

@@ -1,0 +1,94 @@
+import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from '@peculiar/x509';
+import fc from 'fast-check';
+import {
+  buildCsr,
+  challengePassword,
+  commonName,
+  dns,
+  extensionRequest,
+  ip,
+  noName,
+  subjectAltName,
+  toPem,
+} from '../../../../test/support/csr.js';
+import { CaError } from '../errors.js';
+import { maximumCsrBytes, parseCsr } from './csr.js';
+import { acceptPublicKey } from './key-policy.js';
+import { verifyProofOfPossession } from './proof-of-possession.js';
+
+test('reads names, normalised, each once', () => {
+  const names = [
+    dns('A.Example.test'),
+    dns('a.example.test'),
+    ip([127, 0, 0, 1]),
+    ip([...Array<number>(15).fill(0), 1]),
+  ];
+  const request = parseCsr(
+    buildCsr({
+      subject: commonName('www.example.test'),
+      attributes: [challengePassword, extensionRequest(subjectAltName(...names))],
+    }),
+  );
+  expect(request.commonName).toBe('www.example.test');
+  expect(request.names).toEqual([
+    { type: 'dns', value: 'a.example.test' },
+    { type: 'ip', value: '127.0.0.1' },
+    { type: 'ip', value: '::1' },
+  ]);
+});
+
+test('agrees with a general library about its requests', async () => {
+  const keys = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-384' }, true, ['sign', 'verify']);
+  const extensions = [
+    new SubjectAlternativeNameExtension([
+      { type: 'dns', value: 'b.example.test' },
+      { type: 'ip', value: '10.0.0.1' },
+    ]),
+  ];
+  const csr = await Pkcs10CertificateRequestGenerator.create({
+    name: 'CN=a.example.test',
+    keys,
+    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-384' },
+    extensions,
+  });
+  const request = parseCsr(csr.toString('pem'));
+  expect(request.commonName).toBe('a.example.test');
+  expect(request.names.map(({ value }) => value)).toEqual(['b.example.test', '10.0.0.1']);
+  expect(() => verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo))).not.toThrow();
+});
+
+test.each([
+  ['DER', (der: Buffer) => der],
+  ['PEM text', (der: Buffer) => toPem(der)],
+  ['PEM octets', (der: Buffer) => Buffer.from(toPem(der))],
+  ['PEM with the older label', (der: Buffer) => toPem(der, 'NEW CERTIFICATE REQUEST')],
+  ['PEM with CRLF and space around', (der: Buffer) => `\r\n${toPem(der).replaceAll('\n', '\r\n')}\r\n `],
+])('takes %s', (_, form) => {
+  expect(parseCsr(form(buildCsr())).commonName).toBe('www.example.test');
+});
+
+test('refuses more octets than the bound before looking at them', () => {
+  expect(() => parseCsr(Buffer.alloc(maximumCsrBytes + 1, 0x30))).toThrow(
+    expect.objectContaining({ code: 'ERR_CA_CSR_TOO_LARGE' }),
+  );
+});
+
+test('whatever is done to a request, it is accepted as it was or refused with a code', () => {
+  const sound = buildCsr({ subject: noName, attributes: [extensionRequest(subjectAltName(dns('a.example.test')))] });
+  const changes = fc.array(fc.tuple(fc.nat(sound.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(changes, (edits) => {
+      const input = Buffer.from(sound);
+      for (const [at, value] of edits) input[at] = value;
+      try {
+        const request = parseCsr(input);
+        verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo));
+      } catch (error) {
+        expect(error).toBeInstanceOf(CaError);
+        return;
+      }
+      expect(input.equals(sound)).toBe(true);
+    }),
+    { numRuns: 3_000, seed: 20261122 },
+  );
+});

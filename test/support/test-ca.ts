@@ -1,0 +1,54 @@
+import type { CaConfig, CaObserver } from '@nest-hsm/ca';
+import { CertificateAuthority, openCaDatabase, TypeOrmCertificateStore, TypeOrmCrlStore } from '@nest-hsm/ca';
+import type { DataSource } from 'typeorm';
+import { SoftwareToken } from './software-token.js';
+
+const config: CaConfig = {
+  authority: {
+    root: { label: 'root', subject: { commonName: 'Test Root' }, algorithm: 'ec-p384' },
+    issuing: { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' },
+    initialize: true,
+  },
+  allowedNames: { dns: ['*.example.test'] },
+};
+
+/** A certificate authority on a software token and a SQLite database in memory, with a clock the test moves. */
+export class TestCa {
+  readonly token = new SoftwareToken();
+  readonly certificates: TypeOrmCertificateStore;
+  readonly crls: TypeOrmCrlStore;
+  /** The time, wherever the test puts it. */
+  now = new Date('2026-11-22T12:00:00Z');
+
+  private constructor(readonly dataSource: DataSource) {
+    this.certificates = new TypeOrmCertificateStore(dataSource);
+    this.crls = new TypeOrmCrlStore(dataSource);
+  }
+
+  static async create(): Promise<TestCa> {
+    return new TestCa(await openCaDatabase({ type: 'better-sqlite3', database: ':memory:' }));
+  }
+
+  async open(overrides: Partial<CaConfig> = {}, observer?: CaObserver): Promise<CertificateAuthority> {
+    const { token, certificates, crls } = this;
+    return CertificateAuthority.open({
+      token,
+      certificates,
+      crls,
+      observer,
+      now: () => this.now,
+      config: { ...config, ...overrides },
+    });
+  }
+
+  async states(): Promise<string[]> {
+    const rows: { state: string }[] = await this.dataSource.query(
+      'SELECT state FROM ca_certificate ORDER BY reserved_at, serial',
+    );
+    return rows.map(({ state }) => state);
+  }
+
+  async remove(): Promise<void> {
+    await this.dataSource.destroy();
+  }
+}
