@@ -39,7 +39,7 @@ describe('SetupToken', () => {
   test('never writes through a link', () => {
     const [link, target] = [join(directory, 'link'), join(directory, 'target')];
     symlinkSync(target, link);
-    expect(() => SetupToken.ofFile(link)).toThrow(expect.objectContaining({ code: 'ERR_API_CONFIG' }));
+    expect(() => SetupToken.ofFile(link)).toThrow(expect.objectContaining({ code: 'ERR_API_CONFIG' }) as Error);
     expect(() => statSync(target)).toThrow('ENOENT');
   });
 });

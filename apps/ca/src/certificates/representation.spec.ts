@@ -13,5 +13,5 @@ test.each([
 });
 
 test.each(['text/html', '', ';', 'application/pkix-cert'])('%j cannot be answered', (accept) => {
-  expect(() => negotiate(accept)).toThrow(expect.objectContaining({ code: 'ERR_API_NOT_ACCEPTABLE' }));
+  expect(() => negotiate(accept)).toThrow(expect.objectContaining({ code: 'ERR_API_NOT_ACCEPTABLE' }) as Error);
 });

@@ -17,7 +17,7 @@ import type { CaObserver } from '../observer.js';
 import { NameConstraints } from '../profile/name-constraints.js';
 import { issuingProfile, rootProfile } from '../profile/profile.js';
 import type { CertificateStore } from '../store/certificate-store.js';
-import { location } from './locations.js';
+import { location } from '../issuance/locations.js';
 
 export interface HierarchyContext {
   readonly config: ParsedCaConfig;

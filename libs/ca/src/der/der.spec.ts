@@ -2,7 +2,7 @@ import { fromBER } from 'asn1js';
 import fc from 'fast-check';
 import { buildCsr } from '../../../../test/support/csr.js';
 import { DerError, type DerNode, maximumDepth, parseDer } from './der-reader.js';
-import { der, DerWriter, tags } from './der-writer.js';
+import { der, type DerWriter, tags } from './der-writer.js';
 import { decodeOid, encodeOid, oids } from './oid.js';
 
 const judged: number[] = [

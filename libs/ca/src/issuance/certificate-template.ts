@@ -1,4 +1,4 @@
-import { location } from '../authority/locations.js';
+import { location } from './locations.js';
 import type { ParsedCaConfig } from '../config.js';
 import { profileNames, tlsProfile } from '../profile/profile.js';
 import {

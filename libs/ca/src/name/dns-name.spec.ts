@@ -42,5 +42,5 @@ test.each([
   ['a label of 64', `${'a'.repeat(64)}.test`],
   ['a name of 254', `${'a.'.repeat(126)}ab`],
 ])('refuses %s', (_, text) => {
-  expect(() => normalizeDnsName(text)).toThrow(expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }));
+  expect(() => normalizeDnsName(text)).toThrow(expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }) as Error);
 });

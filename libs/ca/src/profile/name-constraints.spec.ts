@@ -51,6 +51,6 @@ test('a kind of name it cannot check fails closed', () => {
     ),
   );
   expect(() => NameConstraints.read(parseDer(email))).toThrow(
-    expect.objectContaining({ code: 'ERR_CA_ISSUER_UNUSABLE' }),
+    expect.objectContaining({ code: 'ERR_CA_ISSUER_UNUSABLE' }) as Error,
   );
 });

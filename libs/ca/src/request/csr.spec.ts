@@ -69,7 +69,7 @@ test.each([
 
 test('refuses more octets than the bound before looking at them', () => {
   expect(() => parseCsr(Buffer.alloc(maximumCsrBytes + 1, 0x30))).toThrow(
-    expect.objectContaining({ code: 'ERR_CA_CSR_TOO_LARGE' }),
+    expect.objectContaining({ code: 'ERR_CA_CSR_TOO_LARGE' }) as Error,
   );
 });
 

@@ -55,6 +55,6 @@ test.each([
   '0x7f.1',
 ])('the range %s is refused', (range) => {
   expect(() => new NamePolicy({ dns: [], ip: [range] })).toThrow(
-    expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }),
+    expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }) as Error,
   );
 });
