@@ -16,5 +16,5 @@ ${bold('Try, in another terminal in this folder:')}
   curl --cacert ${short(rootCertificate)} https://localhost:${sidecar}/records
   openssl s_client -connect localhost:${sidecar} -CAfile ${short(rootCertificate)} -brief </dev/null
   npm run --silent nest-hsm -- key list --config ${short(configFile('tls-sidecar'))}
-${dim(`And another certificate: curl -H @${short(authorizationHeaderFile)} -H Content-Type:application/x-pem-file --data-binary @${short(outputFile('device.csr'))} http://127.0.0.1:${ca}/v1/certificates`)}`);
+${dim(`And another certificate: curl -H @${short(authorizationHeaderFile)} -H Content-Type:application/x-pem-file --data-binary @${short(outputFile('device.csr'))} 'http://127.0.0.1:${ca}/v1/certificates?profile=tls-server'`)}`);
 }

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MainJob, processesOf } from '../support/main-job.js';
+import { endAllOf, MainJob, processesOf } from '../support/main-job.js';
 import { runProcess, ScratchWorkspace } from '../support/scratch-workspace.js';
 
 const readme = readFileSync('README.md', 'utf8');
@@ -44,8 +44,7 @@ describe('the README', () => {
   }, 300_000);
 
   afterEach(async () => {
-    job.process.kill('SIGKILL');
-    await job.until(() => processesOf(workspace).length === 0);
+    await endAllOf(workspace);
     workspace.remove();
   });
 

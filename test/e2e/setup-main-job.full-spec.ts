@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { MainJob, processesOf } from '../support/main-job.js';
+import { endAllOf, MainJob, processesOf } from '../support/main-job.js';
 import { ScratchWorkspace } from '../support/scratch-workspace.js';
 
 // What is left over is looked for in /proc.
@@ -13,8 +12,7 @@ import { ScratchWorkspace } from '../support/scratch-workspace.js';
   }, 300_000);
 
   afterEach(async () => {
-    job.process.kill('SIGKILL');
-    await job.until(() => processesOf(workspace).length === 0);
+    await endAllOf(workspace);
     workspace.remove();
   });
 
@@ -26,10 +24,8 @@ import { ScratchWorkspace } from '../support/scratch-workspace.js';
   }, 300_000);
 
   it('ends with the last words of an application that dies', async () => {
-    const victim = processesOf(workspace).find((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('records/main.js'),
-    );
-    process.kill(Number(victim), 'SIGKILL');
+    const victim = processesOf(workspace).find((found) => found.includes('records/main.js'));
+    process.kill(parseInt(victim ?? '', 10), 'SIGKILL');
     expect(await job.ended).toBe(1);
     expect(job.said).toMatch(
       /nest-hsm: records: ended by itself \(SIGKILL\)\.\nIts last words, from var\/log\/records\.log:/,

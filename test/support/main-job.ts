@@ -38,15 +38,32 @@ export class MainJob {
   }
 }
 
-/** Processes that have a path of the workspace in their arguments or environment: applications and their agents. */
+/** `PID ARGUMENTS` of each process that has a path of the workspace in its arguments or environment: applications and agents. */
 export function processesOf(workspace: ScratchWorkspace): string[] {
-  const isOf = (pid: string) => {
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
     try {
-      const seen = ['cmdline', 'environ'].map((name) => readFileSync(`/proc/${pid}/${name}`, 'utf8'));
-      return seen.some((text) => text.includes(workspace.root));
+      const [command, environment] = ['cmdline', 'environ'].map((name) => readFileSync(`/proc/${pid}/${name}`, 'utf8'));
+      const isOurs = [command, environment].some((text) => text.includes(workspace.root));
+      return isOurs ? [`${pid} ${command.replaceAll('\0', ' ')}`] : [];
     } catch {
-      return false;
+      return [];
     }
-  };
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOf(name));
+  });
+}
+
+/** Whatever a failed test has left running. */
+export async function endAllOf(workspace: ScratchWorkspace): Promise<void> {
+  for (let left = processesOf(workspace); left.length > 0; left = processesOf(workspace)) {
+    for (const found of left) killIfThere(parseInt(found, 10));
+    await sleep(50);
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone meanwhile.
+  }
 }
