@@ -23,8 +23,10 @@ export interface AgentRequest {
   readonly verb: Verb;
   readonly request: Request<Verb>;
   readonly correlationId: string;
-  /** Given by the client when the request is sent. */
+  /** Given by the client when the request is accepted. */
   requestId: number;
+  /** On the clock of performance.now(), given when the request has left this process; 0 until then. */
+  sentAt: number;
 }
 
 /** Whoever sends requests: told once of each answer, and once when there will be no more. */
@@ -47,6 +49,8 @@ export class AgentClient<R extends AgentRequest> {
   /** Fills while its twin is being sent. */
   #outgoing = new FrameWriter(outgoingBytes);
   #spare: FrameWriter | undefined;
+  /** The requests in `#outgoing`. */
+  #unsent: R[] = [];
   #requestId = 0;
   #heartbeat: NodeJS.Timeout | undefined;
   #pinged = false;
@@ -93,6 +97,8 @@ export class AgentClient<R extends AgentRequest> {
     const requestId = this.#nextRequestId();
     this.#write(verb, requestId, request.request, remainingMilliseconds, correlationId);
     request.requestId = requestId;
+    request.sentAt = 0;
+    this.#unsent.push(request);
     this.#unanswered.set(requestId, request);
     this.#heartbeat ??= setInterval(() => this.#beat(), heartbeatMilliseconds);
   }
@@ -132,6 +138,10 @@ export class AgentClient<R extends AgentRequest> {
     if (writer.isEmpty || this.#lost !== undefined) return;
     this.#outgoing = this.#spare ?? new FrameWriter(outgoingBytes);
     this.#spare = undefined;
+    // Not when it was asked for: this turn of the event loop may have been a long one.
+    const now = performance.now();
+    for (const request of this.#unsent) request.sentAt = now;
+    this.#unsent = [];
     const { frames } = writer;
     this.stream.write(frames, () => {
       writer.clear();

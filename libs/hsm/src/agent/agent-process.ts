@@ -63,7 +63,7 @@ export class AgentProcess {
         setTimeout(resolve, lastWordsMilliseconds).unref();
       });
       this.#child.once('close', resolve);
-      this.#child.once('error', (error) => {
+      this.#child.on('error', (error) => {
         this.#exit ||= error.message;
         resolve();
       });

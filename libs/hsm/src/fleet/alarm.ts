@@ -2,7 +2,8 @@ const longestTimerMilliseconds = 2 ** 31 - 1;
 
 /**
  * One timer for many deadlines: `at` is a comparison while a call comes and goes, and a timer is made only when an earlier
- * moment is wanted. It rings at or after the earliest moment asked for, perhaps for nothing; the listener asks again.
+ * moment is wanted. It rings once at the earliest moment asked for, perhaps a millisecond early or for nothing; the listener
+ * looks at the clock and asks again.
  */
 export class Alarm {
   #timer: NodeJS.Timeout | undefined;

@@ -18,7 +18,6 @@ export class Call implements AgentRequest {
   readonly correlationId: string;
   readonly startedAt = performance.now();
   requestId = 0;
-  /** When it went to the agent last; 0 while it never has. */
   sentAt = 0;
   /** How often it went to an agent. */
   attempts = 0;

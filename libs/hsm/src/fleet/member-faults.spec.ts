@@ -170,6 +170,15 @@ describe('Member: agents that fail', () => {
     expect(standIn.started).toHaveLength(1);
   });
 
+  it('does not take a long turn of this process, before anything was sent, for one of the agent either', async () => {
+    await start({ hangMilliseconds: 200 });
+    const call = sign('late 50');
+    const until = performance.now() + 700;
+    while (performance.now() < until);
+    await expect(call).resolves.toBe('late 50');
+    expect(standIn.started).toHaveLength(1);
+  });
+
   it('waits, ever longer, for a token that is away, and serves when it is back', async () => {
     standIn.remove();
     standIn = new StandIn('ok', 'ERR_HSM_TOKEN_NOT_FOUND', 'crash', 'ERR_HSM_PIN_SOURCE', 'ok');

@@ -14,7 +14,7 @@ import { Alarm } from './alarm.js';
 import { Call, type CallCode, type CallTerms } from './call.js';
 import { CallQueue } from './call-queue.js';
 import { aborted, closed, hung, outcomeUnknown, overloaded, timedOut } from './failure.js';
-import type { HsmLoad, HsmObserver } from './observer.js';
+import { guarded, type HsmLoad, type HsmObserver } from './observer.js';
 import { Supervisor } from './supervisor.js';
 
 /** A retry-safe call whose agent was lost is made once more. */
@@ -49,6 +49,7 @@ export class Member {
   readonly #queue = new CallQueue();
   readonly #alarm = new Alarm(() => this.#sweep());
   readonly #supervisor: Supervisor;
+  readonly #observer: Required<HsmObserver>;
   #token: TokenDescription;
   /** The agent that takes calls; undefined while one is replaced. */
   #client: AgentClient<Call> | undefined;
@@ -64,9 +65,10 @@ export class Member {
 
   private constructor(
     private readonly config: ParsedHsmConfig,
-    private readonly observer: HsmObserver,
+    observer: HsmObserver,
     agentEntry?: string,
   ) {
+    this.#observer = guarded(observer);
     const owner = {
       started: this.#started.bind(this),
       answered: this.#answered.bind(this),
@@ -129,7 +131,7 @@ export class Member {
   }
 
   readonly #onEnded = (call: Call, code: CallCode): void => {
-    this.observer.callEnded?.(call.verb, code, performance.now() - call.startedAt);
+    this.#observer.callEnded(call.verb, code, performance.now() - call.startedAt);
     if (--this.#unsettled === 0) this.#drained?.();
   };
 
@@ -153,7 +155,6 @@ export class Member {
     try {
       client.send(call, Math.min(Math.ceil(call.deadline - now), longestMilliseconds));
       call.attempts++;
-      call.sentAt = now;
       this.#alarm.at(now + this.#hangMilliseconds(call.verb));
     } catch (cause) {
       call.reject(cause instanceof HsmError ? cause : invalid(`${call.verb}: want arguments as declared`, cause));
@@ -184,7 +185,7 @@ export class Member {
     this.#token = token;
     this.#retiring = false;
     this.#trouble = undefined;
-    this.observer.agentStarted?.(token);
+    this.#observer.agentStarted(token);
     this.#dispatch();
   }
 
@@ -200,12 +201,12 @@ export class Member {
 
   #buried(reason: HsmError): void {
     this.#trouble = reason;
-    this.observer.agentLost?.(reason);
+    this.#observer.agentLost(reason);
   }
 
   #refused(reason: HsmError, final: boolean): void {
     this.#trouble = reason;
-    this.observer.agentRefused?.(reason);
+    this.#observer.agentRefused(reason);
     if (!final) return;
     this.#refusal = reason;
     for (const call of this.#queue) {
@@ -251,7 +252,7 @@ export class Member {
     }
     let stuck: Call | undefined;
     for (const call of this.#client?.unanswered.values() ?? []) {
-      const hangsAt = call.sentAt + this.#hangMilliseconds(call.verb);
+      const hangsAt = (call.sentAt || now) + this.#hangMilliseconds(call.verb);
       if (hangsAt <= now) stuck = call;
       else next = Math.min(next, hangsAt);
       if (call.settled) continue;

@@ -12,8 +12,8 @@ import { respawnDelayMilliseconds } from './respawn-delay.js';
 const soundAfterMilliseconds = 10_000;
 /** How long a killed or closing agent may take to be gone before nobody waits for it any more. */
 const exitMilliseconds = 2_000;
-/** How long an agent that said it lost its HSM may take to answer its other calls. */
-const retirementMilliseconds = 250;
+/** How long an agent that said it lost its HSM may take to answer its other calls and write its audit lines. */
+const retirementMilliseconds = 1_000;
 
 /** No second attempt mends these, and a second wrong PIN may lock the token. */
 const finalCodes: ReadonlySet<HsmErrorCode> = new Set([
