@@ -25,7 +25,7 @@ describe('guarded', () => {
   });
 
   it('makes the faults of an observer warnings of the process', () => {
-    const { emitWarning } = process;
+    const emitWarning = process.emitWarning.bind(process);
     const warnings: unknown[] = [];
     process.emitWarning = (warning) => void warnings.push(warning);
     const fail = () => {
