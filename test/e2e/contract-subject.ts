@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Hsm, type HsmConfig, type NewKeyPair, type NewSecretKey } from '@nest-hsm/hsm';
+import { Hsm, type HsmConfig, type HsmKey, type NewKeyPair, type NewSecretKey } from '@nest-hsm/hsm';
 import { TestToken } from '../support/token.js';
 
 /**
@@ -51,11 +51,19 @@ export class ContractSubject {
   }
 
   async close(): Promise<void> {
-    const made = (await this.hsm.listKeys()).filter(({ label }) => label.startsWith(this.#prefix));
-    for (const key of made) await this.hsm.destroyKey(key);
-    await this.hsm.close();
-    this.softHsm?.remove();
-    rmSync(this.config.stateDirectory, { recursive: true, force: true });
+    try {
+      // A key goes with its unwrapped copies: what is left is asked for anew.
+      for (let [key] = await this.#made(); key !== undefined; [key] = await this.#made())
+        await this.hsm.destroyKey(key);
+    } finally {
+      await this.hsm.close();
+      this.softHsm?.remove();
+      rmSync(this.config.stateDirectory, { recursive: true, force: true });
+    }
+  }
+
+  async #made(): Promise<readonly HsmKey[]> {
+    return (await this.hsm.listKeys()).filter(({ label }) => label.startsWith(this.#prefix));
   }
 }
 

@@ -34,6 +34,8 @@ export class FrameWriter {
   }
 
   u32(value: number): this {
+    // writeUInt32LE refuses what is out of range, and silently cuts a fraction off.
+    if (!Number.isInteger(value)) throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want an integer, got ${value}`);
     this.#reserve(4);
     this.#offset = this.#buffer.writeUInt32LE(value, this.#offset);
     return this;
