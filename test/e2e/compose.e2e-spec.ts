@@ -100,6 +100,7 @@ describe('the configuration of', () => {
   const ca = readCaConfig('compose/ca.yaml');
   const records = readRecordsConfig('compose/records.yaml');
   const sidecar = readSidecarConfig('compose/tls-sidecar.yaml');
+  const issuer = 'ca' in sidecar.certificate ? sidecar.certificate.ca : undefined;
 
   it.each(applications)('%s is one to the application', (name) => {
     expect(() => read[name](`compose/${name}.yaml`)).not.toThrow();
@@ -108,11 +109,8 @@ describe('the configuration of', () => {
 
   it('the three fit each other and the composition', () => {
     expect(sidecar.upstream).toEqual({ host: 'records', port: records.listen.port });
-    const { certificate } = sidecar;
-    expect('ca' in certificate && certificate.ca.url).toBe(`http://ca:${ca.listen.port}`);
-    expect('ca' in certificate && certificate.ca.dnsNames.every((name) => ca.allowedNames.dns.includes(name))).toBe(
-      true,
-    );
+    expect(issuer?.url).toBe(`http://ca:${ca.listen.port}`);
+    expect(issuer?.dnsNames.every((name) => ca.allowedNames.dns.includes(name))).toBe(true);
     expect(services.ca.ports).toContain(`127.0.0.1:${ca.listen.port}:${ca.listen.port}`);
     expect(services['tls-sidecar'].ports).toContain(`127.0.0.1:${sidecar.listen.port}:${sidecar.listen.port}`);
     const probed = applications.map((name) => services[name].healthcheck?.test.at(-1));
@@ -136,7 +134,7 @@ describe('the configuration of', () => {
         inVolume('ca', ca.setupTokenFile),
         inVolume('ca', urlFile(ca.database)),
         inVolume('records', urlFile(records.database)),
-        inVolume('tls-sidecar', 'ca' in sidecar.certificate ? sidecar.certificate.ca.tokenFile : ''),
+        inVolume('tls-sidecar', issuer?.tokenFile ?? ''),
         ...Object.entries({ ca, records, 'tls-sidecar': sidecar }).map(([service, { hsm }]) =>
           inVolume(service, (hsm.pin as { file: string }).file),
         ),
