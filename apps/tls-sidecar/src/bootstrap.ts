@@ -13,11 +13,13 @@ import { Forwarding } from './forwarding/forwarding.js';
 export async function start(configFile: string): Promise<void> {
   const config = readConfig(configFile);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config), new FastifyAdapter(), {
+    // Kept back until the logger is there: a start that fails says one sentence, not Nest's log of it.
     bufferLogs: true,
     autoFlushLogs: false,
     abortOnError: false,
   });
   app.useLogger(app.get(Logger));
+  app.flushLogs();
   app.enableShutdownHooks();
   try {
     await listen(app, config.admin);

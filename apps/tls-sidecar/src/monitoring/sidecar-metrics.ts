@@ -1,92 +1,77 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Forwarding } from '../forwarding/forwarding.js';
 
+type Labels = Readonly<Record<string, string>>;
+/** Sets one value; without labels, or with all that the metric has. */
+type Put = (value: number, labels?: Labels) => void;
+
 /**
- * What the sidecar counts, in Prometheus' terms, read from its statistics whenever it is asked:
- *
- * tls_handshakes_total{result} · tls_handshake_signatures_total{key, result} · tls_handshake_signatures_pending{key} ·
- * tls_connections{state} · tls_upstream_failures_total{code} · tls_connections_refused_total ·
- * tls_certificate_expiry_timestamp_seconds
+ * What the sidecar counts, in Prometheus' terms. The counting is done by the terminator and the proxy; it is read whenever
+ * metrics are asked for.
  */
 export class SidecarMetrics {
   constructor(
     readonly registry: Registry,
-    forwarding: Forwarding,
+    private readonly forwarding: Forwarding,
   ) {
-    const registers = [registry];
-    new Counter({
-      name: 'tls_handshakes_total',
-      help: 'Handshakes by result: the protocol version, or an error code',
-      labelNames: ['result'],
-      registers,
-      collect() {
-        this.reset();
-        const { completed = {}, failed = {} } = forwarding.statistics?.terminator ?? {};
-        for (const [result, count] of Object.entries({ ...completed, ...failed })) this.inc({ result }, count);
-      },
+    this.#counter('handshakes_total', 'Handshakes completed', ['protocol'], (put) => {
+      for (const [protocol, count] of entries(this.#terminator?.completed)) put(count, { protocol });
     });
-    new Counter({
-      name: 'tls_handshake_signatures_total',
-      help: 'Handshake signatures by key and result',
-      labelNames: ['key', 'result'],
-      registers,
-      collect() {
-        this.reset();
-        for (const [key, { pending: _, ...results }] of Object.entries(
-          forwarding.statistics?.terminator.signatures ?? {},
-        )) {
-          for (const [result, count] of Object.entries(results)) this.inc({ key, result }, count);
-        }
-      },
+    this.#counter('handshake_failures_total', 'Handshakes failed', ['code'], (put) => {
+      for (const [code, count] of entries(this.#terminator?.failed)) put(count, { code });
     });
-    new Gauge({
-      name: 'tls_handshake_signatures_pending',
-      help: 'Handshakes that wait for the HSM',
-      labelNames: ['key'],
-      registers,
-      collect() {
-        for (const [key, { pending }] of Object.entries(forwarding.statistics?.terminator.signatures ?? {}))
-          this.set({ key }, pending);
-      },
+    this.#counter('signatures_total', 'Handshake signatures', ['key', 'result'], (put) => {
+      for (const [key, { pending: _, ...results }] of entries(this.#terminator?.signatures)) {
+        for (const [result, count] of entries(results)) put(count, { key, result });
+      }
     });
-    new Gauge({
-      name: 'tls_connections',
-      help: 'Connections by state',
-      labelNames: ['state'],
-      registers,
-      collect() {
-        const { handshaking = 0, open = 0 } = forwarding.statistics?.terminator ?? {};
-        this.set({ state: 'handshaking' }, handshaking);
-        this.set({ state: 'open' }, open);
-      },
+    this.#gauge('signatures_pending', 'Handshakes that wait for the HSM', ['key'], (put) => {
+      for (const [key, { pending }] of entries(this.#terminator?.signatures)) put(pending, { key });
     });
-    new Counter({
-      name: 'tls_upstream_failures_total',
-      help: 'Connections ended for a fault of the upstream',
-      labelNames: ['code'],
-      registers,
-      collect() {
-        this.reset();
-        for (const [code, count] of Object.entries(forwarding.statistics?.proxy.failed ?? {}))
-          this.inc({ code }, count);
-      },
+    this.#gauge('connections', 'Connections', ['state'], (put) => {
+      put(this.#terminator?.handshaking ?? 0, { state: 'handshaking' });
+      put(this.#terminator?.open ?? 0, { state: 'open' });
     });
-    new Counter({
-      name: 'tls_connections_refused_total',
-      help: 'Clients turned away at the connection limit',
-      registers,
-      collect() {
-        this.reset();
-        this.inc(forwarding.statistics?.proxy.refused ?? 0);
-      },
+    this.#counter('connections_refused_total', 'Clients turned away at the connection limit', [], (put) => {
+      put(this.#proxy?.refused ?? 0);
     });
-    new Gauge({
-      name: 'tls_certificate_expiry_timestamp_seconds',
-      help: 'When the certificate that is served expires; 0 while none is',
-      registers,
-      collect() {
-        this.set((forwarding.notAfter?.getTime() ?? 0) / 1000);
-      },
+    this.#counter('upstream_failures_total', 'Connections ended for a fault of the upstream', ['code'], (put) => {
+      for (const [code, count] of entries(this.#proxy?.failed)) put(count, { code });
+    });
+    this.#gauge('certificate_expiry_timestamp_seconds', 'When the served certificate ends; 0: none is', [], (put) => {
+      put((this.forwarding.notAfter?.getTime() ?? 0) / 1000);
     });
   }
+
+  get #terminator() {
+    return this.forwarding.statistics?.terminator;
+  }
+
+  get #proxy() {
+    return this.forwarding.statistics?.proxy;
+  }
+
+  #gauge(name: string, help: string, labelNames: string[], read: (put: Put) => void): void {
+    const collect = (): void => read((value, labels = {}) => gauge.set(labels, value));
+    const gauge = new Gauge({ name: `nest_hsm_tls_${name}`, help, labelNames, registers: [this.registry], collect });
+  }
+
+  /** What is read is a total, so every collection starts from nothing. */
+  #counter(name: string, help: string, labelNames: string[], read: (put: Put) => void): void {
+    const collect = (): void => {
+      counter.reset();
+      read((value, labels = {}) => counter.inc(labels, value));
+    };
+    const counter = new Counter({
+      name: `nest_hsm_tls_${name}`,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect,
+    });
+  }
+}
+
+function entries<T>(record: Readonly<Partial<Record<string, T>>> = {}): [string, T][] {
+  return Object.entries(record) as [string, T][];
 }
