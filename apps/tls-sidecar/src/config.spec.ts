@@ -40,7 +40,9 @@ describe('the configuration file of the sidecar', () => {
   });
 
   it('has all its faults listed together, with the file', () => {
-    const faulty = complete.replace('listen: { port: 8443 }', 'listen: { port: 70000 }').replace('file:', 'flie:');
+    const faulty = complete
+      .replace('listen: { port: 8443 }', 'listen: { port: 70000 }')
+      .replace('  file: { cert', '  flie: { cert');
     const attempt = (): unknown => read(`${faulty}surprise: 1\n`);
     for (const fault of [file, /surprise/, /listen\.port/, /flie/]) expect(attempt).toThrow(fault);
   });
