@@ -273,6 +273,12 @@ function valueAt<T>(values: readonly T[], index: number): T {
   throw new HsmError('ERR_HSM_PROTOCOL', `message: no value numbered ${index}`);
 }
 
+/** A fraction would be cut off on the way, not refused. */
+function wholeNumber(value: number): number {
+  if (Number.isInteger(value)) return value;
+  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want a whole number, got ${value}`);
+}
+
 const booleans = [false, true] as const;
 
 /** Absent bytes cross the wire as none. */
@@ -346,7 +352,7 @@ const codecs: { readonly [V in Verb]: { request: Codec<Request<V>>; answer: Code
     answer: { write: (w, a) => void w.bytes(a.mac), read: (r) => ({ mac: Buffer.from(r.bytes()) }) },
   },
   random: {
-    request: { write: (w, r) => void w.u32(r.byteLength), read: (r) => ({ byteLength: r.u32() }) },
+    request: { write: (w, r) => void w.u32(wholeNumber(r.byteLength)), read: (r) => ({ byteLength: r.u32() }) },
     answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: Buffer.from(r.bytes()) }) },
   },
   generateKey: { request: jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID'), answer: key },

@@ -346,7 +346,6 @@ describe('a key pair that is on the token twice', () => {
     });
     const wrapRequest = { keyId: original.id, wrappingKeyId: wrapping.id, algorithm: 'aes-kwp' } as const;
     const { wrapped } = await agent.call('wrapKey', wrapRequest);
-    await agent.call('destroyKey', { keyId: original.id });
     const unwrap = (label: string, spki?: Buffer) =>
       agent.call('unwrapKey', {
         unwrappingKeyId: wrapping.id,
@@ -358,6 +357,9 @@ describe('a key pair that is on the token twice', () => {
     const spki = wantsSpki ? original.spki : undefined;
     const [one, other] = [await unwrap('one', spki), await unwrap('other', spki)];
     expect(other.spki).toEqual(original.spki);
+    // The original that was made to be wrapped goes alone.
+    expect(await agent.call('destroyKey', { keyId: original.id })).toEqual({ destroyedObjects: 2 });
+    expect(await agent.call('findKeys', { id: one.id })).toHaveLength(1);
     const stranger = await generate(agent, algorithm, 'sign', 'stranger');
     await expect(unwrap('third', stranger.spki)).rejects.toMatchObject({ code: 'ERR_HSM_KEY_UNSAFE' });
     expect(await agent.call('findKeys', { label: 'third' })).toEqual([]);

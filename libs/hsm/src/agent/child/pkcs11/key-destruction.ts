@@ -7,8 +7,9 @@ import { idBytes } from './template.js';
 import type { Token } from './token.js';
 
 /**
- * Destroys every object of a key: those that carry its id and, for key pairs, those elsewhere that hold the same public
- * key. (A secret key's CKA_CHECK_VALUE is three bytes, too few to destroy a second key on.)
+ * Destroys every object of a key: those that carry its id and, for key pairs of the token, those elsewhere on it that hold
+ * the same public key. An extractable original is destroyed alone, since its copies on the token are what it was made for. (A
+ * secret key's CKA_CHECK_VALUE is three bytes, too few to destroy a second key on.)
  * @returns how many
  * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_OUTCOME_UNKNOWN
  */
@@ -30,13 +31,16 @@ export function destroyObjects(token: Token, session: SessionHandle, id: KeyId):
   return objects.length;
 }
 
-/** Objects under other ids that hold the same public key, with what shares their id: a private EC half shows no point. */
+/** Token objects under other ids that hold the same public key, with what shares their id: a private EC half shows no point. */
 function copiesOf({ native, keys }: Token, session: SessionHandle, id: KeyId): ObjectHandle[] {
   const own = keys.objects(session, id);
   const twins = own.flatMap((object) => sameKey(native, session, object));
   const families = twins.flatMap((twin) => {
     const twinId = new ObjectReader(native, session, twin).read('CKA_ID');
-    return twinId?.length === idBytes ? keys.objects(session, twinId.toString('hex') as KeyId) : [];
+    if (twinId?.length !== idBytes) return [];
+    const copyId = twinId.toString('hex') as KeyId;
+    keys.forget(copyId);
+    return keys.objects(session, copyId);
   });
   const found = new Map([...twins, ...families].map((object) => [object.toString('hex'), object]));
   for (const object of own) found.delete(object.toString('hex'));
@@ -45,11 +49,14 @@ function copiesOf({ native, keys }: Token, session: SessionHandle, id: KeyId): O
 
 function sameKey(native: Native, session: SessionHandle, object: ObjectHandle): ObjectHandle[] {
   const reader = new ObjectReader(native, session, object);
+  if (!reader.boolean('CKA_TOKEN')) return [];
   return identities.flatMap((name) => {
     const value = reader.read(name);
-    return value && value.length > 0 ? native.findObjects(session, [{ type: ck[name], value }]) : [];
+    return value && value.length > 0 ? native.findObjects(session, [onToken, { type: ck[name], value }]) : [];
   });
 }
+
+const onToken = { type: ck.CKA_TOKEN, value: true };
 
 /** An RSA half knows the modulus, a public EC half the point. */
 const identities: readonly AttributeName[] = ['CKA_MODULUS', 'CKA_EC_POINT'];
