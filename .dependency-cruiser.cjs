@@ -57,7 +57,7 @@ module.exports = {
       name: 'one-file-imports-the-native-binding',
       severity: 'error',
       from: { pathNot: '^libs/hsm/src/agent/child/pkcs11/native\\.ts$' },
-      to: { path: 'node_modules/(graphene-pk11|pkcs11js)/' },
+      to: { path: 'node_modules/pkcs11js/' },
     },
     {
       name: 'nest-only-in-nest-folders',
