@@ -191,6 +191,7 @@ test('the CA app refuses more requests than its rate limit', async () => {
     for (let count = 0; count < 5; count += 1) answers.push(await service.get('/v1/certificates/00'));
     expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 429, 429]);
     expect(((await answers[4].json()) as { code: string }).code).toBe('ERR_API_RATE_LIMITED');
+    expect(Number(answers[4].headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await service.get('/v1/crl')).status).toBe(200);
   } finally {
     await service.stop();

@@ -31,7 +31,7 @@ export interface CertificateAuthorityOptions {
 }
 
 export interface IssueOptions {
-  /** Who asks, at most 128 characters; kept with the certificate and bound into the ticket. */
+  /** Who asks; kept with the certificate and bound into the ticket. */
   readonly requester?: string;
 }
 

@@ -22,7 +22,7 @@ export class CertificateEntity implements CertificateRecord {
   @Column('varchar', { name: 'profile_version', length: 64 })
   profileVersion: string;
 
-  @Column('varchar', { length: 128 })
+  @Column('text')
   requester: string;
 
   @Column('varchar', { name: 'subject_key_id', length: 40 })

@@ -14,7 +14,7 @@ export class CertificatesAndCrls1764000000000 implements MigrationInterface {
           { name: 'state', type: 'varchar', length: '16' },
           { name: 'profile', type: 'varchar', length: '64' },
           { name: 'profile_version', type: 'varchar', length: '64' },
-          { name: 'requester', type: 'varchar', length: '128' },
+          { name: 'requester', type: 'text' },
           { name: 'subject_key_id', type: 'varchar', length: '40' },
           { name: 'is_authority', type: 'smallint' },
           { name: 'not_before', type: 'bigint' },
