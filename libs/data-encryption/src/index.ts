@@ -20,3 +20,5 @@ export {
   CreateDataEncryptionKeys1767225600000,
   dataEncryptionMigrations,
 } from './typeorm/store/create-data-keys.migration.js';
+export { DataEncryptionModule, type EncryptedTypeOrmOptions } from './nest/data-encryption.module.js';
+export { type DataEncryptionHealth, DataEncryptionHealthIndicator } from './nest/data-encryption.health.js';

@@ -51,9 +51,9 @@ export class DataEncryption {
   /** Puts the hooks into a data source that has not been initialized. `withDataEncryption` in two steps. */
   attach(dataSource: DataSource): void {
     refuseUnsupported(dataSource);
-    installHooks();
     const driver = dataSource.driver as unknown as DriverInternals;
     refuseMissing(driverMethods.filter((name) => typeof driver[name] !== 'function').map((name) => `driver.${name}`));
+    installHooks();
     encodeInDriver(driver, () => this.#installation);
     dataSource.setOptions({ entities: withEntity(dataSource.options.entities) });
     this.#followLife(dataSource);

@@ -11,7 +11,8 @@ import { selectedCell } from './select-hooks.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
 interface InsertInProgress {
-  readonly cellKey: CellKey;
+  /** Absent when no row has a value to encrypt. */
+  readonly cellKey?: CellKey;
   readonly generated: readonly GeneratedKey[];
   /** By row: its associated data, once asked for. */
   readonly rows: (Buffer | undefined)[];
@@ -26,10 +27,10 @@ export async function execute(
   original: () => Promise<InsertResult>,
 ): Promise<InsertResult> {
   const entity = installation.entity(mainMetadata(builder));
-  const rowCount = entity === undefined ? 0 : builder.getValueSets().length;
-  if (entity === undefined || rowCount === 0) return original();
+  if (entity === undefined || builder.getValueSets().length === 0) return original();
+  const cells = countCells(builder, entity);
   const insert: InsertInProgress = {
-    cellKey: await installation.leases.reserve(entity.tableId, rowCount * entity.ciphers.size),
+    cellKey: cells === 0 ? undefined : await installation.leases.reserve(entity.tableId, cells),
     generated: await generateKeys(builder, entity.metadata),
     rows: [],
   };
@@ -41,6 +42,19 @@ export async function execute(
   } finally {
     inserts.delete(builder);
   }
+}
+
+/** How many cells the rows have, or may have once listeners have seen them. */
+function countCells(builder: InsertInternals, { metadata, ciphers }: EncryptedEntity): number {
+  const rows = builder.getValueSets();
+  const { callListeners } = builder.expressionMap;
+  const hasListeners = metadata.beforeInsertListeners.length > 0 || builder.dataSource.subscribers.length > 0;
+  if (callListeners && hasListeners) return rows.length * ciphers.size;
+  const isCell = (value: unknown) => value !== null && value !== undefined;
+  return rows.reduce(
+    (sum, row) => sum + [...ciphers.keys()].filter((column) => isCell(column.getEntityValue(row))).length,
+    0,
+  );
 }
 
 /** `InsertQueryBuilder.createInsertExpression`: what an insert must not be. */
@@ -119,7 +133,7 @@ export function createColumnValueExpression(
     refuseIf(installation.names.find(String((value as () => unknown)()), builder.expressionMap), 'copy');
   }
   if (cipher === undefined || value === undefined || value === null) return original();
-  if (insert === undefined) refuse(cipher.name, 'statementText');
+  if (insert?.cellKey === undefined) refuse(cipher.name, 'statementText');
   const row = rowAssociatedDataOf(builder, entity, insert, index);
   if (row === undefined) refuse(cipher.name, 'unknownKey');
   installation.writing = { cellKey: insert.cellKey, row };

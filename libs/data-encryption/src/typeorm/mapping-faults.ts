@@ -9,12 +9,13 @@ export type MappingFault = string;
 
 /** What one encrypted column must not be. */
 export function columnFaults(metadata: EntityMetadata, column: ColumnMetadata, name: string): MappingFault[] {
-  const namesakes = metadata.columns.filter((other) => other.propertyPath === column.propertyPath);
   const isIndexed = metadata.indices.some((index) => index.columns.includes(column));
   const isUnique = metadata.uniques.some((unique) => unique.columns.includes(column));
   const checks: readonly [boolean, string][] = [
-    [namesakes.length > 1, 'want @EncryptedColumn alone, got another column decorator on the property too'],
-    [namesakes.length === 1 && column.transformer !== refuseUntilInstalled, 'want no transformer, got one'],
+    [
+      column.transformer !== refuseUntilInstalled,
+      'want @EncryptedColumn to make the column, got another column decorator on the property',
+    ],
     [metadata.tableType === 'view', 'want a table, got a view: its rows have no key to bind cells to'],
     [column.isPrimary, 'want a plain column, got a primary key: use a uuid and encrypt a column beside it'],
     [column.relationMetadata !== undefined, 'want a plain column, got the key of a relation: relate by a plain column'],

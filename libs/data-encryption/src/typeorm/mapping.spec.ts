@@ -1,0 +1,257 @@
+import {
+  Check,
+  Column,
+  DataSource,
+  Entity,
+  Generated,
+  Index,
+  JoinColumn,
+  ManyToOne,
+  PrimaryColumn,
+  PrimaryGeneratedColumn,
+  type Relation,
+  Unique,
+  ViewEntity,
+  VirtualColumn,
+} from 'typeorm';
+import { SoftwareKek } from '../../test/software-kek.js';
+import { withDataEncryption } from './data-encryption.js';
+import { EncryptedColumn, EncryptedEntity } from './decorators.js';
+
+type Class = new () => object;
+
+/** A class per fault, declared where it stands: TypeORM registers each by its class. */
+function entity(build: () => Class): Class {
+  return build();
+}
+
+const faulty: readonly (readonly [string, () => Class | Class[], RegExp])[] = [
+  [
+    'no primary key it can bind to',
+    () =>
+      entity(() => {
+        @Entity()
+        class Dated {
+          @PrimaryColumn({ type: 'datetime' }) id: Date;
+          @EncryptedColumn() secret: string;
+        }
+        return Dated;
+      }),
+    /Dated: primary key id: want uuid, text or integer, got datetime; the way out is a uuid primary key/,
+  ],
+  [
+    'a key with a collation',
+    () =>
+      entity(() => {
+        @Entity()
+        class Collated {
+          @PrimaryColumn({ type: 'text', collation: 'NOCASE' }) id: string;
+          @EncryptedColumn() secret: string;
+        }
+        return Collated;
+      }),
+    /Collated: primary key id: want no collation/,
+  ],
+  [
+    'a key with a transformer',
+    () =>
+      entity(() => {
+        const transformer = { to: (value: unknown) => value, from: (value: unknown) => value };
+        @Entity()
+        class Transformed {
+          @PrimaryColumn({ type: 'text', transformer }) id: string;
+          @EncryptedColumn() secret: string;
+        }
+        return Transformed;
+      }),
+    /Transformed: primary key id: want no transformer/,
+  ],
+  [
+    'an encrypted primary key',
+    () =>
+      entity(() => {
+        @Entity()
+        class Keyed {
+          @EncryptedColumn() @PrimaryColumn({ type: 'text' }) id: string;
+        }
+        return Keyed;
+      }),
+    /Keyed\.id: want a plain column, got a primary key/,
+  ],
+  [
+    'two column decorators',
+    () =>
+      entity(() => {
+        @Entity()
+        class Twice {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn() @Column() secret: string;
+        }
+        return Twice;
+      }),
+    /Twice\.secret: want @EncryptedColumn to make the column/,
+  ],
+  [
+    'an index',
+    () =>
+      entity(() => {
+        @Entity()
+        class Indexed {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @Index() @EncryptedColumn() secret: string;
+        }
+        return Indexed;
+      }),
+    /Indexed\.secret: want no index or unique constraint/,
+  ],
+  [
+    'a unique constraint',
+    () =>
+      entity(() => {
+        @Entity()
+        @Unique(['secret'])
+        class Only {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn() secret: string;
+        }
+        return Only;
+      }),
+    /Only\.secret: want no index or unique constraint/,
+  ],
+  [
+    'a check constraint over it',
+    () =>
+      entity(() => {
+        @Entity()
+        @Check('length(secret) > 3')
+        class Checked {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn() secret: string;
+        }
+        return Checked;
+      }),
+    /Checked: want no check constraint over an encrypted column, got one over secret/,
+  ],
+  [
+    'a virtual column over it',
+    () =>
+      entity(() => {
+        @Entity()
+        class Virtual {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn() secret: string;
+          @VirtualColumn({ query: (alias) => `SELECT upper(${alias}.secret)` }) loud: string;
+        }
+        return Virtual;
+      }),
+    /Virtual: want no virtual column loud over an encrypted column/,
+  ],
+  [
+    'a view',
+    () =>
+      entity(() => {
+        @ViewEntity({ expression: 'SELECT 1 AS id' })
+        class Viewed {
+          @EncryptedColumn() secret: string;
+        }
+        return Viewed;
+      }),
+    /Viewed\.secret: want a table, got a view/,
+  ],
+  [
+    'a relation to it',
+    () => {
+      @Entity()
+      class Owner {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() secret: string;
+      }
+      @Entity()
+      class Owned {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @ManyToOne(() => Owner) @JoinColumn({ referencedColumnName: 'secret' }) owner: Relation<Owner>;
+      }
+      return [Owner, Owned];
+    },
+    /Owned: want foreign keys of plain columns, got the encrypted secret/,
+  ],
+  [
+    'two tables of one id',
+    () => {
+      @Entity()
+      @EncryptedEntity({ tableId: 'same' })
+      class One {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() secret: string;
+      }
+      @Entity()
+      @EncryptedEntity({ tableId: 'same' })
+      class Two {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() secret: string;
+      }
+      return [One, Two];
+    },
+    /Two\.secret: want a tableId, columnId and type of its own, got those or the database column of One\.secret/,
+  ],
+];
+
+const config = () => ({ hsm: new SoftwareKek(), kekLabel: 'kek', createKek: true, databaseId: 'test' });
+
+describe('entities that cannot be encrypted', () => {
+  it.each(faulty)('%s', async (_, make, message) => {
+    const dataSource = new DataSource({ type: 'better-sqlite3', database: ':memory:', entities: [make()].flat() });
+    withDataEncryption(dataSource, config());
+    await expect(dataSource.initialize()).rejects.toMatchObject({
+      code: 'ERR_DATA_MAPPING_INVALID',
+      message: expect.stringMatching(message),
+    });
+    expect(dataSource.isInitialized).toBe(false);
+  });
+
+  it('are all told together', async () => {
+    @Entity()
+    class Bad {
+      @PrimaryColumn({ type: 'blob' })
+      id: Buffer;
+
+      @Index()
+      @EncryptedColumn()
+      one: string;
+
+      @Index()
+      @EncryptedColumn()
+      two: string;
+    }
+    const dataSource = new DataSource({ type: 'better-sqlite3', database: ':memory:', entities: [Bad] });
+    await expect(withDataEncryption(dataSource, config()).initialize()).rejects.toMatchObject({
+      message: expect.stringMatching(/Bad\.one(.|\n)*Bad\.two(.|\n)*primary key id/),
+    });
+  });
+
+  it('of a key with a default of the database the row is refused, not bound to nothing', async () => {
+    @Entity()
+    class Defaulted {
+      @PrimaryColumn({ type: 'text' })
+      @Generated('uuid')
+      id: string;
+
+      @PrimaryColumn({ type: 'text', default: 'x' })
+      part: string;
+
+      @EncryptedColumn()
+      secret: string;
+    }
+    const dataSource = withDataEncryption(
+      new DataSource({ type: 'better-sqlite3', database: ':memory:', entities: [Defaulted], synchronize: true }),
+      config(),
+    );
+    await dataSource.initialize();
+    await expect(dataSource.manager.insert(Defaulted, { secret: 'x' })).rejects.toMatchObject({
+      code: 'ERR_DATA_OPERATION_REFUSED',
+    });
+    await dataSource.manager.insert(Defaulted, { part: 'y', secret: 'x' });
+    expect(await dataSource.manager.find(Defaulted)).toMatchObject([{ part: 'y', secret: 'x' }]);
+    await dataSource.destroy();
+  });
+});

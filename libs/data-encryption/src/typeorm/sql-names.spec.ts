@@ -1,0 +1,37 @@
+import fc from 'fast-check';
+import { sqlNames } from './sql-names.js';
+
+const names = (sql: string) => sqlNames(sql).map(({ parts, isNullTest }) => parts.join('.') + (isNullTest ? '?' : ''));
+
+describe('names in SQL', () => {
+  it.each([
+    ['u.email = :email', ['u.email']],
+    ['"u"."eMail" LIKE $1', ['u.email', 'like']],
+    ['u.address.street=?', ['u.address.street']],
+    ['`u`.`email` <> [mail]', ['u.email', 'mail']],
+    ['u . email', ['u.email']],
+    ['"od""d" > 1', ['od"d']],
+    ['u.email IS NULL', ['u.email?', 'is', 'null']],
+    ['u.email is not null AND x', ['u.email?', 'is', 'not', 'null', 'and', 'x']],
+    ['u.email ISNULL', ['u.email?', 'isnull']],
+    ["lower(u.name) = 'u.email'", ['u.name']],
+    ["'it''s u.email'", []],
+    ["E'it\\'s u.email' || u.name", ['u.name']],
+    ["u.name = '", ['u.name']],
+    ['u.a -- u.email\n= u.b', ['u.a', 'u.b']],
+    ['u.a /* u.email */ = u.b', ['u.a', 'u.b']],
+    ['CAST(u.a AS date) > :date', ['u.a', 'as']],
+    ['u.a::date', ['u.a']],
+    ["date '2026-01-01' < u.a", ['u.a']],
+    ['u.data->>:key', ['u.data']],
+    ['ARRAY[u.email, u.name]', ['array', 'u.email', 'u.name']],
+    [':...emails', []],
+    ['größe = 1', ['größe']],
+  ])('%s', (sql, expected) => {
+    expect(names(sql)).toEqual(expected);
+  });
+
+  it('ends for any text', () => {
+    fc.assert(fc.property(fc.string({ maxLength: 100, unit: 'binary' }), (sql) => Array.isArray(sqlNames(sql))));
+  });
+});
