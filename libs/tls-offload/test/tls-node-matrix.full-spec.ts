@@ -1,0 +1,27 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { drive, newTask } from './drive.js';
+
+const linux = process.platform === 'linux' ? describe : describe.skip;
+
+linux('the one binary', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-node-matrix-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it.each(['22', '24', '26'])(
+    'works in Node.js %s',
+    async (version) => {
+      const folder = join(directory, version);
+      const name = `node-linux-${process.arch}`;
+      execFileSync('mkdir', [folder]);
+      writeFileSync(join(folder, 'package.json'), '{ "private": true }');
+      execFileSync('npm', ['install', '--no-audit', '--no-fund', `${name}@${version}`], { cwd: folder, stdio: 'pipe' });
+      const report = await drive(newTask(50, 5), { node: join(folder, 'node_modules', name, 'bin/node') });
+      expect(report.node).toMatch(new RegExp(`^v${version}\\.`));
+      expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, aborted: 75 });
+    },
+    300_000,
+  );
+});

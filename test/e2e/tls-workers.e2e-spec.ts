@@ -1,0 +1,29 @@
+import { Worker } from 'node:worker_threads';
+import { driver, type DriverReport, newTask } from '../../libs/tls-offload/test/drive.js';
+
+/** What a worker that runs the driver answers. */
+function driveInWorker(aborts: number, rounds: number): Promise<DriverReport> {
+  const worker = new Worker(driver, { workerData: newTask(aborts, rounds) });
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+  });
+}
+
+describe('the TLS addon', () => {
+  it('serves several worker threads at once, each with its own sessions', async () => {
+    const reports = await Promise.all([driveInWorker(50, 4), driveInWorker(50, 4)]);
+    for (const report of reports) expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, aborted: 75 });
+  });
+
+  it('lets a worker end in the middle of its handshakes', async () => {
+    for (let count = 0; count < 4; count++) {
+      const worker = new Worker(driver, { workerData: newTask(10_000, 1) });
+      worker.once('error', () => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 150 + 100 * count));
+      await worker.terminate();
+    }
+    // The process is whole, and so is the provider that its threads share.
+    expect(await driveInWorker(25, 1)).toMatchObject({ liveSessions: 0, pausedJobs: 0 });
+  });
+});
