@@ -1,5 +1,4 @@
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -31,17 +30,4 @@ export function perform<Task, Answer extends object>(work: (task: Task) => Promi
       process.send?.(answer, () => process.disconnect());
     });
   });
-}
-
-/** User and system CPU time of another process so far, in microseconds (Linux; the kernel counts in 10 ms). */
-export function cpuMicrosecondsOf(pid: number): number {
-  const [user, system] = fields(String(pid)).slice(11, 13).map(Number);
-  const ticksPerSecond = 100;
-  return ((user + system) * 1_000_000) / ticksPerSecond;
-}
-
-/** The fields of /proc/PID/stat behind the command's name, which may itself hold spaces and brackets. */
-function fields(pid: string): string[] {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
