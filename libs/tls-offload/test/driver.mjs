@@ -1,6 +1,8 @@
 // Drives the built library through handshakes, hostile bytes and clients that leave, in a process or worker of its own, and
 // answers with what was left behind: `node driver.mjs '{ "certificate": PEM, "privateKey": PEM, "aborts": N, "rounds": N }'`.
-// The key is Ed25519, which Node can sign with as a token would.
+// The key is Ed25519, which Node can sign with as a token would. Clients that leave are a process of their own, so that the
+// memory measured is the server's.
+import { fork } from 'node:child_process';
 import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -11,10 +13,13 @@ import { TlsTerminator } from '../dist/terminator.js';
 
 const clientsAtOnce = 25;
 
-const task = isMainThread ? JSON.parse(process.argv[2]) : workerData;
-const report = await drive(task);
-if (isMainThread) console.log(JSON.stringify(report));
-else parentPort.postMessage(report);
+if (process.argv[2] === 'clients') {
+  serveAsClients(Number(process.argv[3]));
+} else if (isMainThread) {
+  console.log(JSON.stringify(await drive(JSON.parse(process.argv[2]))));
+} else {
+  parentPort.postMessage(await drive(workerData));
+}
 
 async function drive({ certificate, privateKey: keyPem, aborts, rounds }) {
   const privateKey = createPrivateKey(keyPem);
@@ -69,18 +74,14 @@ async function drive({ certificate, privateKey: keyPem, aborts, rounds }) {
       socket.end(Math.random() < 0.7 ? Buffer.concat([header, body]) : body);
     });
 
+  const clients = fork(import.meta.filename, ['clients', String(port)], { execArgv: [] });
   const leave = async (count) => {
     held = true;
     for (let done = 0; done < count; done += clientsAtOnce) {
       const target = waiting + clientsAtOnce;
-      const sockets = Array.from({ length: clientsAtOnce }, () => {
-        const socket = connect(port, '127.0.0.1');
-        socket.on('error', () => undefined);
-        connectTls({ socket, servername: 'localhost' }).on('error', () => undefined);
-        return socket;
-      });
+      clients.send('come');
       await until(() => waiting >= target);
-      sockets.forEach((socket, index) => (index % 2 === 0 ? socket.destroy() : socket.resetAndDestroy()));
+      clients.send('leave');
       await until(() => terminator.statistics.handshaking === 0);
     }
     held = false;
@@ -96,8 +97,26 @@ async function drive({ certificate, privateKey: keyPem, aborts, rounds }) {
   const after = residentBytes();
   await echo('TLSv1.3');
   await until(() => terminator.statistics.open === 0);
+  clients.kill();
   await new Promise((resolve) => server.close(resolve));
   return { ...loadAddon().counters(), aborted: waiting, grownBytes: after - before, node: process.version };
+}
+
+/** Begins handshakes when told to come, and breaks them off, half with FIN and half with RST, when told to leave. */
+function serveAsClients(port) {
+  let sockets = [];
+  process.on('message', (message) => {
+    if (message === 'come') {
+      sockets = Array.from({ length: clientsAtOnce }, () => {
+        const socket = connect(port, '127.0.0.1');
+        socket.on('error', () => undefined);
+        connectTls({ socket, servername: 'localhost' }).on('error', () => undefined);
+        return socket;
+      });
+    } else {
+      sockets.forEach((socket, index) => (index % 2 === 0 ? socket.destroy() : socket.resetAndDestroy()));
+    }
+  });
 }
 
 function residentBytes() {

@@ -1,3 +1,5 @@
+// @peculiar/x509 needs it before it loads.
+import 'reflect-metadata';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Hsm, HsmKey } from '@nest-hsm/hsm';

@@ -1,3 +1,4 @@
+// @peculiar/x509 needs it before it loads.
 import 'reflect-metadata';
 import { cryptoKeyPair, type Hsm, hsmCrypto, type HsmKey } from '@nest-hsm/hsm';
 import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from '@peculiar/x509';
