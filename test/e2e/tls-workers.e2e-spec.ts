@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { driver, type DriverReport, newTask } from '../../libs/tls-offload/test/drive.js';
 
@@ -11,6 +13,13 @@ function driveInWorker(aborts: number, rounds: number): Promise<DriverReport> {
 }
 
 describe('the TLS addon', () => {
+  it('loads from the built package without anything before it', async () => {
+    const index = new URL('../../libs/tls-offload/dist/index.js', import.meta.url).href;
+    const script = `import { TlsTerminator } from '${index}'; try { new TlsTerminator({ credentials: [] }) } catch (e) { console.log(e.code) }`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
+    expect(stdout.trim()).toBe('ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED');
+  });
+
   it('serves several worker threads at once, each with its own sessions', async () => {
     const reports = await Promise.all([driveInWorker(50, 4), driveInWorker(50, 4)]);
     for (const report of reports) expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, aborted: 75 });
