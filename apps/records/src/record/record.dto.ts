@@ -19,7 +19,8 @@ export class CreateRecordDto {
   diagnosis?: unknown;
 }
 
-export class UpdateRecordDto extends PartialType(CreateRecordDto) {}
+/** What is left out stays as it is; null is no value of a name. */
+export class UpdateRecordDto extends PartialType(CreateRecordDto, { skipNullProperties: false }) {}
 
 export class RecordDto {
   /** @example '5b1c4f3e-7f5e-4a51-9d0c-4a6c0a2b8d11' */
