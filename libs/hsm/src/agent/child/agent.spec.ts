@@ -155,7 +155,7 @@ describe('a request', () => {
   });
 
   test('under way when the agent is told to end is answered; later ones are refused', async () => {
-    const slow = generate(agent, 'rsa-3072', 'sign');
+    const slow = generate(agent, 'rsa-4096', 'sign');
     await agent.call('ping', {});
     agent.process.kill('SIGTERM');
     const late = await waitFor(() =>
@@ -165,7 +165,7 @@ describe('a request', () => {
       ),
     );
     expect(late).toMatchObject({ code: 'ERR_HSM_UNAVAILABLE', retryable: true });
-    expect((await slow).algorithm).toBe('rsa-3072');
+    expect((await slow).algorithm).toBe('rsa-4096');
     expect(await agent.exited).toBe(0);
   });
 

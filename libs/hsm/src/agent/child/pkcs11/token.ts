@@ -4,6 +4,7 @@ import { HsmError } from '../../../errors.js';
 import type { KeyId } from '../../../key/key.js';
 import type { AgentSettings, TokenDescription } from '../../protocol.js';
 import type { Call } from '../call.js';
+import { withLoginLock } from '../pin/login-lock.js';
 import { ensureStateDirectory } from '../pin/state-directory.js';
 import type { TokenKey } from './key-inspection.js';
 import { KeyStore } from './key-store.js';
@@ -33,15 +34,14 @@ export class Token {
    */
   static async open(settings: AgentSettings): Promise<Token> {
     await ensureStateDirectory(settings.stateDirectory);
-    const native = loadModule(settings.module);
+    // Under the lock, since C_Initialize takes a token that another process's login is rewriting for an uninitialised one.
+    const { native, slot } = await withLoginLock(settings.stateDirectory, () => findToken(settings));
     try {
-      const slot = await selectToken(native, settings.token);
       const login = new Login(native, slot, settings.pin, settings.stateDirectory);
       await login.restore(login.generation);
       return new Token(native, slot, login, settings);
     } catch (error) {
-      endQuietly(native);
-      throw error instanceof ReturnValueError ? toHsmError(error, new Set()) : error;
+      throw closed(native, error);
     }
   }
 
@@ -151,6 +151,21 @@ function endQuietly(native: Native): void {
   } catch {
     // The error that led here says more.
   }
+}
+
+async function findToken({ module, token }: AgentSettings): Promise<{ native: Native; slot: SlotContent }> {
+  const native = loadModule(module);
+  try {
+    return { native, slot: await selectToken(native, token) };
+  } catch (error) {
+    throw closed(native, error);
+  }
+}
+
+/** Ends the module after a failed start. @returns what to throw */
+function closed(native: Native, error: unknown): unknown {
+  endQuietly(native);
+  return error instanceof ReturnValueError ? toHsmError(error, new Set()) : error;
 }
 
 function loadModule(path: string): Native {
