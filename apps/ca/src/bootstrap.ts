@@ -29,6 +29,7 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
   });
   const logger = app.get(Logger);
   app.useLogger(logger);
+  app.flushLogs();
   acceptBodies(app);
   app.enableShutdownHooks();
   serveApiDocument(app);

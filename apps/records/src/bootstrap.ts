@@ -24,6 +24,7 @@ export async function start(configFile: string): Promise<NestFastifyApplication>
   });
   const logger = app.get(Logger);
   app.useLogger(logger);
+  app.flushLogs();
   app.enableShutdownHooks();
   collectDefaultMetrics();
   const description = new DocumentBuilder().setTitle('Records').setVersion('1').build();
