@@ -3,11 +3,12 @@ import { keepCalling } from '../harness/callers.js';
 import type { SigningResult, SigningTask } from './task.js';
 
 /**
- * Warms the signer up for half a second, measures its rate and the CPU time of this process, and then, for a second more,
- * the event loop, whose monitor wakes a thousand times a second and would be counted as the signer's CPU time.
+ * Warms the signer up for three seconds, until V8 has optimised both processes, measures its rate and the CPU time of this
+ * one, and then, for a second more, the event loop, whose monitor wakes a thousand times a second and would be counted as
+ * the signer's CPU time.
  */
 export async function measure(task: SigningTask, sign: (caller: number) => Promise<unknown>): Promise<SigningResult> {
-  await keepCalling(task.callers, 0.5, sign);
+  await keepCalling(task.callers, 3, sign);
 
   const before = process.cpuUsage();
   const { calls, seconds } = await keepCalling(task.callers, task.seconds, sign);

@@ -10,7 +10,7 @@ export interface Operation {
   readonly keyId?: KeyId;
   readonly mechanism?: string;
   label?: string;
-  digest?: string;
+  digest?: Buffer;
 }
 
 /** Writes one client's operations to the agent's audit file, if there is one. */
@@ -60,7 +60,7 @@ export class AuditTrail {
       token: this.token,
       key: keyId && { id: keyId, label },
       mechanism,
-      digest,
+      digest: digest?.toString('hex'),
       correlationId: call.correlationId || undefined,
     };
   }

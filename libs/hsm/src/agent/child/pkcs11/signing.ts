@@ -28,7 +28,7 @@ export async function sign(
   operation: Operation,
 ): Promise<Buffer> {
   const input = signatureInput(key, request);
-  operation.digest = input.digest?.toString('hex');
+  operation.digest = input.digest;
   const mechanism = signatureMechanism(request.scheme);
   const signature = await token.run(call, 'repeatable', (session) => {
     const { handle } = token.keys.one(session, key.id);
