@@ -1,5 +1,5 @@
 import { Hsm } from '@nest-hsm/hsm';
-import { TestToken } from '../../test/support/token.js';
+import { softHsmModule, TestToken } from '../../test/support/token.js';
 import { contest } from '../harness/contest.js';
 import { inProcess } from '../harness/process.js';
 import { report } from '../harness/report.js';
@@ -18,7 +18,8 @@ try {
   await hsm.close();
 
   const task = (algorithm: 'ec' | 'rsa'): SigningTask => ({
-    config: token.config() as SigningTask['config'],
+    config: token.config(),
+    token: { module: softHsmModule(), label: token.label, pinFile: token.pinFile },
     keyLabel: algorithm,
     algorithm,
     callers,

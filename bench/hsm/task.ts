@@ -2,7 +2,9 @@ import type { HsmConfig } from '@nest-hsm/hsm';
 
 /** What a contender of this bench is asked to do: sign with 16 callers, and say what it cost. */
 export interface SigningTask {
-  readonly config: HsmConfig & { readonly token: { readonly label: string }; readonly pin: { readonly file: string } };
+  readonly config: HsmConfig;
+  /** What the peer needs to reach the same token. */
+  readonly token: { readonly module: string; readonly label: string; readonly pinFile: string };
   readonly keyLabel: string;
   readonly algorithm: 'ec' | 'rsa';
   readonly callers: number;

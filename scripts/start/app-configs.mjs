@@ -62,12 +62,13 @@ function hsm(role, module) {
   const token = tokenPaths(role);
   return `hsm:
   name: ${role}
-  module: ${quote(module)}
-  token: { label: ${role} }
-  pin: { file: ${quote(token.pin)} }
-  moduleEnvironment: { SOFTHSM2_CONF: ${quote(token.softHsmConf)} }
-  stateDirectory: ${quote(token.state)}
-  auditFile: ${quote(token.audit)}`;
+  members:
+    - module: ${quote(module)}
+      token: { label: ${role} }
+      pin: { file: ${quote(token.pin)} }
+      moduleEnvironment: { SOFTHSM2_CONF: ${quote(token.softHsmConf)} }
+      auditFile: ${quote(token.audit)}
+  stateDirectory: ${quote(token.state)}`;
 }
 
 /** A double-quoted YAML scalar is a JSON string. */

@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HsmConfig } from '@nest-hsm/hsm';
-import { softHsmModule, TestToken } from '../support/token.js';
+import type { HsmConfig, HsmMemberConfig } from '@nest-hsm/hsm';
+import { type Overrides, softHsmModule, TestToken } from '../support/token.js';
 import { actions, ControlFile, forever, type SteerableFunction, steerableFunctions } from './control-file.js';
 import { type ReturnValue, returnValues } from './return-values.js';
 import { buildShim } from './shim.js';
@@ -21,13 +22,17 @@ export interface Strikes {
  * A function has at most one fault at a time (fail, freeze, corrupt or crash); delay and throttle come on top.
  */
 export class VirtualHsm {
-  readonly token: TestToken;
   readonly module = buildShim();
   readonly #control: ControlFile;
 
-  constructor(label: string) {
-    this.token = new TestToken(label);
-    this.#control = new ControlFile(join(this.token.directory, 'control'));
+  readonly token: TestToken;
+  readonly #isOwner: boolean;
+
+  /** @param token  a label for a token of its own, or another device's token: then both hold the same keys at any time */
+  constructor(token: string | VirtualHsm) {
+    this.#isOwner = typeof token === 'string';
+    this.token = typeof token === 'string' ? new TestToken(token) : token.token;
+    this.#control = new ControlFile(join(this.token.directory, `control-${randomUUID()}`));
   }
 
   /** The variables that the shim and SoftHSM need in the process that loads them. */
@@ -40,8 +45,13 @@ export class VirtualHsm {
   }
 
   /** What `Hsm.open` takes to use this device. */
-  config(overrides: Partial<HsmConfig> = {}): HsmConfig {
+  config(overrides: Overrides = {}): HsmConfig {
     return this.token.config({ module: this.module, moduleEnvironment: this.moduleEnvironment, ...overrides });
+  }
+
+  /** This device as a member of a fleet. */
+  member(overrides: Partial<HsmMemberConfig> = {}): HsmMemberConfig {
+    return this.token.member({ module: this.module, moduleEnvironment: this.moduleEnvironment, ...overrides });
   }
 
   /** Every call of the function takes this much longer, on the thread that makes it. 0 takes it away. */
@@ -130,7 +140,7 @@ export class VirtualHsm {
     this.thaw();
     this.heal();
     this.#control.close();
-    this.token.remove();
+    if (this.#isOwner) this.token.remove();
   }
 
   get #tokens(): string {

@@ -136,12 +136,12 @@ describe('the configuration of', () => {
         inVolume('records', urlFile(records.database)),
         inVolume('tls-sidecar', issuer?.tokenFile ?? ''),
         ...Object.entries({ ca, records, 'tls-sidecar': sidecar }).map(([service, { hsm }]) =>
-          inVolume(service, (hsm.pin as { file: string }).file),
+          inVolume(service, (hsm.members[0].pin as { file: string }).file),
         ),
       ];
       for (const secret of secrets) expect([secret, statSync(secret).mode & 0o777]).toEqual([secret, 0o600]);
       for (const [service, { hsm }] of Object.entries({ ca, records, 'tls-sidecar': sidecar })) {
-        const conf = readFileSync(inVolume(service, hsm.moduleEnvironment.SOFTHSM2_CONF), 'utf8');
+        const conf = readFileSync(inVolume(service, hsm.members[0].moduleEnvironment.SOFTHSM2_CONF), 'utf8');
         const tokens = /tokendir = (.+)/.exec(conf)?.[1] ?? '';
         expect(readdirSync(inVolume(service, tokens))).toHaveLength(1);
       }

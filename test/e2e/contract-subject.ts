@@ -2,8 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Hsm, type HsmConfig, type HsmKey, type NewKeyPair, type NewSecretKey } from '@nest-hsm/hsm';
-import { TestToken } from '../support/token.js';
+import {
+  Hsm,
+  type HsmConfig,
+  type HsmKey,
+  type HsmMemberConfig,
+  type NewKeyPair,
+  type NewSecretKey,
+} from '@nest-hsm/hsm';
+import { type Overrides, split, TestToken } from '../support/token.js';
 
 /**
  * The token under contract: a throw-away SoftHSM token, or the one that the environment names, so that any vendor's token
@@ -17,10 +24,12 @@ import { TestToken } from '../support/token.js';
  * On a token of yours the suite makes keys whose labels begin with `contract-`, and destroys the ones it made.
  */
 export class ContractSubject {
-  static async open(overrides: Partial<HsmConfig> = {}): Promise<ContractSubject> {
+  static async open(overrides: Overrides = {}): Promise<ContractSubject> {
     const softHsm = process.env.NEST_HSM_CONTRACT_MODULE === undefined ? new TestToken('contract') : undefined;
     const stateDirectory = mkdtempSync(join(tmpdir(), 'nest-hsm-contract-'));
-    const config = { ...(softHsm?.config() ?? configOfEnvironment()), stateDirectory, ...overrides };
+    const [member, fleet] = split(overrides);
+    const members = [{ ...(softHsm?.member() ?? memberOfEnvironment()), name: 'contract', ...member }];
+    const config = { name: 'contract', members, stateDirectory, ...fleet };
     return new ContractSubject(await Hsm.open(config), config, softHsm);
   }
 
@@ -39,7 +48,7 @@ export class ContractSubject {
   }
 
   offers(name: string): boolean {
-    return this.hsm.token.mechanisms.includes(name);
+    return this.hsm.members[0].token?.mechanisms.includes(name) ?? false;
   }
 
   keyPair(key: Omit<NewKeyPair, 'label'> & { label?: string }) {
@@ -67,14 +76,13 @@ export class ContractSubject {
   }
 }
 
-function configOfEnvironment(): Omit<HsmConfig, 'stateDirectory'> {
+function memberOfEnvironment(): HsmMemberConfig {
   const wanted = (name: string): string => {
     const value = process.env[`NEST_HSM_CONTRACT_${name}`];
     if (value === undefined) throw new Error(`contract suite: want NEST_HSM_CONTRACT_${name} beside _MODULE, got none`);
     return value;
   };
   return {
-    name: 'contract',
     module: wanted('MODULE'),
     token: { label: wanted('TOKEN_LABEL') },
     pin: { file: wanted('PIN_FILE') },

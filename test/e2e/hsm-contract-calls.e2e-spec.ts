@@ -79,7 +79,11 @@ test('a deadline that passes rejects with ERR_HSM_TIMEOUT', async () => {
 });
 
 test('calls beyond the queue are refused at once, and the others are answered', async () => {
-  const small = await Hsm.open({ ...subject.config, sessions: 2, queueLimit: 8 });
+  const small = await Hsm.open({
+    ...subject.config,
+    members: [{ ...subject.config.members[0], sessions: 2 }],
+    queueLimit: 8,
+  });
   try {
     const results = await Promise.allSettled(Array.from({ length: 100 }, () => small.random(16)));
     const refused = results

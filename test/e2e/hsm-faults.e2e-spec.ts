@@ -4,11 +4,12 @@
  */
 import { randomBytes, verify } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Hsm, type HsmConfig, HsmError, type HsmKey } from '@nest-hsm/hsm';
+import { Hsm, HsmError, type HsmKey } from '@nest-hsm/hsm';
 import type { SteerableFunction } from '../chaos/control-file.js';
 import type { ReturnValue } from '../chaos/return-values.js';
 import { type Strikes, VirtualHsm } from '../chaos/virtual-hsm.js';
 import { childrenOf } from '../support/processes.js';
+import type { Overrides } from '../support/token.js';
 
 let device: VirtualHsm;
 let hsm: Hsm;
@@ -34,11 +35,11 @@ afterEach(async () => {
   await hsm.close();
 });
 
-async function open(overrides: Partial<HsmConfig> = {}): Promise<void> {
+async function open(overrides: Overrides = {}): Promise<void> {
   hsm = await Hsm.open(device.config({ hangMilliseconds: 400, ...overrides }));
 }
 
-async function reopen(overrides: Partial<HsmConfig>): Promise<void> {
+async function reopen(overrides: Overrides): Promise<void> {
   await hsm.close();
   await open(overrides);
 }
@@ -179,7 +180,7 @@ describe('a hung function ends with its agent, not with the caller', () => {
 });
 
 describe('a slow device is not a hung one', () => {
-  test.each<[string, Partial<HsmConfig>, number, number]>([
+  test.each<[string, Overrides, number, number]>([
     ['each call just below the limit', { sessions: 16 }, 250, 32],
     ['many calls waiting for few sessions, far beyond the limit together', { sessions: 2 }, 50, 64],
   ])('%s', async (_name, overrides, milliseconds, count) => {

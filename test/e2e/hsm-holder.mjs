@@ -2,7 +2,7 @@
 import { Hsm } from '@nest-hsm/hsm';
 
 const hsm = await Hsm.open(JSON.parse(process.argv[2]));
-process.stdout.write(`${hsm.token.label}\n`);
+process.stdout.write(`${hsm.members[0].token.label}\n`);
 process.stdin.resume();
 process.stdin.on('data', () => void use().catch(() => undefined));
 

@@ -2,7 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { HsmConfig } from '@nest-hsm/hsm';
+import type { HsmConfig, HsmMemberConfig } from '@nest-hsm/hsm';
+import { type Overrides, split } from './token.js';
 
 /** An agent without a token that misbehaves as told (stand-in-agent.mjs), and what it left behind. */
 export class StandIn {
@@ -14,14 +15,17 @@ export class StandIn {
     writeFileSync(join(this.directory, 'script'), starts.join('\n'));
   }
 
-  config(overrides: Partial<HsmConfig> = {}): HsmConfig {
+  config(overrides: Overrides = {}): HsmConfig {
+    const [member, fleet] = split(overrides);
+    return { name: 'stand-in', members: [this.member(member)], stateDirectory: this.directory, ...fleet };
+  }
+
+  member(overrides: Partial<HsmMemberConfig> = {}): HsmMemberConfig {
     return {
-      name: 'stand-in',
       module: '/none',
       token: { label: 'stand-in' },
       pin: { file: '/none' },
       moduleEnvironment: { STAND_IN_DIRECTORY: this.directory },
-      stateDirectory: this.directory,
       ...overrides,
     };
   }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { HsmConfig } from '@nest-hsm/hsm';
+import type { HsmConfig, HsmMemberConfig } from '@nest-hsm/hsm';
 
 const softHsmModules = [
   '/usr/lib/softhsm/libsofthsm2.so',
@@ -20,6 +20,21 @@ export function softHsmModule(): string {
   const module = softHsmModules.find(existsSync);
   if (module === undefined) throw new Error('SoftHSM: want libsofthsm2.so on this machine, got none (run npm test)');
   return module;
+}
+
+/** Settings of the fleet or of its one member, as a test wants them. */
+export type Overrides = Partial<HsmConfig & HsmMemberConfig>;
+
+const memberSettings = ['module', 'token', 'pin', 'sessions', 'moduleEnvironment', 'vendor', 'auditFile'];
+
+/** @returns what is about the member, what is about the fleet */
+export function split(overrides: Overrides): [Partial<HsmMemberConfig>, Partial<HsmConfig>] {
+  const entries = Object.entries(overrides);
+  const isOfMember = ([name]: [string, unknown]) => memberSettings.includes(name);
+  return [
+    Object.fromEntries(entries.filter(isOfMember)),
+    Object.fromEntries(entries.filter((entry) => !isOfMember(entry))),
+  ];
 }
 
 /** A token directory of its own with one initialised SoftHSM token in it. */
@@ -46,15 +61,24 @@ export class TestToken {
     execFileSync('softhsm2-util', args, { env: { ...process.env, SOFTHSM2_CONF: this.softHsmConf }, stdio: 'pipe' });
   }
 
-  /** What `Hsm.open` takes to use this token. */
-  config(overrides: Partial<HsmConfig> = {}): HsmConfig {
+  /** What `Hsm.open` takes to use this token alone. */
+  config(overrides: Overrides = {}): HsmConfig {
+    const [member, fleet] = split(overrides);
     return {
       name: this.label,
+      members: [this.member(member)],
+      stateDirectory: join(this.directory, 'state'),
+      ...fleet,
+    };
+  }
+
+  /** This token as a member of a fleet. */
+  member(overrides: Partial<HsmMemberConfig> = {}): HsmMemberConfig {
+    return {
       module: softHsmModule(),
       token: { label: this.label },
       pin: { file: this.pinFile },
       moduleEnvironment: { SOFTHSM2_CONF: this.softHsmConf },
-      stateDirectory: join(this.directory, 'state'),
       ...overrides,
     };
   }

@@ -32,6 +32,9 @@ export abstract class HsmCommand extends CommandRunner {
   protected async withHsm<T>(options: HsmCommandOptions, work: (hsm: Hsm) => Promise<T>): Promise<T> {
     const hsm = await Hsm.open(await readHsmConfig(options.config));
     try {
+      // Whoever typed the command would rather know than wait for an HSM to come back.
+      const [first] = hsm.members.map(({ trouble }) => trouble);
+      if (first !== undefined && hsm.members.every(({ state }) => state !== 'serving')) throw first;
       return await work(hsm);
     } finally {
       await hsm.close();

@@ -11,9 +11,10 @@ const complete = `
 listen: { port: 8443 }
 hsm:
   name: tls
-  module: /usr/lib/softhsm/libsofthsm2.so
-  token: { label: tls }
-  pin: { file: /pin }
+  members:
+    - module: /usr/lib/softhsm/libsofthsm2.so
+      token: { label: tls }
+      pin: { file: /pin }
   stateDirectory: /state
 upstream: { host: 127.0.0.1, port: 8441 }
 certificate:

@@ -16,7 +16,15 @@ export class SoftwareKek implements KekHolder {
 
   addKey(label: string, usage: HsmKey['usage'] = 'encrypt'): HsmKey {
     const id = randomBytes(16).toString('hex') as KeyId;
-    const key: HsmKey = { id, label, algorithm: 'aes-256', usage, extractable: false, uri: `pkcs11:id=${id}` };
+    const key: HsmKey = {
+      id,
+      label,
+      algorithm: 'aes-256',
+      usage,
+      extractable: false,
+      members: [],
+      uri: `pkcs11:id=${id}`,
+    };
     this.#keys.set(id, { key, secret: randomBytes(32) });
     return key;
   }

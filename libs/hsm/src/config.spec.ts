@@ -1,13 +1,12 @@
-import { type HsmConfig, parseHsmConfig } from './config.js';
+import { type HsmConfig, type HsmMemberConfig, memberConfigs, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 
-const minimal: HsmConfig = {
-  name: 'ca',
+const member: HsmMemberConfig = {
   module: '/usr/lib/softhsm/libsofthsm2.so',
   token: { label: 'ca' },
   pin: { file: '/run/secrets/pin' },
-  stateDirectory: '/var/lib/nest-hsm',
 };
+const minimal: HsmConfig = { name: 'ca', members: [member], stateDirectory: '/var/lib/nest-hsm' };
 
 const faultsOf = (config: unknown): string => {
   try {
@@ -23,9 +22,7 @@ describe('parseHsmConfig', () => {
   it('completes a configuration', () => {
     expect(parseHsmConfig(minimal)).toEqual({
       ...minimal,
-      sessions: 16,
-      moduleEnvironment: {},
-      vendor: 'auto',
+      members: [{ ...member, sessions: 16, moduleEnvironment: {}, vendor: 'auto' }],
       client: 'application',
       deadlineMilliseconds: 5_000,
       hangMilliseconds: 2_000,
@@ -37,15 +34,40 @@ describe('parseHsmConfig', () => {
 
   it('freezes it to the ground', () => {
     const policy = [{ label: 'tls-*', operations: ['sign' as const], mechanisms: ['ecdsa-sha256'] }];
-    const config = parseHsmConfig({ ...minimal, policy, pin: { command: ['pass', 'show', 'hsm'] } });
+    const config = parseHsmConfig({
+      ...minimal,
+      policy,
+      members: [{ ...member, pin: { command: ['pass', 'show', 'hsm'] } }],
+    });
     const unfrozen = (value: unknown): boolean =>
       typeof value === 'object' && value !== null && (!Object.isFrozen(value) || Object.values(value).some(unfrozen));
     expect(unfrozen(config)).toBe(false);
   });
 
   it('lists all faults together', () => {
-    const message = faultsOf({ ...minimal, name: 'CA 1', module: '', sessions: 0, colour: 'red' });
+    const message = faultsOf({
+      ...minimal,
+      name: 'CA 1',
+      members: [{ ...member, module: '', sessions: 0 }],
+      colour: 'red',
+    });
     for (const fault of ['name', 'module', 'sessions', 'colour']) expect(message).toContain(fault);
+  });
+
+  it.each([
+    ['an operation there is not', { policy: [{ label: '*', operations: ['copy'] }] }, /policy/],
+    ['no time at all', { deadlineMilliseconds: 0 }, /deadlineMilliseconds/],
+    ['no member', { members: [] }, /members/],
+    [
+      'more members than 32',
+      { members: Array.from({ length: 33 }, (_, each) => ({ ...member, name: `m${each}` })) },
+      /members/,
+    ],
+    ['two members of one name', { members: [member, member] }, /want a name of its own for each member, got "ca"/],
+    ['a name that is no file name', { members: [{ ...member, name: '../ca' }] }, /got "..\/ca"/],
+    ['a label that is no file name', { members: [{ ...member, token: { label: 'my ca' } }] }, /got "my ca"/],
+  ])('refuses %s', (_, fault, message) => {
+    expect(faultsOf({ ...minimal, ...fault })).toMatch(message);
   });
 
   it.each([
@@ -61,16 +83,25 @@ describe('parseHsmConfig', () => {
     ['options of Node for the agent', { moduleEnvironment: { NODE_OPTIONS: '--inspect' } }, /moduleEnvironment/],
     ['a variable no shell could set', { moduleEnvironment: { 'A=B': 'c' } }, /moduleEnvironment/],
     ['a value no process could get', { moduleEnvironment: { A: 'b\0c' } }, /moduleEnvironment/],
-    ['an operation there is not', { policy: [{ label: '*', operations: ['copy'] }] }, /policy/],
     ['half a session', { sessions: 1.5 }, /sessions/],
-    ['no time at all', { deadlineMilliseconds: 0 }, /deadlineMilliseconds/],
-  ])('refuses %s', (_, fault, message) => {
-    expect(faultsOf({ ...minimal, ...fault })).toMatch(message);
+  ])('refuses a member with %s', (_, fault, message) => {
+    expect(faultsOf({ ...minimal, members: [{ ...member, ...fault }] })).toMatch(message);
   });
 
   it('never quotes what might be a PIN', () => {
     for (const pin of ['s3cret', { value: 's3cret' }, { file: 's3cret', value: 's3cret' }]) {
-      expect(faultsOf({ ...minimal, pin })).not.toContain('s3cret');
+      expect(faultsOf({ ...minimal, members: [{ ...member, pin }] })).not.toContain('s3cret');
     }
+  });
+});
+
+describe('memberConfigs', () => {
+  it('gives each member what all share, and a state directory of its own', () => {
+    const config = parseHsmConfig({ ...minimal, members: [member, { ...member, name: 'second', sessions: 4 }] });
+    const shared = { client: 'application', hangMilliseconds: 2_000, module: member.module };
+    expect(memberConfigs(config)).toMatchObject([
+      { ...shared, name: 'ca', sessions: 16, stateDirectory: '/var/lib/nest-hsm/ca' },
+      { ...shared, name: 'second', sessions: 4, stateDirectory: '/var/lib/nest-hsm/second' },
+    ]);
   });
 });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import { HsmError } from './errors.js';
 import { policyOperations } from './agent/protocol.js';
@@ -39,33 +40,45 @@ const policyRule = z
 /** Nothing that would change how the agent itself runs. */
 const variableName = z.string().regex(/^(?!NODE_|UV_)[A-Za-z_][A-Za-z0-9_]*$/);
 
+/** One token of a fleet, and how to reach it. */
+const memberSchema = z
+  .strictObject({
+    /** What errors, metrics, logs and its state directory call it; the token's label or serial when absent. */
+    name: z.string().optional(),
+    /** Absolute path of the PKCS#11 module (.so). */
+    module: z.string().min(1),
+    /** Chosen by label or serial, never by slot. */
+    token,
+    pin,
+    /** PKCS#11 sessions, hence operations at once on the token. */
+    sessions: z.int().min(1).max(256).default(16),
+    /** Variables the PKCS#11 module needs, e.g. SOFTHSM2_CONF. The agent gets these and an allow-list, nothing else. */
+    moduleEnvironment: z
+      .record(variableName, z.string().regex(/^[^\0]*$/))
+      .default({})
+      .readonly(),
+    vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']).default('auto'),
+    /** Append-only audit lines, one JSON object each, written by this member's agent. */
+    auditFile: z.string().min(1).optional(),
+  })
+  .readonly();
+
 export const hsmConfigSchema = z.strictObject({
-  /** The role of this token, and the name of its metrics, health indicator and provider, e.g. `ca`. */
+  /** The role of this fleet, and the name of its metrics, health indicator and provider, e.g. `ca`. */
   name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
-  /** Absolute path of the PKCS#11 module (.so). */
-  module: z.string().min(1),
-  /** Chosen by label or serial, never by slot. */
-  token,
-  pin,
-  /** PKCS#11 sessions, hence operations at once on the token. */
-  sessions: z.int().min(1).max(256).default(16),
-  /** Variables the PKCS#11 module needs, e.g. SOFTHSM2_CONF. The agent gets these and an allow-list, nothing else. */
-  moduleEnvironment: z
-    .record(variableName, z.string().regex(/^[^\0]*$/))
-    .default({})
-    .readonly(),
-  vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']).default('auto'),
-  /** Directory (made 0700) for what must outlive a process: the record of a refused PIN. */
+  /** The tokens behind it: each holds every key, and any of them may serve a call. */
+  members: z.array(memberSchema).min(1).max(32).superRefine(checkNames).readonly(),
+  /** On how many members a key must be before it may be used; 2 when absent, or 1 where there is one. */
+  quorum: z.int().min(1).max(32).optional(),
+  /** Directory (made 0700) for what must outlive a process: the records of refused PINs. */
   stateDirectory: z.string().min(1),
-  /** Append-only audit lines, one JSON object each, written by the agent. */
-  auditFile: z.string().min(1).optional(),
-  /** Identity of this application towards the agent, in audit lines and policy. */
+  /** Identity of this application towards the agents, in audit lines and policy. */
   client: z.string().min(1).max(64).default('application'),
-  /** Narrows what this application may do with its own token. */
+  /** Narrows what this application may do with its own tokens. */
   policy: z.array(policyRule).readonly().optional(),
   /** How long a caller waits when it names no deadline. */
   deadlineMilliseconds: z.int().min(1).default(5_000),
-  /** How long one operation may stay on the token before the agent is taken for hung and killed. */
+  /** How long one operation may stay on a token before the agent is taken for hung and killed. */
   hangMilliseconds: z.int().min(50).default(2_000),
   /** The same for key generation, which is slow by nature (RSA-4096 takes seconds). */
   generateHangMilliseconds: z.int().min(50).default(60_000),
@@ -77,8 +90,16 @@ export const hsmConfigSchema = z.strictObject({
 
 /** What an application writes. */
 export type HsmConfig = z.input<typeof hsmConfigSchema>;
+/** One of its members, as an application writes it. */
+export type HsmMemberConfig = z.input<typeof memberSchema>;
 /** What the provider works with: parsed once, complete, frozen. */
 export type ParsedHsmConfig = Readonly<z.output<typeof hsmConfigSchema>>;
+/** What one member works with: its own settings and those it shares with the others. */
+export type MemberConfig = Readonly<
+  Required<Pick<z.output<typeof memberSchema>, 'name'>> &
+    Omit<z.output<typeof memberSchema>, 'name'> &
+    Omit<ParsedHsmConfig, 'name' | 'members' | 'quorum' | 'queueLimit'>
+>;
 
 /**
  * Parses a configuration once, at boot.
@@ -88,4 +109,36 @@ export function parseHsmConfig(config: HsmConfig): ParsedHsmConfig {
   const parsed = hsmConfigSchema.safeParse(config);
   if (parsed.success) return Object.freeze(parsed.data);
   throw new HsmError('ERR_HSM_CONFIG_INVALID', `HSM configuration:\n${z.prettifyError(parsed.error)}`);
+}
+
+/** @returns a configuration for each member, with a state directory of its own */
+export function memberConfigs({
+  name: _,
+  members,
+  quorum: __,
+  queueLimit: ___,
+  ...shared
+}: ParsedHsmConfig): MemberConfig[] {
+  return members.map((member) => {
+    const name = memberName(member);
+    return Object.freeze({ ...shared, ...member, name, stateDirectory: join(shared.stateDirectory, name) });
+  });
+}
+
+function memberName({ name, token: chosen }: z.output<typeof memberSchema>): string {
+  return name ?? ('label' in chosen ? chosen.label : chosen.serial);
+}
+
+/** Each its own, and fit to be a file's name. */
+function checkNames(members: readonly z.output<typeof memberSchema>[], context: z.RefinementCtx): void {
+  const names = members.map(memberName);
+  for (const [index, name] of names.entries()) {
+    const fault = !/^[a-z0-9][a-z0-9._-]{0,31}$/i.test(name)
+      ? 'want a name of letters, digits, ".", "_" and "-"'
+      : names.indexOf(name) < index
+        ? 'want a name of its own for each member'
+        : undefined;
+    if (fault !== undefined)
+      context.addIssue({ code: 'custom', message: `${fault}, got "${name}"`, path: [index, 'name'] });
+  }
 }

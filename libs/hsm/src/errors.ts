@@ -31,6 +31,7 @@ const faults = {
   ERR_HSM_THROTTLED: 'token',
   ERR_HSM_TOKEN_FULL: 'token',
   ERR_HSM_OUTCOME_UNKNOWN: 'token',
+  ERR_HSM_KEY_NOT_REPLICATED: 'token',
   ERR_HSM_SIGNATURE_INVALID: 'token',
   ERR_HSM_TOKEN_ERROR: 'token',
   ERR_HSM_AUDIT_UNAVAILABLE: 'token',

@@ -1,5 +1,6 @@
 import { TestToken } from '../../../test/support/token.js';
 import { Hsm } from './hsm.js';
+import type { TokenDescription } from './agent/protocol.js';
 import type { HsmKey } from './key/key.js';
 
 describe('Hsm', () => {
@@ -24,7 +25,7 @@ describe('Hsm', () => {
   });
 
   it('finds a key by its URI, in whole or in part, by id and by label', async () => {
-    const { serial, manufacturer, model } = hsm.token;
+    const { serial, manufacturer, model } = hsm.members[0].token as TokenDescription;
     const whole = key.uri.replace(
       'pkcs11:',
       `pkcs11:serial=${serial};manufacturer=${encodeURIComponent(manufacturer)};model=${encodeURIComponent(model)};`,
@@ -73,6 +74,7 @@ describe('Hsm', () => {
       decrypt: () => closed.decrypt(key, bytes),
       mac: () => closed.mac(key, bytes),
       random: () => closed.random(1),
+      probe: () => closed.probe(),
       wrapKey: () => closed.wrapKey(key, key, 'aes-kwp'),
       unwrapKey: () => closed.unwrapKey(bytes, key, 'aes-kwp', { label: 'x', algorithm: 'aes-256', usage: 'encrypt' }),
     };
@@ -83,7 +85,7 @@ describe('Hsm', () => {
     );
     expect(Object.keys(calls).sort()).toEqual(methods.sort());
     await expect(closed.close()).resolves.toBeUndefined();
-    expect(closed.token.label).toBe('hsm-spec');
+    expect(closed.members).toMatchObject([{ name: 'hsm-spec', state: 'leaving', token: { label: 'hsm-spec' } }]);
   });
 });
 

@@ -2,11 +2,12 @@ import { createPublicKey, randomBytes } from 'node:crypto';
 import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from './algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
-import type { SignatureInput, TokenDescription } from './agent/protocol.js';
-import { type HsmConfig, parseHsmConfig } from './config.js';
+import type { SignatureInput } from './agent/protocol.js';
+import { type HsmConfig, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
-import { Member } from './fleet/member.js';
-import type { HsmLoad, HsmObserver } from './fleet/observer.js';
+import { Fleet } from './fleet/fleet.js';
+import { type FleetKey, KeyManagement } from './fleet/key-management.js';
+import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
 
@@ -18,6 +19,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** At most 64 bytes, written to the audit line of this operation. */
   readonly correlationId?: string;
+  /**
+   * When the call takes unusually long, make it on a second member too and take the first answer. Only for calls that may be
+   * made twice; never for an issuer's key, since each is a signature. Default false.
+   */
+  readonly hedge?: boolean;
 }
 
 export interface SignOptions extends CallOptions {
@@ -47,42 +53,53 @@ export interface NewSecretKey {
 }
 
 /**
- * One token, as plugins see it: keys that never leave it and what may be done with them.
+ * One or more tokens that look like one, as plugins see them: keys that never leave them and what may be done with them.
  *
- * Every call has a deadline. Retry-safe calls (sign, encrypt, decrypt, mac, random, find) survive a hung or crashed agent: it
- * is killed and respawned, and the call is made once more within its deadline. Others then fail with
- * ERR_HSM_OUTCOME_UNKNOWN. All calls may throw ERR_HSM_TIMEOUT, ERR_HSM_OVERLOADED, ERR_HSM_UNAVAILABLE, ERR_HSM_ABORTED,
+ * Every call has a deadline. Retry-safe calls (sign, encrypt, decrypt, mac, random, find) survive a hung, crashed or wrong
+ * member: another one that holds the key makes them within their deadline, or the same one when its agent was replaced. Others
+ * then fail with ERR_HSM_OUTCOME_UNKNOWN. All calls may throw ERR_HSM_TIMEOUT, ERR_HSM_OVERLOADED, ERR_HSM_UNAVAILABLE, ERR_HSM_ABORTED,
  * ERR_HSM_CLOSED, ERR_HSM_POLICY_DENIED and ERR_HSM_TOKEN_ERROR besides what each one names.
  */
 export class Hsm {
   /**
-   * Starts the token agent, logs in and returns when the token is usable.
+   * Starts an agent for each member, logs in and returns when one is usable, or when none can be reached for now: then calls
+   * wait, and are served as soon as one is back.
    * @throws {HsmError} ERR_HSM_CONFIG_INVALID | ERR_HSM_MODULE_UNUSABLE | ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS |
    * ERR_HSM_TOKEN_UNINITIALIZED | ERR_HSM_PIN_SOURCE | ERR_HSM_PIN_INCORRECT | ERR_HSM_PIN_LOCKED | ERR_HSM_PIN_REFUSED_EARLIER
    */
   static async open(config: HsmConfig, observer?: HsmObserver): Promise<Hsm> {
     const parsed = parseHsmConfig(config);
-    return new Hsm(parsed.name, await Member.start(parsed, observer));
+    return new Hsm(parsed, await Fleet.start(parsed, observer));
   }
 
-  readonly #member: Member;
+  /** The role of these tokens, e.g. `ca`. */
+  readonly name: string;
+  readonly #fleet: Fleet;
+  readonly #keys: KeyManagement;
 
-  private constructor(
-    /** The role of this token, e.g. `ca`. */
-    readonly name: string,
-    member: Member,
-  ) {
-    this.#member = member;
+  private constructor(config: ParsedHsmConfig, fleet: Fleet) {
+    this.name = config.name;
+    this.#fleet = fleet;
+    const quorum = config.quorum ?? Math.min(2, config.members.length);
+    this.#keys = new KeyManagement(fleet, quorum, config.deadlineMilliseconds);
   }
 
-  /** What the agent found: label, serial, manufacturer, mechanisms, PIN warnings. */
-  get token(): TokenDescription {
-    return this.#member.token;
+  /** Each member: its state, its token, its load, its troubles. */
+  get members(): readonly MemberStatus[] {
+    return this.#fleet.status;
   }
 
-  /** How many calls are on the token and how many wait. */
+  /** How many calls are on a token and how many wait. */
   get load(): HsmLoad {
-    return this.#member.load;
+    return this.#fleet.load;
+  }
+
+  /**
+   * Whether keys really sign: has a member sign with a key of its own for that, and verifies it.
+   * @throws {HsmError} when none can
+   */
+  async probe(): Promise<void> {
+    await this.#fleet.probe();
   }
 
   /**
@@ -103,22 +120,32 @@ export class Hsm {
    * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
    */
   async findKey(selector: KeySelector | string, options: CallOptions = {}): Promise<HsmKey> {
-    const found =
-      typeof selector === 'string' ? await this.#resolve(selector, options) : await this.listKeys(selector, options);
-    if (found.length === 1) return found[0];
+    const { keys, asked } =
+      typeof selector === 'string' ? await this.#resolve(selector, options) : await this.#keys.find(selector, options);
+    if (keys.length === 1) {
+      this.#keys.assertReplicated(keys[0], asked);
+      return this.#adopt(keys[0]);
+    }
     const name = typeof selector === 'string' ? 'of that URI' : (selector.label ?? selector.id ?? '(any)');
-    const code = found.length === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
-    throw new HsmError(code, `key ${name}: want one on token ${this.token.label}, got ${found.length || 'none'}`);
+    const code = keys.length === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
+    throw new HsmError(
+      code,
+      `key ${name}: want one on token ${this.#tokenLabels.join(', ')}, got ${keys.length || 'none'}`,
+    );
   }
 
-  /** All keys on the token that match; an empty selector lists every key. */
+  /** All keys that match, on any member that serves; an empty selector lists every key. */
   async listKeys(selector: KeySelector = {}, options: CallOptions = {}): Promise<readonly HsmKey[]> {
-    return (await this.#member.call('findKeys', selector, options)).map((key) => this.#adopt(key));
+    return (await this.#keys.find(selector, options)).keys.map((key) => this.#adopt(key));
   }
 
-  /** Destroys every object of the key. @returns how many objects were destroyed (2 for a key pair) */
+  /**
+   * Destroys every object of the key on every member.
+   * @returns how many objects were destroyed (2 for a key pair on each)
+   * @throws {HsmError} when one could not; the others have, and asked again it is finished
+   */
   async destroyKey(key: HsmKey, options: CallOptions = {}): Promise<number> {
-    return (await this.#member.call('destroyKey', { keyId: key.id }, options)).destroyedObjects;
+    return this.#keys.destroy(key.id, options);
   }
 
   /**
@@ -129,7 +156,7 @@ export class Hsm {
   async sign(key: HsmKey, scheme: SignatureScheme, data: Uint8Array, options: SignOptions = {}): Promise<Buffer> {
     const { input = 'message', format = 'der', verify = false } = options;
     const request = { keyId: key.id, scheme, input, format, verify, data };
-    return (await this.#member.call('sign', request, options)).signature;
+    return (await this.#fleet.call('sign', request, options)).signature;
   }
 
   /**
@@ -140,7 +167,7 @@ export class Hsm {
    */
   async encrypt(key: HsmKey, data: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), data };
-    return (await this.#member.call('encrypt', request, options)).envelope;
+    return (await this.#fleet.call('encrypt', request, options)).envelope;
   }
 
   /**
@@ -149,17 +176,17 @@ export class Hsm {
    */
   async decrypt(key: HsmKey, envelope: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), envelope };
-    return (await this.#member.call('decrypt', request, options)).data;
+    return (await this.#fleet.call('decrypt', request, options)).data;
   }
 
   /** HMAC-SHA-256 on the token (RFC 2104). @returns 32 bytes */
   async mac(key: HsmKey, data: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
-    return (await this.#member.call('mac', { keyId: key.id, data }, options)).mac;
+    return (await this.#fleet.call('mac', { keyId: key.id, data }, options)).mac;
   }
 
   /** Bytes from the token's random number generator. @param byteLength 1 to 4096 */
   async random(byteLength: number, options: CallOptions = {}): Promise<Buffer> {
-    return (await this.#member.call('random', { byteLength }, options)).data;
+    return (await this.#fleet.call('random', { byteLength }, options)).data;
   }
 
   /**
@@ -173,7 +200,7 @@ export class Hsm {
     options: CallOptions = {},
   ): Promise<Buffer> {
     const request = { keyId: key.id, wrappingKeyId: wrappingKey.id, algorithm };
-    return (await this.#member.call('wrapKey', request, options)).wrapped;
+    return (await this.#fleet.call('wrapKey', request, options)).wrapped;
   }
 
   /**
@@ -195,35 +222,51 @@ export class Hsm {
       spki,
       wrapped,
     };
-    return this.#adopt(await this.#member.call('unwrapKey', request, options));
+    return this.#adopt(await this.#fleet.call('unwrapKey', request, options));
   }
 
-  /** Waits for calls in flight, then ends the agent. Every later call throws ERR_HSM_CLOSED. */
+  /** Waits for calls in flight, then ends the agents. Every later call throws ERR_HSM_CLOSED. */
   async close(): Promise<void> {
-    await this.#member.close();
+    await this.#fleet.close();
   }
 
   async #generate(key: Omit<KeyDescription, 'id'>, options: CallOptions): Promise<HsmKey> {
-    return this.#adopt(await this.#member.call('generateKey', { ...key, id: newKeyId() }, options));
+    return this.#adopt(await this.#keys.generate({ ...key, id: newKeyId() }, options));
   }
 
   /** The keys that a URI names: none when it is about another token. */
-  async #resolve(text: string, options: CallOptions): Promise<readonly HsmKey[]> {
+  async #resolve(text: string, options: CallOptions): Promise<{ keys: FleetKey[]; asked: number }> {
     const uri = parseKeyUri(text);
-    const { label, manufacturer, serial, model } = this.token;
-    const here = { token: label, manufacturer, serial, model };
-    for (const name of ['token', 'manufacturer', 'serial', 'model'] as const) {
-      if (uri[name] !== undefined && uri[name] !== here[name]) return [];
-    }
-    const found = await this.listKeys({ id: uri.id, label: uri.object }, options);
-    return found.filter((key) => uri.type === undefined || uri.type === keyUriType(key));
+    const found = await this.#keys.find({ id: uri.id, label: uri.object }, options);
+    const isNamed = this.members.some(({ token }) => {
+      const here = token && { ...token, token: token.label };
+      return (
+        here &&
+        (['token', 'manufacturer', 'serial', 'model'] as const).every(
+          (each) => (uri[each] ?? here[each]) === here[each],
+        )
+      );
+    });
+    const keys = found.keys.filter((key) => isNamed && (uri.type === undefined || uri.type === keyUriType(key)));
+    return { ...found, keys };
   }
 
-  #adopt(key: KeyDescription): HsmKey {
+  #adopt({ members = [], ...key }: KeyDescription & { readonly members?: readonly string[] }): HsmKey {
     const publicKey = key.spki && createPublicKey({ key: key.spki, format: 'der', type: 'spki' });
     const { id, label } = key;
-    const uri = formatKeyUri({ token: this.token.label, object: label, id, type: keyUriType(key) });
-    return Object.freeze({ ...key, publicKey, uri });
+    // Where the members' tokens are named differently the key is not of one of them.
+    const [token, another] = this.#tokenLabels;
+    const uri = formatKeyUri({
+      token: another === undefined ? token : undefined,
+      object: label,
+      id,
+      type: keyUriType(key),
+    });
+    return Object.freeze({ ...key, publicKey, uri, members });
+  }
+
+  get #tokenLabels(): string[] {
+    return [...new Set(this.members.flatMap(({ token }) => (token ? [token.label] : [])))];
   }
 }
 

@@ -1,12 +1,19 @@
 export { type CallOptions, Hsm, type NewKeyPair, type NewSecretKey, type SignOptions } from './hsm.js';
-export { type HsmConfig, hsmConfigSchema, parseHsmConfig, type ParsedHsmConfig } from './config.js';
+export {
+  type HsmConfig,
+  hsmConfigSchema,
+  type HsmMemberConfig,
+  parseHsmConfig,
+  type ParsedHsmConfig,
+} from './config.js';
 export { HsmError, type HsmErrorCode, hsmErrorCodes, type HsmErrorFault } from './errors.js';
 export type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 export type { PolicyRule, SignatureInput, TokenDescription } from './agent/protocol.js';
 export { type AsymmetricKeyAlgorithm, type KeyAlgorithm, keyAlgorithms } from './algorithm/key-algorithm.js';
 export { type EcdsaSignatureFormat, type SignatureScheme, signatureSchemes } from './algorithm/signature-scheme.js';
 export { type WrappingAlgorithm, wrappingAlgorithms } from './algorithm/wrapping-algorithm.js';
-export type { HsmLoad, HsmObserver } from './fleet/observer.js';
+export type { MemberState } from './fleet/member.js';
+export type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 export { formatKeyUri, type KeyUri, parseKeyUri } from './key/key-uri.js';
 export { hsmCrypto } from './webcrypto/hsm-crypto.js';
 export { cryptoKeyPair } from './webcrypto/token-crypto-key.js';

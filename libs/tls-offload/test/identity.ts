@@ -31,6 +31,7 @@ export function makeIdentity(
     algorithm,
     usage: 'sign',
     extractable: false,
+    members: [],
     spki,
     publicKey,
     uri: `pkcs11:id=${id}`,

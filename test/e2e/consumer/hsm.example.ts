@@ -24,10 +24,14 @@ export class ReceiptSigner implements OnModuleInit {
   imports: [
     HsmModule.forRoot({
       name: 'receipts',
-      module: process.env.PKCS11_MODULE ?? '/usr/lib/softhsm/libsofthsm2.so',
-      token: { label: 'receipts' },
-      pin: { file: process.env.PIN_FILE ?? '/run/secrets/receipts-pin' },
-      moduleEnvironment: { SOFTHSM2_CONF: process.env.SOFTHSM2_CONF ?? '/etc/softhsm2.conf' },
+      members: [
+        {
+          module: process.env.PKCS11_MODULE ?? '/usr/lib/softhsm/libsofthsm2.so',
+          token: { label: 'receipts' },
+          pin: { file: process.env.PIN_FILE ?? '/run/secrets/receipts-pin' },
+          moduleEnvironment: { SOFTHSM2_CONF: process.env.SOFTHSM2_CONF ?? '/etc/softhsm2.conf' },
+        },
+      ],
       stateDirectory: process.env.STATE_DIRECTORY ?? '/var/lib/receipts',
     }),
   ],

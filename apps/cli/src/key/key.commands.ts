@@ -112,10 +112,7 @@ function findKey(hsm: Hsm, name: string): Promise<HsmKey> {
 async function generate(hsm: Hsm, label: string, { algorithm, usage }: GenerateOptions): Promise<HsmKey> {
   // Two keys of one label are legal on a token and a trap for whoever looks one up.
   if ((await hsm.listKeys({ label })).length > 0)
-    throw new CliError(
-      'ERR_CLI_ARGUMENT',
-      `key ${label}: want a new label, got one that is on token ${hsm.token.label}`,
-    );
+    throw new CliError('ERR_CLI_ARGUMENT', `key ${label}: want a new label, got one that is there already`);
   const refuse = (allowed: readonly KeyUsage[]) =>
     new CliError('ERR_CLI_ARGUMENT', `--usage: want ${allowed.join(' or ')} for ${algorithm}, got ${usage}`);
   switch (algorithm) {

@@ -2,17 +2,17 @@ import { Command, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
 
-@SubCommand({ name: 'info', description: 'What the token says about itself, and what it can do' })
+@SubCommand({ name: 'info', description: 'What each token says about itself, and what it can do' })
 export class TokenInfoCommand extends HsmCommand {
   async run(_: string[], options: HsmCommandOptions): Promise<void> {
-    const token = await this.withHsm(options, (hsm) => Promise.resolve(hsm.token));
-    const { mechanisms, pinWarnings, ...facts } = token;
-    const rows = [
+    const members = await this.withHsm(options, (hsm) => Promise.resolve(hsm.members));
+    const described = members.map(({ name, state, token }) => ({ member: name, state, ...token }));
+    const rows = described.flatMap(({ mechanisms = [], pinWarnings = [], ...facts }) => [
       ...Object.entries(facts).map(([name, value]) => [name, String(value)]),
       ['mechanisms', mechanisms.join(', ')],
       ['PIN', pinWarnings.length === 0 ? 'no warnings' : pinWarnings.join(', ')],
-    ];
-    print(token, columns(rows), options);
+    ]);
+    print(described, columns(rows), options);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ParsedHsmConfig } from '../config.js';
+import type { MemberConfig } from '../config.js';
 import { HsmError } from '../errors.js';
 import { type Hello, protocolVersion, type WirePinSource } from './protocol.js';
 
@@ -7,7 +7,7 @@ import { type Hello, protocolVersion, type WirePinSource } from './protocol.js';
  * is read by the agent itself; one from the environment or a callback is read here, anew for each agent.
  * @throws {HsmError} ERR_HSM_PIN_SOURCE
  */
-export async function agentHello(config: ParsedHsmConfig): Promise<Hello> {
+export async function agentHello(config: MemberConfig): Promise<Hello> {
   const { client, module, token, sessions, vendor, stateDirectory, auditFile, policy } = config;
   const pin = await wirePinSource(config.pin);
   return {
@@ -17,7 +17,7 @@ export async function agentHello(config: ParsedHsmConfig): Promise<Hello> {
   };
 }
 
-async function wirePinSource(pin: ParsedHsmConfig['pin']): Promise<WirePinSource> {
+async function wirePinSource(pin: MemberConfig['pin']): Promise<WirePinSource> {
   if ('environment' in pin) {
     return { value: nonEmpty(process.env[pin.environment], `variable ${pin.environment} of the environment`) };
   }

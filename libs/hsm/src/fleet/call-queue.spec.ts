@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { Call } from './call.js';
 import { CallQueue } from './call-queue.js';
 
-const newCall = () => new Call('ping', {}, { deadline: Infinity, correlationId: '' }, () => undefined);
+const newCall = () =>
+  new Call('ping', {}, { deadline: Infinity, correlationId: '', attemptsAllowed: 1 }, () => undefined);
 
 describe('CallQueue', () => {
   it('behaves as a list from which anyone may leave', () => {

@@ -1,6 +1,7 @@
-import type { AgentRequest } from '../agent/agent-client.js';
 import type { Answer, Request, Verb } from '../agent/protocol.js';
 import type { HsmError, HsmErrorCode } from '../errors.js';
+import type { KeyId } from '../key/key.js';
+import type { Member } from './member.js';
 
 export type CallCode = HsmErrorCode | 'OK';
 
@@ -9,18 +10,31 @@ export interface CallTerms {
   readonly deadline: number;
   readonly correlationId: string;
   readonly signal?: AbortSignal;
+  /** The one member that may serve it. */
+  readonly only?: Member;
+  /** How often it may go to an agent. */
+  readonly attemptsAllowed: number;
+  /** Whether it may be on two members at once. */
+  readonly mayHedge?: boolean;
 }
 
-/** One caller waiting for one answer. It is settled once: by the answer, its deadline, its signal or the end of the member. */
-export class Call implements AgentRequest {
+/** One caller waiting for one answer. It is settled once: by the answer, its deadline, its signal or the end of the fleet. */
+export class Call {
   readonly promise: Promise<Answer<Verb>>;
+  readonly startedAt = performance.now();
   readonly deadline: number;
   readonly correlationId: string;
-  readonly startedAt = performance.now();
-  requestId = 0;
-  sentAt = 0;
+  readonly only: Member | undefined;
+  readonly attemptsAllowed: number;
+  readonly mayHedge: boolean;
+  /** The key it is about, which not every member need have. */
+  readonly keyId: KeyId | undefined;
   /** How often it went to an agent. */
   attempts = 0;
+  /** How many of these are still with one. */
+  underWay = 0;
+  /** The members that could not serve it; another is asked first. */
+  tried: Member[] | undefined;
   /** Its neighbours while it waits in a CallQueue. */
   next: Call | undefined;
   previous: Call | undefined;
@@ -33,12 +47,16 @@ export class Call implements AgentRequest {
   constructor(
     readonly verb: Verb,
     readonly request: Request<Verb>,
-    terms: CallTerms,
+    { deadline, correlationId, signal, only, attemptsAllowed, mayHedge = false }: CallTerms,
     private readonly ended: (call: Call, code: CallCode) => void,
   ) {
-    this.deadline = terms.deadline;
-    this.correlationId = terms.correlationId;
-    this.#signal = terms.signal;
+    this.deadline = deadline;
+    this.correlationId = correlationId;
+    this.only = only;
+    this.attemptsAllowed = attemptsAllowed;
+    this.mayHedge = mayHedge;
+    this.keyId = (request as { keyId?: KeyId }).keyId;
+    this.#signal = signal;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;

@@ -11,17 +11,18 @@ describe('guarded', () => {
       callEnded(...what: unknown[]): void {
         this.seen.push(what);
       }
-      agentLost(why: HsmError): void {
-        this.seen.push(why);
+      agentLost(why: HsmError, member: string): void {
+        this.seen.push(why, member);
       }
     }
     const observer = new Observer();
-    const { callEnded, agentStarted, agentLost, agentRefused } = guarded(observer);
+    const { callEnded, agentStarted, agentLost, agentRefused, callHedged } = guarded(observer);
     callEnded('sign', 'OK', 1.5);
-    agentStarted(token);
-    agentLost(reason);
-    agentRefused(reason);
-    expect(observer.seen).toEqual([['sign', 'OK', 1.5], reason]);
+    agentStarted(token, 'm1');
+    agentLost(reason, 'm1');
+    agentRefused(reason, 'm1');
+    callHedged('m1', 'm2');
+    expect(observer.seen).toEqual([['sign', 'OK', 1.5], reason, 'm1']);
   });
 
   it('makes the faults of an observer warnings of the process', () => {
@@ -31,12 +32,19 @@ describe('guarded', () => {
     const fail = () => {
       throw new Error('out of order');
     };
-    const observer = guarded({ callEnded: fail, agentStarted: fail, agentLost: fail, agentRefused: fail });
+    const observer = guarded({
+      callEnded: fail,
+      agentStarted: fail,
+      agentLost: fail,
+      agentRefused: fail,
+      callHedged: fail,
+    });
     observer.callEnded('sign', 'OK', 1);
-    observer.agentStarted(token);
-    observer.agentLost(reason);
-    observer.agentRefused(reason);
+    observer.agentStarted(token, 'm1');
+    observer.agentLost(reason, 'm1');
+    observer.agentRefused(reason, 'm1');
+    observer.callHedged('m1', 'm2');
     process.emitWarning = emitWarning;
-    expect(warnings).toEqual(Array(4).fill('an observer of an Hsm failed: Error: out of order'));
+    expect(warnings).toEqual(Array(5).fill('an observer of an Hsm failed: Error: out of order'));
   });
 });

@@ -1,29 +1,30 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { childrenOf } from '../../../../test/support/processes.js';
+import type { Overrides } from '../../../../test/support/token.js';
 import { StandIn } from '../../../../test/support/stand-in.js';
-import { type HsmConfig, parseHsmConfig } from '../config.js';
-import { Member } from './member.js';
+import { parseHsmConfig } from '../config.js';
+import { Fleet } from './fleet.js';
 
 describe('Starting agents', () => {
   let standIn: StandIn;
-  let member: Member | undefined;
+  let fleet: Fleet | undefined;
 
   const prepare = (...starts: string[]) => {
     standIn = new StandIn(...starts);
   };
-  const start = async (overrides: Partial<HsmConfig> = {}, entry = standIn.entry) => {
-    member = await Member.start(parseHsmConfig(standIn.config(overrides)), {}, entry);
-    return member;
+  const start = async (overrides: Overrides = {}, entry = standIn.entry) => {
+    fleet = await Fleet.start(parseHsmConfig(standIn.config(overrides)), {}, entry);
+    return fleet;
   };
-  const crashOnce = (of: Member) => {
+  const crashOnce = (of: Fleet) => {
     const request = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
     return of.call('sign', { keyId: 'f'.repeat(32) as never, ...request, data: Buffer.from('crash <2') }, {});
   };
 
   afterEach(async () => {
-    await member?.close();
-    member = undefined;
+    await fleet?.close();
+    fleet = undefined;
     expect(childrenOf(process.pid)).toEqual([]);
     standIn.remove();
   });
@@ -39,22 +40,23 @@ describe('Starting agents', () => {
 
   it('says how an agent ended that did not start, with its last words', async () => {
     prepare('crash');
-    await expect(start()).rejects.toMatchObject({
-      code: 'ERR_HSM_UNAVAILABLE',
-      message: expect.stringMatching(/SIGSEGV.*crashing as told/),
+    const { status } = await start();
+    expect(status[0]).toMatchObject({
+      state: 'starting',
+      trouble: { code: 'ERR_HSM_UNAVAILABLE', message: expect.stringMatching(/SIGSEGV.*crashing as told/) },
     });
   });
 
   it('does not wait for ever', async () => {
     prepare('hang');
     const late = { code: 'ERR_HSM_UNAVAILABLE', message: expect.stringContaining('start within 700 ms') };
-    await expect(start({ startMilliseconds: 700 })).rejects.toMatchObject(late);
+    expect((await start({ startMilliseconds: 700 })).status[0].trouble).toMatchObject(late);
   });
 
   it('names an agent that is not there', async () => {
     prepare();
     const missing = { message: expect.stringContaining('Cannot find module') };
-    await expect(start({}, join(standIn.directory, 'missing.js'))).rejects.toMatchObject(missing);
+    expect((await start({}, join(standIn.directory, 'missing.js'))).status[0].trouble).toMatchObject(missing);
   });
 
   it('refuses an agent of another protocol version', async () => {
@@ -84,7 +86,7 @@ describe('Starting agents', () => {
         pin: { file: '/none' },
         sessions: 4,
         vendor: 'auto',
-        stateDirectory: standIn.directory,
+        stateDirectory: join(standIn.directory, 'stand-in'),
         auditFile: '/none/audit',
         policy,
       },
@@ -99,7 +101,16 @@ describe('Starting agents', () => {
     const { env, argv } = standIn.hello(1);
     delete process.env.NEST_HSM_TEST_SECRET;
     process.env.NODE_OPTIONS = NODE_OPTIONS;
-    const allowed = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'PWD', 'STAND_IN_DIRECTORY', 'UV_THREADPOOL_SIZE'];
+    const allowed = [
+      'PATH',
+      'LANG',
+      'LC_ALL',
+      'TZ',
+      'PWD',
+      'STAND_IN_DIRECTORY',
+      'GLIBC_TUNABLES',
+      'UV_THREADPOOL_SIZE',
+    ];
     expect(Object.keys(env).filter((name) => !allowed.includes(name))).toEqual([]);
     expect(env.UV_THREADPOOL_SIZE).toBe('6');
     expect(argv).toEqual(['--disable-sigusr1']);
@@ -140,10 +151,17 @@ describe('Starting agents', () => {
       ['throws', () => Promise.reject(new Error('vault is sealed')), /callback: want a PIN, got an error/],
       ['has none', () => '', /callback: want some text, got none/],
       ['has something else', () => 1234 as unknown as string, /callback: want some text, got none/],
-      ['never answers', () => new Promise<string>(() => undefined), /within 300 ms/],
     ])('starts no agent when its callback %s', async (_, callback, message) => {
       prepare();
-      await expect(start({ pin: { callback }, startMilliseconds: 300 })).rejects.toThrow(message);
+      await expect(start({ pin: { callback } })).rejects.toThrow(message);
+      expect(standIn.started).toEqual([]);
+    });
+
+    it('starts no agent while its callback does not answer', async () => {
+      prepare();
+      const callback = () => new Promise<string>(() => undefined);
+      const { status } = await start({ pin: { callback }, startMilliseconds: 300 });
+      expect(status[0].trouble?.message).toMatch(/within 300 ms/);
       expect(standIn.started).toEqual([]);
     });
 

@@ -3,9 +3,9 @@ import { AgentClient } from '../agent/agent-client.js';
 import { agentHello } from '../agent/agent-hello.js';
 import { AgentProcess } from '../agent/agent-process.js';
 import type { Answer, TokenDescription, Verb } from '../agent/protocol.js';
-import type { ParsedHsmConfig } from '../config.js';
+import type { MemberConfig } from '../config.js';
 import { HsmError, type HsmErrorCode } from '../errors.js';
-import type { Call } from './call.js';
+import type { Attempt } from './attempt.js';
 import { respawnDelayMilliseconds } from './respawn-delay.js';
 
 /** An agent that served this long was sound: what happens to it next is a first failure again. */
@@ -24,12 +24,12 @@ const finalCodes: ReadonlySet<HsmErrorCode> = new Set([
 ]);
 
 export interface SupervisorOwner {
-  answered(call: Call, answer: Answer<Verb>): void;
-  failed(call: Call, error: HsmError): void;
+  answered(attempt: Attempt, answer: Answer<Verb>): void;
+  failed(attempt: Attempt, error: HsmError): void;
   /** An agent takes calls. */
-  started(client: AgentClient<Call>, token: TokenDescription): void;
-  /** The agent was lost, with these calls. */
-  lost(calls: readonly Call[], reason: HsmError): void;
+  started(client: AgentClient<Attempt>, token: TokenDescription): void;
+  /** The agent was lost, with these calls under way. */
+  lost(attempts: readonly Attempt[], reason: HsmError): void;
   /** The lost agent is gone: the same reason, with how its process ended. Another is on its way. */
   buried(reason: HsmError): void;
   /** No agent could be started. `final`: none will be. */
@@ -40,22 +40,31 @@ export interface SupervisorOwner {
 export class Supervisor {
   readonly #stopping = new AbortController();
   #process: AgentProcess | undefined;
-  #client: AgentClient<Call> | undefined;
+  #client: AgentClient<Attempt> | undefined;
   /** Why the agent is on its way out, when it said so itself. */
   #retirement: HsmError | undefined;
   #startedAt = 0;
   #failures = 0;
 
   constructor(
-    private readonly config: ParsedHsmConfig,
+    private readonly config: MemberConfig,
     private readonly owner: SupervisorOwner,
     /** The agent's program, when it is not the built one. */
     private readonly entry?: string,
   ) {}
 
-  /** Starts the first agent, in one attempt. */
+  /**
+   * Starts the first agent. When that fails for a reason that may pass, others follow until one starts.
+   * @throws {HsmError} why the first attempt failed
+   */
   async start(): Promise<void> {
-    await this.#launch();
+    try {
+      await this.#launch();
+    } catch (error) {
+      this.#failures++;
+      if (this.#refused(error as HsmError)) void this.#relaunch();
+      throw error;
+    }
   }
 
   /** Ends the agent at once and starts another. */
@@ -91,9 +100,9 @@ export class Supervisor {
     // Each session may block a thread; one more each for the audit file and whatever else the agent reads.
     const process = new AgentProcess({ environment: moduleEnvironment, threads: sessions + 2, entry: this.entry });
     this.#process = process;
-    const client: AgentClient<Call> = new AgentClient(process.stream, name, {
-      answered: (call, answer) => this.owner.answered(call, answer),
-      failed: (call, error) => this.owner.failed(call, error),
+    const client: AgentClient<Attempt> = new AgentClient(process.stream, name, {
+      answered: (attempt, answer) => this.owner.answered(attempt, answer),
+      failed: (attempt, error) => this.owner.failed(attempt, error),
       lost: (reason) => void this.#lost(client, reason),
     });
     let token: TokenDescription;
@@ -111,7 +120,7 @@ export class Supervisor {
     this.owner.started(client, token);
   }
 
-  async #lost(client: AgentClient<Call>, reason: HsmError): Promise<void> {
+  async #lost(client: AgentClient<Attempt>, reason: HsmError): Promise<void> {
     if (client !== this.#client) return;
     const why = this.#retirement ?? reason;
     this.#client = undefined;
@@ -133,13 +142,16 @@ export class Supervisor {
         await delay(respawnDelayMilliseconds(this.#failures), undefined, { signal });
         return await this.#launch();
       } catch (error) {
-        if (signal.aborted) return;
-        const reason = error as HsmError;
-        const final = finalCodes.has(reason.code);
-        this.owner.refused(reason, final);
-        if (final) return;
+        if (signal.aborted || !this.#refused(error as HsmError)) return;
       }
     }
+  }
+
+  /** @returns whether another attempt may succeed */
+  #refused(reason: HsmError): boolean {
+    const final = finalCodes.has(reason.code);
+    this.owner.refused(reason, final);
+    return !final;
   }
 }
 

@@ -38,4 +38,6 @@ export interface HsmKey extends KeyDescription {
   readonly uri: string;
   /** The public half in software, present for asymmetric keys. */
   readonly publicKey?: KeyObject;
+  /** The members that were asked for it and have it. */
+  readonly members: readonly string[];
 }

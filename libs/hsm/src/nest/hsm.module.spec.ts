@@ -4,7 +4,7 @@ import { Registry } from 'prom-client';
 import { TestToken } from '../../../../test/support/token.js';
 import type { Hsm } from '../hsm.js';
 import type { HsmHealthIndicator } from './hsm.health.js';
-import { probeKeyLabel } from './hsm.health.js';
+import { probeKeyLabel } from '../fleet/prober.js';
 import { HsmModule } from './hsm.module.js';
 import { hsmHealthToken, hsmToken, InjectHsm, InjectHsmHealth } from './hsm.tokens.js';
 
@@ -57,8 +57,8 @@ describe('HsmModule', () => {
     afterAll(() => app.close());
 
     it('injects each by its name', () => {
-      expect(ca.token.label).toBe('nest-ca');
-      expect(tls.token.label).toBe('nest-tls');
+      expect(ca.members[0].token?.label).toBe('nest-ca');
+      expect(tls.members[0].token?.label).toBe('nest-tls');
       expect(app.get(hsmToken('ca'))).toBe(ca);
       expect(app.get(hsmHealthToken('ca'))).toBe(app.get(Service).health);
     });
@@ -75,7 +75,7 @@ describe('HsmModule', () => {
       expect(text).toContain('nest_hsm_call_duration_seconds_count{hsm="tls",verb="random"} 2');
       expect(text).toContain('nest_hsm_calls_in_flight{hsm="ca"} 0');
       expect(text).toContain('nest_hsm_calls_queued{hsm="tls"} 0');
-      expect(text).toContain('nest_hsm_agent_restarts_total{hsm="ca"} 0');
+      expect(text).toContain('nest_hsm_agent_restarts_total{hsm="ca",member="nest-ca"} 0');
     });
 
     it('is healthy when the token signs, with a probe key that it makes once', async () => {
@@ -83,7 +83,7 @@ describe('HsmModule', () => {
       const results = await Promise.all([health.isHealthy(), health.isHealthy(), health.isHealthy()]);
       expect(results[0]).toMatchObject({ 'hsm-ca': { status: 'up' } });
       await expect(ca.listKeys({ label: probeKeyLabel })).resolves.toHaveLength(1);
-      expect(await registry.metrics()).toContain('nest_hsm_calls_total{hsm="ca",verb="sign",code="OK"} 1');
+      expect(await registry.metrics()).toContain('nest_hsm_member_serving{hsm="ca",member="nest-ca"} 1');
     });
   });
 
@@ -101,7 +101,11 @@ describe('HsmModule', () => {
   });
 
   it('keeps an application with a wrong configuration from starting, listing every fault', async () => {
-    const wrong = { ...options(caToken, new Registry()), module: '', sessions: 0 };
+    const wrong = {
+      ...options(caToken, new Registry()),
+      queueLimit: 0,
+      members: [caToken.member({ module: '', sessions: 0 })],
+    };
     await expect(start(HsmModule.forRoot({ name: 'ca', ...wrong }))).rejects.toMatchObject({
       code: 'ERR_HSM_CONFIG_INVALID',
       message: expect.stringMatching(/module[^]*sessions|sessions[^]*module/),

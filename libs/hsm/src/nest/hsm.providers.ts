@@ -32,14 +32,17 @@ async function openHsm(config: HsmConfig, registry: Registry = register): Promis
   const logger = new Logger(`Hsm ${config.name}`);
   const hsm = await Hsm.open(config, {
     callEnded: (verb, code, milliseconds) => metrics.callEnded(verb, code, milliseconds),
-    agentStarted: ({ label, serial }) => logger.log(`logged in to token "${label}", serial ${serial}`),
-    agentLost: (reason) => {
-      metrics.agentLost();
-      logger.warn(`agent lost, starting another: ${reason.code} ${reason.message}`);
+    agentStarted: ({ label, serial }, member) =>
+      logger.log(`${member}: logged in to token "${label}", serial ${serial}`),
+    agentLost: ({ code, message }, member) => {
+      metrics.agentLost(member);
+      logger.warn(`${member}: agent lost, starting another: ${code} ${message}`);
     },
-    agentRefused: ({ code, message }) => logger.error(`no agent: ${code} ${message}`),
+    agentRefused: ({ code, message }, member) => logger.error(`${member}: no agent: ${code} ${message}`),
+    callHedged: (member) => metrics.callHedged(member),
+    callMoved: (member, code) => metrics.callMoved(member, code),
   });
-  metrics.watchLoad(() => hsm.load);
+  metrics.watch(hsm);
   return hsm;
 }
 

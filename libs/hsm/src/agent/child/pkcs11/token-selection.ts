@@ -6,9 +6,10 @@ import { ck, type Native, ReturnValueError, type SlotContent } from './native.js
 
 const attempts = 5;
 const pauseMilliseconds = 40;
+const passingCodes: ReadonlySet<string> = new Set(['ERR_HSM_TOKEN_NOT_FOUND', 'ERR_HSM_UNAVAILABLE']);
 
 /**
- * @throws {HsmError} ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS | ERR_HSM_TOKEN_UNINITIALIZED, naming what is there
+ * @throws {HsmError} ERR_HSM_UNAVAILABLE | ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS | ERR_HSM_TOKEN_UNINITIALIZED, naming what is there
  */
 export async function selectToken(native: Native, selector: TokenSelector): Promise<SlotContent> {
   // Several processes starting on one SoftHSM token sometimes see it half-written (CKR_TOKEN_NOT_RECOGNIZED).
@@ -18,7 +19,7 @@ export async function selectToken(native: Native, selector: TokenSelector): Prom
       return choose(contents, selector);
     } catch (error) {
       const isPassing =
-        error instanceof ReturnValueError || (error instanceof HsmError && error.code === 'ERR_HSM_TOKEN_NOT_FOUND');
+        error instanceof ReturnValueError || (error instanceof HsmError && passingCodes.has(error.code));
       if (!isPassing || attempt === attempts) throw error;
       await pause(pauseMilliseconds * attempt);
     }
@@ -26,6 +27,12 @@ export async function selectToken(native: Native, selector: TokenSelector): Prom
 }
 
 function choose(slots: readonly SlotContent[], selector: TokenSelector): SlotContent {
+  // A module whose device cannot be reached has no slot with a token in it.
+  if (slots.length === 0) {
+    throw new HsmError('ERR_HSM_UNAVAILABLE', 'want a token in a slot, got none: is the HSM reachable?', {
+      retryable: true,
+    });
+  }
   const wanted = 'label' in selector ? `labelled "${selector.label}"` : `with serial ${selector.serial}`;
   const isInitialized = ({ flags }: SlotContent): boolean => (flags & ck.CKF_TOKEN_INITIALIZED) !== 0;
   const matching = slots.filter((slot) =>
@@ -47,12 +54,12 @@ function choose(slots: readonly SlotContent[], selector: TokenSelector): SlotCon
     );
   }
   const initialized = slots.filter(isInitialized);
-  if (matching.length > 0 || (initialized.length === 0 && slots.length > 0)) {
+  if (matching.length > 0 || initialized.length === 0) {
     throw new HsmError(
       'ERR_HSM_TOKEN_UNINITIALIZED',
       `want an initialised token ${wanted}, got only uninitialised ones`,
     );
   }
   const found = initialized.map(({ label, serial }) => `"${label}" (serial ${serial})`).join(', ');
-  throw new HsmError('ERR_HSM_TOKEN_NOT_FOUND', `want a token ${wanted}, got ${found || 'no token at all'}`);
+  throw new HsmError('ERR_HSM_TOKEN_NOT_FOUND', `want a token ${wanted}, got ${found}`);
 }

@@ -1,29 +1,30 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Overrides } from '../../../../test/support/token.js';
 import { StandIn } from '../../../../test/support/stand-in.js';
 import type { NewKey } from '../agent/protocol.js';
-import { type HsmConfig, parseHsmConfig } from '../config.js';
+import { parseHsmConfig } from '../config.js';
 import type { HsmError } from '../errors.js';
 import type { KeyId } from '../key/key.js';
-import { Member, type MemberCallOptions } from './member.js';
+import { Fleet, type FleetCallOptions } from './fleet.js';
 
 const keyId = '00112233445566778899aabbccddeeff' as KeyId;
 
-describe('Member: agents that fail', () => {
+describe('Fleet of one member: agents that fail', () => {
   let standIn: StandIn;
-  let member: Member;
+  let fleet: Fleet;
   let losses: HsmError[];
 
-  const start = async (overrides: Partial<HsmConfig> = {}) => {
+  const start = async (overrides: Overrides = {}) => {
     losses = [];
     const observer = { agentLost: (reason: HsmError) => void losses.push(reason) };
-    member = await Member.start(parseHsmConfig(standIn.config(overrides)), observer, standIn.entry);
+    fleet = await Fleet.start(parseHsmConfig(standIn.config(overrides)), observer, standIn.entry);
   };
-  const sign = async (what: string, options: MemberCallOptions = {}): Promise<string> => {
+  const sign = async (what: string, options: FleetCallOptions = {}): Promise<string> => {
     const scheme = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
-    return (await member.call('sign', { keyId, ...scheme, data: Buffer.from(what) }, options)).signature.toString();
+    return (await fleet.call('sign', { keyId, ...scheme, data: Buffer.from(what) }, options)).signature.toString();
   };
   const generate = (label: string, extractable = false) =>
-    member.call(
+    fleet.call(
       'generateKey',
       { id: keyId, label, algorithm: 'ec-p256', usage: 'sign', extractable } satisfies NewKey,
       {},
@@ -33,7 +34,7 @@ describe('Member: agents that fail', () => {
     standIn = new StandIn();
   });
   afterEach(async () => {
-    await member.close();
+    await fleet.close();
     standIn.remove();
   });
 
@@ -50,7 +51,7 @@ describe('Member: agents that fail', () => {
       const calls = [sign('late 400'), sign('echo'), sign(what), sign('late 500')];
       await expect(Promise.all(calls)).resolves.toEqual(['late 400', 'echo', what, 'late 500']);
       expect(standIn.started).toHaveLength(2);
-      expect(member.token.serial).toBe('2');
+      expect(fleet.status[0].token?.serial).toBe('2');
       expect(() => process.kill(standIn.started[0], 0)).toThrow();
       expect(losses).toEqual([
         expect.objectContaining({ code: 'ERR_HSM_UNAVAILABLE', message: expect.stringContaining(why) }),
@@ -144,7 +145,7 @@ describe('Member: agents that fail', () => {
 
     it('says so too when the caller waited in vain', async () => {
       await start();
-      const call = member.call(
+      const call = fleet.call(
         'generateKey',
         { id: keyId, label: 'hang', algorithm: 'aes-256', usage: 'encrypt', extractable: false },
         { deadlineMilliseconds: 60 },
@@ -155,7 +156,7 @@ describe('Member: agents that fail', () => {
 
   it('says of a destruction that its outcome is unknown, and does not try again', async () => {
     await start();
-    await expect(member.call('destroyKey', { keyId }, {})).rejects.toMatchObject({ code: 'ERR_HSM_OUTCOME_UNKNOWN' });
+    await expect(fleet.call('destroyKey', { keyId }, {})).rejects.toMatchObject({ code: 'ERR_HSM_OUTCOME_UNKNOWN' });
     await expect(sign('echo')).resolves.toBe('echo');
     expect(standIn.lines('verbs').filter((verb) => verb === 'destroyKey')).toHaveLength(1);
   });
@@ -214,7 +215,7 @@ describe('Member: agents that fail', () => {
     standIn = new StandIn('ok', 'hang');
     await start({ deadlineMilliseconds: 300 });
     await expect(sign('crash')).rejects.toMatchObject({ code: 'ERR_HSM_TIMEOUT' });
-    await member.close();
+    await fleet.close();
     for (const pid of standIn.started) expect(() => process.kill(pid, 0)).toThrow();
   });
 });

@@ -1,26 +1,27 @@
 import { getEventListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Overrides } from '../../../../test/support/token.js';
 import { StandIn } from '../../../../test/support/stand-in.js';
-import { type HsmConfig, parseHsmConfig } from '../config.js';
+import { parseHsmConfig } from '../config.js';
 import type { KeyId } from '../key/key.js';
-import { Member, type MemberCallOptions } from './member.js';
+import { Fleet, type FleetCallOptions } from './fleet.js';
 
 const keyId = '00112233445566778899aabbccddeeff' as KeyId;
 
-describe('Member: queue, deadlines, signals and the end', () => {
+describe('Fleet of one member: queue, deadlines, signals and the end', () => {
   let standIn: StandIn;
-  let member: Member;
+  let fleet: Fleet;
   let losses: number;
 
-  const start = async (overrides: Partial<HsmConfig> = {}) => {
+  const start = async (overrides: Overrides = {}) => {
     losses = 0;
     const observer = { agentLost: () => void losses++ };
-    member = await Member.start(parseHsmConfig(standIn.config(overrides)), observer, standIn.entry);
+    fleet = await Fleet.start(parseHsmConfig(standIn.config(overrides)), observer, standIn.entry);
   };
-  const sign = async (what: string, options: MemberCallOptions = {}): Promise<string> => {
+  const sign = async (what: string, options: FleetCallOptions = {}): Promise<string> => {
     const scheme = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
     const request = { keyId, ...scheme, data: Buffer.from(what) };
-    return (await member.call('sign', request, options)).signature.toString();
+    return (await fleet.call('sign', request, options)).signature.toString();
   };
   const code = (expected: string): unknown => expect.objectContaining({ code: expected });
 
@@ -28,7 +29,7 @@ describe('Member: queue, deadlines, signals and the end', () => {
     standIn = new StandIn();
   });
   afterEach(async () => {
-    await member.close();
+    await fleet.close();
     standIn.remove();
   });
 
@@ -36,13 +37,13 @@ describe('Member: queue, deadlines, signals and the end', () => {
     await start();
     const asked = Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? `late ${40 - index}` : `echo-${index}`));
     await expect(Promise.all(asked.map((each) => sign(each)))).resolves.toEqual(asked);
-    expect(member.load).toEqual({ inFlight: 0, queued: 0 });
+    expect(fleet.load).toEqual({ inFlight: 0, queued: 0 });
   });
 
   it('lets no more calls to the agent than there are sessions', async () => {
     await start({ sessions: 2 });
     const calls = ['late 100', 'late 100', 'echo', 'echo'].map((each) => sign(each));
-    expect(member.load).toEqual({ inFlight: 2, queued: 2 });
+    expect(fleet.load).toEqual({ inFlight: 2, queued: 2 });
     await Promise.all(calls);
   });
 
@@ -122,10 +123,10 @@ describe('Member: queue, deadlines, signals and the end', () => {
     const scheme = { scheme: 'md5' as 'ed25519', input: 'message', format: 'der', verify: false } as const;
     const data = Buffer.from('x');
     const invalid = code('ERR_HSM_ARGUMENT_INVALID');
-    await expect(member.call('sign', { keyId, ...scheme, data }, {})).rejects.toEqual(invalid);
-    await expect(member.call('mac', { keyId: 'no id' as KeyId, data }, {})).rejects.toEqual(invalid);
-    await expect(member.call('mac', { keyId, data: undefined as unknown as Buffer }, {})).rejects.toEqual(invalid);
-    await expect(member.call('mac', { keyId, data: Buffer.alloc(2 ** 20) }, {})).rejects.toEqual(invalid);
+    await expect(fleet.call('sign', { keyId, ...scheme, data }, {})).rejects.toEqual(invalid);
+    await expect(fleet.call('mac', { keyId: 'no id' as KeyId, data }, {})).rejects.toEqual(invalid);
+    await expect(fleet.call('mac', { keyId, data: undefined as unknown as Buffer }, {})).rejects.toEqual(invalid);
+    await expect(fleet.call('mac', { keyId, data: Buffer.alloc(2 ** 20) }, {})).rejects.toEqual(invalid);
     await expect(sign('echo', { correlationId: 'é'.repeat(33) })).rejects.toEqual(invalid);
     await expect(fits).resolves.toBe('echo');
     await expect(sign('echo', { correlationId: 'é'.repeat(32) })).resolves.toBe('echo');
@@ -134,7 +135,7 @@ describe('Member: queue, deadlines, signals and the end', () => {
   it('carries large requests and answers beside small ones', async () => {
     await start();
     const large = Buffer.alloc(2 ** 20 - 200, 7);
-    const [{ mac }, small] = await Promise.all([member.call('mac', { keyId, data: large }, {}), sign('echo')]);
+    const [{ mac }, small] = await Promise.all([fleet.call('mac', { keyId, data: large }, {}), sign('echo')]);
     expect(mac.equals(large)).toBe(true);
     expect(small).toBe('echo');
   });
@@ -143,7 +144,7 @@ describe('Member: queue, deadlines, signals and the end', () => {
     it('answers what was asked, refuses what comes after, and ends the agent', async () => {
       await start({ sessions: 1 });
       const asked = [sign('late 100'), sign('echo')];
-      const closing = member.close();
+      const closing = fleet.close();
       await expect(sign('echo')).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
       await expect(Promise.all(asked)).resolves.toEqual(['late 100', 'echo']);
       await closing;
@@ -158,33 +159,33 @@ describe('Member: queue, deadlines, signals and the end', () => {
       const ends = Promise.allSettled([
         sign('hang', patient),
         sign('echo', patient),
-        member.call('generateKey', newKey('hang'), patient),
+        fleet.call('generateKey', newKey('hang'), patient),
       ]);
-      await member.close();
+      await fleet.close();
       expect(await ends).toMatchObject([1, 2, 3].map(() => ({ reason: { code: 'ERR_HSM_CLOSED' } })));
       expect(() => process.kill(standIn.started[0], 0)).toThrow();
     });
 
     it('says of a key in the making that its outcome is unknown', async () => {
       await start({ deadlineMilliseconds: 100 });
-      const made = expect(member.call('generateKey', newKey('hang'), {})).rejects.toEqual(
+      const made = expect(fleet.call('generateKey', newKey('hang'), {})).rejects.toEqual(
         code('ERR_HSM_OUTCOME_UNKNOWN'),
       );
-      await member.close();
+      await fleet.close();
       await made;
     });
 
     it('ends an agent that does not end by itself', async () => {
       await start({ deadlineMilliseconds: 50 });
       const asked = expect(sign('silence')).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
-      await member.close();
+      await fleet.close();
       await asked;
       expect(() => process.kill(standIn.started[0], 0)).toThrow();
     });
 
     it('is the same end for whoever asks again', async () => {
       await start();
-      expect(member.close()).toBe(member.close());
+      expect(fleet.close()).toBe(fleet.close());
     });
   });
 });

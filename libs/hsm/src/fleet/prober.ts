@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto';
+import type { Answer, Request } from '../agent/protocol.js';
+import { HsmError } from '../errors.js';
+import type { KeyId } from '../key/key.js';
+import type { FleetCallOptions, FleetVerb } from './fleet.js';
+import type { Member } from './member.js';
+import { isSlow } from './routing.js';
+
+/** The key pair of probes, found on each member or made there: it signs random bytes and nothing else. */
+export const probeKeyLabel = 'nest-hsm-probe';
+
+const tickMilliseconds = 500;
+const slowEachMilliseconds = 1_000;
+/** Often enough to keep an idle connection alive, and to find a member that answers wrongly. */
+const soundEachMilliseconds = 10_000;
+const deadlineMilliseconds = 2_000;
+
+export interface ProbedFleet {
+  readonly members: readonly Member[];
+  callOn<V extends FleetVerb>(
+    member: Member,
+    verb: V,
+    request: Request<V>,
+    options: FleetCallOptions,
+  ): Promise<Answer<V>>;
+}
+
+/**
+ * Deep probes: a real signature, verified. A member that was lost or whose breaker opened serves again when it has passed
+ * one. The others are probed now and then, slow ones more often.
+ */
+export class Prober {
+  readonly #keys = new WeakMap<Member, KeyId>();
+  readonly #underWay = new Map<Member, Promise<void>>();
+  readonly #probedAt = new WeakMap<Member, number>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(private readonly fleet: ProbedFleet) {
+    this.#timer = setInterval(() => this.#tick(), tickMilliseconds).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Probes one member for its state alone. */
+  probeSoon(member: Member): void {
+    // Whoever waits for the outcome uses `probe`; here it shows in the member's state.
+    this.probe(member).catch(() => undefined);
+  }
+
+  /** Probes one member now, or joins the probe that is under way. @throws {HsmError} why it did not pass */
+  probe(member: Member): Promise<void> {
+    const underWay = this.#underWay.get(member);
+    if (underWay !== undefined) return underWay;
+    const probe = this.#probe(member).finally(() => this.#underWay.delete(member));
+    this.#underWay.set(member, probe);
+    return probe;
+  }
+
+  async #probe(member: Member): Promise<void> {
+    this.#probedAt.set(member, performance.now());
+    try {
+      const keyId = this.#keys.get(member) ?? (await this.#findOrMakeKey(member));
+      this.#keys.set(member, keyId);
+      const started = performance.now();
+      const what = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: true } as const;
+      await this.#call(member, 'sign', { keyId, ...what, data: randomBytes(32) });
+      if (isFastAgain(member, performance.now() - started)) member.latency.clear();
+      member.passedProbe();
+    } catch (error) {
+      // Perhaps the key itself is gone.
+      this.#keys.delete(member);
+      if ((error as HsmError).code === 'ERR_HSM_POLICY_DENIED') return member.passedProbe();
+      if ((error as HsmError).code === 'ERR_HSM_TIMEOUT') member.breaker.failed(performance.now(), true);
+      throw error;
+    }
+  }
+
+  async #findOrMakeKey(member: Member): Promise<KeyId> {
+    // Processes that start together may each make one: any of them serves.
+    const [found] = await this.#call(member, 'findKeys', { label: probeKeyLabel, usage: 'sign' });
+    if (found !== undefined) return found.id;
+    const key = { label: probeKeyLabel, algorithm: 'ec-p256', usage: 'sign', extractable: false } as const;
+    return (await this.#call(member, 'generateKey', { ...key, id: randomBytes(16).toString('hex') as KeyId })).id;
+  }
+
+  #call<V extends FleetVerb>(member: Member, verb: V, request: Request<V>): Promise<Answer<V>> {
+    return this.fleet.callOn(member, verb, request, { deadlineMilliseconds });
+  }
+
+  #tick(): void {
+    const { members } = this.fleet;
+    const now = performance.now();
+    for (const member of members) {
+      if (members.length > 1 && member.isReachable && this.#isDue(member, now)) this.probeSoon(member);
+    }
+  }
+
+  #isDue(member: Member, now: number): boolean {
+    if (member.state === 'probation') return !member.breaker.isOpen || member.breaker.wantsProbe(now);
+    const each = isSlow(member, this.fleet.members) ? slowEachMilliseconds : soundEachMilliseconds;
+    return now - (this.#probedAt.get(member) ?? 0) >= each;
+  }
+}
+
+/** What it was slow for is over: its median would take long to notice, since slow members are given few calls. */
+function isFastAgain({ latency }: Member, milliseconds: number): boolean {
+  return latency.median !== undefined && milliseconds < latency.median / 2;
+}

@@ -1,0 +1,207 @@
+/**
+ * A fleet of two and three virtual HSMs that hold the same keys, as devices that replicate do, with 16 callers signing while
+ * one of them misbehaves. The promise under test: no retry-safe call fails, and the member serves again by itself.
+ */
+import { verify } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Hsm, type HsmConfig, type HsmKey } from '@nest-hsm/hsm';
+import { VirtualHsm } from '../chaos/virtual-hsm.js';
+import { childrenOf } from '../support/processes.js';
+
+const message = Buffer.from('to be signed by a fleet');
+const callers = 16;
+
+let devices: VirtualHsm[];
+let hsm: Hsm;
+let ec: HsmKey;
+
+beforeAll(() => {
+  const first = new VirtualHsm('fleet');
+  devices = [first, new VirtualHsm(first), new VirtualHsm(first)];
+});
+afterAll(() => {
+  for (const device of devices.toReversed()) device.remove();
+  expect(childrenOf(process.pid)).toEqual([]);
+});
+
+beforeEach(async () => {
+  hsm = await Hsm.open(fleet(2));
+  await settled(2);
+  const [found] = await hsm.listKeys({ label: 'ec' });
+  ec = found ?? (await hsm.generateKeyPair({ label: 'ec', algorithm: 'ec-p256' }));
+});
+afterEach(async () => {
+  for (const device of devices) {
+    device.heal();
+    device.thaw();
+    device.powerOn();
+  }
+  await hsm.close();
+});
+
+/** As CloudHSM's, the members say CKR_FUNCTION_FAILED when they throttle. */
+function fleet(
+  members: number,
+  overrides: Partial<HsmConfig> = {},
+  vendor: 'cloudhsm' | 'softhsm' = 'cloudhsm',
+): HsmConfig {
+  return {
+    ...devices[0].config({ hangMilliseconds: 500, ...overrides }),
+    members: devices.slice(0, members).map((device, index) => device.member({ name: `m${index + 1}`, vendor })),
+  };
+}
+
+const states = () => hsm.members.map(({ state }) => state);
+
+/** Until so many members serve. */
+async function settled(serving: number): Promise<void> {
+  const giveUpAt = performance.now() + 20_000;
+  while (states().filter((state) => state === 'serving').length < serving) {
+    if (performance.now() > giveUpAt)
+      throw new Error(`fleet: want ${serving} members serving, got ${states().join(', ')}`);
+    await pause(20);
+  }
+}
+
+/** 16 callers sign until `work` is done. @returns how many signatures there were, and which calls failed */
+async function signDuring(work: () => Promise<void>): Promise<{ signed: number; failed: string[] }> {
+  let isOver = false;
+  let signed = 0;
+  const failed: string[] = [];
+  const caller = async () => {
+    while (!isOver) {
+      try {
+        const signature = await hsm.sign(ec, 'ecdsa-sha256', message, { verify: true, hedge: true });
+        if (verify('sha256', message, ec.publicKey!, signature)) signed++;
+        else failed.push('a wrong signature was released');
+      } catch (error) {
+        failed.push(String(error));
+      }
+    }
+  };
+  const all = Array.from({ length: callers }, caller);
+  try {
+    await work();
+  } finally {
+    isOver = true;
+    await Promise.all(all);
+  }
+  return { signed, failed };
+}
+
+describe.each<[string, (device: VirtualHsm) => unknown, ((device: VirtualHsm) => unknown)?]>([
+  ['is killed', () => process.kill(childrenOf(process.pid)[0], 'SIGKILL')],
+  ['has its agent stopped', () => process.kill(childrenOf(process.pid)[0], 'SIGSTOP')],
+  ['freezes', (device) => device.freeze(), (device) => device.thaw()],
+  ['hangs in one function', (device) => device.freeze('C_Sign')],
+  ['is switched off', (device) => device.powerOff(), (device) => device.powerOn()],
+  ['restarts', (device) => device.restart()],
+  ['takes 100 ms for each call', (device) => device.delay('C_Sign', 100)],
+  ['throttles', (device) => device.throttle('C_Sign', 20)],
+  ['answers wrongly', (device) => device.corrupt('C_Sign')],
+  ['crashes at each signature', (device) => device.crash('C_Sign', 'segmentation fault')],
+  ['refuses each signature', (device) => device.fail('C_Sign', 'CKR_GENERAL_ERROR')],
+])('a member that %s', (_name, strike, mend = (device) => device.heal()) => {
+  it('costs its callers time and no call, and serves again by itself', async () => {
+    const { signed, failed } = await signDuring(async () => {
+      await pause(300);
+      await strike(devices[0]);
+      await pause(1_500);
+    });
+    expect(failed).toEqual([]);
+    expect(signed).toBeGreaterThan(callers);
+    await mend(devices[0]);
+    // One that was slow keeps its reputation until the next probe, one that was frozen is lost only now.
+    await pause(1_500);
+    await settled(2);
+    const before = devices[0].calls('C_Sign');
+    await signDuring(() => pause(300));
+    expect(devices[0].calls('C_Sign')).toBeGreaterThan(before);
+  });
+});
+
+it('goes on with the last member when the others are away, and waits when all are', async () => {
+  await hsm.close();
+  hsm = await Hsm.open(fleet(3));
+  devices[0].powerOff();
+  devices[1].powerOff();
+  const { failed } = await signDuring(() => pause(500));
+  expect(failed).toEqual([]);
+  devices[2].powerOff();
+  await expect(hsm.sign(ec, 'ecdsa-sha256', message, { deadlineMilliseconds: 300 })).rejects.toMatchObject({
+    code: expect.stringMatching(/^ERR_HSM_(TIMEOUT|UNAVAILABLE)$/),
+    retryable: true,
+  });
+  const waiting = hsm.sign(ec, 'ecdsa-sha256', message, { deadlineMilliseconds: 20_000 });
+  devices[2].powerOn();
+  await expect(waiting).resolves.toBeInstanceOf(Buffer);
+});
+
+it('starts with a member away, and takes it in when it is back', async () => {
+  await hsm.close();
+  devices[1].powerOff();
+  hsm = await Hsm.open(fleet(2));
+  expect(await hsm.findKey({ label: 'ec' })).toMatchObject({ id: ec.id, members: ['m1'] });
+  expect(await hsm.sign(ec, 'ecdsa-sha256', message)).toBeInstanceOf(Buffer);
+  while (hsm.members[1].trouble === undefined) await pause(20);
+  expect(hsm.members[1]).toMatchObject({ state: 'starting', trouble: { code: 'ERR_HSM_UNAVAILABLE' } });
+  devices[1].powerOn();
+  await settled(2);
+  expect(await hsm.findKey({ label: 'ec' })).toMatchObject({ members: ['m1', 'm2'] });
+});
+
+it('starts with a member whose PIN is refused, without a second attempt', async () => {
+  await hsm.close();
+  const config = fleet(2);
+  const wrong = { command: ['/bin/echo', '00000000'] };
+  hsm = await Hsm.open({ ...config, members: [{ ...config.members[0], pin: wrong }, config.members[1]] });
+  const logins = devices[0].calls('C_Login');
+  const { failed } = await signDuring(() => pause(300));
+  expect(failed).toEqual([]);
+  expect(hsm.members).toMatchObject([
+    { state: 'refused', trouble: { code: 'ERR_HSM_PIN_INCORRECT' } },
+    { state: 'serving' },
+  ]);
+  expect(devices[0].calls('C_Login')).toBe(logins);
+});
+
+it('sends no call that waits for its key to a member without it', async () => {
+  devices[0].fail('C_FindObjectsInit', 'CKR_GENERAL_ERROR');
+  const { failed } = await signDuring(() => pause(300));
+  expect(failed).toEqual([]);
+});
+
+it('makes every other operation on another member too', async () => {
+  await hsm.close();
+  hsm = await Hsm.open(fleet(2, {}, 'softhsm'));
+  await settled(2);
+  const kek = await hsm.generateSecretKey({ label: 'kek', algorithm: 'aes-256', usage: 'encrypt' });
+  const envelope = await hsm.encrypt(kek, message);
+  devices[0].fail('C_Decrypt', 'CKR_GENERAL_ERROR');
+  devices[1].fail('C_Encrypt', 'CKR_GENERAL_ERROR');
+  for (let turn = 0; turn < 6; turn++) {
+    expect(await hsm.decrypt(kek, envelope)).toEqual(message);
+    expect(await hsm.encrypt(kek, message)).toBeInstanceOf(Buffer);
+  }
+  // What is wrong with the call itself is wrong on every member, and said at once.
+  await expect(hsm.decrypt(kek, Buffer.alloc(40))).rejects.toMatchObject({ code: 'ERR_HSM_DECRYPTION_FAILED' });
+});
+
+it('does not use a key that too few members have', async () => {
+  await hsm.close();
+  hsm = await Hsm.open(fleet(2, { quorum: 3 }));
+  await settled(2);
+  await expect(
+    hsm.generateKeyPair({ label: 'lonely', algorithm: 'ec-p256' }, { deadlineMilliseconds: 400 }),
+  ).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_REPLICATED', retryable: true });
+});
+
+it('destroys a key on every member, and is finished later when one is away', async () => {
+  const key = await hsm.generateSecretKey({ label: 'doomed', algorithm: 'hmac-sha256', usage: 'mac' });
+  expect(key.members).toEqual(['m1', 'm2']);
+  devices[1].powerOff();
+  await expect(hsm.destroyKey(key, { deadlineMilliseconds: 500 })).rejects.toMatchObject({ retryable: true });
+  devices[1].powerOn();
+  await settled(2);
+  await expect(hsm.findKey({ id: key.id })).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_FOUND' });
+});
