@@ -30,7 +30,7 @@ export async function execute(
   if (entity === undefined || builder.getValueSets().length === 0) return original();
   const cells = countCells(builder, entity);
   const insert: InsertInProgress = {
-    cellKey: cells === 0 ? undefined : await installation.leases.reserve(entity.tableId, cells),
+    cellKey: cells === 0 ? undefined : await installation.leases.reserve(entity.tableId, cells, builder.queryRunner),
     generated: await generateKeys(builder, entity.metadata),
     rows: [],
   };

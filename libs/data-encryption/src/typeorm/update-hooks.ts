@@ -41,7 +41,10 @@ async function updateRow(
   row: Buffer | undefined,
   original: Execute,
 ): Promise<UpdateResult> {
-  if (cells > 0) updates.set(builder, { cellKey: await installation.leases.reserve(entity.tableId, cells), row });
+  if (cells > 0) {
+    const cellKey = await installation.leases.reserve(entity.tableId, cells, builder.queryRunner);
+    updates.set(builder, { cellKey, row });
+  }
   try {
     return await original(builder);
   } finally {
