@@ -1,0 +1,65 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SoftwareToken } from '../../../../test/support/software-token.js';
+import { TestCa } from '../../../../test/support/test-ca.js';
+import { CertificateAuthority } from '../certificate-authority.js';
+import type { CaConfig } from '../config.js';
+import { openCaDatabase } from '../store/typeorm/database.js';
+import { TypeOrmCertificateStore } from '../store/typeorm/typeorm-certificate-store.js';
+import { TypeOrmCrlStore } from '../store/typeorm/typeorm-crl-store.js';
+
+const root = { label: 'root', subject: { commonName: 'Test Root' }, algorithm: 'ec-p384' } as const;
+const issuing = { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' } as const;
+const unusable = { code: 'ERR_CA_ISSUER_UNUSABLE' };
+
+test('several processes that initialise one CA at once make one', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-hierarchy-'));
+  const token = new SoftwareToken();
+  const config: CaConfig = { authority: { root, issuing, initialize: true } };
+  const start = async (): Promise<string> => {
+    const dataSource = await openCaDatabase({ type: 'better-sqlite3', database: join(directory, 'ca.sqlite') });
+    const [certificates, crls] = [new TypeOrmCertificateStore(dataSource), new TypeOrmCrlStore(dataSource)];
+    const authority = await CertificateAuthority.open({ token, certificates, crls, config });
+    await authority.close();
+    await dataSource.destroy();
+    return [...authority.chain.map(({ der }) => der), authority.crl.der].map((der) => der.toString('hex')).join();
+  };
+  const seen = await Promise.all(Array.from({ length: 4 }, start));
+  expect(new Set(seen).size).toBe(1);
+  expect((await token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing']);
+  rmSync(directory, { recursive: true });
+});
+
+describe.each([true, false])('an existing CA, opened with initialize: %s', (initialize) => {
+  let ca: TestCa;
+  beforeEach(async () => {
+    ca = await TestCa.create();
+    await ca.open();
+  });
+  afterEach(() => ca.remove());
+
+  test.each<[string, Partial<typeof issuing> & object, string]>([
+    ['another subject', { subject: { commonName: 'Renamed' } } as never, 'want the configured subject'],
+    ['another algorithm', { algorithm: 'ec-p384' } as never, 'want ec-p384, got ec-p256'],
+    ['name constraints it does not have', { nameConstraints: { permitted: { dns: ['a.test'] } } } as never, 'want the configured name constraints'],
+  ])('refuses %s', async (_, change, message) => {
+    const authority = { root, issuing: { ...issuing, ...change }, initialize };
+    await expect(ca.open({ authority })).rejects.toMatchObject({ ...unusable, message: expect.stringContaining(message) });
+  }); // prettier-ignore
+
+  test('refuses a root that somebody put into the database', async () => {
+    const other = await TestCa.create();
+    await other.open();
+    const read = 'SELECT certificate FROM ca_certificate WHERE profile = ?';
+    const [{ certificate }]: { certificate: string }[] = await other.dataSource.query(read, ['root-ca']);
+    await other.remove();
+    await ca.dataSource.query("UPDATE ca_certificate SET certificate = ? WHERE profile = 'root-ca'", [certificate]);
+    await expect(ca.open({ authority: { root, issuing, initialize } })).rejects.toMatchObject(unusable);
+  });
+
+  test('refuses what is no certificate', async () => {
+    await ca.dataSource.query("UPDATE ca_certificate SET certificate = 'MAA=' WHERE profile = 'issuing-ca'");
+    await expect(ca.open({ authority: { root, issuing, initialize } })).rejects.toMatchObject(unusable);
+  });
+});
