@@ -3,6 +3,7 @@ import { within } from './deadline.js';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import type { DataEncryptionObserver } from './observer.js';
 
 export interface DataKeyRingOptions<Session> {
   readonly databaseId: string;
@@ -10,6 +11,7 @@ export interface DataKeyRingOptions<Session> {
   readonly store: DataKeyStore<Session>;
   readonly maxAgeSeconds: number;
   readonly outageSeconds: number;
+  readonly observer?: Required<DataEncryptionObserver>;
   /** How long the database may take to answer: its pool may be used up by those who wait for the key. */
   readonly deadlineMilliseconds?: number;
   /** Milliseconds of a clock that never goes back. */
@@ -137,7 +139,7 @@ export class DataKeyRing<Session = unknown> {
         this.#held.delete(id);
         return undefined;
       }
-      const cellKey = await openDataKey(this.options.kek, record, this.options.databaseId);
+      const cellKey = await this.#unwrap(record);
       this.#assertOpen();
       this.#held.set(id, { cellKey, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
       return cellKey;
@@ -148,6 +150,19 @@ export class DataKeyRing<Session = unknown> {
         return held.cellKey;
       }
       this.#held.delete(id);
+      throw error;
+    }
+  }
+
+  async #unwrap(record: DataKeyRecord): Promise<CellKey> {
+    const { kek, databaseId, observer } = this.options;
+    const start = performance.now();
+    try {
+      const cellKey = await openDataKey(kek, record, databaseId);
+      observer?.dataKeyUnwrapped('OK', performance.now() - start);
+      return cellKey;
+    } catch (error) {
+      if (error instanceof DataEncryptionError) observer?.dataKeyUnwrapped(error.code, performance.now() - start);
       throw error;
     }
   }

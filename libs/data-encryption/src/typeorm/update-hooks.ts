@@ -42,7 +42,7 @@ async function updateRow(
   original: Execute,
 ): Promise<UpdateResult> {
   if (cells > 0) {
-    const cellKey = await installation.leases.reserve(entity.tableId, cells, builder.queryRunner);
+    const cellKey = await installation.reserveKey(entity, cells, builder.queryRunner);
     updates.set(builder, { cellKey, row });
   }
   try {
@@ -152,7 +152,7 @@ export function createUpdateExpression(
   refuseOtherKey(builder, entity);
   installation.writing = updates.get(builder);
   try {
-    return original();
+    return installation.observeBuilding(original);
   } finally {
     installation.writing = undefined;
   }
