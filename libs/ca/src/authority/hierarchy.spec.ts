@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +30,18 @@ test('several processes that initialise one CA at once make one', async () => {
   expect(new Set(seen).size).toBe(1);
   expect((await token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing']);
   rmSync(directory, { recursive: true });
+});
+
+test('a CA carries the whole distinguished name it was given, the most general attribute first', async () => {
+  const ca = await TestCa.create();
+  const whole = { country: 'DE', stateOrProvince: 'Bayern', locality: 'München', organization: 'Example', organizationalUnit: 'PKI' }; // prettier-ignore
+  const name = (commonName: string) => ({ subject: { ...whole, commonName } });
+  const authority = { root: { ...root, ...name('R') }, issuing: { ...issuing, ...name('I') }, initialize: true };
+  const certificate = new X509Certificate((await ca.open({ authority })).issuer.certificate.der);
+  const shared = ['C=DE', 'ST=Bayern', 'L=München', 'O=Example', 'OU=PKI'];
+  expect(certificate.issuer.split('\n')).toEqual([...shared, 'CN=R']);
+  expect(certificate.subject.split('\n')).toEqual([...shared, 'CN=I']);
+  await ca.remove();
 });
 
 describe.each([true, false])('an existing CA, opened with initialize: %s', (initialize) => {

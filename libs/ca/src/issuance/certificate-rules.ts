@@ -113,6 +113,8 @@ const attributeBounds: Readonly<Record<string, number>> = {
   [oids.commonName]: 64,
   [oids.organizationName]: 64,
   [oids.organizationalUnitName]: 64,
+  [oids.localityName]: 128,
+  [oids.stateOrProvinceName]: 128,
   [oids.countryName]: 2,
 };
 
