@@ -2,6 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { HsmKey } from '@nest-hsm/hsm';
+import type { DataSource } from 'typeorm';
 import { SoftwareToken } from '../../../../test/support/software-token.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import { CertificateAuthority } from '../certificate-authority.js';
@@ -14,21 +17,30 @@ const root = { label: 'root', subject: { commonName: 'Test Root' }, algorithm: '
 const issuing = { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' } as const;
 const unusable = { code: 'ERR_CA_ISSUER_UNUSABLE' };
 
+/** Takes a moment over a key, as a token does. */
+class SlowToken extends SoftwareToken {
+  override async generateKeyPair(key: Parameters<SoftwareToken['generateKeyPair']>[0]): Promise<HsmKey> {
+    await delay(20);
+    return super.generateKeyPair(key);
+  }
+}
+
 test('several processes that initialise one CA at once make one', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-hierarchy-'));
-  const token = new SoftwareToken();
+  const token = new SlowToken();
   const config: CaConfig = { authority: { root, issuing, initialize: true } };
-  const start = async (): Promise<string> => {
-    const dataSource = await openCaDatabase({ type: 'better-sqlite3', database: join(directory, 'ca.sqlite') });
+  const database = { type: 'better-sqlite3', database: join(directory, 'ca.sqlite') } as const;
+  const dataSources = await Promise.all(Array.from({ length: 4 }, () => openCaDatabase(database)));
+  const start = async (dataSource: DataSource): Promise<string> => {
     const [certificates, crls] = [new TypeOrmCertificateStore(dataSource), new TypeOrmCrlStore(dataSource)];
     const authority = await CertificateAuthority.open({ token, certificates, crls, config });
     await authority.close();
-    await dataSource.destroy();
     return [...authority.chain.map(({ der }) => der), authority.crl.der].map((der) => der.toString('hex')).join();
   };
-  const seen = await Promise.all(Array.from({ length: 4 }, start));
+  const seen = await Promise.all(dataSources.map(start));
   expect(new Set(seen).size).toBe(1);
   expect((await token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing']);
+  for (const dataSource of dataSources) await dataSource.destroy();
   rmSync(directory, { recursive: true });
 });
 
