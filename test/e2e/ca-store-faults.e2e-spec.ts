@@ -40,6 +40,16 @@ describe.each(['better-sqlite3', 'postgres'] as const)('the CA app on %s', (type
     }
   }, 120_000);
 
+  test.each([
+    ['a path that does not decode', '/%zz'],
+    ['a serial without end', `/v1/certificates/${'a'.repeat(200)}`],
+  ])('answers %s with a problem document', async (_, path) => {
+    const response = await services[0].get(path);
+    const type = response.headers.get('content-type');
+    expect([response.status, type]).toEqual([400, 'application/problem+json; charset=utf-8']);
+    expect(await response.json()).toMatchObject({ code: 'ERR_API_REQUEST_INVALID' });
+  });
+
   test('answers 503 while its database does not, and goes on afterwards', async () => {
     const [service] = services;
     const release = await holdTable();
@@ -70,24 +80,5 @@ describe.each(['better-sqlite3', 'postgres'] as const)('the CA app on %s', (type
     await holder.connect();
     await holder.query('BEGIN; LOCK TABLE ca_certificate IN ACCESS EXCLUSIVE MODE');
     return () => holder.end();
-  }
-});
-
-test.each([
-  ['a path that does not decode', '/%zz'],
-  ['a serial without end', `/v1/certificates/${'a'.repeat(200)}`],
-])('%s is answered with a problem document', async (_, path) => {
-  const home = new CaHome();
-  const service = await CaService.start(home);
-  try {
-    const response = await service.get(path);
-    expect([response.status, response.headers.get('content-type')]).toEqual([
-      400,
-      'application/problem+json; charset=utf-8',
-    ]);
-    expect(await response.json()).toMatchObject({ code: 'ERR_API_REQUEST_INVALID' });
-  } finally {
-    await service.stop();
-    home.remove();
   }
 });
