@@ -1,4 +1,4 @@
-// Runs the tests: `npm test [-- jest arguments]`; `--full` adds the long ones (soak, long fuzzing).
+// Runs the tests: `npm test [-- jest arguments]`; `--full` adds the long ones (soak, sanitizers, kills, every supported Node.js).
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describeNode, handedOver, projectNode } from './workspace/node.mjs';

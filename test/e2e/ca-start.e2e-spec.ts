@@ -37,31 +37,47 @@ const faults: [string, (home: CaHome) => void | Promise<void>, RegExp[]][] = [
   ['a set-up token that is a directory', (home) => void mkdirSync(home.setupTokenFile), [/ERR_API_CONFIG/]],
 ]; // prettier-ignore
 
+/** A home of the test's own, gone when the test ends, so that a few tests can run at once: a start is mostly loading code. */
+const atHome =
+  <Arguments extends unknown[]>(test: (home: CaHome, ...args: Arguments) => Promise<void>) =>
+  async (...args: Arguments): Promise<void> => {
+    const home = new CaHome();
+    try {
+      await test(home, ...args);
+    } finally {
+      home.remove();
+    }
+  };
+
 describe('the CA app says in one paragraph why it cannot start, and exits with 1, for', () => {
-  let home: CaHome;
-  beforeEach(() => (home = new CaHome()));
-  afterEach(() => home.remove());
+  test.concurrent.each(faults)(
+    '%s',
+    atHome(async (home, _, spoil, messages) => {
+      await spoil(home);
+      const service = CaService.spawn(home);
+      expect(await service.exited).toEqual({ code: 1, signal: null });
+      for (const message of messages) expect(service.stderr).toMatch(message);
+      expect(service.stderr).toMatch(/^ca: ERR_/);
+      expect(service.stderr).not.toMatch(/\n\s+at /);
+      expect(service.stderr + service.stdout).not.toContain(home.token.pin);
+    }),
+  );
 
-  test.each(faults)('%s', async (_, spoil, messages) => {
-    await spoil(home);
-    const service = CaService.spawn(home);
-    expect(await service.exited).toEqual({ code: 1, signal: null });
-    for (const message of messages) expect(service.stderr).toMatch(message);
-    expect(service.stderr).toMatch(/^ca: ERR_/);
-    expect(service.stderr).not.toMatch(/\n\s+at /);
-    expect(service.stderr + service.stdout).not.toContain(home.token.pin);
-  });
-
-  test('a port that is taken', async () => {
-    const taken = createServer().listen(0, '127.0.0.1');
-    await once(taken, 'listening');
-    const { port } = taken.address() as AddressInfo;
-    home.configure({ listen: { port } });
-    const service = CaService.spawn(home);
-    expect(await service.exited).toEqual({ code: 1, signal: null });
-    expect(service.stderr).toContain(`ca: ERR_API_LISTEN: listen: want 127.0.0.1:${port} free, got listen EADDRINUSE`);
-    taken.close();
-  });
+  test.concurrent(
+    'a port that is taken',
+    atHome(async (home) => {
+      const taken = createServer().listen(0, '127.0.0.1');
+      await once(taken, 'listening');
+      const { port } = taken.address() as AddressInfo;
+      home.configure({ listen: { port } });
+      const service = CaService.spawn(home);
+      expect(await service.exited).toEqual({ code: 1, signal: null });
+      expect(service.stderr).toContain(
+        `ca: ERR_API_LISTEN: listen: want 127.0.0.1:${port} free, got listen EADDRINUSE`,
+      );
+      taken.close();
+    }),
+  );
 
   test('no arguments: how to call it', () => {
     const { status, stderr } = spawnSync(process.execPath, [CaService.main], { encoding: 'utf8' });
@@ -70,132 +86,143 @@ describe('the CA app says in one paragraph why it cannot start, and exits with 1
 });
 
 describe('the CA app', () => {
-  let home: CaHome;
-  beforeEach(() => (home = new CaHome()));
-  afterEach(() => home.remove());
+  test.concurrent(
+    'makes its set-up token for its owner alone, and starts again with the same CA',
+    atHome(async (home) => {
+      const first = await CaService.start(home);
+      expect(statSync(home.setupTokenFile).mode & 0o777).toBe(0o600);
+      expect(first.setupToken).toMatch(/^[\w-]{43}$/);
+      const [token, root] = [first.setupToken, await (await first.get('/v1/ca/root.pem')).text()];
+      const children = childrenOf(first.process.pid ?? 0);
+      await first.stop();
+      expect(children.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
 
-  test('makes its set-up token for its owner alone, and starts again with the same CA', async () => {
-    const first = await CaService.start(home);
-    expect(statSync(home.setupTokenFile).mode & 0o777).toBe(0o600);
-    expect(first.setupToken).toMatch(/^[\w-]{43}$/);
-    const [token, root] = [first.setupToken, await (await first.get('/v1/ca/root.pem')).text()];
-    const children = childrenOf(first.process.pid ?? 0);
-    await first.stop();
-    expect(children.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+      home.configure({ authority: { ...home.authority, initialize: false } });
+      const second = await CaService.start(home);
+      expect(second.setupToken).toBe(token);
+      expect(await (await second.get('/v1/ca/root.pem')).text()).toBe(root);
+      await second.stop();
+      expect(home.sql('SELECT count(*) AS crls FROM ca_crl')).toEqual([{ crls: 1 }]);
+    }),
+  );
 
-    home.configure({ authority: { ...home.authority, initialize: false } });
-    const second = await CaService.start(home);
-    expect(second.setupToken).toBe(token);
-    expect(await (await second.get('/v1/ca/root.pem')).text()).toBe(root);
-    await second.stop();
-    expect(home.sql('SELECT count(*) AS crls FROM ca_crl')).toEqual([{ crls: 1 }]);
-  });
+  test.concurrent(
+    'refuses a configuration that disagrees with what was certified',
+    atHome(async (home) => {
+      await (await CaService.start(home)).stop();
+      const { authority } = home;
+      home.configure({
+        authority: { ...authority, issuing: { ...authority.issuing, subject: { commonName: 'Renamed' } } },
+      });
+      const renamed = CaService.spawn(home);
+      expect((await renamed.exited).code).toBe(1);
+      expect(renamed.stderr).toContain('ERR_CA_ISSUER_UNUSABLE');
+    }),
+  );
 
-  test('refuses a configuration that disagrees with what was certified', async () => {
-    await (await CaService.start(home)).stop();
-    const { authority } = home;
-    home.configure({
-      authority: { ...authority, issuing: { ...authority.issuing, subject: { commonName: 'Renamed' } } },
-    });
-    const renamed = CaService.spawn(home);
-    expect((await renamed.exited).code).toBe(1);
-    expect(renamed.stderr).toContain('ERR_CA_ISSUER_UNUSABLE');
-  });
-
-  test.each(['ec-p384', 'rsa-2048'])('issues under CA keys of %s', async (algorithm) => {
-    const { root, issuing } = home.authority;
-    home.configure({
-      authority: { root: { ...root, algorithm }, issuing: { ...issuing, algorithm }, initialize: true },
-    });
-    const service = await CaService.start(home);
-    const chain = await (
-      await service.post(buildCsr(), 'application/pkcs10', { headers: { accept: 'application/x-pem-file' } })
-    ).text();
-    const trust = home.file('root.pem', await (await service.get('/v1/ca/root.pem')).text());
-    expect(
-      run(
-        'openssl',
-        'verify',
-        '-x509_strict',
-        '-CAfile',
-        trust,
-        '-untrusted',
-        home.file('chain.pem', chain),
-        home.file('chain.pem'),
-      ),
-    ).toContain('OK');
-    await service.stop();
-  });
-
-  test('keeps its own name constraints, and openssl finds them in the chain', async () => {
-    const { authority } = home;
-    const nameConstraints = {
-      permitted: { dns: ['a.example.test'], ip: ['127.0.0.0/8'] },
-      excluded: { dns: ['secret.a.example.test'] },
-    };
-    home.configure({ authority: { ...authority, issuing: { ...authority.issuing, nameConstraints } } });
-    const service = await CaService.start(home);
-    const csr = (name: string): Buffer =>
-      readFileSync(
-        home.opensslCsr(
-          'constrained',
-          ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
-          ['-subj', `/CN=${name}`],
+  test.concurrent.each(['ec-p384', 'rsa-2048'])(
+    'issues under CA keys of %s',
+    atHome(async (home, algorithm: string) => {
+      const { root, issuing } = home.authority;
+      home.configure({
+        authority: { root: { ...root, algorithm }, issuing: { ...issuing, algorithm }, initialize: true },
+      });
+      const service = await CaService.start(home);
+      const chain = await (
+        await service.post(buildCsr(), 'application/pkcs10', { headers: { accept: 'application/x-pem-file' } })
+      ).text();
+      const trust = home.file('root.pem', await (await service.get('/v1/ca/root.pem')).text());
+      expect(
+        run(
+          'openssl',
+          'verify',
+          '-x509_strict',
+          '-CAfile',
+          trust,
+          '-untrusted',
+          home.file('chain.pem', chain),
+          home.file('chain.pem'),
         ),
+      ).toContain('OK');
+      await service.stop();
+    }),
+  );
+
+  test.concurrent(
+    'keeps its own name constraints, and openssl finds them in the chain',
+    atHome(async (home) => {
+      const { authority } = home;
+      const nameConstraints = {
+        permitted: { dns: ['a.example.test'], ip: ['127.0.0.0/8'] },
+        excluded: { dns: ['secret.a.example.test'] },
+      };
+      home.configure({ authority: { ...authority, issuing: { ...authority.issuing, nameConstraints } } });
+      const service = await CaService.start(home);
+      const csr = (name: string): Buffer =>
+        readFileSync(
+          home.opensslCsr(
+            'constrained',
+            ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+            ['-subj', `/CN=${name}`],
+          ),
+        );
+      const inside = await service.post(csr('x.a.example.test'), 'text/plain', {
+        headers: { accept: 'application/x-pem-file' },
+      });
+      expect(inside.status).toBe(201);
+      for (const name of ['b.example.test', 'secret.a.example.test', '*.a.example.test', '2001:db8::1']) {
+        const outside = await service.post(csr(name), 'text/plain');
+        expect([name, outside.status, ((await outside.json()) as { code: string }).code]).toEqual([
+          name,
+          403,
+          'ERR_CA_CONSTRAINT_VIOLATED',
+        ]);
+      }
+      const trust = home.file('root.pem', await (await service.get('/v1/ca/root.pem')).text());
+      const chain = home.file('chain.pem', await inside.text());
+      expect(run('openssl', 'verify', '-CAfile', trust, '-untrusted', chain, chain)).toContain('OK');
+      expect(
+        run(
+          'openssl',
+          'x509',
+          '-noout',
+          '-text',
+          '-in',
+          home.file('issuing.pem', await (await service.get('/v1/ca/issuing.pem')).text()),
+        ),
+      ).toMatch(
+        /Name Constraints: critical\s+Permitted:\s+DNS:a.example.test\s+IP:127.0.0.0\/255.0.0.0\s+Excluded:\s+DNS:secret.a.example.test/,
       );
-    const inside = await service.post(csr('x.a.example.test'), 'text/plain', {
-      headers: { accept: 'application/x-pem-file' },
-    });
-    expect(inside.status).toBe(201);
-    for (const name of ['b.example.test', 'secret.a.example.test', '*.a.example.test', '2001:db8::1']) {
-      const outside = await service.post(csr(name), 'text/plain');
-      expect([name, outside.status, ((await outside.json()) as { code: string }).code]).toEqual([
-        name,
-        403,
-        'ERR_CA_CONSTRAINT_VIOLATED',
-      ]);
-    }
-    const trust = home.file('root.pem', await (await service.get('/v1/ca/root.pem')).text());
-    const chain = home.file('chain.pem', await inside.text());
-    expect(run('openssl', 'verify', '-CAfile', trust, '-untrusted', chain, chain)).toContain('OK');
-    expect(
-      run(
-        'openssl',
-        'x509',
-        '-noout',
-        '-text',
-        '-in',
-        home.file('issuing.pem', await (await service.get('/v1/ca/issuing.pem')).text()),
-      ),
-    ).toMatch(
-      /Name Constraints: critical\s+Permitted:\s+DNS:a.example.test\s+IP:127.0.0.0\/255.0.0.0\s+Excluded:\s+DNS:secret.a.example.test/,
-    );
-    await service.stop();
-  });
+      await service.stop();
+    }),
+  );
 
-  test('answers 503 with Retry-After while its HSM is gone, keeps what it committed, and goes on when it is back', async () => {
-    home.configure({ hsm: home.token.config({ deadlineMilliseconds: 1_500, auditFile: home.auditFile }) });
-    const service = await CaService.start(home);
-    const tokens = join(home.token.directory, 'tokens');
-    renameSync(tokens, `${tokens}.gone`);
-    for (const agent of childrenOf(service.process.pid ?? 0)) process.kill(agent, 'SIGKILL');
+  test(
+    'answers 503 with Retry-After while its HSM is gone, keeps what it committed, and goes on when it is back',
+    atHome(async (home) => {
+      home.configure({ hsm: home.token.config({ deadlineMilliseconds: 1_500, auditFile: home.auditFile }) });
+      const service = await CaService.start(home);
+      const tokens = join(home.token.directory, 'tokens');
+      renameSync(tokens, `${tokens}.gone`);
+      for (const agent of childrenOf(service.process.pid ?? 0)) process.kill(agent, 'SIGKILL');
 
-    const refused = await service.post(buildCsr(), 'application/pkcs10');
-    const problem = (await refused.json()) as { code: string; detail: string };
-    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
-    expect(problem.code).toMatch(/^ERR_HSM_/);
-    expect(problem.detail).toBe('The service cannot sign now; try again later.');
-    expect((await service.get('/health')).status).toBe(503);
-    expect((await service.get('/v1/crl.pem')).status).toBe(200);
+      const refused = await service.post(buildCsr(), 'application/pkcs10');
+      const problem = (await refused.json()) as { code: string; detail: string };
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+      expect(problem.code).toMatch(/^ERR_HSM_/);
+      expect(problem.detail).toBe('The service cannot sign now; try again later.');
+      expect((await service.get('/health')).status).toBe(503);
+      expect((await service.get('/v1/crl.pem')).status).toBe(200);
 
-    renameSync(`${tokens}.gone`, tokens);
-    let status = 503;
-    for (const giveUp = Date.now() + 30_000; status === 503 && Date.now() < giveUp; await delay(250)) {
-      status = (await service.post(buildCsr(), 'application/pkcs10')).status;
-    }
-    expect(status).toBe(201);
-    await service.stop();
-  });
+      renameSync(`${tokens}.gone`, tokens);
+      let status = 503;
+      for (const giveUp = Date.now() + 30_000; status === 503 && Date.now() < giveUp; await delay(250)) {
+        status = (await service.post(buildCsr(), 'application/pkcs10')).status;
+      }
+      expect(status).toBe(201);
+      await service.stop();
+    }),
+  );
 });
 
 describe('nest-hsm ca init', () => {

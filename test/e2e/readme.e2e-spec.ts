@@ -15,6 +15,12 @@ describe('the README', () => {
     expect(shown).toBe(readFileSync(join('test/e2e/consumer', name), 'utf8'));
   });
 
+  it.each(examples)('of its package shows %s likewise', (name) => {
+    const library = name.replace('.example.ts', '');
+    const shown = readFileSync(join('libs', library, 'README.md'), 'utf8').split(`<!-- example: ${name} -->`)[1];
+    expect(/^\s+```ts\n([^]*?)^```$/m.exec(shown)?.[1]).toBe(readFileSync(join('test/e2e/consumer', name), 'utf8'));
+  });
+
   it('shows no other code', () => {
     expect(blocks('ts')).toHaveLength(examples.length);
   });

@@ -144,7 +144,9 @@ describe('the records service', () => {
 
     const curl = execFileSync('curl', ['--silent', '--fail', `${service.url}/health`], { encoding: 'utf8' });
     expect(JSON.parse(curl)).toMatchObject({ status: 'ok', info: { 'data-encryption': { state: 'ready' } } });
-    expect(String((await service.request('GET', '/metrics')).body.text)).toContain('nest_hsm_calls_total');
+    const metrics = String((await service.request('GET', '/metrics')).body.text);
+    expect(metrics).toContain('nest_hsm_calls_total');
+    expect(metrics).toContain('nest_hsm_data_encryption_cells_total{database="records",operation="encrypt"} 4');
     expect((await service.request('GET', '/docs-json')).body).toMatchObject({ openapi: expect.stringMatching(/^3/) });
 
     expect((await service.request('DELETE', `/records/${id}`)).status).toBe(204);
@@ -160,6 +162,7 @@ describe('the records service', () => {
       ['POST', '/records', { name: 'x' }, 400],
       ['POST', '/records', { ...secret, name: 7 }, 400],
       ['POST', '/records', { ...secret, surplus: 'SECRET' }, 400],
+      ['POST', '/records', { ...secret, name: 'SECRET \ud800' }, 400],
       ['POST', '/records', { ...secret, name: 'x'.repeat(100_000) }, 413],
       ['PATCH', `/records/${id}`, { name: null }, 400],
       ['GET', '/records/7', undefined, 400],
@@ -173,10 +176,11 @@ describe('the records service', () => {
         status,
         expect.stringContaining('application/problem+json'),
       ]);
-      expect(answer.body).toMatchObject({ status, code: expect.stringMatching(/^ERR_RECORDS_/) });
+      expect(answer.body).toMatchObject({ status, code: expect.stringMatching(/^ERR_(RECORDS|DATA_VALUE)_/) });
       expect(JSON.stringify(answer.body)).not.toContain('SECRET');
     }
     expect(home.sql('SELECT count(*) FROM record')).toBe('1\n');
+    expect(service.output).not.toContain('SECRET');
   });
 
   it('goes on when its token agent is killed, and reads old rows after a restart', async () => {

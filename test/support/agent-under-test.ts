@@ -4,15 +4,14 @@ import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { HsmError } from '@nest-hsm/hsm';
 import { FrameSplitter, FrameWriter } from '../../libs/hsm/src/agent/frame.js';
+import { AnswerReader, writeRequest } from '../../libs/hsm/src/agent/message.js';
 import {
   type AgentSettings,
   type Answer,
-  AnswerReader,
   protocolVersion,
   type Request,
   type RequestHeader,
   type Verb,
-  writeRequest,
 } from '../../libs/hsm/src/agent/protocol.js';
 import { softHsmModule, type TestToken } from './token.js';
 

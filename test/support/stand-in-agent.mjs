@@ -6,8 +6,8 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { HsmError } from '../../libs/hsm/dist/errors.js';
-import { FrameSplitter } from '../../libs/hsm/dist/agent/frame.js';
-import { decodeRequest, encodeAnswer, encodeError } from '../../libs/hsm/dist/agent/protocol.js';
+import { FrameSplitter, FrameWriter } from '../../libs/hsm/dist/agent/frame.js';
+import { decodeRequest, writeAnswer, writeError } from '../../libs/hsm/dist/agent/message.js';
 
 const directory = process.env.STAND_IN_DIRECTORY;
 const file = (name) => join(directory, name);
@@ -35,9 +35,16 @@ const token = {
 };
 const sleep = new Int32Array(new SharedArrayBuffer(4));
 
+function send(write) {
+  const writer = new FrameWriter();
+  write(writer);
+  stream.write(writer.frames);
+}
+const answerWith = (verb, id, answer) => send((writer) => writeAnswer(writer, verb, id, answer));
+
 function act(what, requestId, answer) {
   const fail = (code, retryable = false) =>
-    stream.write(encodeError(requestId, new HsmError(code, 'as told', { retryable })));
+    send((writer) => writeError(writer, requestId, new HsmError(code, 'as told', { retryable })));
   const [name, argument = ''] = what.split(' ');
   if (argument.startsWith('<') && starts >= Number(argument.slice(1))) return answer();
   if (name === 'hang') return undefined;
@@ -61,32 +68,30 @@ function act(what, requestId, answer) {
 const handlers = {
   hello: (request, id) => {
     writeFileSync(file(`hello-${starts}`), JSON.stringify({ request, env: process.env, argv: process.execArgv }));
-    act(onStart, id, () => stream.write(encodeAnswer('hello', id, token)));
+    act(onStart, id, () => answerWith('hello', id, token));
   },
-  ping: (_request, id) => stream.write(encodeAnswer('ping', id, {})),
+  ping: (_request, id) => answerWith('ping', id, {}),
   cancel: (request, id) => {
     appendFileSync(file('cancelled'), `${request.requestId}\n`);
-    stream.write(encodeAnswer('cancel', id, {}));
+    answerWith('cancel', id, {});
   },
   sign: ({ data }, id) => {
-    const answer = () => stream.write(encodeAnswer('sign', id, { signature: Buffer.from(data) }));
+    const answer = () => answerWith('sign', id, { signature: Buffer.from(data) });
     act(Buffer.from(data).toString(), id, answer);
   },
-  mac: ({ data }, id) => stream.write(encodeAnswer('mac', id, { mac: Buffer.from(data) })),
+  mac: ({ data }, id) => answerWith('mac', id, { mac: Buffer.from(data) }),
   generateKey: (key, id) => {
     const made = () => appendFileSync(file('keys'), `${JSON.stringify(key)}\n`);
     if (key.label.startsWith('made')) made();
-    act(key.label.replace(/^made-/, ''), id, () => stream.write(encodeAnswer('generateKey', id, key)));
+    act(key.label.replace(/^made-/, ''), id, () => answerWith('generateKey', id, key));
   },
   destroyKey: (_request, id) => act('crash', id),
   findKeys: (selector, id) => {
     const keys = read('keys').map((line) => JSON.parse(line));
-    stream.write(
-      encodeAnswer(
-        'findKeys',
-        id,
-        keys.filter((key) => selector.id === undefined || key.id === selector.id),
-      ),
+    answerWith(
+      'findKeys',
+      id,
+      keys.filter((key) => selector.id === undefined || key.id === selector.id),
     );
   },
 };
@@ -94,9 +99,9 @@ const handlers = {
 const splitter = new FrameSplitter();
 stream.on('data', (chunk) => {
   for (const body of splitter.push(chunk)) {
-    const { header, request } = decodeRequest(body);
-    appendFileSync(file('verbs'), `${header.verb}\n`);
-    handlers[header.verb]?.(request, header.requestId);
+    const { verb, requestId, request } = decodeRequest(body);
+    appendFileSync(file('verbs'), `${verb}\n`);
+    handlers[verb]?.(request, requestId);
   }
 });
 stream.on('end', () => process.exit(0));

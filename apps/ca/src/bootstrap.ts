@@ -8,6 +8,10 @@ import { AppModule } from './app.module.js';
 import { acceptBodies, maximumBodyBytes } from './certificates/body.js';
 import { readConfig } from './config.js';
 import { ApiError } from './problem/api-error.js';
+import { refuseConnection, refuseUrl } from './problem/unparsed-requests.js';
+
+/** A request that takes longer to arrive is somebody who holds a connection. */
+const requestMilliseconds = 30_000;
 
 /** Replaced by tests only. */
 export interface Seams {
@@ -20,7 +24,13 @@ export interface Seams {
  */
 export async function start(configFile: string, seams: Seams = {}): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
-  const adapter = new FastifyAdapter({ bodyLimit: maximumBodyBytes, genReqId: () => randomUUID() });
+  const adapter = new FastifyAdapter({
+    bodyLimit: maximumBodyBytes,
+    requestTimeout: requestMilliseconds,
+    genReqId: () => randomUUID(),
+    frameworkErrors: refuseUrl,
+    clientErrorHandler: refuseConnection,
+  });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config, seams.observer), adapter, {
     bodyParser: false,
     bufferLogs: true,

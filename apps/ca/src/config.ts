@@ -46,13 +46,18 @@ export function readConfig(file: string): Config {
   try {
     document = parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new ApiError('ERR_API_CONFIG', `${file}: want a readable YAML file, got ${(error as Error).message}`, {
+    throw new ApiError('ERR_API_CONFIG', `${file}: want a readable YAML file, got ${firstLine(error)}`, {
       cause: error,
     });
   }
   const parsed = configSchema.safeParse(document);
   if (!parsed.success) throw new ApiError('ERR_API_CONFIG', `${file}:\n${z.prettifyError(parsed.error)}`);
   return Object.freeze(parsed.data);
+}
+
+/** The YAML parser quotes the faulty line, which may hold a password. */
+function firstLine(error: unknown): string {
+  return (error as Error).message.split('\n', 1)[0];
 }
 
 function isLoopback(host: string): boolean {

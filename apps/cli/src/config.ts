@@ -12,16 +12,23 @@ const anyApplication = z.looseObject({ hsm: hsmConfigSchema });
  * @throws {CliError} ERR_CLI_CONFIG listing all faults together
  */
 export async function readHsmConfig(file: string): Promise<HsmConfig> {
+  return { ...(await readSections(file, anyApplication)).hsm, client: 'nest-hsm' };
+}
+
+/**
+ * The sections of a YAML file that a schema names.
+ * @throws {CliError} ERR_CLI_CONFIG listing all faults together
+ */
+export async function readSections<Sections>(file: string, schema: z.ZodType<Sections>): Promise<Sections> {
   let document: unknown;
   try {
     document = parse(await readFile(file, 'utf8'));
   } catch (error) {
-    throw new CliError(
-      'ERR_CLI_CONFIG',
-      `${file}: want a YAML file with an "hsm" section, got ${(error as Error).message}`,
-    );
+    // Its first line: the parser quotes the faulty one after it, which may hold a password.
+    const [reason] = (error as Error).message.split('\n', 1);
+    throw new CliError('ERR_CLI_CONFIG', `${file}: want a YAML file of an application, got ${reason}`);
   }
-  const parsed = anyApplication.safeParse(document);
+  const parsed = schema.safeParse(document);
   if (!parsed.success) throw new CliError('ERR_CLI_CONFIG', `${file}: ${z.prettifyError(parsed.error)}`);
-  return { ...parsed.data.hsm, client: 'nest-hsm' };
+  return parsed.data;
 }

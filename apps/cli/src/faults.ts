@@ -1,5 +1,6 @@
 /** What the command line itself refuses; every other code comes from a library. */
-export type CliErrorCode = 'ERR_CLI_CONFIG' | 'ERR_CLI_ARGUMENT' | 'ERR_CLI_NOT_CONFIRMED';
+export const cliErrorCodes = ['ERR_CLI_ARGUMENT', 'ERR_CLI_CONFIG', 'ERR_CLI_NOT_CONFIRMED'] as const;
+export type CliErrorCode = (typeof cliErrorCodes)[number];
 
 export class CliError extends Error {
   override readonly name = 'CliError';
@@ -28,4 +29,9 @@ export function reportFault(error: Error): void {
   process.stderr.write(
     asJson ? `${JSON.stringify({ error: { code, message } })}\n` : `nest-hsm: ${code}: ${message}\n`,
   );
+}
+
+/** A command line that Commander does not understand, said as every other fault. It ends the process itself. */
+export function reportUsage(text: string): void {
+  reportFault(new CliError('ERR_CLI_ARGUMENT', text.trim().replace(/^error: /, '')));
 }

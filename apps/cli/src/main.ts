@@ -1,10 +1,11 @@
 import 'reflect-metadata';
 import { CommandFactory } from 'nest-commander';
 import { CliModule } from './cli.module.js';
-import { reportFault } from './faults.js';
+import { reportFault, reportUsage } from './faults.js';
 
 await CommandFactory.run(CliModule, {
   logger: ['error', 'fatal'],
   cliName: 'nest-hsm',
   serviceErrorHandler: reportFault,
+  outputConfiguration: { outputError: reportUsage },
 });

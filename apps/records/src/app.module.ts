@@ -1,13 +1,16 @@
 import { type DynamicModule, Module, ValidationPipe } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
-import { HsmHealthIndicator, hsmHealthToken, HsmModule } from '@nest-hsm/hsm';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { DataEncryptionModule } from '@nest-hsm/data-encryption';
+import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import type { Config } from './config.js';
-import { DatabaseModule } from './database/database.module.js';
+import { databaseId, databaseOptions } from './database/database.js';
 import { loggerOptions } from './monitoring/logger.js';
 import { MonitoringController } from './monitoring/monitoring.controller.js';
 import { ProblemFilter } from './problem/problem.filter.js';
+import { RecordEntity } from './record/record.entity.js';
 import { RecordsController } from './record/records.controller.js';
 import { RecordsService } from './record/records.service.js';
 
@@ -31,7 +34,13 @@ import { RecordsService } from './record/records.service.js';
 })
 export class AppModule {
   static of(config: Config): DynamicModule {
+    const { kekLabel, createKek, database } = config;
     const hsm = HsmModule.forRoot(config.hsm);
+    const encryption = DataEncryptionModule.forRootAsync({
+      imports: [hsm],
+      inject: [hsmToken(config.hsm.name)],
+      useFactory: (token: Hsm) => ({ hsm: token, kekLabel, createKek, databaseId }),
+    });
     return {
       module: AppModule,
       imports: [
@@ -39,7 +48,9 @@ export class AppModule {
         LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
         TerminusModule,
         hsm,
-        DatabaseModule.of(config, hsm),
+        encryption,
+        DataEncryptionModule.forFeature(encryption, { useFactory: () => databaseOptions(database) }),
+        TypeOrmModule.forFeature([RecordEntity]),
       ],
       providers: [{ provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) }],
     };

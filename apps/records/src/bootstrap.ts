@@ -5,10 +5,13 @@ import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Logger } from 'nestjs-pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { AppModule } from './app.module.js';
-import { readConfig } from './config.js';
+import { type Config, readConfig } from './config.js';
+import { explainDatabase } from './database/database.js';
 import { ServiceError } from './problem/service-error.js';
 
 const bodyLimit = 64 * 1024;
+/** Milliseconds in which a request must have arrived whole; Fastify would wait for ever. */
+const requestTimeout = 60_000;
 
 /**
  * Starts the service of a configuration file and returns once it listens.
@@ -16,12 +19,7 @@ const bodyLimit = 64 * 1024;
  */
 export async function start(configFile: string): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
-  const adapter = new FastifyAdapter({ bodyLimit, genReqId: () => randomUUID() });
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config), adapter, {
-    bufferLogs: true,
-    autoFlushLogs: false,
-    abortOnError: false,
-  });
+  const app = await create(config);
   const logger = app.get(Logger);
   app.useLogger(logger);
   app.flushLogs();
@@ -40,4 +38,17 @@ export async function start(configFile: string): Promise<NestFastifyApplication>
   }
   logger.log(`listening on ${await app.getUrl()}`);
   return app;
+}
+
+async function create(config: Config): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({ bodyLimit, requestTimeout, genReqId: () => randomUUID() });
+  try {
+    return await NestFactory.create<NestFastifyApplication>(AppModule.of(config), adapter, {
+      bufferLogs: true,
+      autoFlushLogs: false,
+      abortOnError: false,
+    });
+  } catch (error) {
+    throw explainDatabase(config.database, error);
+  }
 }

@@ -1,5 +1,6 @@
 /** `ERR_SIDECAR_CONFIG`: the configuration file. `ERR_SIDECAR_LISTEN`: an address that cannot be listened on. */
-export type SidecarErrorCode = 'ERR_SIDECAR_CONFIG' | 'ERR_SIDECAR_LISTEN';
+export const sidecarErrorCodes = ['ERR_SIDECAR_CONFIG', 'ERR_SIDECAR_LISTEN'] as const;
+export type SidecarErrorCode = (typeof sidecarErrorCodes)[number];
 
 export class SidecarError extends Error {
   override readonly name = 'SidecarError';

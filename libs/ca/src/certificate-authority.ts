@@ -1,13 +1,21 @@
 import { type HierarchyContext, initializeHierarchy, loadIssuer } from './authority/hierarchy.js';
 import { type CaConfig, parseCaConfig } from './config.js';
-import { CaError } from './errors.js';
+import { CaError, isCaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
 import { type CertificateTemplate, certificateTemplates } from './issuance/certificate-template.js';
-import { type CertificateOrder, Issuance, type IssuedCertificate } from './issuance/issuance.js';
+import { readCommittedTbs } from './issuance/committed-tbs.js';
+import {
+  type CertificateOrder,
+  Issuance,
+  type IssuedCertificate,
+  recoveryRefused,
+  type UnfinishedOrder,
+} from './issuance/issuance.js';
 import type { Issuer, IssuerToken } from './issuance/issuer.js';
 import type { IssuanceTicket } from './issuance/ticket.js';
 import { validityOf } from './issuance/validity.js';
 import { encodeDistinguishedName } from './name/distinguished-name.js';
+import type { GeneralName } from './name/general-name.js';
 import type { CaObserver } from './observer.js';
 import { certifiedNames } from './profile/certified-names.js';
 import { type ProfileName, profileNames } from './profile/profile.js';
@@ -17,7 +25,7 @@ import { NamePolicy } from './request/name-policy.js';
 import { verifyProofOfPossession } from './request/proof-of-possession.js';
 import { CrlPublisher, type PublishedCrl } from './revocation/crl-publisher.js';
 import { Schedule } from './schedule.js';
-import type { CertificateStore } from './store/certificate-store.js';
+import type { CertificateRecord, CertificateStore } from './store/certificate-store.js';
 import type { CrlStore } from './store/crl-store.js';
 
 export interface CertificateAuthorityOptions {
@@ -103,8 +111,7 @@ export class CertificateAuthority {
     const publicKey = acceptPublicKey(request.subjectPublicKeyInfo);
     verifyProofOfPossession(request, publicKey);
     const { names, commonName } = certifiedNames(request);
-    this.#allowedNames.assertPermits(names);
-    for (const authority of this.issuer.chain) authority.nameConstraints?.assertPermits(names);
+    this.#assertPermits(names);
     const order: CertificateOrder = {
       ...template,
       subject: encodeDistinguishedName({ commonName }),
@@ -123,7 +130,7 @@ export class CertificateAuthority {
   }
 
   /**
-   * An issued certificate. One that is not finished is not there.
+   * A certificate this issuer has issued. One that is not finished is not there.
    * @param serial  hexadecimal, in any case
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND | ERR_CA_STORE_UNAVAILABLE
    */
@@ -132,7 +139,8 @@ export class CertificateAuthority {
     const row = /^[0-9a-f]{1,40}$/i.test(serial)
       ? await this.context.certificates.find(serial.toLowerCase())
       : undefined;
-    if (row?.certificate === undefined)
+    // The chain that goes with it is this issuer's, so no other's certificate is given out with it.
+    if (row?.certificate === undefined || row.issuerId !== this.issuer.id)
       throw new CaError(
         'ERR_CA_CERTIFICATE_NOT_FOUND',
         `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
@@ -161,14 +169,41 @@ export class CertificateAuthority {
   }
 
   /**
-   * Completes rows in `signing` with the TBS they have, and voids reserved rows whose ticket has expired.
+   * Completes rows in `signing` with the TBS they have, and voids reserved rows whose ticket has expired. A row that is refused
+   * is reported and does not keep the others waiting.
    * @param expiredBefore  leaves alone what this or another replica may be signing at this moment; absent: every row
    */
   async #recover(expiredBefore?: Date): Promise<void> {
-    const { certificates, issuance, now } = this.context;
-    for (const row of await certificates.listSigning(this.issuer.id, expiredBefore))
-      await issuance.complete(row, this.issuer);
+    const { certificates, issuance, observer, now } = this.context;
+    for (const row of await certificates.listSigning(this.issuer.id, expiredBefore)) {
+      try {
+        await issuance.complete(row, this.#decideAgain(row));
+      } catch (error) {
+        if (!isCaError(error, 'ERR_CA_RECOVERY_REFUSED')) throw error;
+        observer.jobFailed?.('recovery', error);
+      }
+    }
     await certificates.voidExpired(now());
+  }
+
+  /**
+   * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
+   * @throws {CaError} ERR_CA_RECOVERY_REFUSED
+   */
+  #decideAgain({ serial, profile, tbs }: CertificateRecord): UnfinishedOrder {
+    try {
+      const asked = readCommittedTbs(tbs ?? Buffer.alloc(0));
+      this.#assertPermits(asked.names);
+      return { ...this.#template(profile), ...asked };
+    } catch (error) {
+      throw recoveryRefused(serial, 'a TBS that would be issued today', error);
+    }
+  }
+
+  /** @throws {CaError} ERR_CA_NAME_NOT_ALLOWED | ERR_CA_CONSTRAINT_VIOLATED */
+  #assertPermits(names: readonly GeneralName[]): void {
+    this.#allowedNames.assertPermits(names);
+    for (const authority of this.issuer.chain) authority.nameConstraints?.assertPermits(names);
   }
 
   #template(name: string): CertificateTemplate {

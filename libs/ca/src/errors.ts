@@ -24,6 +24,7 @@ const faults = {
   ERR_CA_NOT_INITIALIZED: 'operator',
   ERR_CA_ISSUER_UNUSABLE: 'operator',
   ERR_CA_STORE_UNUSABLE: 'operator',
+  ERR_CA_RECOVERY_REFUSED: 'operator',
   // What the CA stands on: its token and its database.
   ERR_CA_STORE_UNAVAILABLE: 'store',
   ERR_CA_SIGNATURE_INVALID: 'token',
@@ -49,4 +50,8 @@ export class CaError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.fault = faults[code];
   }
+}
+
+export function isCaError(error: unknown, code: CaErrorCode): error is CaError {
+  return error instanceof CaError && error.code === code;
 }

@@ -23,6 +23,12 @@ describe('the data keys of a table', () => {
     expect([...store.records.values()][0].reservedMessages).toBeGreaterThanOrEqual(2 ** 17);
   });
 
+  it('are enough for any number of large statements at once', async () => {
+    const { leases, store } = openKeys();
+    await Promise.all(Array.from({ length: 12 }, () => leases.reserve(table, 60_000)));
+    expect([...store.records.values()][0].reservedMessages).toBeGreaterThanOrEqual(12 * 60_000);
+  });
+
   it('retire at their limit, and another takes their place', async () => {
     const { leases, store } = openKeys();
     const first = await leases.reserve(table, 1);
@@ -75,6 +81,7 @@ describe('an HSM that is down', () => {
     await expect(ring.open([id])).resolves.toHaveProperty('size', 1);
     clock.seconds += 500;
     await expect(ring.open([id])).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
+    expect(ring.size).toBe(0);
     await expect(leases.reserve(table, 1)).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
     expect((await leases.check()).state).toBe('unready');
     kek.up();
@@ -134,6 +141,15 @@ describe('a database that is down', () => {
     store.fault = new Error('connection refused');
     clock.seconds += 3_601;
     expect((await leases.reserve(table, 1)).id).toBe(id);
+  });
+
+  it('that does not answer holds nobody up for ever, and loaded keys serve', async () => {
+    const { leases, store, clock } = openKeys({ deadlineMilliseconds: 30 });
+    const { id } = await leases.reserve(table, 1);
+    store.hangs = true;
+    clock.seconds += 3_601;
+    expect((await leases.reserve(table, 1)).id).toBe(id);
+    expect(leases.status().state).toBe('degraded');
   });
 
   it('that does not answer is waited for only so long', async () => {

@@ -1,6 +1,7 @@
 import { type CellKey, createDataKey, type DataKeyStore } from './data-key.js';
 import type { DataKeyId } from './envelope.js';
 import type { DataKeyRing } from './data-key-ring.js';
+import { within } from './deadline.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
 
@@ -72,23 +73,19 @@ export class DataKeyLeases<Session = unknown> {
   /**
    * The key to encrypt a table's next cells with; their number is counted against its limit.
    * @param messages  at most the 65,535 parameters a statement may have, hence never more than a lease
+   * @param session  the connection of the writer, see `DataKeyRing.open`
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
    */
-  async reserve(tableId: string, messages: number): Promise<CellKey> {
+  async reserve(tableId: string, messages: number, session?: Session): Promise<CellKey> {
     this.#tableIds.add(tableId);
     for (let attempt = 0; attempt < 3; attempt++) {
-      const lease = this.#leases.get(tableId);
-      if (lease === undefined || lease.remaining < messages) {
-        await this.#prepareUnlessFailing(tableId);
-        continue;
-      }
-      lease.remaining -= messages;
+      const lease = await this.#take(tableId, messages);
       if (lease.remaining < this.options.leaseMessages / 2) this.#renew(tableId);
-      const cellKey = (await this.options.ring.open([lease.id])).get(lease.id);
+      const cellKey = (await this.options.ring.open([lease.id], session)).get(lease.id);
       if (cellKey !== undefined && !cellKey.isRetired) return cellKey;
       if (this.#leases.get(tableId) === lease) this.#leases.delete(tableId);
     }
-    throw keyUnavailable(`data key of ${tableId}: want one to encrypt with, got none after 3 attempts`);
+    throw keyUnavailable(`data key of ${tableId}: want an active one, got none after 3 attempts`);
   }
 
   /** Asks the HSM for what has grown too old, then says how things are. */
@@ -123,6 +120,19 @@ export class DataKeyLeases<Session = unknown> {
     this.#leases.clear();
   }
 
+  /** Takes messages of a lease. Each round gives a block to those who wait, so every one of them gets its turn. */
+  async #take(tableId: string, messages: number): Promise<Lease> {
+    for (;;) {
+      const lease = this.#leases.get(tableId);
+      if (lease !== undefined && lease.remaining >= messages) {
+        // Before anybody else can look.
+        lease.remaining -= messages;
+        return lease;
+      }
+      await this.#prepareUnlessFailing(tableId);
+    }
+  }
+
   async #prepareUnlessFailing(tableId: string): Promise<void> {
     const failure = this.#failures.get(tableId);
     if (failure !== undefined && !this.#preparing.has(tableId)) throw failure.error;
@@ -146,7 +156,10 @@ export class DataKeyLeases<Session = unknown> {
       preparing = this.#attempt(tableId).finally(() => this.#preparing.delete(tableId));
       this.#preparing.set(tableId, preparing);
     }
-    await within(preparing, this.options.deadlineMilliseconds ?? 10_000, `data key of ${tableId}`);
+    const { deadlineMilliseconds = 10_000 } = this.options;
+    await within(preparing, deadlineMilliseconds, () =>
+      keyUnavailable(`data key of ${tableId}: want it ready within ${deadlineMilliseconds} ms`),
+    );
   }
 
   async #attempt(tableId: string): Promise<void> {
@@ -198,17 +211,5 @@ export class DataKeyLeases<Session = unknown> {
     const lease = this.#leases.get(tableId);
     const left = lease?.id === id ? lease.remaining : 0;
     this.#leases.set(tableId, { id, total, remaining: left + this.options.leaseMessages });
-  }
-}
-
-async function within(promise: Promise<void>, milliseconds: number, what: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(keyUnavailable(`${what}: want it ready within ${milliseconds} ms`)), milliseconds);
-  });
-  try {
-    await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,7 +1,9 @@
 import { type CellKey, type DataKeyRecord, type DataKeyStore, openDataKey } from './data-key.js';
+import { within } from './deadline.js';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import type { DataEncryptionObserver } from './observer.js';
 
 export interface DataKeyRingOptions<Session> {
   readonly databaseId: string;
@@ -9,6 +11,9 @@ export interface DataKeyRingOptions<Session> {
   readonly store: DataKeyStore<Session>;
   readonly maxAgeSeconds: number;
   readonly outageSeconds: number;
+  readonly observer?: Required<DataEncryptionObserver>;
+  /** How long the database may take to answer: its pool may be used up by those who wait for the key. */
+  readonly deadlineMilliseconds?: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;
 }
@@ -29,7 +34,7 @@ const retryMilliseconds = 5_000;
 /**
  * The data keys a process holds, by the ids that cells name. A key is decrypted by the HSM once, by one call however many
  * ask, and again when it is older than `maxAgeSeconds`. While the HSM is down an older key serves for `outageSeconds` more,
- * then it does not. A refusal (the KEK is gone, the key was altered) is no outage: it drops the key at once.
+ * then it is forgotten. A refusal (the KEK is gone, the key was altered) is no outage: it drops the key at once.
  */
 export class DataKeyRing<Session = unknown> {
   readonly #held = new Map<DataKeyId, HeldKey>();
@@ -43,11 +48,12 @@ export class DataKeyRing<Session = unknown> {
 
   /**
    * The keys of these ids; one that is not stored is missing from the result.
-   * @param session  read the stored keys through it
+   * @param session  read the stored keys through it: whoever holds a connection and waits here must not wait for another
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
    */
   async open(ids: Iterable<DataKeyId>, session?: Session): Promise<ReadonlyMap<DataKeyId, CellKey>> {
     this.#assertOpen();
+    this.#forgetExpired();
     const opened = new Map<DataKeyId, CellKey>();
     const missing: DataKeyId[] = [];
     for (const id of ids) {
@@ -87,13 +93,17 @@ export class DataKeyRing<Session = unknown> {
     this.#held.clear();
   }
 
+  #forgetExpired(): void {
+    const now = this.#now();
+    for (const [id, held] of this.#held) if (now >= this.#servesUntil(held)) this.#held.delete(id);
+  }
+
   #usable(id: DataKeyId): CellKey | undefined {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
     const now = this.#now();
     if (now < held.freshUntil) return held.cellKey;
-    const isWaiting = held.retryAt !== undefined && now < held.retryAt && now < this.#servesUntil(held);
-    return isWaiting ? held.cellKey : undefined;
+    return held.retryAt !== undefined && now < held.retryAt ? held.cellKey : undefined;
   }
 
   #servesUntil(held: HeldKey): number {
@@ -110,8 +120,11 @@ export class DataKeyRing<Session = unknown> {
   }
 
   async #find(ids: readonly DataKeyId[], session?: Session): Promise<ReadonlyMap<DataKeyId, DataKeyRecord>> {
+    const { store, deadlineMilliseconds = 5_000 } = this.options;
     try {
-      const records = await this.options.store.find(ids, session);
+      const records = await within(store.find(ids, session), deadlineMilliseconds, () =>
+        Error(`none within ${deadlineMilliseconds} ms`),
+      );
       return new Map(records.map((record) => [record.id, record]));
     } catch (error) {
       throw keyUnavailable('data keys: want an answer of the database', error);
@@ -126,7 +139,7 @@ export class DataKeyRing<Session = unknown> {
         this.#held.delete(id);
         return undefined;
       }
-      const cellKey = await openDataKey(this.options.kek, record, this.options.databaseId);
+      const cellKey = await this.#unwrap(record);
       this.#assertOpen();
       this.#held.set(id, { cellKey, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
       return cellKey;
@@ -137,6 +150,19 @@ export class DataKeyRing<Session = unknown> {
         return held.cellKey;
       }
       this.#held.delete(id);
+      throw error;
+    }
+  }
+
+  async #unwrap(record: DataKeyRecord): Promise<CellKey> {
+    const { kek, databaseId, observer } = this.options;
+    const start = performance.now();
+    try {
+      const cellKey = await openDataKey(kek, record, databaseId);
+      observer?.dataKeyUnwrapped('OK', performance.now() - start);
+      return cellKey;
+    } catch (error) {
+      if (error instanceof DataEncryptionError) observer?.dataKeyUnwrapped(error.code, performance.now() - start);
       throw error;
     }
   }

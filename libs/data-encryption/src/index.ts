@@ -7,6 +7,7 @@ export {
 } from './errors.js';
 export type { DataKeyStatus } from './data-key-lease.js';
 export type { KekHolder } from './key-encryption-key.js';
+export type { DataEncryptionObserver } from './observer.js';
 export type { ValueType } from './value-encoding.js';
 export {
   EncryptedColumn,
@@ -20,5 +21,9 @@ export {
   CreateDataEncryptionKeys1767225600000,
   dataEncryptionMigrations,
 } from './typeorm/store/create-data-keys.migration.js';
-export { DataEncryptionModule, type EncryptedTypeOrmOptions } from './nest/data-encryption.module.js';
+export {
+  DataEncryptionModule,
+  type DataEncryptionModuleOptions,
+  type EncryptedTypeOrmOptions,
+} from './nest/data-encryption.module.js';
 export { type DataEncryptionHealth, DataEncryptionHealthIndicator } from './nest/data-encryption.health.js';

@@ -127,7 +127,9 @@ function sorted(value: unknown): unknown {
   );
 }
 
+/** Of the prototype: a property `constructor` of the value itself would be plaintext. */
 function kindOf(value: unknown): string {
-  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'Object';
-  return typeof value;
+  if (typeof value !== 'object' || value === null) return typeof value;
+  const prototype = Object.getPrototypeOf(value) as { constructor?: { name: string } } | null;
+  return prototype?.constructor?.name ?? 'Object';
 }

@@ -71,7 +71,8 @@ export function openKeys({
   const clock = { seconds: 0 };
   const key = new KeyEncryptionKey({ hsm: kek, label: 'kek', create: createKek });
   const options = { databaseId: 'test', kek: key, store, maxAgeSeconds: 3_600, outageSeconds: 14_400 };
-  const ring = new DataKeyRing<undefined>({ ...options, now: () => clock.seconds * 1_000 });
+  const { deadlineMilliseconds } = timing;
+  const ring = new DataKeyRing<undefined>({ ...options, deadlineMilliseconds, now: () => clock.seconds * 1_000 });
   const leases = new DataKeyLeases<undefined>({ ...options, ring, leaseMessages: 2 ** 16, ...timing });
   return { leases, ring, kek, store, clock };
 }

@@ -1,8 +1,8 @@
-import type { AddressInfo, Server, Socket } from 'node:net';
-import { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import { readEnd, type Session, type SessionDescription } from './addon.js';
 import { type TlsOffloadErrorCode, TlsOffloadError } from './errors.js';
 import { closeLingering } from './lingering-close.js';
+import { TlsSocketFace } from './socket-face.js';
 
 type Callback = (error?: Error | null) => void;
 
@@ -14,35 +14,18 @@ const recordBytes = 16 * 1024;
 const unreadAnswerBytes = 1024 * 1024;
 
 /**
- * A secure connection, with what frameworks expect of a `tls.TLSSocket` on the server's side. Back-pressure holds both
- * ways; `end()` sends close_notify, and the peer's close_notify ends reading.
+ * A secure connection: the stream of what is inside TLS, in place of a `tls.TLSSocket`. Back-pressure holds both ways;
+ * `end()` sends close_notify, and the peer's close_notify ends reading.
  *
  * After the handshake no fault is emitted as 'error' (http2 over a stream that fails while it shuts down ends the
  * process): the socket closes, and `failure` says why.
  */
-export class TlsSocket extends Duplex {
-  readonly encrypted = true;
-  /** Clients are not asked for certificates. */
-  readonly authorized = false;
-  readonly alpnProtocol: string | false;
-  readonly servername: string | false;
-  readonly connecting = false;
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
-  readonly remoteFamily: string | undefined;
-  readonly localAddress: string | undefined;
-  readonly localPort: number | undefined;
-  readonly localFamily: string | undefined;
-  /** Set by http, which emits 'timeout' on it. */
-  server: Server | null = null;
-  /** Idle milliseconds before 'timeout' is emitted; 0: never. */
-  timeout = 0;
+export class TlsSocket extends TlsSocketFace {
   /** Why the connection was closed when neither side asked for it. */
   failure: TlsOffloadError | undefined;
   /** The peer's TCP ended without close_notify: more may have been meant to come (RFC 8446 §6.1). */
   truncated = false;
 
-  #idleTimer: NodeJS.Timeout | undefined;
   /** The reader had enough, or has not asked yet: the TCP connection is paused and the session may hold some more. */
   #paused = true;
   #rawEnded = false;
@@ -52,22 +35,12 @@ export class TlsSocket extends Duplex {
 
   /** Takes over a session that is secure and the TCP connection under it, paused. */
   constructor(
-    private readonly raw: Socket,
+    raw: Socket,
     private readonly session: Session,
-    private readonly description: SessionDescription,
+    description: SessionDescription,
     options: { readonly allowHalfOpen?: boolean } = {},
   ) {
-    super({ allowHalfOpen: options.allowHalfOpen ?? false, highWaterMark: sliceBytes });
-    this.alpnProtocol = description.alpnProtocol || false;
-    this.servername = description.serverName || false;
-    ({
-      remoteAddress: this.remoteAddress,
-      remotePort: this.remotePort,
-      remoteFamily: this.remoteFamily,
-      localAddress: this.localAddress,
-      localPort: this.localPort,
-      localFamily: this.localFamily,
-    } = raw);
+    super(raw, description, { allowHalfOpen: options.allowHalfOpen ?? false, highWaterMark: sliceBytes });
     raw.on('data', (chunk: Buffer) => this.#receive(chunk));
     raw.on('end', () => {
       this.#rawEnded = true;
@@ -79,82 +52,6 @@ export class TlsSocket extends Duplex {
     );
     raw.on('close', () => this.destroy());
     if (raw.destroyed) this.destroy();
-  }
-
-  /** `TLSv1.2` or `TLSv1.3`. */
-  getProtocol(): string {
-    return this.description.protocol;
-  }
-
-  getCipher(): { name: string; standardName: string; version: string } {
-    const { cipher, cipherStandardName, cipherVersion } = this.description;
-    return { name: cipher, standardName: cipherStandardName, version: cipherVersion };
-  }
-
-  /** The key exchange group, e.g. `X25519MLKEM768`. */
-  getKeyExchangeGroup(): string {
-    return this.description.group;
-  }
-
-  /** Empty, as Node's own is for a peer without a certificate. */
-  getPeerCertificate(): Record<string, never> {
-    return {};
-  }
-
-  getPeerX509Certificate(): undefined {
-    return undefined;
-  }
-
-  isSessionReused(): boolean {
-    return false;
-  }
-
-  get bytesRead(): number {
-    return this.raw.bytesRead;
-  }
-
-  get bytesWritten(): number {
-    return this.raw.bytesWritten;
-  }
-
-  address(): AddressInfo | object {
-    return this.raw.address();
-  }
-
-  setNoDelay(noDelay?: boolean): this {
-    this.raw.setNoDelay(noDelay);
-    return this;
-  }
-
-  setKeepAlive(enable?: boolean, initialDelay?: number): this {
-    this.raw.setKeepAlive(enable, initialDelay);
-    return this;
-  }
-
-  ref(): this {
-    this.raw.ref();
-    return this;
-  }
-
-  unref(): this {
-    this.raw.unref();
-    return this;
-  }
-
-  /** As `net.Socket` has it: emits 'timeout' after so many milliseconds without a byte either way; 0 disables. */
-  setTimeout(milliseconds: number, listener?: () => void): this {
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = undefined;
-    this.timeout = milliseconds;
-    if (milliseconds > 0 && !this.destroyed) {
-      this.#idleTimer = setTimeout(() => this.emit('timeout'), milliseconds);
-      this.#idleTimer.unref();
-    }
-    if (listener !== undefined) {
-      if (milliseconds > 0) this.once('timeout', listener);
-      else this.off('timeout', listener);
-    }
-    return this;
   }
 
   /** Ends the writing side and destroys once everything is written. */
@@ -196,7 +93,7 @@ export class TlsSocket extends Duplex {
         return;
       }
       if (bytes === 0) break;
-      this.#idleTimer?.refresh();
+      this.noteActivity();
       const wantsMore = this.push(takePlaintext(bytes));
       if (this.destroyed) return;
       if (!wantsMore) {
@@ -233,7 +130,7 @@ export class TlsSocket extends Duplex {
         this.#fail('ERR_TLS_OFFLOAD_RECORD_INVALID', `want to write, got: ${this.session.failure()}`);
         return callback(this.failure);
       }
-      this.#idleTimer?.refresh();
+      this.noteActivity();
       if (!this.#send()) {
         this.#resumeWriting = (error) => (error ? callback(error) : this.#encrypt(pending, callback));
         return;
@@ -249,7 +146,7 @@ export class TlsSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
-    clearTimeout(this.#idleTimer);
+    this.stopIdleTimer();
     this.session.close();
     // Ended by us before the peer has: what it still sends must not make the kernel drop what we have sent.
     if (this.#lingering || (this.writableFinished && !this.#readEnded)) closeLingering(this.raw);

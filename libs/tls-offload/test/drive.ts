@@ -24,6 +24,8 @@ export interface DriverReport {
   /** What the resident set grew by during the second pass. */
   readonly grownBytes: number;
   readonly node: string;
+  /** Paths of what the dynamic linker has loaded, addons included. */
+  readonly sharedObjects: readonly string[];
 }
 
 export function newTask(aborts: number, rounds: number): DriverTask {

@@ -99,7 +99,9 @@ async function drive({ certificate, privateKey: keyPem, aborts, rounds }) {
   await until(() => terminator.statistics.open === 0);
   clients.kill();
   await new Promise((resolve) => server.close(resolve));
-  return { ...loadAddon().counters(), aborted: waiting, grownBytes: after - before, node: process.version };
+  const { sharedObjects } = process.report.getReport();
+  const { version: node } = process;
+  return { ...loadAddon().counters(), aborted: waiting, grownBytes: after - before, node, sharedObjects };
 }
 
 /** Begins handshakes when told to come, and breaks them off, half with FIN and half with RST, when told to leave. */

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { drive, newTask } from './drive.js';
 
 const buildScript = fileURLToPath(new URL('../../../scripts/build-native.mjs', import.meta.url));
+const platform = `${process.platform}-${process.arch}`;
 const linux = process.platform === 'linux' ? describe : describe.skip;
 
 linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
@@ -26,5 +27,16 @@ linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
       },
     });
     expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, aborted: 350 });
+
+    // It was the sanitized binary that ran, and no other beside it.
+    const [binary, ...others] = report.sharedObjects.filter((path) => path.endsWith('.node'));
+    expect([dirname(binary), others]).toEqual([join(directory, 'package/prebuilds', platform), []]);
+    const symbols = readFileSync(binary);
+    for (const symbol of ['__asan_report_store', '__asan_stack_malloc', '__ubsan_handle_']) {
+      expect([symbol, symbols.includes(symbol)]).toEqual([symbol, true]);
+    }
+    for (const runtimeName of [/libasan\.so/, /libubsan\.so/]) {
+      expect(report.sharedObjects).toContainEqual(expect.stringMatching(runtimeName));
+    }
   }, 300_000);
 });

@@ -28,7 +28,7 @@ export interface IssueRequest {
  * The CSR and the profile of a request: the body is the CSR, or JSON that holds it. The profile in JSON goes before the query's.
  * @throws {ApiError} ERR_API_BODY_INVALID
  */
-export function readIssueRequest(body: unknown, profile: string | undefined): IssueRequest {
+export function readIssueRequest(body: unknown, profile: unknown): IssueRequest {
   if (Buffer.isBuffer(body)) return { csr: body, profile: want(profile) };
   const parsed = jsonBody.safeParse(body);
   if (!parsed.success)
@@ -39,8 +39,8 @@ export function readIssueRequest(body: unknown, profile: string | undefined): Is
   return { csr: parsed.data.csr, profile: want(parsed.data.profile ?? profile) };
 }
 
-function want(profile: string | undefined): ProfileName {
-  if (profile === undefined)
-    throw new ApiError('ERR_API_BODY_INVALID', `profile: want one of ${profileNames.join(', ')}, got none`);
-  return profile as ProfileName;
+function want(profile: unknown): ProfileName {
+  if (typeof profile === 'string') return profile as ProfileName;
+  const got = profile === undefined ? 'none' : 'several';
+  throw new ApiError('ERR_API_BODY_INVALID', `profile: want one of ${profileNames.join(', ')}, got ${got}`);
 }

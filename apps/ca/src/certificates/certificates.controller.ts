@@ -41,7 +41,7 @@ export class CertificatesController {
   @ApiCreatedResponse({ type: CertificateDto })
   async issue(
     @Body() body: unknown,
-    @Query('profile') profile: string | undefined,
+    @Query('profile') profile: unknown,
     @Headers('accept') accept: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CertificateDto | string> {

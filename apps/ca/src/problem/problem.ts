@@ -10,10 +10,10 @@ export type ProblemCode = ApiErrorCode | CaErrorCode | HsmErrorCode;
 export const problemStatus = {
   ERR_API_CONFIG: 500,
   ERR_API_LISTEN: 500,
+  ERR_API_REQUEST_INVALID: 400,
   ERR_API_BODY_INVALID: 400,
   ERR_API_UNAUTHENTICATED: 401,
   ERR_API_NOT_FOUND: 404,
-  ERR_API_METHOD_NOT_ALLOWED: 405,
   ERR_API_NOT_ACCEPTABLE: 406,
   ERR_API_BODY_TOO_LARGE: 413,
   ERR_API_MEDIA_TYPE: 415,
@@ -37,6 +37,7 @@ export const problemStatus = {
   ERR_CA_NOT_INITIALIZED: 503,
   ERR_CA_ISSUER_UNUSABLE: 503,
   ERR_CA_STORE_UNUSABLE: 503,
+  ERR_CA_RECOVERY_REFUSED: 500,
   ERR_CA_STORE_UNAVAILABLE: 503,
   ERR_CA_SIGNATURE_INVALID: 503,
   ERR_CA_LINT_FAILED: 500,
@@ -116,12 +117,12 @@ function statusOf(error: unknown): number {
 
 function codeOfStatus(status: number): ApiErrorCode {
   switch (status) {
+    case 400:
+      return 'ERR_API_BODY_INVALID';
     case 401:
       return 'ERR_API_UNAUTHENTICATED';
     case 404:
       return 'ERR_API_NOT_FOUND';
-    case 405:
-      return 'ERR_API_METHOD_NOT_ALLOWED';
     case 413:
       return 'ERR_API_BODY_TOO_LARGE';
     case 415:
@@ -129,6 +130,6 @@ function codeOfStatus(status: number): ApiErrorCode {
     case 429:
       return 'ERR_API_RATE_LIMITED';
     default:
-      return status >= 400 && status < 500 ? 'ERR_API_BODY_INVALID' : 'ERR_API_INTERNAL';
+      return status >= 400 && status < 500 ? 'ERR_API_REQUEST_INVALID' : 'ERR_API_INTERNAL';
   }
 }

@@ -2,8 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { Module } from '@nestjs/common';
 import { CertificateAuthority, openCaDatabase, TypeOrmCertificateStore, TypeOrmCrlStore } from '@nest-hsm/ca';
 import type { Hsm } from '@nest-hsm/hsm';
-import { Command, CommandRunner, SubCommand } from 'nest-commander';
+import { Command, SubCommand } from 'nest-commander';
 import { HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
+import { NounCommand } from '../noun.command.js';
 import { type CaFile, readCaFile } from './config.js';
 
 @SubCommand({
@@ -23,11 +24,7 @@ export class CaInitCommand extends HsmCommand {
 }
 
 @Command({ name: 'ca', description: 'The certificate authority', subCommands: [CaInitCommand] })
-export class CaCommand extends CommandRunner {
-  run(): Promise<void> {
-    return Promise.resolve(this.command.help({ error: true }));
-  }
-}
+export class CaCommand extends NounCommand {}
 
 @Module({ providers: [CaCommand, CaInitCommand] })
 export class CaCommands {}

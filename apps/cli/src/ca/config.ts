@@ -1,9 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { type CaConfig, caConfigSchema, type DatabaseConfig, databaseConfigSchema } from '@nest-hsm/ca';
 import { hsmConfigSchema } from '@nest-hsm/hsm';
-import { parse } from 'yaml';
 import { z } from 'zod';
-import { CliError } from '../faults.js';
+import { readSections } from '../config.js';
 
 /** What the command needs of apps/ca's file; how it listens is not its business. */
 const caFile = z.object({ hsm: hsmConfigSchema, database: databaseConfigSchema, ...caConfigSchema.shape });
@@ -15,14 +13,6 @@ export interface CaFile {
 
 /** @throws {CliError} ERR_CLI_CONFIG listing all faults together */
 export async function readCaFile(file: string): Promise<CaFile> {
-  let document: unknown;
-  try {
-    document = parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw new CliError('ERR_CLI_CONFIG', `${file}: want the YAML file of the CA, got ${(error as Error).message}`);
-  }
-  const parsed = caFile.safeParse(document);
-  if (!parsed.success) throw new CliError('ERR_CLI_CONFIG', `${file}: ${z.prettifyError(parsed.error)}`);
-  const { hsm: _, database, ...ca } = parsed.data;
+  const { hsm: _, database, ...ca } = await readSections(file, caFile);
   return { database, ca };
 }

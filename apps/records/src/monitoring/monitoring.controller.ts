@@ -6,7 +6,7 @@ import {
   type HealthIndicatorResult,
   HealthIndicatorService,
 } from '@nestjs/terminus';
-import { DataEncryption } from '@nest-hsm/data-encryption';
+import { DataEncryptionHealthIndicator } from '@nest-hsm/data-encryption';
 import { HsmHealthIndicator } from '@nest-hsm/hsm';
 import type { FastifyReply } from 'fastify';
 import { register } from 'prom-client';
@@ -20,7 +20,7 @@ export class MonitoringController {
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
     private readonly hsm: HsmHealthIndicator,
-    private readonly encryption: DataEncryption,
+    private readonly encryption: DataEncryptionHealthIndicator,
     private readonly dataSource: DataSource,
   ) {}
 
@@ -29,7 +29,7 @@ export class MonitoringController {
     try {
       return await this.health.check([
         () => this.#pingDatabase(),
-        () => this.#checkEncryption(),
+        () => this.encryption.isHealthy(),
         () => this.hsm.isHealthy(),
       ]);
     } catch (error) {
@@ -55,11 +55,5 @@ export class MonitoringController {
     } catch {
       return check.down();
     }
-  }
-
-  async #checkEncryption(): Promise<HealthIndicatorResult> {
-    const { state, loadedKeys } = await this.encryption.check();
-    const check = this.indicators.check('data-encryption');
-    return state === 'unready' || state === 'closed' ? check.down({ state }) : check.up({ state, loadedKeys });
   }
 }

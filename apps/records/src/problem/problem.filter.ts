@@ -49,6 +49,8 @@ export class ProblemFilter implements ExceptionFilter {
 
 function classify(error: unknown): { status: number; code: string; detail: string } {
   if (error instanceof DataEncryptionError) {
+    // Of what passed the validation of a body, only text that is not Unicode (a lone surrogate) is no value.
+    if (error.code === 'ERR_DATA_VALUE_INVALID') return { status: 400, code: error.code, detail: error.message };
     const status = encryptionStatus[error.fault];
     return { status, code: error.code, detail: ofOurs(status) };
   }

@@ -1,11 +1,14 @@
-/** What the service itself refuses. Codes are never reused. */
-export type ServiceErrorCode =
-  | 'ERR_RECORDS_CONFIG'
-  | 'ERR_RECORDS_LISTEN'
-  | 'ERR_RECORDS_DATABASE'
-  | 'ERR_RECORDS_BODY_INVALID'
-  | 'ERR_RECORDS_NOT_FOUND'
-  | 'ERR_RECORDS_INTERNAL';
+/** What the service itself refuses, and who is at fault. Codes are never reused; docs/ERRORS.md lists every one. */
+export const serviceErrorFaults = {
+  ERR_RECORDS_CONFIG: 'operator',
+  ERR_RECORDS_LISTEN: 'operator',
+  ERR_RECORDS_DATABASE: 'operator',
+  ERR_RECORDS_BODY_INVALID: 'caller',
+  ERR_RECORDS_NOT_FOUND: 'caller',
+  ERR_RECORDS_INTERNAL: 'bug',
+} as const;
+
+export type ServiceErrorCode = keyof typeof serviceErrorFaults;
 
 export class ServiceError extends Error {
   override readonly name = 'ServiceError';

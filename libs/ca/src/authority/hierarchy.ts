@@ -1,5 +1,6 @@
 import type { HsmKey } from '@nest-hsm/hsm';
 import type { ParsedCaConfig } from '../config.js';
+import { der } from '../der/der-writer.js';
 import { CaError } from '../errors.js';
 import { type CaCertificate, readCaCertificate } from '../issuance/ca-certificate.js';
 import {
@@ -35,10 +36,15 @@ const requester = 'initialize';
 
 /**
  * Makes what is missing of root key, root certificate, issuing key, issuing certificate, in this order. Made again or after
- * a crash at any point, it goes on with what is there.
+ * a crash at any point, it goes on with what is there; made by several processes at once, one does it and the others find it done.
  * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when what is there is not what the configuration says
  */
 export async function initializeHierarchy(context: HierarchyContext): Promise<Issuer> {
+  // Labels are not unique on a token, so two processes that both miss a key would both make one.
+  return context.certificates.exclusively(() => makeWhatIsMissing(context));
+}
+
+async function makeWhatIsMissing(context: HierarchyContext): Promise<Issuer> {
   const { root, issuing } = context.config.authority;
   const rootKey = await findOrGenerateKey(context, root);
   const rootCertificate = await findOrIssue(context, rootKey, rootOrder(context, rootKey));
@@ -59,16 +65,17 @@ export async function loadIssuer({ config, token, certificates }: HierarchyConte
       `issuing CA: want ${what}, got none; run nest-hsm ca init, or set authority.initialize`,
     );
   };
-  const { label } = config.authority.issuing;
+  const { label, algorithm } = config.authority.issuing;
   const key = (await findKey(token, label)) ?? notInitialized(`a key ${label} on the token`);
+  assertAlgorithm(key, algorithm);
   const { id } = signingAuthority(key, Buffer.alloc(0));
   const row = await certificates.findAuthority(id);
   if (row?.certificate === undefined) return notInitialized(`an issued certificate of key ${label}`);
   const rootRow = await certificates.findAuthority(row.issuerId);
   if (rootRow?.certificate === undefined) return notInitialized('an issued root certificate');
   const chain = [readCaCertificate(row.certificate), readCaCertificate(rootRow.certificate)];
-  assertSubject(chain[0], config.authority.issuing);
-  assertSubject(chain[1], config.authority.root);
+  assertConfigured(chain[0], config.authority.issuing);
+  assertConfigured(chain[1], config.authority.root);
   return issuer(key, chain);
 }
 
@@ -81,9 +88,13 @@ async function findOrGenerateKey(
     key = await token.generateKeyPair({ label, algorithm, usage: 'sign' });
     observer.step?.('key-generated', label);
   }
-  if (key.algorithm !== algorithm)
-    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want ${algorithm}, got ${key.algorithm}`);
+  assertAlgorithm(key, algorithm);
   return key;
+}
+
+function assertAlgorithm(key: HsmKey, algorithm: KeyConfig['algorithm']): void {
+  if (key.algorithm !== algorithm)
+    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${key.label}: want ${algorithm}, got ${key.algorithm}`);
 }
 
 async function findKey(token: IssuerToken, label: string): Promise<HsmKey | undefined> {
@@ -103,10 +114,9 @@ async function findOrIssue(
   const row = await certificates.findAuthority(id);
   if (row?.state === 'reserved') await certificates.void(row.serial);
   const der =
-    row?.certificate ??
-    (await (row?.state === 'signing' ? issuance.complete(row, order.authority) : issue(issuance, order))).der;
+    row?.certificate ?? (await (row?.state === 'signing' ? issuance.complete(row, order) : issue(issuance, order))).der;
   const certificate = readCaCertificate(der);
-  assertSubject(certificate, order.profile.name === 'root-ca' ? config.authority.root : config.authority.issuing);
+  assertConfigured(certificate, order.profile.name === 'root-ca' ? config.authority.root : config.authority.issuing);
   return certificate;
 }
 
@@ -156,10 +166,21 @@ function issuingOrder({ config, now }: HierarchyContext, key: HsmKey, root: Issu
 }
 
 /** The configuration may not quietly disagree with what was certified. */
-function assertSubject(certificate: CaCertificate, { label, subject }: KeyConfig): void {
-  if (certificate.subject.equals(encodeDistinguishedName(subject))) return;
-  throw new CaError(
-    'ERR_CA_ISSUER_UNUSABLE',
-    `CA certificate of key ${label}: want the configured subject, got another in the database`,
-  );
+function assertConfigured(certificate: CaCertificate, config: KeyConfig): void {
+  const differs = (what: string): never => {
+    throw new CaError(
+      'ERR_CA_ISSUER_UNUSABLE',
+      `CA certificate of key ${config.label}: want the configured ${what}, got others in the database`,
+    );
+  };
+  if (!certificate.subject.equals(encodeDistinguishedName(config.subject))) differs('subject');
+  // An operator who writes name constraints must not believe in some that the certificate does not have.
+  const configured = 'nameConstraints' in config ? config.nameConstraints : undefined;
+  const wanted = configured && NameConstraints.of(configured);
+  if (!sameConstraints(wanted, certificate.nameConstraints)) differs('name constraints');
+}
+
+function sameConstraints(left: NameConstraints | undefined, right: NameConstraints | undefined): boolean {
+  const octets = (constraints: NameConstraints): Buffer => der((writer) => constraints.write(writer));
+  return left === undefined || right === undefined ? left === right : octets(left).equals(octets(right));
 }

@@ -3,6 +3,8 @@ export const oids = {
   // Attribute types of a distinguished name (RFC 5280 appendix A.1).
   commonName: '2.5.4.3',
   countryName: '2.5.4.6',
+  localityName: '2.5.4.7',
+  stateOrProvinceName: '2.5.4.8',
   organizationName: '2.5.4.10',
   organizationalUnitName: '2.5.4.11',
   // Attributes of a certification request (RFC 2985 §5.4).

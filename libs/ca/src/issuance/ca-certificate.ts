@@ -20,22 +20,31 @@ export interface CaCertificate {
   readonly nameConstraints?: NameConstraints;
 }
 
-/** @throws {CaError} ERR_CA_ISSUER_UNUSABLE */
+/** @throws {CaError} ERR_CA_ISSUER_UNUSABLE when the octets are not a CA certificate like ours */
 export function readCaCertificate(der: Buffer): CaCertificate {
+  try {
+    return Object.freeze(read(der));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CaError(
+      'ERR_CA_ISSUER_UNUSABLE',
+      `stored issuer certificate: want a CA certificate of ours, got ${reason}`,
+      { cause: error },
+    );
+  }
+}
+
+function read(der: Buffer): CaCertificate {
   const view = viewTbsCertificate(parseDer(der).children[0]);
   const value = (oid: string): DerNode | undefined => view.extensions.find((extension) => extension.oid === oid)?.value;
   const [cA, pathLength] = value(oids.basicConstraints)?.children ?? [];
   const keyIdentifier = value(oids.subjectKeyIdentifier)?.content;
   const notBefore = readTime(view.notBefore);
   const notAfter = readTime(view.notAfter);
-  if (cA?.content[0] !== 0xff || keyIdentifier === undefined || notBefore === undefined || notAfter === undefined) {
-    throw new CaError(
-      'ERR_CA_ISSUER_UNUSABLE',
-      'issuer certificate: want a CA certificate with a subject key identifier and proper dates',
-    );
-  }
+  if (cA?.content[0] !== 0xff || keyIdentifier === undefined || notBefore === undefined || notAfter === undefined)
+    throw new TypeError('one without CA rights, a subject key identifier or proper dates');
   const constraints = value(oids.nameConstraints);
-  return Object.freeze({
+  return {
     der,
     subject: view.subject.raw,
     publicKey: new X509Certificate(der).publicKey,
@@ -43,5 +52,5 @@ export function readCaCertificate(der: Buffer): CaCertificate {
     validity: { notBefore, notAfter },
     pathLength: pathLength?.content[0],
     nameConstraints: constraints && NameConstraints.read(constraints),
-  });
+  };
 }

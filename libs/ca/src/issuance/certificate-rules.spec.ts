@@ -37,8 +37,10 @@ const intent: CertificateIntent = {
   issuerKeyIdentifier,
   issuerValidity: { notBefore: at('2026-01-01T00:00:00Z'), notAfter: at('2030-01-01T00:00:00Z') },
   signatureAlgorithm: identifier,
+  subject: encodeDistinguishedName({ commonName: 'a.example.test' }),
   subjectPublicKeyInfo: spki,
   names,
+  fixedExtensions: [],
 };
 const extensions = {
   keyUsage: keyUsage(['digitalSignature']),
@@ -89,6 +91,7 @@ test.each<[string, Partial<TbsCertificate>, string]>([
   ['a start before the issuer', { validity: { notBefore: at('2025-12-31T00:00:00Z'), notAfter: at('2026-01-31T00:00:00Z') } }, "the validity lies within the issuer's"],
   ['an end after the issuer', { validity: { notBefore: at('2029-12-01T00:00:00Z'), notAfter: at('2030-01-02T00:00:00Z') } }, "the validity lies within the issuer's"],
   ['an organization in the subject', { subject: encodeDistinguishedName({ commonName: 'a.example.test', organization: 'O' }) }, 'the subject of a CA is not empty, of an end entity at most a commonName'],
+  ['another subject', { subject: sequence() }, 'the subject is the decided one'],
   ['a commonName of 65 characters', { subject: encodeDistinguishedName({ commonName: 'a'.repeat(65) }) }, 'name attributes are non-empty, within bounds'],
   ['a commonName that is not in SubjectAltName', { subject: encodeDistinguishedName({ commonName: 'b.example.test' }) }, 'the commonName is also in SubjectAltName'],
   ["somebody else's key", { subjectPublicKeyInfo: generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }) }, 'the public key is the requested one'],
@@ -143,11 +146,16 @@ test.each([
 
 test('an issuing CA must have cA, its path length and a subject of its own', () => {
   const profile = issuingProfile(90);
-  const meant: CertificateIntent = { ...intent, profile, names: [] };
   const subject = encodeDistinguishedName({ commonName: 'Another CA' });
-  const fixed = [keyUsage(profile.keyUsage), extensions.authorityKeyIdentifier, extensions.subjectKeyIdentifier];
-  const tbs = (constraints: Buffer, name = subject): Buffer =>
-    encodeTbsCertificate({ ...sound, subject: name, extensions: [...fixed, constraints] });
+  const fixed = [keyUsage(profile.keyUsage), extensions.authorityKeyIdentifier];
+  const fixedExtensions = [...fixed, basicConstraints({ pathLength: 0 })];
+  const meant: CertificateIntent = { ...intent, profile, subject, names: [], fixedExtensions };
+  const tbs = (constraints: Buffer, name = subject, ...more: Buffer[]): Buffer =>
+    encodeTbsCertificate({
+      ...sound,
+      subject: name,
+      extensions: [...fixed, constraints, extensions.subjectKeyIdentifier, ...more],
+    });
   expect(() => check(tbs(basicConstraints({ pathLength: 0 })), meant)).not.toThrow();
   expect(() => check(tbs(basicConstraints({})), meant)).toThrow(
     'BasicConstraints is there and says what the profile says',
@@ -159,6 +167,10 @@ test('an issuing CA must have cA, its path length and a subject of its own', () 
   expect(() => check(tbs(basicConstraints({ pathLength: 0 }), sequence()), meant)).toThrow(
     'the subject of a CA is not empty',
   );
+  const ofItsOwn = 'the extensions of a CA are octet for octet those decided';
+  expect(() => check(tbs(basicConstraints({ pathLength: 1 })), meant)).toThrow(ofItsOwn);
+  const location = authorityInfoAccess('http://ca.test/r.der');
+  expect(() => check(tbs(basicConstraints({ pathLength: 0 }), subject, location), meant)).toThrow(ofItsOwn);
 });
 
 test('every rule of the table cites its source', () => {

@@ -20,9 +20,13 @@ export interface CertificateIntent {
   /** Of the issuer's certificate; absent for a self-signed one. */
   readonly issuerValidity?: Validity;
   readonly signatureAlgorithm: Buffer;
+  /** DER of the Name. */
+  readonly subject: Buffer;
   readonly subjectPublicKeyInfo: Buffer;
   /** Names of SubjectAltName, exactly; empty for a CA. */
   readonly names: readonly GeneralName[];
+  /** Extensions that profile and issuer fix, DER. */
+  readonly fixedExtensions: readonly Buffer[];
 }
 
 export interface CertificateUnderLint {
@@ -48,6 +52,7 @@ export const certificateRules: readonly CertificateRule[] = [
   rule('RFC 5280 §4.1.2.5', 'notBefore is before notAfter', ({ view }) => milliseconds(view.notBefore) < milliseconds(view.notAfter)),
   rule('CABF BR §6.3.2', "the validity is at most the profile's", ({ view, intent }) => milliseconds(view.notAfter) - milliseconds(view.notBefore) + 1000 <= intent.profile.validityDays * 86_400_000),
   rule('RFC 5280 §6.1.3', "the validity lies within the issuer's", ({ view, intent }) => isWithin(view, intent.issuerValidity)),
+  rule('RFC 5280 §4.1.2.6', 'the subject is the decided one', ({ view, intent }) => view.subject.raw.equals(intent.subject)),
   rule('RFC 5280 §4.1.2.6', 'the subject of a CA is not empty, of an end entity at most a commonName', ({ view, intent }) => isSubjectOfItsKind(view.subject, intent)),
   rule('RFC 5280 appendix A.1', 'name attributes are non-empty, within bounds, PrintableString for a country, else UTF8String', ({ view }) => [view.issuer, view.subject].every(hasProperAttributes)),
   rule('RFC 9525 §2', 'the commonName is also in SubjectAltName', ({ view, intent }) => isCommonNameListed(view.subject, intent)),
@@ -55,6 +60,7 @@ export const certificateRules: readonly CertificateRule[] = [
   rule('RFC 5280 §4.1.2.8', 'there are no unique identifiers', ({ view }) => view.unexpected.length === 0),
   rule('RFC 5280 §4.2', 'no extension appears twice', ({ view }) => new Set(view.extensions.map(({ oid }) => oid)).size === view.extensions.length),
   rule('RFC 5280 §4.2', 'every extension is one the profile means', ({ view, intent }) => view.extensions.every(({ oid }) => isMeant(oid, intent))),
+  rule('RFC 5280 §4.2', 'the extensions of a CA are octet for octet those decided, its name constraints among them', ({ view, intent }) => intent.profile.authority === undefined || hasFixedExtensions(view, intent)),
   rule('X.690 §11.5', 'a DEFAULT is not written out', ({ view }) => view.extensions.every(({ writesDefault }) => !writesDefault)),
   rule('RFC 5280 §4.2', 'criticality is what each section wants', ({ view }) => view.extensions.every((extension) => extension.critical === isCritical(extension.oid, view))),
   rule('RFC 5280 §4.2.1.1', "the authority key identifier is the issuer's, by keyIdentifier alone", ({ view, intent }) => isAuthorityKeyIdentifier(find(view, oids.authorityKeyIdentifier), intent)),
@@ -107,6 +113,8 @@ const attributeBounds: Readonly<Record<string, number>> = {
   [oids.commonName]: 64,
   [oids.organizationName]: 64,
   [oids.organizationalUnitName]: 64,
+  [oids.localityName]: 128,
+  [oids.stateOrProvinceName]: 128,
   [oids.countryName]: 2,
 };
 
@@ -138,6 +146,12 @@ function isMeant(oid: string, { profile }: CertificateIntent): boolean {
       ? [oids.subjectAltName, oids.extendedKeyUsage, oids.crlDistributionPoints]
       : [oids.nameConstraints];
   return always.includes(oid) || ofKind.includes(oid);
+}
+
+function hasFixedExtensions({ extensions }: CertificateView, { fixedExtensions }: CertificateIntent): boolean {
+  const isThere = (fixed: Buffer): boolean => extensions.some(({ raw }) => raw.equals(fixed));
+  // The one besides is the subject key identifier.
+  return extensions.length === fixedExtensions.length + 1 && fixedExtensions.every(isThere);
 }
 
 function isCritical(oid: string, view: CertificateView): boolean {

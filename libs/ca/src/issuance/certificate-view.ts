@@ -9,6 +9,8 @@ export interface ExtensionView {
   readonly writesDefault: boolean;
   /** The decoded extnValue. */
   readonly value: DerNode;
+  /** DER of the Extension. */
+  readonly raw: Buffer;
 }
 
 /** A TBSCertificate as its octets say, for checks: nothing is interpreted that a check should see. */
@@ -61,7 +63,7 @@ export function viewExtensions(explicit: DerNode | undefined): ExtensionView[] {
   if (explicit === undefined) return [];
   const [list, ...extra] = explicit.children;
   if (list?.tag !== tags.sequence || extra.length > 0) throw new TypeError('want one SEQUENCE of extensions');
-  return list.children.map(({ children }) => {
+  return list.children.map(({ children, raw }) => {
     const [oid, ...rest] = children;
     const critical = rest.length === 2 ? rest[0] : undefined;
     const value = rest[rest.length - 1];
@@ -78,6 +80,7 @@ export function viewExtensions(explicit: DerNode | undefined): ExtensionView[] {
       critical: critical?.content[0] === 0xff,
       writesDefault: critical?.content[0] === 0,
       value: parseDer(value.content),
+      raw,
     };
   });
 }

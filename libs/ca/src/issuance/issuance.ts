@@ -10,7 +10,7 @@ import type { IssuerToken, SigningAuthority } from './issuer.js';
 import { keyIdentifier } from './key-identifier.js';
 import { lint } from './lint.js';
 import { SerialNumbers } from './serial-numbers.js';
-import { assembleSigned, signVerified } from './signing.js';
+import { assembleSigned, digestOf, signVerified } from './signing.js';
 import { encodeTbsCertificate, type Validity } from './tbs-certificate.js';
 import { IssuanceTicket } from './ticket.js';
 
@@ -29,6 +29,9 @@ export interface CertificateOrder {
   readonly fixedExtensions: readonly Buffer[];
   readonly requester: string;
 }
+
+/** What an unfinished row is held against: an order whose validity is the row's own. */
+export type UnfinishedOrder = Omit<CertificateOrder, 'validity' | 'requester'>;
 
 export interface IssuedCertificate {
   /** 32 hexadecimal digits, lower case. */
@@ -79,7 +82,7 @@ export class Issuance {
       subjectPublicKeyInfo: order.subjectPublicKeyInfo,
       extensions: extensionsOf(order),
     });
-    await this.#lint(tbs, serial, order);
+    await this.#lint(tbs, serial.toString('hex'), order);
     const { authority, profile, requester, validity } = order;
     const binding = {
       serial: serial.toString('hex'),
@@ -120,11 +123,21 @@ export class Issuance {
     return this.#sign(authority, { serial, tbs, notAfter });
   }
 
-  /** Completes a row in `signing` with the TBS it has, whoever left it there. */
-  async complete(row: CertificateRecord, authority: SigningAuthority): Promise<IssuedCertificate> {
-    if (row.tbs === undefined || row.issuerId !== authority.id)
-      throw new CaError('ERR_CA_STATE_CONFLICT', `certificate ${row.serial}: want a TBS of issuer ${authority.id}`);
-    return this.#sign(authority, { serial: row.serial, tbs: row.tbs, notAfter: row.notAfter });
+  /**
+   * Completes a row in `signing` with the TBS it has, whoever left it there. Whoever can write to the database could have put
+   * any TBS there, so it is linted once more against what would be issued today.
+   * @throws {CaError} ERR_CA_RECOVERY_REFUSED; else as `redeem`
+   */
+  async complete(row: CertificateRecord, order: UnfinishedOrder): Promise<IssuedCertificate> {
+    const { serial, tbs, tbsSha256, notAfter } = row;
+    if (tbs === undefined || digestOf(tbs) !== tbsSha256 || row.issuerId !== order.authority.id)
+      throw recoveryRefused(serial, `a TBS of issuer ${order.authority.id} with the committed SHA-256`);
+    try {
+      lintCertificate(tbs, serial, order);
+    } catch (error) {
+      throw recoveryRefused(serial, 'a TBS that would be issued today', error);
+    }
+    return this.#sign(order.authority, { serial, tbs, notAfter });
   }
 
   async #reserve(order: CertificateOrder, ticketExpiresAt: Date): Promise<Buffer> {
@@ -149,26 +162,15 @@ export class Issuance {
     throw new CaError('ERR_CA_STATE_CONFLICT', `serial: want one that is free, got ${reservationAttempts} taken ones`);
   }
 
-  async #lint(tbs: Buffer, serial: Buffer, order: CertificateOrder): Promise<void> {
-    const intent: CertificateIntent = {
-      profile: order.profile,
-      selfSigned: order.issuerValidity === undefined,
-      serial,
-      issuerName: order.authority.name,
-      issuerKeyIdentifier: order.authority.keyIdentifier,
-      issuerValidity: order.issuerValidity,
-      signatureAlgorithm: order.authority.signatureAlgorithm.identifier,
-      subjectPublicKeyInfo: order.subjectPublicKeyInfo,
-      names: order.names,
-    };
-    const hexadecimal = serial.toString('hex');
+  async #lint(tbs: Buffer, serial: string, order: CertificateOrder): Promise<void> {
     try {
-      lint(`certificate ${hexadecimal}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), certificateRules);
+      lintCertificate(tbs, serial, order);
     } catch (error) {
-      await this.context.certificates.void(hexadecimal);
+      // What is wrong with the TBS matters more; a row that stays reserved is voided when its ticket expires.
+      await this.context.certificates.void(serial).catch(() => undefined);
       throw error;
     }
-    this.#step('certificate-linted', hexadecimal);
+    this.#step('certificate-linted', serial);
   }
 
   async #sign(authority: SigningAuthority, { serial, tbs, notAfter }: Committed): Promise<IssuedCertificate> {
@@ -194,6 +196,28 @@ export class Issuance {
   #step(step: CaStep, serial: string): void {
     this.context.observer.step?.(step, serial);
   }
+}
+
+/** @throws {CaError} ERR_CA_LINT_FAILED */
+function lintCertificate(tbs: Buffer, serial: string, order: UnfinishedOrder): void {
+  const { authority, ...decided } = order;
+  const intent: CertificateIntent = {
+    ...decided,
+    selfSigned: order.issuerValidity === undefined,
+    serial: Buffer.from(serial, 'hex'),
+    issuerName: authority.name,
+    issuerKeyIdentifier: authority.keyIdentifier,
+    signatureAlgorithm: authority.signatureAlgorithm.identifier,
+  };
+  lint(`certificate ${serial}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), certificateRules);
+}
+
+/** An unfinished row stays as it is: nothing is signed, and nothing that may have been signed is forgotten. */
+export function recoveryRefused(serial: string, want: string, cause?: unknown): CaError {
+  const got = cause instanceof Error ? cause.message : 'another';
+  return new CaError('ERR_CA_RECOVERY_REFUSED', `unfinished certificate ${serial}: want ${want}, got ${got}`, {
+    cause,
+  });
 }
 
 function extensionsOf({ fixedExtensions, subjectPublicKeyInfo, names, subject }: CertificateOrder): Buffer[] {

@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import type { Hsm, HsmKey } from '@nest-hsm/hsm';
 import { CaError } from '../errors.js';
 import type { CaCertificate } from './ca-certificate.js';
@@ -49,7 +49,11 @@ export function signingAuthority(key: HsmKey, name: Buffer): SigningAuthority {
   };
 }
 
-/** @throws {CaError} ERR_CA_ISSUER_UNUSABLE when certificate and key do not belong together */
+/**
+ * Holds key and chain against each other: what the database says of a CA is believed only as far as signatures bear it out.
+ * @param chain  its certificate first, the self-signed root last
+ * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when they do not belong together
+ */
 export function issuer(key: HsmKey, chain: readonly CaCertificate[]): Issuer {
   const [certificate] = chain;
   if (key.publicKey?.equals(certificate.publicKey) !== true) {
@@ -58,5 +62,17 @@ export function issuer(key: HsmKey, chain: readonly CaCertificate[]): Issuer {
       `issuer key ${key.label}: want the key of the stored CA certificate, got another`,
     );
   }
+  const isWhole = chain.every((each, index) => isSignedBy(each, chain[index + 1] ?? each));
+  if (!isWhole) {
+    throw new CaError(
+      'ERR_CA_ISSUER_UNUSABLE',
+      `chain of issuer key ${key.label}: want each certificate signed by the next one, got another`,
+    );
+  }
   return Object.freeze({ ...signingAuthority(key, certificate.subject), certificate, chain });
+}
+
+function isSignedBy({ der }: CaCertificate, issuer: CaCertificate): boolean {
+  const certificate = new X509Certificate(der);
+  return certificate.checkIssued(new X509Certificate(issuer.der)) && certificate.verify(issuer.publicKey);
 }

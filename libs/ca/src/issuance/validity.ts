@@ -16,7 +16,7 @@ export function validityOf(profile: Pick<Profile, 'validityDays'>, now: Date, is
   if (now < issuer.notBefore || now >= issuer.notAfter) {
     throw new CaError(
       'ERR_CA_ISSUER_UNUSABLE',
-      `issuer: want one valid now, got one valid until ${issuer.notAfter.toISOString()}`,
+      `issuer: want one valid now, got one valid from ${issuer.notBefore.toISOString()} to ${issuer.notAfter.toISOString()}`,
     );
   }
   return {

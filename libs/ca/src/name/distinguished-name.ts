@@ -16,6 +16,8 @@ export const distinguishedNameSchema = z.strictObject({
   commonName: text(64),
   organizationalUnit: text(64).optional(),
   organization: text(64).optional(),
+  locality: text(128).optional(),
+  stateOrProvince: text(128).optional(),
   /** Two letters (ISO 3166-1). */
   country: z
     .string()
@@ -34,6 +36,8 @@ export interface NameAttribute {
 export function encodeDistinguishedName(name: Partial<DistinguishedName>): Buffer {
   const attributes: [string, string | undefined][] = [
     [oids.countryName, name.country],
+    [oids.stateOrProvinceName, name.stateOrProvince],
+    [oids.localityName, name.locality],
     [oids.organizationName, name.organization],
     [oids.organizationalUnitName, name.organizationalUnit],
     [oids.commonName, name.commonName],

@@ -5,10 +5,13 @@ import {
   challengePassword,
   commonName,
   dns,
+  extension,
   extensionRequest,
   ip,
   noName,
+  sequence,
   subjectAltName,
+  tlv,
   toPem,
 } from '../../../../test/support/csr.js';
 import { CaError } from '../errors.js';
@@ -65,6 +68,30 @@ test.each([
   ['PEM with CRLF and space around', (der: Buffer) => `\r\n${toPem(der).replaceAll('\n', '\r\n')}\r\n `],
 ])('takes %s', (_, form) => {
   expect(parseCsr(form(buildCsr())).commonName).toBe('www.example.test');
+});
+
+const basicConstraints = (...content: Buffer[]): Buffer =>
+  buildCsr({ attributes: [extensionRequest(extension('551d13', sequence(...content)))] });
+const [no, yes, pathLength] = [tlv(0x01, [0]), tlv(0x01, [0xff]), tlv(0x02, [0])];
+
+test('passes over BasicConstraints that ask for nothing', () => {
+  for (const csr of [basicConstraints(), basicConstraints(no)]) expect(() => parseCsr(csr)).not.toThrow();
+});
+
+test.each([
+  ['cA', basicConstraints(yes)],
+  ['cA and pathLen', basicConstraints(yes, pathLength)],
+  ['pathLen alone', basicConstraints(pathLength)],
+  ['pathLen without cA', basicConstraints(no, pathLength)],
+])('refuses BasicConstraints with %s', (_, csr) => {
+  expect(() => parseCsr(csr)).toThrow(expect.objectContaining({ code: 'ERR_CA_CSR_CONTENT_REFUSED' }) as Error);
+});
+
+test('refuses an attribute with more than a type and values', () => {
+  const attribute = sequence(challengePassword.subarray(2), [0x05, 0x00]);
+  expect(() => parseCsr(buildCsr({ attributes: [attribute] }))).toThrow(
+    'want a type and values in an attribute, got more',
+  );
 });
 
 test('refuses more octets than the bound before looking at them', () => {

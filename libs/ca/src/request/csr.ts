@@ -78,7 +78,8 @@ function readRequest(request: DerNode): CertificationRequest {
 function readAttributes(attributes: DerNode): DerNode | undefined {
   const found = new Map<string, DerNode>();
   for (const attribute of attributes.children) {
-    const [type, values] = expect(attribute, tags.sequence, 'attribute').children;
+    const [type, values, ...extra] = expect(attribute, tags.sequence, 'attribute').children;
+    if (extra.length > 0) malformed('want a type and values in an attribute, got more');
     const oid = decodeOid(expect(type, tags.oid, 'attribute type').content);
     if (expect(values, tags.set, 'attribute values').children.length !== 1) malformed('want one value in an attribute');
     // A challenge password is for enrolment protocols; it is neither used nor kept.

@@ -65,7 +65,10 @@ function readSubjectAltName(value: DerNode): GeneralName[] {
 
 function refuseCaRights(value: DerNode): void {
   if (value.tag !== tags.sequence) malformed('want a SEQUENCE in BasicConstraints');
-  if (value.children.length > 0 && !value.children[0].content.equals(Buffer.of(0))) {
+  const [cA, ...pathLength] = value.children;
+  // FALSE is the DEFAULT, which some tools write out all the same.
+  const isEndEntity = cA === undefined || (cA.tag === tags.boolean && cA.content[0] === 0 && pathLength.length === 0);
+  if (!isEndEntity) {
     throw new CaError(
       'ERR_CA_CSR_CONTENT_REFUSED',
       'requested extension: want an end-entity certificate, got BasicConstraints with cA or pathLen',

@@ -34,8 +34,13 @@ export interface CertificateRecord extends Reservation {
   readonly issuedAt?: Date;
 }
 
-/** What the CA needs of a database for certificates. Every method is one statement, committed when it returns. */
+/** What the CA needs of a database for certificates. Every method but `exclusively` is one statement, committed when it returns. */
 export interface CertificateStore {
+  /**
+   * Runs work while no other process on this database runs work here. A process that dies gives its turn back.
+   * @throws {CaError} ERR_CA_STORE_UNAVAILABLE when the turn does not come within a minute; and what `work` throws
+   */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
   /** @returns false when the serial is taken */
   reserve(reservation: Reservation): Promise<boolean>;
   /**

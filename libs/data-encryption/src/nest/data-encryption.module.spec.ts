@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { getRepositoryToken, TypeOrmModule } from '@nestjs/typeorm';
+import { Registry } from 'prom-client';
 import { DataSource, Entity, PrimaryGeneratedColumn, type Repository } from 'typeorm';
 import { SoftwareKek } from '../../test/software-kek.js';
 import { EncryptedColumn } from '../typeorm/decorators.js';
@@ -17,6 +18,7 @@ class Note {
 }
 
 const kek = new SoftwareKek();
+const memory = { type: 'better-sqlite3', database: ':memory:', autoLoadEntities: true, synchronize: true } as const;
 
 @Module({ providers: [{ provide: 'kek', useValue: kek }], exports: ['kek'] })
 class KekModule {}
@@ -29,7 +31,7 @@ describe('DataEncryptionModule', () => {
       useFactory: (hsm: SoftwareKek) => ({ hsm, kekLabel: 'kek', createKek: true, databaseId: 'test' }),
     });
     const database = DataEncryptionModule.forFeature(encryption, {
-      useFactory: () => ({ type: 'better-sqlite3', database: ':memory:', autoLoadEntities: true, synchronize: true }),
+      useFactory: () => memory,
     });
     const app = await Test.createTestingModule({
       imports: [encryption, database, TypeOrmModule.forFeature([Note])],
@@ -45,6 +47,49 @@ describe('DataEncryptionModule', () => {
     expect(await health.isHealthy()).toEqual({ 'data-encryption': { status: 'up', state: 'ready', loadedKeys: 1 } });
     await app.close();
     expect(await health.isHealthy()).toMatchObject({ 'data-encryption': { status: 'down', state: 'closed' } });
+  });
+
+  it('counts cells, failures and data keys', async () => {
+    const registry = new Registry();
+    const config = { hsm: kek, kekLabel: 'counted', createKek: true, databaseId: 'counted', registry };
+    const encryption = DataEncryptionModule.forRoot(config);
+    const database = DataEncryptionModule.forFeature(encryption, { useFactory: () => memory });
+    const app = await Test.createTestingModule({
+      imports: [encryption, database, TypeOrmModule.forFeature([Note])],
+    }).compile();
+    const notes = app.get<Repository<Note>>(getRepositoryToken(Note));
+    const [first] = await notes.save([{ text: 'one' }, { text: 'two' }, { text: 'three' }]);
+    await notes.update({ id: first.id }, { text: 'four' });
+    expect(await notes.find()).toHaveLength(3);
+    await expect(notes.save({ text: 7 as unknown as string })).rejects.toMatchObject({
+      code: 'ERR_DATA_VALUE_INVALID',
+    });
+    await app.get(DataSource).query('UPDATE note SET text = ?', ['plaintext']);
+    await expect(notes.find()).rejects.toMatchObject({ code: 'ERR_DATA_DECRYPTION_FAILED' });
+
+    const metrics = await registry.metrics();
+    for (const line of [
+      'cells_total{database="counted",operation="encrypt"} 4',
+      'cells_total{database="counted",operation="decrypt"} 3',
+      'failures_total{database="counted",code="ERR_DATA_VALUE_INVALID"} 1',
+      'failures_total{database="counted",code="ERR_DATA_DECRYPTION_FAILED"} 1',
+      'data_key_unwraps_total{database="counted",code="OK"} 1',
+      'data_key_unwrap_duration_seconds_count{database="counted"} 1',
+      'data_keys_loaded{database="counted"} 1',
+    ]) {
+      expect(metrics).toContain(`nest_hsm_data_encryption_${line}`);
+    }
+    await app.close();
+  });
+
+  it('does not open a data source again and again under a KEK that is refused', async () => {
+    const encryption = DataEncryptionModule.forRoot({ hsm: kek, kekLabel: 'nobody made it', databaseId: 'test' });
+    const database = DataEncryptionModule.forFeature(encryption, {
+      useFactory: () => ({ ...memory, entities: [Note] }),
+    });
+    await expect(Test.createTestingModule({ imports: [encryption, database] }).compile()).rejects.toMatchObject({
+      code: 'ERR_DATA_KEY_REJECTED',
+    });
   });
 
   it('takes its configuration at once, and refuses a faulty one', async () => {

@@ -1,10 +1,18 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TypeOrmModule, type TypeOrmModuleAsyncOptions, type TypeOrmModuleOptions } from '@nestjs/typeorm';
+import { register } from 'prom-client';
 import { DataSource } from 'typeorm';
-import type { DataEncryptionConfig } from '../config.js';
+import { DataEncryptionError, isOutage } from '../errors.js';
 import { DataEncryption } from '../typeorm/data-encryption.js';
 import { DataEncryptionHealthIndicator } from './data-encryption.health.js';
-import { ConfigurableModuleClass, dataEncryptionOptionsToken } from './data-encryption.module-definition.js';
+import { DataEncryptionMetrics } from './data-encryption.metrics.js';
+import {
+  ConfigurableModuleClass,
+  type DataEncryptionModuleOptions,
+  dataEncryptionOptionsToken,
+} from './data-encryption.module-definition.js';
+
+export type { DataEncryptionModuleOptions };
 
 /** What `TypeOrmModule.forRootAsync` takes, but for the making of the data source. */
 export type EncryptedTypeOrmOptions = Pick<TypeOrmModuleAsyncOptions, 'imports' | 'inject' | 'name'> & {
@@ -25,7 +33,7 @@ export type EncryptedTypeOrmOptions = Pick<TypeOrmModuleAsyncOptions, 'imports' 
   providers: [
     {
       provide: DataEncryption,
-      useFactory: (config: DataEncryptionConfig) => new DataEncryption(config),
+      useFactory: createDataEncryption,
       inject: [dataEncryptionOptionsToken],
     },
     DataEncryptionHealthIndicator,
@@ -42,9 +50,10 @@ export class DataEncryptionModule extends ConfigurableModuleClass {
       name,
       imports: [...imports, encryption],
       inject: [DataEncryption, ...(inject as string[])],
-      useFactory: (dataEncryption: DataEncryption, ...injected: unknown[]) => {
+      useFactory: async (dataEncryption: DataEncryption, ...injected: unknown[]) => {
         attached = dataEncryption;
-        return useFactory(...injected);
+        const given = await useFactory(...injected);
+        return { ...given, toRetry: (error: unknown) => mayPass(error) && (given.toRetry?.(error) ?? true) };
       },
       dataSourceFactory: (dataSourceOptions) => {
         if (dataSourceOptions === undefined || attached === undefined) {
@@ -56,4 +65,16 @@ export class DataEncryptionModule extends ConfigurableModuleClass {
       },
     });
   }
+}
+
+function createDataEncryption({ registry = register, ...config }: DataEncryptionModuleOptions): DataEncryption {
+  const metrics = new DataEncryptionMetrics(config.databaseId, registry);
+  const encryption = new DataEncryption(config, metrics);
+  metrics.watchLoadedKeys(() => encryption.status().loadedKeys);
+  return encryption;
+}
+
+/** Nest opens a data source ten times before it gives up: a refused KEK or a wrong mapping is the same each time. */
+function mayPass(error: unknown): boolean {
+  return !(error instanceof DataEncryptionError) || isOutage(error);
 }

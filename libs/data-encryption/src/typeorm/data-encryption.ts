@@ -4,6 +4,7 @@ import { DataKeyLeases, type DataKeyStatus } from '../data-key-lease.js';
 import { DataKeyRing } from '../data-key-ring.js';
 import { DataEncryptionError } from '../errors.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
+import { type DataEncryptionObserver, guarded } from '../observer.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
 import { installHooks, refuseMissing, register } from './hooks.js';
 import { Installation } from './installation.js';
@@ -31,10 +32,13 @@ export function withDataEncryption(dataSource: DataSource, config: DataEncryptio
  */
 export class DataEncryption {
   readonly #config: ParsedDataEncryptionConfig;
+  readonly #observer: Required<DataEncryptionObserver>;
   #installation?: Installation;
 
-  constructor(config: DataEncryptionConfig) {
+  /** @throws {DataEncryptionError} ERR_DATA_CONFIG_INVALID */
+  constructor(config: DataEncryptionConfig, observer: DataEncryptionObserver = {}) {
     this.#config = parseDataEncryptionConfig(config);
+    this.#observer = guarded(observer);
   }
 
   /** Asks the HSM for data keys that have grown too old, then says how things are. */
@@ -90,9 +94,9 @@ export class DataEncryption {
     const entities = mapEncryptedEntities(dataSource, options.databaseId);
     const store = new TypeOrmDataKeyStore(dataSource);
     const kek = new KeyEncryptionKey({ hsm, label: kekLabel, create: createKek });
-    const ring = new DataKeyRing<QueryRunner>({ ...options, kek, store });
+    const ring = new DataKeyRing<QueryRunner>({ ...options, kek, store, observer: this.#observer });
     const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring });
-    const installation = new Installation(dataSource, entities, ring, leases);
+    const installation = new Installation(dataSource, entities, ring, leases, this.#observer);
     // From here on the hooks stand where the columns refused to work without them.
     for (const column of installation.ciphers.keys()) column.transformer = undefined;
     register(installation);

@@ -25,12 +25,12 @@ export function encodeInDriver(driver: DriverInternals, installed: () => Install
   driver.preparePersistentValue = (value, column) => {
     const installation = installed();
     const cipher = installation?.ciphers.get(column);
-    if (cipher === undefined) return preparePersistentValue(value, column);
+    if (installation === undefined || cipher === undefined) return preparePersistentValue(value, column);
     if (value === null || value === undefined) return value;
-    const writing = installation?.writing;
+    const { writing } = installation;
     if (writing === undefined) refuse(cipher.name, 'statementText');
     if (writing.row === undefined) refuse(cipher.name, 'unknownKey');
-    return cipher.encrypt(value, writing.row, writing.cellKey);
+    return installation.encrypt(cipher, value, writing.row, writing.cellKey);
   };
 
   driver.prepareHydratedValue = (value, column) => {

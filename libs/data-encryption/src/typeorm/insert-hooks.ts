@@ -30,7 +30,7 @@ export async function execute(
   if (entity === undefined || builder.getValueSets().length === 0) return original();
   const cells = countCells(builder, entity);
   const insert: InsertInProgress = {
-    cellKey: cells === 0 ? undefined : await installation.leases.reserve(entity.tableId, cells),
+    cellKey: cells === 0 ? undefined : await installation.reserveKey(entity, cells, builder.queryRunner),
     generated: await generateKeys(builder, entity.metadata),
     rows: [],
   };
@@ -82,14 +82,15 @@ export function createInsertExpression(
     );
     if (entity !== undefined) refuseUnboundUpsert(entity, onUpdate);
   }
-  return original();
+  return installation.observeBuilding(original);
 }
 
 /** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
 function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: InsertInternals['expressionMap']['onUpdate']): void {
   const { conflict, overwrite, columns, skipUpdateIfNoValuesChanged } = onUpdate;
-  const overwritten = new Set([...(overwrite ?? []), ...(columns ?? [])]);
-  const cipher = [...entity.ciphers].find(([column]) => overwritten.has(column.databaseName))?.[1];
+  // SQLite takes a column's name in any case.
+  const overwritten = new Set([...(overwrite ?? []), ...(columns ?? [])].map((name) => name.toLowerCase()));
+  const cipher = [...entity.ciphers].find(([column]) => overwritten.has(column.databaseName.toLowerCase()))?.[1];
   if (cipher === undefined) return;
   const primaryKey = entity.metadata.primaryColumns.map((column) => column.databaseName);
   const isByPrimaryKey = Array.isArray(conflict) && isSameSet(conflict, primaryKey);

@@ -3,6 +3,8 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { QueryRunner } from 'typeorm';
 import type { ColumnCipher } from '../column-cipher.js';
 import type { CellKey } from '../data-key.js';
+import { DataEncryptionError } from '../errors.js';
+import type { DataEncryptionObserver } from '../observer.js';
 import type { DataKeyId } from '../envelope.js';
 import type { DataKeyLeases } from '../data-key-lease.js';
 import type { DataKeyRing } from '../data-key-ring.js';
@@ -23,6 +25,7 @@ export class Installation {
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   /** Set while the values of one row are turned into parameters, which is synchronous. */
   writing?: RowBeingWritten;
+  #encryptedCells = 0;
   /** Set while a result set is made into entities, which is synchronous: whether `decryptRows` has seen it. */
   hydrating?: { readonly isDecrypted: boolean };
   /** Result sets whose cells have been replaced by their values. */
@@ -35,6 +38,7 @@ export class Installation {
     readonly entities: EncryptedEntities,
     readonly ring: DataKeyRing<QueryRunner>,
     readonly leases: DataKeyLeases<QueryRunner>,
+    readonly observer: Required<DataEncryptionObserver>,
   ) {
     this.names = new EncryptedNames(entities);
     this.ciphers = new Map([...entities.values()].flatMap((entity) => [...entity.ciphers]));
@@ -46,6 +50,39 @@ export class Installation {
 
   entity(metadata: EntityMetadata | undefined): EncryptedEntity | undefined {
     return metadata && this.entities.get(metadata);
+  }
+
+  /** The key for so many cells of a statement, see `DataKeyLeases.reserve`. */
+  async reserveKey(entity: EncryptedEntity, cells: number, session?: QueryRunner): Promise<CellKey> {
+    try {
+      return await this.leases.reserve(entity.tableId, cells, session);
+    } catch (error) {
+      this.noteFailure(error);
+      throw error;
+    }
+  }
+
+  encrypt(cipher: ColumnCipher, value: unknown, row: Buffer, cellKey: CellKey): string {
+    const text = cipher.encrypt(value, row, cellKey);
+    this.#encryptedCells++;
+    return text;
+  }
+
+  /** Builds a statement, which is synchronous, and tells the observer of its cells. */
+  observeBuilding(build: () => string): string {
+    this.#encryptedCells = 0;
+    try {
+      return build();
+    } catch (error) {
+      this.noteFailure(error);
+      throw error;
+    } finally {
+      if (this.#encryptedCells > 0) this.observer.cells('encrypt', this.#encryptedCells);
+    }
+  }
+
+  noteFailure(error: unknown): void {
+    if (error instanceof DataEncryptionError) this.observer.failed(error.code);
   }
 
   openKeys(ids: Iterable<DataKeyId>, session?: QueryRunner): Promise<ReadonlyMap<DataKeyId, CellKey>> {

@@ -233,6 +233,18 @@ const refused: readonly Refused[] = [
     'Visit.reason',
   ],
   [
+    'upsert of a column in other letters',
+    ({ dataSource }) =>
+      dataSource
+        .createQueryBuilder()
+        .insert()
+        .into(Visit)
+        .values({ code: 'a', reason: value })
+        .orUpdate(['REASON'], ['reason'])
+        .execute(),
+    'Visit.reason',
+  ],
+  [
     'the SQL of an insert',
     ({ dataSource }) =>
       Promise.resolve(dataSource.createQueryBuilder().insert().into(Person).values({ name: value }).getSql()),
@@ -316,6 +328,7 @@ describe.each(testDatabases())('refused on $name', (database) => {
     const wrong: readonly [Partial<Record<keyof Person, unknown>>, string][] = [
       [{ name: 424242 }, 'Person.name: want a well-formed string, got number'],
       [{ name: 'SECRET \ud800' }, 'Person.name: want a well-formed string, got string'],
+      [{ name: { constructor: { name: 'SECRET' } } }, 'Person.name: want a well-formed string, got Object'],
       [{ height: 'SECRET' }, 'Person.height: want a number, got string'],
       [{ balance: 2n ** 63n }, 'Person.balance: want a bigint of at most 64 bits, got bigint'],
       [{ smoker: 1 }, 'Person.smoker: want a boolean, got number'],

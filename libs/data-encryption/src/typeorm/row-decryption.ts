@@ -19,13 +19,20 @@ export async function decryptRows(
   selected: readonly SelectedRow[],
   session?: QueryRunner,
 ): Promise<void> {
-  for (const { entity, primaryKeys, cells } of selected) {
-    if (primaryKeys.size < entity.metadata.primaryColumns.length) refuse(cells[0].cipher.name, 'withoutKey');
-  }
-  const cellKeys = await openCellKeys(installation, rows, selected, session);
-  for (const part of selected) {
-    const decrypt = rowDecryptor(part, cellKeys);
-    for (const row of rows) decrypt(row);
+  try {
+    for (const { entity, primaryKeys, cells } of selected) {
+      if (primaryKeys.size < entity.metadata.primaryColumns.length) refuse(cells[0].cipher.name, 'withoutKey');
+    }
+    const cellKeys = await openCellKeys(installation, rows, selected, session);
+    let decrypted = 0;
+    for (const part of selected) {
+      const decrypt = rowDecryptor(part, cellKeys);
+      for (const row of rows) decrypted += decrypt(row);
+    }
+    if (decrypted > 0) installation.observer.cells('decrypt', decrypted);
+  } catch (error) {
+    installation.noteFailure(error);
+    throw error;
   }
 }
 
@@ -57,16 +64,18 @@ async function openCellKeys(
   return byHeader;
 }
 
+/** @returns what decrypts the cells of a row in place, and says how many they were */
 function rowDecryptor({ entity, primaryKeys, cells }: SelectedRow, cellKeys: ReadonlyMap<string, CellKey>) {
   // A join repeats a row: the same cell of the same row has the same value. Of another row it is a copy, and must fail.
   let rowBefore: Buffer | undefined;
   const before: { text: string; value: unknown }[] = cells.map(() => ({ text: '', value: undefined }));
-  return (raw: RawRow) => {
-    if (cells.every(({ key }) => raw[key] === null || raw[key] === undefined)) return;
+  return (raw: RawRow): number => {
+    if (cells.every(({ key }) => raw[key] === null || raw[key] === undefined)) return 0;
     const row = entity.primaryKey.ofRow((column) => raw[primaryKeys.get(column) ?? '']);
     if (row === undefined) throw decryptionFailed(cells[0].cipher.name);
     const isRepeated = rowBefore?.equals(row) ?? false;
     rowBefore = row;
+    let decrypted = 0;
     for (const [index, { key, cipher }] of cells.entries()) {
       const text = raw[key];
       if (text === null || text === undefined) continue;
@@ -75,8 +84,10 @@ function rowDecryptor({ entity, primaryKeys, cells }: SelectedRow, cellKeys: Rea
       // An object is made anew for every row: its owner may change it.
       const isKnown = isRepeated && last.text === text && typeof last.value !== 'object';
       raw[key] = isKnown ? last.value : cipher.decrypt(text, row, cellKeys.get(text.slice(0, headerCharacters)));
+      if (!isKnown) decrypted++;
       last.text = text;
       last.value = raw[key];
     }
+    return decrypted;
   };
 }

@@ -41,7 +41,10 @@ async function updateRow(
   row: Buffer | undefined,
   original: Execute,
 ): Promise<UpdateResult> {
-  if (cells > 0) updates.set(builder, { cellKey: await installation.leases.reserve(entity.tableId, cells), row });
+  if (cells > 0) {
+    const cellKey = await installation.reserveKey(entity, cells, builder.queryRunner);
+    updates.set(builder, { cellKey, row });
+  }
   try {
     return await original(builder);
   } finally {
@@ -149,7 +152,7 @@ export function createUpdateExpression(
   refuseOtherKey(builder, entity);
   installation.writing = updates.get(builder);
   try {
-    return original();
+    return installation.observeBuilding(original);
   } finally {
     installation.writing = undefined;
   }

@@ -1,15 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { HsmError } from '../errors.js';
 import { FrameSplitter, FrameWriter } from './frame.js';
-import {
-  type Answer,
-  AnswerReader,
-  type Hello,
-  type Request,
-  type TokenDescription,
-  type Verb,
-  writeRequest,
-} from './protocol.js';
+import { AnswerReader, writeRequest } from './message.js';
+import type { Answer, Hello, Request, TokenDescription, Verb } from './protocol.js';
 
 /** How often a busy agent is asked whether it lives, and how many beats without a byte from it mean that it does not. */
 const heartbeatMilliseconds = 250;

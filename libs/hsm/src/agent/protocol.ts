@@ -2,25 +2,13 @@
  * The messages between an application and a token agent. Closed verbs (SECURITY.md): no templates from callers, no
  * handles, no reading of CKA_VALUE, no mechanism outside the algorithm tables.
  *
- *   request = u8 verb ‖ u32 request id ‖ u32 remaining milliseconds ‖ text correlation id ‖ verb's fields
- *   answer  = u8 kind ‖ u32 request id ‖ (kind = result: verb's fields | kind = error: JSON WireError)
- *
- * Hot verbs have binary fields; key management, which is rare, is JSON validated by zod on arrival.
  * The first request on every connection is `hello`; anything else before it ends the connection. Every request is answered
- * once, in any order.
+ * once, in any order. `message.ts` and `verb-codec.ts` turn messages into bytes and back.
  */
-import { z } from 'zod';
-import { keyAlgorithmNames, type KeyAlgorithm } from '../algorithm/key-algorithm.js';
-import {
-  type EcdsaSignatureFormat,
-  ecdsaSignatureFormats,
-  type SignatureScheme,
-  signatureSchemeNames,
-} from '../algorithm/signature-scheme.js';
-import { type WrappingAlgorithm, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
-import { HsmError, type HsmErrorCode, hsmErrorCodes } from '../errors.js';
-import { type KeyDescription, type KeyId, type KeySelector, type KeyUsage, keyUsages } from '../key/key.js';
-import { FrameReader, FrameWriter } from './frame.js';
+import type { KeyAlgorithm } from '../algorithm/key-algorithm.js';
+import type { EcdsaSignatureFormat, SignatureScheme } from '../algorithm/signature-scheme.js';
+import type { WrappingAlgorithm } from '../algorithm/wrapping-algorithm.js';
+import type { KeyDescription, KeyId, KeySelector, KeyUsage } from '../key/key.js';
 
 /** Raised by every incompatible change; an agent and an application of different versions refuse each other. */
 export const protocolVersion = 1;
@@ -160,6 +148,21 @@ export type Verb = keyof Verbs;
 export type Request<V extends Verb> = Verbs[V]['request'];
 export type Answer<V extends Verb> = Verbs[V]['answer'];
 
+/** A request as the agent has it: its bytes are views into the frame that it came in. */
+export type Received<V extends Verb> = { readonly [Field in keyof Request<V>]: AsBuffer<Request<V>[Field]> };
+type AsBuffer<T> = T extends Uint8Array ? Buffer : T;
+
+export interface RequestHeader<V extends Verb = Verb> {
+  readonly verb: V;
+  readonly requestId: number;
+  /** What is left of the caller's deadline; 0 means it has passed. */
+  readonly remainingMilliseconds: number;
+  /** At most 64 bytes; empty when the caller gave none. */
+  readonly correlationId: string;
+}
+/** One received request with its header, of whichever verb. */
+export type ReceivedRequest = { [V in Verb]: RequestHeader<V> & { readonly request: Received<V> } }[Verb];
+
 /** The u8 of each verb. Retry-safe: may be made again, here or elsewhere, without a second effect (SECURITY.md). */
 export const verbFacts = {
   hello: { number: 0, retrySafe: false },
@@ -176,342 +179,3 @@ export const verbFacts = {
   wrapKey: { number: 11, retrySafe: true },
   unwrapKey: { number: 12, retrySafe: false },
 } as const satisfies Record<Verb, { number: number; retrySafe: boolean }>;
-
-const verbByNumber = new Map(
-  (Object.keys(verbFacts) as Verb[]).map((verb): [number, Verb] => [verbFacts[verb].number, verb]),
-);
-
-const keyId = z
-  .string()
-  .regex(/^[0-9a-f]{32}$/)
-  .transform((id) => id as KeyId);
-const label = z.string().min(1).max(64);
-const usage = z.enum(keyUsages);
-const newKey = z.strictObject({
-  id: keyId,
-  label,
-  algorithm: z.enum(keyAlgorithmNames),
-  usage,
-  extractable: z.boolean(),
-});
-const keyDescription = z.strictObject({
-  id: keyId,
-  label: z.string(),
-  algorithm: z.enum(keyAlgorithmNames),
-  usage,
-  spki: z.base64().optional(),
-  extractable: z.boolean(),
-});
-const helloSchema = z.strictObject({
-  version: z.int(),
-  client: z.string().min(1).max(64),
-  settings: z
-    .strictObject({
-      module: z.string(),
-      token: z.union([z.strictObject({ label: z.string() }), z.strictObject({ serial: z.string() })]),
-      pin: z.union([
-        z.strictObject({ file: z.string() }),
-        z.strictObject({ command: z.array(z.string()).min(1) }),
-        z.strictObject({ value: z.string() }),
-      ]),
-      sessions: z.int().min(1).max(1024),
-      vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']),
-      stateDirectory: z.string(),
-      auditFile: z.string().optional(),
-      policy: z
-        .array(
-          z.strictObject({
-            label: z.string(),
-            operations: z.array(z.enum(policyOperations)),
-            mechanisms: z.array(z.string()).optional(),
-          }),
-        )
-        .optional(),
-    })
-    .optional(),
-});
-const tokenDescription = z.strictObject({
-  label: z.string(),
-  serial: z.string(),
-  manufacturer: z.string(),
-  model: z.string(),
-  vendor: z.string(),
-  mechanisms: z.array(z.string()),
-  pinWarnings: z.array(z.string()),
-});
-const selector = z.strictObject({ id: keyId.optional(), label: z.string().optional(), usage: usage.optional() });
-
-interface Codec<T> {
-  write(writer: FrameWriter, value: T): void;
-  read(reader: FrameReader): T;
-}
-
-/** @param fault  ERR_HSM_ARGUMENT_INVALID where what does not fit comes from a caller's arguments: answered, not fatal */
-function jsonCodec<T>(schema: z.ZodType<T>, fault: HsmErrorCode = 'ERR_HSM_PROTOCOL'): Codec<T> {
-  return {
-    write: (writer, value) => void writer.json(value),
-    read: (reader) => {
-      const parsed = schema.safeParse(reader.json());
-      if (parsed.success) return parsed.data;
-      // A hostile message can hold a million faults.
-      throw new HsmError(fault, `message: ${z.prettifyError(parsed.error).slice(0, 1_000)}`);
-    },
-  };
-}
-
-const nothing: Codec<Record<never, never>> = { write: () => undefined, read: () => ({}) };
-
-/** One of a list of names, as its index. */
-function indexOf<T extends string>(values: readonly T[], value: T): number {
-  const index = values.indexOf(value);
-  if (index >= 0) return index;
-  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want one of ${values.join(', ')}, got ${String(value).slice(0, 40)}`);
-}
-
-function valueAt<T>(values: readonly T[], index: number): T {
-  if (index < values.length) return values[index];
-  throw new HsmError('ERR_HSM_PROTOCOL', `message: no value numbered ${index}`);
-}
-
-/** A fraction would be cut off on the way, not refused. */
-function wholeNumber(value: number): number {
-  if (Number.isInteger(value)) return value;
-  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want a whole number, got ${value}`);
-}
-
-const booleans = [false, true] as const;
-
-/** Absent bytes cross the wire as none. */
-const noBytes = new Uint8Array(0);
-function someBytes(bytes: Buffer): Buffer | undefined {
-  return bytes.length === 0 ? undefined : bytes;
-}
-
-function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
-  const { spki, ...rest } = wire;
-  return spki === undefined ? rest : { ...rest, spki: Buffer.from(spki, 'base64') };
-}
-
-/** Keys cross the wire as JSON, their SubjectPublicKeyInfo in base64. */
-const key: Codec<KeyDescription> = {
-  write: (writer, value) => void writer.json({ ...value, spki: value.spki?.toString('base64') }),
-  read: (reader) => describe(jsonCodec(keyDescription).read(reader)),
-};
-const keys: Codec<readonly KeyDescription[]> = {
-  write: (writer, value) => void writer.json(value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }))),
-  read: (reader) => jsonCodec(z.array(keyDescription)).read(reader).map(describe),
-};
-
-const codecs: { readonly [V in Verb]: { request: Codec<Request<V>>; answer: Codec<Answer<V>> } } = {
-  hello: { request: jsonCodec(helloSchema), answer: jsonCodec(tokenDescription) },
-  ping: { request: nothing, answer: nothing },
-  cancel: {
-    request: { write: (w, r) => void w.u32(r.requestId), read: (r) => ({ requestId: r.u32() }) },
-    answer: nothing,
-  },
-  sign: {
-    request: {
-      write: (w, r) =>
-        void w
-          .id(r.keyId)
-          .u8(indexOf(signatureSchemeNames, r.scheme))
-          .u8(indexOf(signatureInputs, r.input))
-          .u8(indexOf(ecdsaSignatureFormats, r.format))
-          .u8(r.verify ? 1 : 0)
-          .bytes(r.data),
-      read: (r) => ({
-        keyId: r.id() as KeyId,
-        scheme: valueAt(signatureSchemeNames, r.u8()),
-        input: valueAt(signatureInputs, r.u8()),
-        format: valueAt(ecdsaSignatureFormats, r.u8()),
-        verify: valueAt(booleans, r.u8()),
-        data: r.bytes(),
-      }),
-    },
-    answer: { write: (w, a) => void w.bytes(a.signature), read: (r) => ({ signature: Buffer.from(r.bytes()) }) },
-  },
-  encrypt: {
-    request: {
-      write: (w, r) => void w.id(r.keyId).bytes(r.aad).bytes(r.data),
-      read: (r) => ({ keyId: r.id() as KeyId, aad: r.bytes(), data: r.bytes() }),
-    },
-    answer: { write: (w, a) => void w.bytes(a.envelope), read: (r) => ({ envelope: Buffer.from(r.bytes()) }) },
-  },
-  decrypt: {
-    request: {
-      write: (w, r) => void w.id(r.keyId).bytes(r.aad).bytes(r.envelope),
-      read: (r) => ({ keyId: r.id() as KeyId, aad: r.bytes(), envelope: r.bytes() }),
-    },
-    answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: Buffer.from(r.bytes()) }) },
-  },
-  mac: {
-    request: {
-      write: (w, r) => void w.id(r.keyId).bytes(r.data),
-      read: (r) => ({ keyId: r.id() as KeyId, data: r.bytes() }),
-    },
-    answer: { write: (w, a) => void w.bytes(a.mac), read: (r) => ({ mac: Buffer.from(r.bytes()) }) },
-  },
-  random: {
-    request: { write: (w, r) => void w.u32(wholeNumber(r.byteLength)), read: (r) => ({ byteLength: r.u32() }) },
-    answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: Buffer.from(r.bytes()) }) },
-  },
-  generateKey: { request: jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID'), answer: key },
-  findKeys: { request: jsonCodec(selector, 'ERR_HSM_ARGUMENT_INVALID'), answer: keys },
-  destroyKey: {
-    request: { write: (w, r) => void w.id(r.keyId), read: (r) => ({ keyId: r.id() as KeyId }) },
-    answer: { write: (w, a) => void w.u32(a.destroyedObjects), read: (r) => ({ destroyedObjects: r.u32() }) },
-  },
-  wrapKey: {
-    request: {
-      write: (w, r) => void w.id(r.keyId).id(r.wrappingKeyId).u8(indexOf(wrappingAlgorithmNames, r.algorithm)),
-      read: (r) => ({
-        keyId: r.id() as KeyId,
-        wrappingKeyId: r.id() as KeyId,
-        algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
-      }),
-    },
-    answer: { write: (w, a) => void w.bytes(a.wrapped), read: (r) => ({ wrapped: Buffer.from(r.bytes()) }) },
-  },
-  unwrapKey: {
-    request: {
-      write: (w, r) =>
-        void w
-          .id(r.unwrappingKeyId)
-          .u8(indexOf(wrappingAlgorithmNames, r.algorithm))
-          .json(r.key)
-          .bytes(r.spki ?? noBytes)
-          .bytes(r.wrapped),
-      read: (r) => ({
-        unwrappingKeyId: r.id() as KeyId,
-        algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
-        key: jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID').read(r),
-        spki: someBytes(r.bytes()),
-        wrapped: r.bytes(),
-      }),
-    },
-    answer: key,
-  },
-};
-
-/** An error as it crosses the wire. */
-const wireError = z.strictObject({
-  code: z.enum(hsmErrorCodes as readonly [HsmErrorCode, ...HsmErrorCode[]]),
-  message: z.string(),
-  returnValue: z.string().optional(),
-  pkcs11Function: z.string().optional(),
-  retryable: z.boolean(),
-});
-
-export interface RequestHeader<V extends Verb = Verb> {
-  readonly verb: V;
-  readonly requestId: number;
-  /** What is left of the caller's deadline; 0 means it has passed. */
-  readonly remainingMilliseconds: number;
-  /** At most 64 bytes; empty when the caller gave none. */
-  readonly correlationId: string;
-}
-
-/**
- * Adds a request to the frames of a writer.
- * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID; the writer is left as it was
- */
-export function writeRequest<V extends Verb>(writer: FrameWriter, header: RequestHeader<V>, request: Request<V>): void {
-  try {
-    writer
-      .u8(verbFacts[header.verb].number)
-      .u32(header.requestId)
-      .u32(header.remainingMilliseconds)
-      .text(header.correlationId);
-    codecs[header.verb].request.write(writer, request);
-    writer.endFrame();
-  } catch (error) {
-    writer.abandonFrame();
-    throw error;
-  }
-}
-
-export type DecodedRequest = { [V in Verb]: { header: RequestHeader<V>; request: Request<V> } }[Verb];
-
-/** @throws {HsmError} ERR_HSM_PROTOCOL */
-export function decodeRequest(body: Buffer): DecodedRequest {
-  const reader = new FrameReader(body);
-  const number = reader.u8();
-  const verb = verbByNumber.get(number);
-  if (verb === undefined) throw new HsmError('ERR_HSM_PROTOCOL', `message: no verb numbered ${number}`);
-  const header = {
-    verb,
-    requestId: reader.u32(),
-    remainingMilliseconds: reader.u32(),
-    correlationId: correlationId(reader),
-  };
-  const request = codecs[verb].request.read(reader);
-  reader.end();
-  return { header, request } as DecodedRequest;
-}
-
-function correlationId(reader: FrameReader): string {
-  const bytes = reader.bytes();
-  if (bytes.length <= maximumCorrelationIdBytes) return bytes.toString('utf8');
-  throw new HsmError(
-    'ERR_HSM_PROTOCOL',
-    `correlation id: want at most ${maximumCorrelationIdBytes} bytes, got ${bytes.length}`,
-  );
-}
-
-/** Adds an answer to the frames of a writer. @throws {HsmError} ERR_HSM_ARGUMENT_INVALID; the writer is left as it was */
-export function writeAnswer<V extends Verb>(writer: FrameWriter, verb: V, requestId: number, answer: Answer<V>): void {
-  try {
-    writer.u8(0).u32(requestId);
-    codecs[verb].answer.write(writer, answer);
-    writer.endFrame();
-  } catch (error) {
-    writer.abandonFrame();
-    throw error;
-  }
-}
-
-export function writeError(writer: FrameWriter, requestId: number, error: HsmError): void {
-  const { code, message, returnValue, pkcs11Function, retryable } = error;
-  writer.u8(1).u32(requestId).json({ code, message, returnValue, pkcs11Function, retryable }).endFrame();
-}
-
-export function encodeAnswer<V extends Verb>(verb: V, requestId: number, answer: Answer<V>): Buffer {
-  const writer = new FrameWriter();
-  writeAnswer(writer, verb, requestId, answer);
-  return writer.frames;
-}
-
-export function encodeError(requestId: number, error: HsmError): Buffer {
-  const writer = new FrameWriter();
-  writeError(writer, requestId, error);
-  return writer.frames;
-}
-
-/** Reads an answer in two steps, since the verb is known only to whoever holds the request id. */
-export class AnswerReader {
-  readonly requestId: number;
-  /** Whether the agent answered with an error: then `error()` has it, otherwise `answer()`. */
-  readonly failed: boolean;
-  readonly #reader: FrameReader;
-
-  /** @throws {HsmError} ERR_HSM_PROTOCOL */
-  constructor(body: Buffer) {
-    this.#reader = new FrameReader(body);
-    this.failed = valueAt(booleans, this.#reader.u8());
-    this.requestId = this.#reader.u32();
-  }
-
-  /** What was asked for, in bytes of its own. @throws {HsmError} ERR_HSM_PROTOCOL */
-  answer<V extends Verb>(verb: V): Answer<V> {
-    const answer = codecs[verb].answer.read(this.#reader);
-    this.#reader.end();
-    return answer;
-  }
-
-  /** The agent's error, with the name of its fleet member added. @throws {HsmError} ERR_HSM_PROTOCOL */
-  error(member: string): HsmError {
-    const { code, message, ...details } = jsonCodec(wireError).read(this.#reader);
-    this.#reader.end();
-    return new HsmError(code, message, { ...details, member });
-  }
-}

@@ -1,7 +1,7 @@
 import type { AgentClient } from '../agent/agent-client.js';
 import { type Answer, type TokenDescription, type Verb, verbFacts } from '../agent/protocol.js';
 import type { MemberConfig } from '../config.js';
-import { HsmError } from '../errors.js';
+import { type HsmError } from '../errors.js';
 import { Attempt } from './attempt.js';
 import { Breaker } from './breaker.js';
 import type { Call } from './call.js';

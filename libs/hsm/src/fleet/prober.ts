@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Answer, Request } from '../agent/protocol.js';
-import { HsmError } from '../errors.js';
+import { type HsmError } from '../errors.js';
 import type { KeyId } from '../key/key.js';
 import type { FleetCallOptions, FleetVerb } from './fleet.js';
 import type { Member } from './member.js';

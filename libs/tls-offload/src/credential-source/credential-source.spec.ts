@@ -180,6 +180,19 @@ describe('a certificate from a CA', () => {
     });
   });
 
+  it.each([['two lines\nof it'], [''], ['\u{1f511}']])(
+    'wants a token that a header can carry, not %j',
+    async (token) => {
+      const tokenFile = join(directory, 'odd-token');
+      writeFileSync(tokenFile, token);
+      await expect(credentialFromCa(hsm, { ...config, tokenFile })).rejects.toMatchObject({
+        code: 'ERR_TLS_OFFLOAD_CONFIG_INVALID',
+        message: expect.not.stringContaining('of it'),
+      });
+      expect(ca.requests).toEqual([]);
+    },
+  );
+
   it('wants a file that it can write', async () => {
     const certificateFile = join(directory, `directory-${count}`);
     mkdirSync(certificateFile);

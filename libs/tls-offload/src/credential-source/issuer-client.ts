@@ -25,8 +25,8 @@ export async function requestCertificate(
   certificateRequest: string,
   signal?: AbortSignal,
 ): Promise<string> {
-  const token = await readSecret(issuer.tokenFile);
-  const ca = issuer.trustFile === undefined ? undefined : await readSecret(issuer.trustFile);
+  const token = await readToken(issuer.tokenFile);
+  const ca = issuer.trustFile === undefined ? undefined : await readText(issuer.trustFile);
   const url = new URL(`${issuer.url.replace(/\/$/, '')}/v1/certificates`);
   url.searchParams.set('profile', issuer.profile);
   const timeout = AbortSignal.timeout(issuer.requestTimeoutMilliseconds);
@@ -82,7 +82,17 @@ async function readBody(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-async function readSecret(file: string): Promise<string> {
+/** What a header can carry (RFC 9110 §5.5): anything else would look like an issuer that is away, for ever. */
+async function readToken(file: string): Promise<string> {
+  const token = await readText(file);
+  if (/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(token)) return token;
+  throw new TlsOffloadError(
+    'ERR_TLS_OFFLOAD_CONFIG_INVALID',
+    `${file}: want a bearer token, one line of printable ASCII, got something else`,
+  );
+}
+
+async function readText(file: string): Promise<string> {
   try {
     return (await readFile(file, 'utf8')).trim();
   } catch (cause) {

@@ -3,6 +3,7 @@ import { DataSource, type DataSourceOptions } from 'typeorm';
 import { z } from 'zod';
 import { CaError } from '../../errors.js';
 import { CertificateEntity } from './certificate.entity.js';
+import { exclusively } from './exclusively.js';
 import { CrlEntity } from './crl.entity.js';
 import { CertificatesAndCrls1764000000000 } from './migrations/1764000000000-certificates-and-crls.js';
 
@@ -37,10 +38,10 @@ export type DatabaseConfig = z.infer<typeof databaseConfigSchema>;
 export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource> {
   let dataSource: DataSource | undefined;
   try {
-    dataSource = new DataSource({ ...connection(config), entities: caEntities, migrations: caMigrations });
-    await dataSource.initialize();
-    await dataSource.runMigrations({ transaction: 'each' });
-    return dataSource;
+    const opened = new DataSource({ ...connection(config), entities: caEntities, migrations: caMigrations });
+    dataSource = await opened.initialize();
+    await exclusively(opened, () => opened.runMigrations({ transaction: 'each' }));
+    return opened;
   } catch (error) {
     if (dataSource?.isInitialized === true) await dataSource.destroy();
     const where = config.type === 'postgres' ? 'a PostgreSQL server' : `a writable SQLite file ${config.database}`;
@@ -50,12 +51,18 @@ export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource
 }
 
 function connection(config: DatabaseConfig): DataSourceOptions {
-  if (config.type === 'postgres') return { type: 'postgres', url: config.url ?? readUrl(config.urlFile) };
+  if (config.type === 'postgres') {
+    // A server that hangs fails a statement instead of holding its caller; what it may still have done, recovery finds.
+    const bounds = { connectTimeoutMS: 5_000, extra: { query_timeout: 10_000 } };
+    return { type: 'postgres', url: config.url ?? readUrl(config.urlFile), ...bounds };
+  }
   // A serial or TBS must be on disk before a signature exists, so a commit waits for the disk (synchronous = FULL).
   return {
     type: 'better-sqlite3',
     database: config.database,
     enableWAL: true,
+    // Another process that writes keeps the event loop waiting, so not for long.
+    timeout: 1_000,
     prepareDatabase: (database: { pragma(statement: string): void }) => database.pragma('synchronous = FULL'),
   };
 }

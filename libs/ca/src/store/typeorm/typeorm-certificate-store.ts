@@ -1,14 +1,19 @@
 import { type DataSource, In, LessThanOrEqual, MoreThan, type Repository } from 'typeorm';
 import type { CertificateRecord, CertificateStore, Reservation, TicketRedemption } from '../certificate-store.js';
 import { CertificateEntity } from './certificate.entity.js';
+import { exclusively } from './exclusively.js';
 import { insertUnique, withStore } from './store-error.js';
 
-/** Certificates in SQLite or PostgreSQL. Single statements only: nothing here needs a transaction. */
+/** Certificates in SQLite or PostgreSQL. Single statements only: no row needs a transaction. */
 export class TypeOrmCertificateStore implements CertificateStore {
   readonly #rows: Repository<CertificateEntity>;
 
-  constructor(dataSource: DataSource) {
+  constructor(private readonly dataSource: DataSource) {
     this.#rows = dataSource.getRepository(CertificateEntity);
+  }
+
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return exclusively(this.dataSource, work);
   }
 
   async reserve(reservation: Reservation): Promise<boolean> {

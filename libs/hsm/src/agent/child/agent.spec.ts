@@ -9,6 +9,8 @@ import { softHsmModule, TestToken } from '../../../../../test/support/token.js';
 import type { AuditEvent } from '../../audit/audit-event.js';
 import type { KeyAlgorithm } from '../../algorithm/key-algorithm.js';
 import type { KeyDescription, KeyId, KeyUsage } from '../../key/key.js';
+import { FrameWriter } from '../frame.js';
+import { writeRequest } from '../message.js';
 import { protocolVersion } from '../protocol.js';
 
 let token: TestToken;
@@ -74,6 +76,15 @@ describe('the stream', () => {
   ])('ends at %s', async (_name, bytes) => {
     const agent = await AgentUnderTest.loggedIn(token);
     agent.stream.write(bytes);
+    expect(await agent.exited).toBe(0);
+  });
+
+  test('ends at a second call under the id of one that is not answered yet', async () => {
+    const agent = await AgentUnderTest.loggedIn(token);
+    const twice = new FrameWriter();
+    const header = { verb: 'random', requestId: 9, remainingMilliseconds: 1_000, correlationId: '' } as const;
+    for (const byteLength of [1, 2]) writeRequest(twice, header, { byteLength });
+    agent.stream.write(twice.frames);
     expect(await agent.exited).toBe(0);
   });
 
@@ -304,6 +315,28 @@ describe('policy', () => {
     await expect(agent.call('destroyKey', { keyId: allowed.id })).rejects.toMatchObject(denied);
     await expect(generate(agent, 'ec-p256', 'sign', 'policy-other')).rejects.toMatchObject(denied);
     expect(await owner.call('findKeys', { label: 'policy-other' })).toEqual([]);
+  });
+
+  test('does not let a key be destroyed by way of its copy under another label', async () => {
+    const owner = await AgentUnderTest.loggedIn(token);
+    const wrapping = await generate(owner, 'aes-256', 'wrap');
+    const kind = { algorithm: 'rsa-2048', usage: 'sign' } as const;
+    const original = await owner.call('generateKey', { ...kind, id: newId(), label: 'original', extractable: true });
+    const wrapRequest = { keyId: original.id, wrappingKeyId: wrapping.id, algorithm: 'aes-kwp' } as const;
+    const { wrapped } = await owner.call('wrapKey', wrapRequest);
+    const copy = (label: string) =>
+      owner.call('unwrapKey', {
+        unwrappingKeyId: wrapping.id,
+        algorithm: 'aes-kwp',
+        key: { ...kind, id: newId(), label, extractable: false },
+        wrapped,
+      });
+    const [own, protectedKey] = [await copy('policy-own'), await copy('policy-protected')];
+
+    const agent = await AgentUnderTest.loggedIn(token, { policy: [{ label: 'policy-own', operations: ['destroy'] }] });
+    const destroyed = agent.call('destroyKey', { keyId: own.id });
+    await expect(destroyed).rejects.toMatchObject({ code: 'ERR_HSM_POLICY_DENIED' });
+    for (const { id } of [own, protectedKey]) expect(await owner.call('findKeys', { id })).toHaveLength(1);
   });
 });
 

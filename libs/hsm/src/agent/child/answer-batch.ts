@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { HsmError } from '../../errors.js';
 import { FrameWriter } from '../frame.js';
-import { type Answer, type Verb, writeAnswer, writeError } from '../protocol.js';
+import { writeAnswer, writeError } from '../message.js';
+import type { Answer, Verb } from '../protocol.js';
 
 /** Room for the answers of one turn of the event loop; larger buffers are not kept. */
 const expectedBytes = 16_384;

@@ -23,6 +23,7 @@ export class AuditTrail {
 
   /** Does `work` and records its outcome. */
   async record<T>(call: Call, operation: Operation, work: (operation: Operation) => Promise<T>): Promise<T> {
+    if (!this.writer) return work(operation);
     const started = performance.now();
     try {
       const result = await work(operation);
@@ -41,14 +42,13 @@ export class AuditTrail {
    * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
    */
   async recordWithIntent<T>(call: Call, operation: Operation, work: (operation: Operation) => Promise<T>): Promise<T> {
-    await this.writer?.recordDurably(this.#event('intent', call, operation));
+    if (this.writer) await this.writer.recordDurably(this.#event('intent', call, operation));
     return this.record(call, operation, work);
   }
 
   #write(call: Call, operation: Operation, started: number, outcome: Pick<AuditEvent, 'result' | 'returnValue'>): void {
-    if (!this.writer) return;
     const durationMicroseconds = Math.round((performance.now() - started) * 1000);
-    this.writer.record({ ...this.#event('result', call, operation), ...outcome, durationMicroseconds });
+    this.writer?.record({ ...this.#event('result', call, operation), ...outcome, durationMicroseconds });
   }
 
   #event(kind: AuditEvent['kind'], call: Call, { operation, keyId, mechanism, label, digest }: Operation): AuditEvent {

@@ -2,14 +2,8 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { HsmError } from '../../errors.js';
 import { FrameSplitter } from '../frame.js';
-import {
-  type Answer,
-  type DecodedRequest,
-  decodeRequest,
-  type Hello,
-  protocolVersion,
-  type Verb,
-} from '../protocol.js';
+import { decodeRequest } from '../message.js';
+import { type Answer, type Hello, protocolVersion, type ReceivedRequest, type Verb } from '../protocol.js';
 import { AnswerBatch } from './answer-batch.js';
 import { Call } from './call.js';
 import type { RequestHandler, TokenRequest } from './request-handler.js';
@@ -59,38 +53,33 @@ export class Connection {
   }
 
   #accept(body: Buffer): void {
-    let decoded: DecodedRequest;
+    let received: ReceivedRequest;
     try {
-      decoded = decodeRequest(body);
+      received = decodeRequest(body);
     } catch (error) {
       if (!(error instanceof HsmError) || error.code !== 'ERR_HSM_ARGUMENT_INVALID') throw error;
       // u8 verb ‖ u32 request id stand before what could not be read.
       this.#answers.error(body.readUInt32LE(1), error);
       return;
     }
-    void this.#dispatch(decoded).finally(() => {
-      // It may hold a data key or a PIN, and no buffer of the splitter is used twice.
-      body.fill(0);
-    });
-  }
-
-  async #dispatch({ header, request }: DecodedRequest): Promise<void> {
-    const { verb, requestId } = header;
-    if (this.#isGreeted === (verb === 'hello')) {
-      this.stream.destroy();
-      return;
-    }
-    switch (verb) {
+    if (this.#isGreeted === (received.verb === 'hello'))
+      throw new HsmError('ERR_HSM_PROTOCOL', 'want hello first, once');
+    switch (received.verb) {
       case 'hello':
         this.#isGreeted = true;
-        return this.#answer(requestId, verb, () => this.#welcome(request as Hello));
+        void this.#answer(received, body, () => this.#welcome(received.request));
+        break;
       case 'ping':
-        return this.#answers.result(verb, requestId, {});
+        this.#answers.result('ping', received.requestId, {});
+        break;
       case 'cancel':
-        this.#calls.get((request as { requestId: number }).requestId)?.cancel();
-        return this.#answers.result(verb, requestId, {});
+        this.#calls.get(received.request.requestId)?.cancel();
+        this.#answers.result('cancel', received.requestId, {});
+        break;
       default:
-        return this.#serve({ header, request } as TokenRequest);
+        // Two calls under one id would be counted as one, and the token closed while the second is on it.
+        if (this.#calls.has(received.requestId)) throw new HsmError('ERR_HSM_PROTOCOL', 'want a request id not in use');
+        void this.#serve(received, body);
     }
   }
 
@@ -103,20 +92,24 @@ export class Connection {
     return this.#handler.description;
   }
 
-  async #serve(decoded: TokenRequest): Promise<void> {
-    const { verb, requestId, remainingMilliseconds, correlationId } = decoded.header;
-    const call = new Call(remainingMilliseconds, correlationId);
+  async #serve(request: TokenRequest, body: Buffer): Promise<void> {
+    const { requestId } = request;
+    const call = new Call(request.remainingMilliseconds, request.correlationId);
     this.#calls.set(requestId, call);
-    await this.#answer(requestId, verb, async () => {
+    await this.#answer(request, body, () => {
       if (this.#refusal) throw this.#refusal;
       if (!this.#handler) throw new HsmError('ERR_HSM_PROTOCOL', 'want the answer to hello awaited');
       call.throwIfOver();
-      return this.#handler.handle(call, decoded);
+      return this.#handler.handle(call, request);
     });
     this.#calls.delete(requestId);
   }
 
-  async #answer<V extends Verb>(requestId: number, verb: V, work: () => Promise<Answer<V>>): Promise<void> {
+  async #answer<V extends Verb>(
+    { verb, requestId }: { readonly verb: V; readonly requestId: number },
+    body: Buffer,
+    work: () => Promise<Answer<V>>,
+  ): Promise<void> {
     try {
       const answer = await work();
       this.#answers.result(verb, requestId, answer);
@@ -125,6 +118,8 @@ export class Connection {
     } catch (error) {
       this.#answers.error(requestId, toHsmError(error));
     }
+    // It may hold a data key or a PIN, and no buffer of the splitter is used twice.
+    body.fill(0);
   }
 }
 

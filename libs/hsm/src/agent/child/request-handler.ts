@@ -4,7 +4,15 @@
  */
 import { HsmError } from '../../errors.js';
 import type { KeyId, KeySelector, KeyUsage } from '../../key/key.js';
-import type { Answer, DecodedRequest, NewKey, Request, TokenDescription, Verb } from '../protocol.js';
+import type {
+  Answer,
+  NewKey,
+  PolicyOperation,
+  Received,
+  ReceivedRequest,
+  TokenDescription,
+  Verb,
+} from '../protocol.js';
 import type { AuditTrail, Operation } from './audit-trail.js';
 import type { Call } from './call.js';
 import { decrypt, encrypt } from './pkcs11/encryption.js';
@@ -13,6 +21,7 @@ import { generateKey } from './pkcs11/key-generation.js';
 import { describeKey, type TokenKey } from './pkcs11/key-inspection.js';
 import { unwrapKey } from './pkcs11/key-unwrapping.js';
 import { wrapKey } from './pkcs11/key-wrapping.js';
+import type { SessionHandle } from './pkcs11/native.js';
 import { mac, sign } from './pkcs11/signing.js';
 import type { Token } from './pkcs11/token.js';
 import type { Policy } from './policy.js';
@@ -21,7 +30,7 @@ const maximumRandomBytes = 4_096;
 
 /** The verbs that reach a token; `hello`, `ping` and `cancel` belong to the connection. */
 export type TokenVerb = Exclude<Verb, 'hello' | 'ping' | 'cancel'>;
-export type TokenRequest = Extract<DecodedRequest, { header: { verb: TokenVerb } }>;
+export type TokenRequest = Extract<ReceivedRequest, { verb: TokenVerb }>;
 
 export class RequestHandler {
   constructor(
@@ -35,69 +44,75 @@ export class RequestHandler {
   }
 
   /** @throws {HsmError} */
-  handle(call: Call, decoded: TokenRequest): Promise<Answer<TokenVerb>> {
-    const { verb } = decoded.header;
+  handle(call: Call, { verb, request }: TokenRequest): Promise<Answer<TokenVerb>> {
     switch (verb) {
       case 'sign':
-        return this.#sign(call, decoded.request as Request<'sign'>);
+        return this.#sign(call, request);
       case 'encrypt':
-        return this.#encrypt(call, decoded.request as Request<'encrypt'>);
+        return this.#encrypt(call, request);
       case 'decrypt':
-        return this.#decrypt(call, decoded.request as Request<'decrypt'>);
+        return this.#decrypt(call, request);
       case 'mac':
-        return this.#mac(call, decoded.request as Request<'mac'>);
+        return this.#mac(call, request);
       case 'random':
-        return this.#random(call, decoded.request as Request<'random'>);
+        return this.#random(call, request);
       case 'generateKey':
-        return this.#generateKey(call, decoded.request as Request<'generateKey'>);
+        return this.#generateKey(call, request);
       case 'findKeys':
-        return this.#findKeys(call, decoded.request as Request<'findKeys'>);
+        return this.#findKeys(call, request);
       case 'destroyKey':
-        return this.#destroyKey(call, decoded.request as Request<'destroyKey'>);
+        return this.#destroyKey(call, request);
       case 'wrapKey':
-        return this.#wrapKey(call, decoded.request as Request<'wrapKey'>);
+        return this.#wrapKey(call, request);
       case 'unwrapKey':
-        return this.#unwrapKey(call, decoded.request as Request<'unwrapKey'>);
+        return this.#unwrapKey(call, request);
     }
   }
 
-  #sign(call: Call, request: Request<'sign'>): Promise<Answer<'sign'>> {
-    return this.audit.record(
-      call,
-      { operation: 'sign', keyId: request.keyId, mechanism: request.scheme },
-      async (operation) => {
-        const key = await this.#usableKey(call, operation, request.keyId, 'sign');
-        this.policy.require('sign', key.label, request.scheme);
-        return { signature: await sign(this.token, call, key, request, operation) };
-      },
+  #sign(call: Call, request: Received<'sign'>): Promise<Answer<'sign'>> {
+    const operation: KeyOperation = { operation: 'sign', keyId: request.keyId, mechanism: request.scheme };
+    return this.#use(call, operation, 'sign', async (session, key) => ({
+      signature: await sign(this.token, session, key, request, operation),
+    }));
+  }
+
+  #encrypt(call: Call, { keyId, data, aad }: Received<'encrypt'>): Promise<Answer<'encrypt'>> {
+    return this.#use(call, { operation: 'encrypt', keyId }, 'encrypt', async (session, key) => ({
+      envelope: await encrypt(this.token, session, key, data, aad),
+    }));
+  }
+
+  #decrypt(call: Call, { keyId, envelope, aad }: Received<'decrypt'>): Promise<Answer<'decrypt'>> {
+    return this.#use(call, { operation: 'decrypt', keyId }, 'encrypt', async (session, key) => ({
+      data: await decrypt(this.token, session, key, envelope, aad),
+    }));
+  }
+
+  #mac(call: Call, { keyId, data }: Received<'mac'>): Promise<Answer<'mac'>> {
+    return this.#use(call, { operation: 'mac', keyId }, 'mac', async (session, key) => ({
+      mac: await mac(this.token, session, key, data),
+    }));
+  }
+
+  /** An operation on data or a message, with a key of the one usage that was not made to leave the token. */
+  #use<T>(
+    call: Call,
+    operation: KeyOperation,
+    usage: KeyUsage,
+    work: (session: SessionHandle, key: TokenKey) => Promise<T>,
+  ): Promise<T> {
+    return this.audit.record(call, operation, () =>
+      this.token.run(call, 'repeatable', (session) => {
+        const key = this.token.keys.one(session, operation.keyId);
+        operation.label = key.label;
+        requireUsable(key, usage);
+        this.policy.require(operation.operation, key.label, operation.mechanism);
+        return work(session, key);
+      }),
     );
   }
 
-  #encrypt(call: Call, { keyId, data, aad }: Request<'encrypt'>): Promise<Answer<'encrypt'>> {
-    return this.audit.record(call, { operation: 'encrypt', keyId }, async (operation) => {
-      const key = await this.#usableKey(call, operation, keyId, 'encrypt');
-      this.policy.require('encrypt', key.label);
-      return { envelope: await encrypt(this.token, call, keyId, asBuffer(data), asBuffer(aad)) };
-    });
-  }
-
-  #decrypt(call: Call, { keyId, envelope, aad }: Request<'decrypt'>): Promise<Answer<'decrypt'>> {
-    return this.audit.record(call, { operation: 'decrypt', keyId }, async (operation) => {
-      const key = await this.#usableKey(call, operation, keyId, 'encrypt');
-      this.policy.require('decrypt', key.label);
-      return { data: await decrypt(this.token, call, keyId, asBuffer(envelope), asBuffer(aad)) };
-    });
-  }
-
-  #mac(call: Call, { keyId, data }: Request<'mac'>): Promise<Answer<'mac'>> {
-    return this.audit.record(call, { operation: 'mac', keyId }, async (operation) => {
-      const key = await this.#usableKey(call, operation, keyId, 'mac');
-      this.policy.require('mac', key.label);
-      return { mac: await mac(this.token, call, keyId, asBuffer(data)) };
-    });
-  }
-
-  #random(call: Call, { byteLength }: Request<'random'>): Promise<Answer<'random'>> {
+  #random(call: Call, { byteLength }: Received<'random'>): Promise<Answer<'random'>> {
     return this.audit.record(call, { operation: 'random' }, async () => {
       if (byteLength < 1 || byteLength > maximumRandomBytes) {
         throw new HsmError(
@@ -129,18 +144,21 @@ export class RequestHandler {
     });
   }
 
-  #destroyKey(call: Call, { keyId }: Request<'destroyKey'>): Promise<Answer<'destroyKey'>> {
+  #destroyKey(call: Call, { keyId }: Received<'destroyKey'>): Promise<Answer<'destroyKey'>> {
     return this.audit.recordWithIntent(call, { operation: 'destroy', keyId }, async (operation) => {
-      operation.label = await this.token.run(call, 'repeatable', (session) => this.token.keys.labelOf(session, keyId));
-      this.policy.require('destroy', operation.label);
-      return { destroyedObjects: await destroyKey(this.token, call, keyId) };
+      const permit = (label: string): void => {
+        operation.label ??= label;
+        this.policy.require('destroy', label);
+      };
+      return { destroyedObjects: await destroyKey(this.token, call, keyId, permit) };
     });
   }
 
-  #wrapKey(call: Call, request: Request<'wrapKey'>): Promise<Answer<'wrapKey'>> {
+  #wrapKey(call: Call, request: Received<'wrapKey'>): Promise<Answer<'wrapKey'>> {
     const { keyId, wrappingKeyId, algorithm } = request;
     return this.audit.recordWithIntent(call, { operation: 'wrap', keyId, mechanism: algorithm }, async (operation) => {
-      const key = await this.#key(call, operation, keyId);
+      const key = await this.token.key(call, keyId);
+      operation.label = key.label;
       const wrappingKey = await this.token.key(call, wrappingKeyId);
       this.policy.require('wrap', key.label, algorithm);
       this.policy.require('wrap', wrappingKey.label, algorithm);
@@ -148,7 +166,7 @@ export class RequestHandler {
     });
   }
 
-  #unwrapKey(call: Call, request: Request<'unwrapKey'>): Promise<Answer<'unwrapKey'>> {
+  #unwrapKey(call: Call, request: Received<'unwrapKey'>): Promise<Answer<'unwrapKey'>> {
     const { key, unwrappingKeyId, algorithm } = request;
     const operation = { operation: 'unwrap', keyId: key.id, label: key.label, mechanism: algorithm };
     return this.audit.recordWithIntent(call, operation, async () => {
@@ -158,26 +176,19 @@ export class RequestHandler {
       return describeKey(await unwrapKey(this.token, call, request));
     });
   }
-
-  async #key(call: Call, operation: Operation, keyId: KeyId): Promise<TokenKey> {
-    const key = await this.token.key(call, keyId);
-    operation.label = key.label;
-    return key;
-  }
-
-  /** A key for data or messages: of the one usage, and never one that was made to leave the token. */
-  async #usableKey(call: Call, operation: Operation, keyId: KeyId, usage: KeyUsage): Promise<TokenKey> {
-    const key = await this.#key(call, operation, keyId);
-    if (key.usage !== usage) {
-      throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key "${key.label}": want usage ${usage}, got ${key.usage}`);
-    }
-    if (key.extractable) {
-      throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key "${key.label}": an extractable key may only be wrapped`);
-    }
-    return key;
-  }
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** One key, and an operation that the policy knows. */
+interface KeyOperation extends Operation {
+  readonly operation: PolicyOperation;
+  readonly keyId: KeyId;
+}
+
+function requireUsable(key: TokenKey, usage: KeyUsage): void {
+  if (key.usage !== usage) {
+    throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key "${key.label}": want usage ${usage}, got ${key.usage}`);
+  }
+  if (key.extractable) {
+    throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `key "${key.label}": an extractable key may only be wrapped`);
+  }
 }

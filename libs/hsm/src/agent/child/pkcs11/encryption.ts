@@ -4,18 +4,23 @@
  */
 import { randomBytes } from 'node:crypto';
 import { HsmError } from '../../../errors.js';
-import type { KeyId } from '../../../key/key.js';
-import type { Call } from '../call.js';
+import type { KeyObjects } from './key-inspection.js';
 import { gcmMechanism } from './mechanism.js';
-import { ck, ReturnValueError } from './native.js';
+import { ck, ReturnValueError, type SessionHandle } from './native.js';
 import type { Token } from './token.js';
 
 const tagBytes = 16;
 const nonceBytes = 12;
 
 /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when the data is longer than the token takes */
-export async function encrypt(token: Token, call: Call, keyId: KeyId, data: Buffer, aad: Buffer): Promise<Buffer> {
-  const { nonce: whoDraws, maximumBytes } = token.profile.gcm;
+export async function encrypt(
+  { native, profile }: Token,
+  session: SessionHandle,
+  { handle }: KeyObjects,
+  data: Buffer,
+  aad: Buffer,
+): Promise<Buffer> {
+  const { nonce: whoDraws, maximumBytes } = profile.gcm;
   if (data.length > maximumBytes) {
     throw new HsmError(
       'ERR_HSM_ARGUMENT_INVALID',
@@ -23,41 +28,39 @@ export async function encrypt(token: Token, call: Call, keyId: KeyId, data: Buff
     );
   }
   const isOurs = whoDraws === 'caller';
-  return token.run(call, 'repeatable', async (session) => {
-    const { handle } = token.keys.one(session, keyId);
-    // A fresh nonce for every try: a call that is made again may have been encrypted before.
-    const nonce = isOurs ? randomBytes(nonceBytes) : Buffer.alloc(0);
-    const outputBytes = (isOurs ? 0 : nonceBytes) + data.length + tagBytes;
-    const mechanism = gcmMechanism(token.profile, nonce, aad);
-    const output = await token.native.encrypt(session, mechanism, handle, data, outputBytes);
-    if (output.length !== outputBytes) {
-      throw new HsmError('ERR_HSM_TOKEN_ERROR', `C_Encrypt: want ${outputBytes} bytes, got ${output.length}`);
-    }
-    return Buffer.concat([Buffer.from([nonceBytes]), nonce, output]);
-  });
+  // A fresh nonce for every try: a call that is made again may have been encrypted before.
+  const nonce = isOurs ? randomBytes(nonceBytes) : Buffer.alloc(0);
+  const outputBytes = (isOurs ? 0 : nonceBytes) + data.length + tagBytes;
+  const output = await native.encrypt(session, gcmMechanism(profile, nonce, aad), handle, data, outputBytes);
+  if (output.length !== outputBytes) {
+    throw new HsmError('ERR_HSM_TOKEN_ERROR', `C_Encrypt: want ${outputBytes} bytes, got ${output.length}`);
+  }
+  return Buffer.concat([Buffer.from([nonceBytes]), nonce, output]);
 }
 
 /** @throws {HsmError} ERR_HSM_DECRYPTION_FAILED, without saying why */
-export async function decrypt(token: Token, call: Call, keyId: KeyId, envelope: Buffer, aad: Buffer): Promise<Buffer> {
+export async function decrypt(
+  token: Token,
+  session: SessionHandle,
+  { handle }: KeyObjects,
+  envelope: Buffer,
+  aad: Buffer,
+): Promise<Buffer> {
+  const { native, profile } = token;
   const ciphertextStart = 1 + nonceBytes;
   const dataBytes = envelope.length - ciphertextStart - tagBytes;
-  if (envelope[0] !== nonceBytes || dataBytes < 0 || dataBytes > token.profile.gcm.maximumBytes)
-    throw decryptionFailed();
-  const isOurs = token.profile.gcm.nonce === 'caller';
+  if (envelope[0] !== nonceBytes || dataBytes < 0 || dataBytes > profile.gcm.maximumBytes) throw decryptionFailed();
+  const isOurs = profile.gcm.nonce === 'caller';
   const nonce = isOurs ? envelope.subarray(1, ciphertextStart) : Buffer.alloc(0);
   const input = isOurs ? envelope.subarray(ciphertextStart) : envelope.subarray(1);
-  return token.run(call, 'repeatable', async (session) => {
-    const { handle } = token.keys.one(session, keyId);
-    const mechanism = gcmMechanism(token.profile, nonce, aad);
-    try {
-      // SoftHSM asks for room for the tag as well.
-      const data = await token.native.decrypt(session, mechanism, handle, input, input.length);
-      if (data.length === dataBytes) return data;
-    } catch (error) {
-      throw isBadCiphertext(token, error) ? decryptionFailed(error) : error;
-    }
-    throw decryptionFailed();
-  });
+  try {
+    // SoftHSM asks for room for the tag as well.
+    const data = await native.decrypt(session, gcmMechanism(profile, nonce, aad), handle, input, input.length);
+    if (data.length === dataBytes) return data;
+  } catch (error) {
+    throw isBadCiphertext(token, error) ? decryptionFailed(error) : error;
+  }
+  throw decryptionFailed();
 }
 
 function isBadCiphertext(token: Token, error: unknown): boolean {

@@ -10,16 +10,24 @@ import type { Token } from './token.js';
  * Destroys every object of a key: those that carry its id and, for key pairs of the token, those elsewhere on it that hold
  * the same public key. An extractable original is destroyed alone, since its copies on the token are what it was made for. (A
  * secret key's CKA_CHECK_VALUE is three bytes, too few to destroy a second key on.)
+ * @param permit  asked about the label of each object before the first is destroyed; throws to refuse them all
  * @returns how many
  * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_OUTCOME_UNKNOWN
  */
-export async function destroyKey(token: Token, call: Call, id: KeyId): Promise<number> {
+export async function destroyKey(
+  token: Token,
+  call: Call,
+  id: KeyId,
+  permit: (label: string) => void,
+): Promise<number> {
   return token.run(call, 'once', (session) => {
-    const copies = copiesOf(token, session, id);
-    const count = destroyObjects(token, session, id);
-    if (count === 0) throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one to destroy, got none`);
-    for (const copy of copies) token.native.destroyObject(session, copy);
-    return count + copies.length;
+    const own = token.keys.objects(session, id);
+    if (own.length === 0) throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${id}: want one to destroy, got none`);
+    const all = [...own, ...copiesOf(token, session, own)];
+    for (const object of all) permit(new ObjectReader(token.native, session, object).text('CKA_LABEL'));
+    token.keys.forget(id);
+    for (const object of all) token.native.destroyObject(session, object);
+    return all.length;
   });
 }
 
@@ -32,8 +40,7 @@ export function destroyObjects(token: Token, session: SessionHandle, id: KeyId):
 }
 
 /** Token objects under other ids that hold the same public key, with what shares their id: a private EC half shows no point. */
-function copiesOf({ native, keys }: Token, session: SessionHandle, id: KeyId): ObjectHandle[] {
-  const own = keys.objects(session, id);
+function copiesOf({ native, keys }: Token, session: SessionHandle, own: readonly ObjectHandle[]): ObjectHandle[] {
   const twins = own.flatMap((object) => sameKey(native, session, object));
   const families = twins.flatMap((twin) => {
     const twinId = new ObjectReader(native, session, twin).read('CKA_ID');

@@ -58,13 +58,6 @@ export class KeyStore {
     return this.native.findObjects(session, selectorTemplate({ id }));
   }
 
-  /** The label of a key that need not be safe, for whoever wants it destroyed. @throws {HsmError} ERR_HSM_KEY_NOT_FOUND */
-  labelOf(session: SessionHandle, id: KeyId): string {
-    const [object] = this.objects(session, id);
-    if (!object) throw notFound(id);
-    return this.native.attributes(session, object, [ck.CKA_LABEL])[0].toString('utf8');
-  }
-
   forget(id: KeyId): void {
     this.#remembered.delete(id);
   }

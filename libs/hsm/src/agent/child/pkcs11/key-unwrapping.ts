@@ -2,7 +2,7 @@ import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from
 import { spkiToEcPoint } from '../../../algorithm/encoding-public-key.js';
 import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
 import { HsmError } from '../../../errors.js';
-import type { NewKey, Request } from '../../protocol.js';
+import type { NewKey, Received } from '../../protocol.js';
 import type { Call } from '../call.js';
 import { inspectKey, type TokenKey } from './key-inspection.js';
 import { makeKey } from './key-making.js';
@@ -16,10 +16,8 @@ import { isPlausible, isSecret, requireWrappable, wrappingHandle } from './wrapp
  * Unwraps into a non-extractable token key of one role, and reads back what the token made of it.
  * @throws {HsmError} ERR_HSM_DECRYPTION_FAILED | ERR_HSM_ARGUMENT_INVALID | ERR_HSM_KEY_UNSAFE | ERR_HSM_OUTCOME_UNKNOWN
  */
-export async function unwrapKey(token: Token, call: Call, request: Request<'unwrapKey'>): Promise<TokenKey> {
-  const { key, algorithm, unwrappingKeyId } = request;
-  // Copies, since the frame they stand in is not ours for as long as the token works.
-  const wrapped = Buffer.from(request.wrapped);
+export async function unwrapKey(token: Token, call: Call, request: Received<'unwrapKey'>): Promise<TokenKey> {
+  const { key, algorithm, unwrappingKeyId, wrapped } = request;
   const publicKey = readSpki(request);
   roleOf(key);
   requireWrappable(token, algorithm, key.algorithm);
@@ -45,14 +43,14 @@ export async function unwrapKey(token: Token, call: Call, request: Request<'unwr
   });
 }
 
-function readSpki({ key, spki }: Request<'unwrapKey'>): KeyObject | undefined {
+function readSpki({ key, spki }: Received<'unwrapKey'>): KeyObject | undefined {
   const { family } = keyAlgorithms[key.algorithm];
   if (!spki) {
     if (isSecret(key.algorithm) || family === 'rsa') return undefined;
     throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `spki: want the public half of ${key.algorithm}, got none`);
   }
   try {
-    return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+    return createPublicKey({ key: spki, format: 'der', type: 'spki' });
   } catch (cause) {
     throw new HsmError('ERR_HSM_ARGUMENT_INVALID', 'spki: want a SubjectPublicKeyInfo', { cause });
   }

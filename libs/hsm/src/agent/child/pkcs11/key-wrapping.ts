@@ -1,5 +1,5 @@
 import { HsmError } from '../../../errors.js';
-import type { Request } from '../../protocol.js';
+import type { Received } from '../../protocol.js';
 import type { Call } from '../call.js';
 import { wrappingMechanism } from './mechanism.js';
 import type { Token } from './token.js';
@@ -12,7 +12,7 @@ import { maximumWrappedBytes, requireWrappable, wrappingHandle } from './wrappin
 export async function wrapKey(
   token: Token,
   call: Call,
-  { keyId, wrappingKeyId, algorithm }: Request<'wrapKey'>,
+  { keyId, wrappingKeyId, algorithm }: Received<'wrapKey'>,
 ): Promise<Buffer> {
   return token.run(call, 'repeatable', (session) => {
     const key = token.keys.one(session, keyId);

@@ -51,6 +51,8 @@ export interface SlotContent {
   readonly flags: number;
 }
 
+type OnePart = 'Sign' | 'Encrypt' | 'Decrypt';
+
 /** A loaded and initialised PKCS#11 module. */
 export class Native {
   readonly #lib: pkcs11js.PKCS11;
@@ -140,46 +142,25 @@ export class Native {
     return checked('C_GenerateRandom', () => this.#lib.C_GenerateRandom(session, Buffer.alloc(byteLength)));
   }
 
-  async sign(
-    session: SessionHandle,
-    mechanism: Mechanism,
-    key: ObjectHandle,
-    data: Buffer,
-    signatureBytes: number,
-  ): Promise<Buffer> {
-    checked('C_SignInit', () => this.#lib.C_SignInit(session, mechanism, key));
-    const input = nonNull(data);
-    return settled('C_Sign', [input, mechanism], (done) =>
-      this.#lib.C_Sign(session, input, Buffer.alloc(signatureBytes), done),
-    );
-  }
+  readonly sign = this.#onePart('C_SignInit', 'C_Sign');
+  readonly encrypt = this.#onePart('C_EncryptInit', 'C_Encrypt');
+  readonly decrypt = this.#onePart('C_DecryptInit', 'C_Decrypt');
 
-  async encrypt(
-    session: SessionHandle,
-    mechanism: Mechanism,
-    key: ObjectHandle,
-    data: Buffer,
-    outputBytes: number,
-  ): Promise<Buffer> {
-    checked('C_EncryptInit', () => this.#lib.C_EncryptInit(session, mechanism, key));
-    const input = nonNull(data);
-    return settled('C_Encrypt', [input, mechanism], (done) =>
-      this.#lib.C_Encrypt(session, input, Buffer.alloc(outputBytes), done),
-    );
-  }
-
-  async decrypt(
-    session: SessionHandle,
-    mechanism: Mechanism,
-    key: ObjectHandle,
-    data: Buffer,
-    outputBytes: number,
-  ): Promise<Buffer> {
-    checked('C_DecryptInit', () => this.#lib.C_DecryptInit(session, mechanism, key));
-    const input = nonNull(data);
-    return settled('C_Decrypt', [input, mechanism], (done) =>
-      this.#lib.C_Decrypt(session, input, Buffer.alloc(outputBytes), done),
-    );
+  /** An operation over data that is given whole; `outputBytes` is the room for its result. */
+  #onePart(init: `C_${OnePart}Init`, finish: `C_${OnePart}`) {
+    return async (
+      session: SessionHandle,
+      mechanism: Mechanism,
+      key: ObjectHandle,
+      data: Buffer,
+      outputBytes: number,
+    ): Promise<Buffer> => {
+      checked(init, () => this.#lib[init](session, mechanism, key));
+      const input = nonNull(data);
+      return settled(finish, [input, mechanism], (done) =>
+        this.#lib[finish](session, input, Buffer.alloc(outputBytes), done),
+      );
+    };
   }
 
   async generateKey(session: SessionHandle, mechanism: Mechanism, template: Attribute[]): Promise<ObjectHandle> {

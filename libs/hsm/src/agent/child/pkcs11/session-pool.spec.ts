@@ -138,16 +138,16 @@ test('a token with no session left says so', async () => {
   });
 });
 
-test('who waits learns that no fresh session can be had', async () => {
+test('all who wait learn that no fresh session can be had', async () => {
   const pool = poolOf(1);
   const failing = held<void>();
   const failed = expect(pool.withSession(call(), failing.work)).rejects.toBe(tokenFault);
-  const next = pool.withSession(call(), () => undefined);
+  const waiting = [1, 2, 3].map(() => pool.withSession(call(), () => undefined));
   const gone = new ReturnValueError(ck.CKR_DEVICE_REMOVED, 'C_OpenSession');
   stub.openError = gone;
   failing.reject(tokenFault);
   await failed;
-  await expect(next).rejects.toBe(gone);
+  for (const each of await Promise.allSettled(waiting)) expect(each).toEqual({ status: 'rejected', reason: gone });
 });
 
 test('closeIdle closes what nobody uses', async () => {

@@ -87,14 +87,17 @@ export class SessionPool {
 
   #discard(session: SessionHandle): void {
     this.#close(session);
-    const next = this.#nextWaiter();
-    if (!next) return;
-    try {
-      const fresh = this.#openOne();
-      if (fresh) next.resolve(fresh);
-      else this.#waiting.unshift(next);
-    } catch (error) {
-      next.reject(error);
+    for (let next = this.#nextWaiter(); next; next = this.#nextWaiter()) {
+      try {
+        const fresh = this.#openOne();
+        if (fresh) next.resolve(fresh);
+        else this.#waiting.unshift(next);
+        return;
+      } catch (error) {
+        next.reject(error);
+        // Whoever ends on another session wakes the rest; when this was the last one, nobody would.
+        if (this.#open > 0) return;
+      }
     }
   }
 

@@ -5,13 +5,12 @@ import { ecdsaSignatureToDer } from '../../../algorithm/encoding-ecdsa-signature
 import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
 import { signatureSchemes } from '../../../algorithm/signature-scheme.js';
 import { HsmError } from '../../../errors.js';
-import type { KeyId } from '../../../key/key.js';
-import type { Request } from '../../protocol.js';
+import type { Received } from '../../protocol.js';
 import type { Operation } from '../audit-trail.js';
-import type { Call } from '../call.js';
-import { verifyPssEncoding } from './pss-encoding.js';
-import type { TokenKey } from './key-inspection.js';
+import type { KeyObjects, TokenKey } from './key-inspection.js';
 import { hmacMechanism, signatureMechanism } from './mechanism.js';
+import type { SessionHandle } from './native.js';
+import { verifyPssEncoding } from './pss-encoding.js';
 import type { Token } from './token.js';
 
 const macBytes = 32;
@@ -21,26 +20,21 @@ const macBytes = 32;
  * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID | ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_SIGNATURE_INVALID
  */
 export async function sign(
-  token: Token,
-  call: Call,
+  { native }: Token,
+  session: SessionHandle,
   key: TokenKey,
-  request: Request<'sign'>,
+  request: Received<'sign'>,
   operation: Operation,
 ): Promise<Buffer> {
   const input = signatureInput(key, request);
   operation.digest = input.digest;
   const mechanism = signatureMechanism(request.scheme);
-  const signature = await token.run(call, 'repeatable', (session) => {
-    const { handle } = token.keys.one(session, key.id);
-    return token.native.sign(session, mechanism, handle, input.toSign, input.signatureBytes);
-  });
+  const signature = await native.sign(session, mechanism, key.handle, input.toSign, input.signatureBytes);
   if (signature.length !== input.signatureBytes || !input.isValid(signature)) {
     throw new HsmError(
       'ERR_HSM_SIGNATURE_INVALID',
       `key "${key.label}": the token returned a signature that does not verify`,
-      {
-        retryable: true,
-      },
+      { retryable: true },
     );
   }
   const isEcdsa = signatureSchemes[request.scheme].family === 'ec';
@@ -48,11 +42,8 @@ export async function sign(
 }
 
 /** HMAC-SHA-256 (RFC 2104), 32 bytes. */
-export async function mac(token: Token, call: Call, keyId: KeyId, data: Buffer): Promise<Buffer> {
-  return token.run(call, 'repeatable', (session) => {
-    const { handle } = token.keys.one(session, keyId);
-    return token.native.sign(session, hmacMechanism, handle, data, macBytes);
-  });
+export function mac({ native }: Token, session: SessionHandle, { handle }: KeyObjects, data: Buffer): Promise<Buffer> {
+  return native.sign(session, hmacMechanism, handle, data, macBytes);
 }
 
 interface SignatureInput {
@@ -64,7 +55,7 @@ interface SignatureInput {
   readonly isValid: (signature: Buffer) => boolean;
 }
 
-function signatureInput(key: TokenKey, request: Request<'sign'>): SignatureInput {
+function signatureInput(key: TokenKey, request: Received<'sign'>): SignatureInput {
   const scheme = signatureSchemes[request.scheme];
   const algorithm = keyAlgorithms[key.algorithm];
   const { publicKey } = key;
@@ -74,7 +65,7 @@ function signatureInput(key: TokenKey, request: Request<'sign'>): SignatureInput
       `scheme ${request.scheme}: want a key of its family, got ${key.algorithm}`,
     );
   }
-  const data = asBuffer(request.data);
+  const { data } = request;
   switch (scheme.family) {
     case 'rsa': {
       const signatureBytes = (algorithm as { modulusBits: number }).modulusBits / 8;
@@ -116,7 +107,7 @@ function signatureInput(key: TokenKey, request: Request<'sign'>): SignatureInput
   }
 }
 
-function digestOf(request: Request<'sign'>, hash: string, digestBytes: number, data: Buffer): Buffer {
+function digestOf(request: Received<'sign'>, hash: string, digestBytes: number, data: Buffer): Buffer {
   if (request.input === 'message') return createHash(hash).update(data).digest();
   if (data.length === digestBytes) return data;
   throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `digest: want ${digestBytes} bytes, got ${data.length}`);
@@ -132,8 +123,4 @@ function recover(publicKey: KeyObject, signature: Buffer, padding: number): Buff
   } catch {
     return undefined;
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

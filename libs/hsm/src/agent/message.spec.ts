@@ -5,19 +5,15 @@ import { wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
 import { HsmError, hsmErrorCodes } from '../errors.js';
 import { type KeyId, keyUsages } from '../key/key.js';
 import { FrameSplitter, FrameWriter } from './frame.js';
+import { AnswerReader, decodeRequest, writeAnswer, writeError, writeRequest } from './message.js';
 import {
   type Answer,
-  AnswerReader,
-  decodeRequest,
-  encodeAnswer,
-  encodeError,
   policyOperations,
   type Request,
   type RequestHeader,
   signatureInputs,
   type Verb,
   verbFacts,
-  writeRequest,
 } from './protocol.js';
 
 const bytes = fc.uint8Array({ maxLength: 100 }).map((each) => Buffer.from(each));
@@ -128,11 +124,16 @@ const anyAnswer = fc
 function body(frame: Buffer): Buffer {
   return [...new FrameSplitter().push(frame)][0];
 }
-function encode<V extends Verb>(header: RequestHeader<V>, request: Request<V>): Buffer {
+function written(write: (writer: FrameWriter) => void): Buffer {
   const writer = new FrameWriter();
-  writeRequest(writer, header, request);
+  write(writer);
   return body(writer.frames);
 }
+const encode = <V extends Verb>(header: RequestHeader<V>, request: Request<V>) =>
+  written((writer) => writeRequest(writer, header, request));
+const encodeAnswer = <V extends Verb>(verb: V, requestId: number, answer: Answer<V>) =>
+  written((writer) => writeAnswer(writer, verb, requestId, answer));
+const encodeError = (requestId: number, error: HsmError) => written((writer) => writeError(writer, requestId, error));
 const header = <V extends Verb>(verb: V): RequestHeader<V> => ({
   verb,
   requestId: 7,
@@ -166,7 +167,7 @@ function decodes(decode: () => unknown, ...codes: string[]): void {
   }
 }
 
-describe('agent protocol', () => {
+describe('messages of the agent protocol', () => {
   describe.each(verbs)('%s', (verb) => {
     it('arrives as it was asked', () => {
       const terms = fc.record({
@@ -176,7 +177,7 @@ describe('agent protocol', () => {
       });
       fc.assert(
         fc.property(terms, requests[verb] as fc.Arbitrary<Request<Verb>>, (sent, request) => {
-          expect(decodeRequest(encode({ verb, ...sent }, request))).toEqual({ header: { verb, ...sent }, request });
+          expect(decodeRequest(encode({ verb, ...sent }, request))).toEqual({ verb, ...sent, request });
         }),
       );
     });
@@ -184,7 +185,7 @@ describe('agent protocol', () => {
     it('arrives as it was answered', () => {
       fc.assert(
         fc.property(fc.nat(2 ** 32 - 1), answers[verb] as fc.Arbitrary<Answer<Verb>>, (requestId, answer) => {
-          const reader = new AnswerReader(body(encodeAnswer(verb, requestId, answer)));
+          const reader = new AnswerReader(encodeAnswer(verb, requestId, answer));
           expect(reader).toMatchObject({ requestId, failed: false });
           expect(reader.answer(verb)).toEqual(answer);
         }),
@@ -205,7 +206,7 @@ describe('agent protocol', () => {
     fc.assert(
       fc.property(errors, ({ code, message, details }) => {
         const sent = new HsmError(code, message, details);
-        const reader = new AnswerReader(body(encodeError(3, sent)));
+        const reader = new AnswerReader(encodeError(3, sent));
         expect(reader).toMatchObject({ requestId: 3, failed: true });
         const { fault, retryable, returnValue, pkcs11Function } = sent;
         expect(reader.error('ca')).toMatchObject({
@@ -222,7 +223,7 @@ describe('agent protocol', () => {
   });
 
   it('gives answers in bytes of their own', () => {
-    const frame = body(encodeAnswer('decrypt', 1, { data: Buffer.from('a data key') }));
+    const frame = encodeAnswer('decrypt', 1, { data: Buffer.from('a data key') });
     const { data } = new AnswerReader(frame).answer('decrypt');
     frame.fill(0);
     expect(data.toString()).toBe('a data key');
@@ -260,7 +261,7 @@ describe('agent protocol', () => {
   it('turns damaged answers into ERR_HSM_PROTOCOL', () => {
     fc.assert(
       fc.property(anyAnswer, damage, ({ verb, answer }, how) => {
-        const received = damaged(body(encodeAnswer(verb, 1, answer)), how);
+        const received = damaged(encodeAnswer(verb, 1, answer), how);
         decodes(() => new AnswerReader(received).answer(verb), 'ERR_HSM_PROTOCOL');
         decodes(() => new AnswerReader(received).error('ca'), 'ERR_HSM_PROTOCOL');
       }),

@@ -1,0 +1,24 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { testDatabases } from '../../test/typeorm/databases.js';
+import { encryptedDatabase, somebody } from '../../test/typeorm/encrypted-database.js';
+import { Person } from '../../test/typeorm/entities.js';
+
+const postgres = testDatabases().filter(({ name }) => name === 'PostgreSQL');
+
+describe.each(postgres)('a connection pool of $name', (database) => {
+  beforeAll(() => database.start());
+  afterAll(() => database.stop());
+
+  it('serves writers that hold all of it when their data key has grown too old', async () => {
+    const { dataSource, kek } = await encryptedDatabase(database, {}, { maxAgeSeconds: 1 });
+    const people = dataSource.getRepository(Person);
+    await people.save(people.create(somebody()));
+    await delay(1_100);
+    const decryptedBefore = kek.calls.decrypt;
+    // Each save is a transaction: it holds its connection while it waits for the key.
+    await Promise.all(Array.from({ length: 12 }, () => people.save(people.create(somebody()))));
+    expect(kek.calls.decrypt).toBe(decryptedBefore + 1);
+    expect(await people.count()).toBe(13);
+    await dataSource.destroy();
+  });
+});

@@ -1,0 +1,131 @@
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { Duplex, type DuplexOptions } from 'node:stream';
+import type { SessionDescription } from './addon.js';
+
+/**
+ * What frameworks expect of a `tls.TLSSocket` on the server's side beside its stream: addresses, what was negotiated, the idle
+ * timer, and the knobs of the TCP connection.
+ */
+export abstract class TlsSocketFace extends Duplex {
+  readonly encrypted = true;
+  /** Clients are not asked for certificates. */
+  readonly authorized = false;
+  readonly alpnProtocol: string | false;
+  readonly servername: string | false;
+  readonly connecting = false;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly remoteFamily: string | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  readonly localFamily: string | undefined;
+  /** Set by http, which emits 'timeout' on it. */
+  server: Server | null = null;
+  /** Idle milliseconds before 'timeout' is emitted; 0: never. */
+  timeout = 0;
+
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  protected constructor(
+    protected readonly raw: Socket,
+    private readonly description: SessionDescription,
+    options: DuplexOptions,
+  ) {
+    super(options);
+    this.alpnProtocol = description.alpnProtocol || false;
+    this.servername = description.serverName || false;
+    ({
+      remoteAddress: this.remoteAddress,
+      remotePort: this.remotePort,
+      remoteFamily: this.remoteFamily,
+      localAddress: this.localAddress,
+      localPort: this.localPort,
+      localFamily: this.localFamily,
+    } = raw);
+  }
+
+  /** `TLSv1.2` or `TLSv1.3`. */
+  getProtocol(): string {
+    return this.description.protocol;
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } {
+    const { cipher, cipherStandardName, cipherVersion } = this.description;
+    return { name: cipher, standardName: cipherStandardName, version: cipherVersion };
+  }
+
+  /** The key exchange group, e.g. `X25519MLKEM768`. */
+  getKeyExchangeGroup(): string {
+    return this.description.group;
+  }
+
+  /** Empty, as Node's own is for a peer without a certificate. */
+  getPeerCertificate(): Record<string, never> {
+    return {};
+  }
+
+  getPeerX509Certificate(): undefined {
+    return undefined;
+  }
+
+  isSessionReused(): boolean {
+    return false;
+  }
+
+  get bytesRead(): number {
+    return this.raw.bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.raw.bytesWritten;
+  }
+
+  address(): AddressInfo | object {
+    return this.raw.address();
+  }
+
+  setNoDelay(noDelay?: boolean): this {
+    this.raw.setNoDelay(noDelay);
+    return this;
+  }
+
+  setKeepAlive(enable?: boolean, initialDelay?: number): this {
+    this.raw.setKeepAlive(enable, initialDelay);
+    return this;
+  }
+
+  ref(): this {
+    this.raw.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.raw.unref();
+    return this;
+  }
+
+  /** As `net.Socket` has it: emits 'timeout' after so many milliseconds without a byte either way; 0 disables. */
+  setTimeout(milliseconds: number, listener?: () => void): this {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
+    this.timeout = milliseconds;
+    if (milliseconds > 0 && !this.destroyed) {
+      this.#idleTimer = setTimeout(() => this.emit('timeout'), milliseconds);
+      this.#idleTimer.unref();
+    }
+    if (listener !== undefined) {
+      if (milliseconds > 0) this.once('timeout', listener);
+      else this.off('timeout', listener);
+    }
+    return this;
+  }
+
+  /** A byte has moved: the idle time begins anew. */
+  protected noteActivity(): void {
+    this.#idleTimer?.refresh();
+  }
+
+  protected stopIdleTimer(): void {
+    clearTimeout(this.#idleTimer);
+  }
+}
