@@ -261,6 +261,6 @@ describe('nest-hsm ca init', () => {
     const file = home.file('bad.yaml', 'hsm: {}\nauthority: {}\n');
     const { status, stderr } = spawnSync(process.execPath, [cli, 'ca', 'init', '--config', file], { encoding: 'utf8' });
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^nest-hsm: ERR_CLI_CONFIG: .*at database.*at hsm\.module.*at authority\.root/);
+    expect(stderr).toMatch(/^nest-hsm: ERR_CLI_CONFIG: .*at database.*at hsm\.members.*at authority\.root/);
   });
 });
