@@ -165,6 +165,26 @@ it('starts with a member whose PIN is refused, without a second attempt', async 
   expect(devices[0].calls('C_Login')).toBe(logins);
 });
 
+it('takes members in and lets them go while callers sign', async () => {
+  const [, second, third] = fleet(3).members;
+  const { failed } = await signDuring(async () => {
+    await hsm.addMember(third);
+    await pause(200);
+    await hsm.drainMember('m1');
+    await pause(200);
+    await hsm.drainMember('m2');
+    await pause(200);
+    await hsm.addMember(second);
+    await pause(200);
+  });
+  expect(failed).toEqual([]);
+  expect(hsm.members.map(({ name }) => name)).toEqual(['m3', 'm2']);
+  await expect(hsm.addMember(second)).rejects.toMatchObject({ code: 'ERR_HSM_CONFIG_INVALID' });
+  await expect(hsm.drainMember('m1')).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
+  await hsm.drainMember('m2');
+  await expect(hsm.drainMember('m3')).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
+});
+
 it('sends no call that waits for its key to a member without it', async () => {
   devices[0].fail('C_FindObjectsInit', 'CKR_GENERAL_ERROR');
   const { failed } = await signDuring(() => pause(300));

@@ -42,7 +42,7 @@ export class KeyEncryptionKey {
         key = requireKek(await this.options.hsm.findKey({ id: kekVersion as KeyId }));
         this.#versions.set(kekVersion, key);
       }
-      return this.options.hsm.decrypt(key, wrapped, { aad: associatedData });
+      return this.options.hsm.decrypt(key, wrapped, { aad: associatedData, hedge: true });
     });
   }
 

@@ -3,7 +3,14 @@ import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from '.
 import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
 import type { SignatureInput } from './agent/protocol.js';
-import { type HsmConfig, type ParsedHsmConfig, parseHsmConfig } from './config.js';
+import {
+  type HsmConfig,
+  type HsmMemberConfig,
+  type MemberConfig,
+  memberConfigs,
+  type ParsedHsmConfig,
+  parseHsmConfig,
+} from './config.js';
 import { HsmError } from './errors.js';
 import { Fleet } from './fleet/fleet.js';
 import { type FleetKey, KeyManagement } from './fleet/key-management.js';
@@ -74,11 +81,13 @@ export class Hsm {
 
   /** The role of these tokens, e.g. `ca`. */
   readonly name: string;
+  #config: ParsedHsmConfig;
   readonly #fleet: Fleet;
   readonly #keys: KeyManagement;
 
   private constructor(config: ParsedHsmConfig, fleet: Fleet) {
     this.name = config.name;
+    this.#config = config;
     this.#fleet = fleet;
     const quorum = config.quorum ?? Math.min(2, config.members.length);
     this.#keys = new KeyManagement(fleet, quorum, config.deadlineMilliseconds);
@@ -87,6 +96,31 @@ export class Hsm {
   /** Each member: its state, its token, its load, its troubles. */
   get members(): readonly MemberStatus[] {
     return this.#fleet.status;
+  }
+
+  /**
+   * Takes one more token into the fleet, which serves as soon as it is logged in.
+   * @throws {HsmError} ERR_HSM_CONFIG_INVALID, or why its agent could not start; it is tried again as every member is
+   */
+  async addMember(member: HsmMemberConfig): Promise<void> {
+    const config = parseHsmConfig({ ...this.#config, members: [...this.#config.members, member] });
+    this.#config = config;
+    await this.#fleet.add(memberConfigs(config).at(-1) as MemberConfig);
+  }
+
+  /**
+   * Takes a token out of the fleet: it gets no more calls, and its agent ends when it has answered those it has.
+   * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when there is no such member, or no other one
+   */
+  async drainMember(name: string): Promise<void> {
+    const configs = memberConfigs(this.#config);
+    const index = configs.findIndex((member) => member.name === name);
+    if (index < 0 || configs.length === 1) {
+      const names = configs.map((member) => member.name).join(', ');
+      throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want one of several members to drain, got ${name} of ${names}`);
+    }
+    this.#config = parseHsmConfig({ ...this.#config, members: this.#config.members.toSpliced(index, 1) });
+    await this.#fleet.drain(name);
   }
 
   /** How many calls are on a token and how many wait. */

@@ -17,6 +17,8 @@ export interface HandshakeSignOptions {
   readonly deadlineMilliseconds: number;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
+  /** A client waits: a second HSM may sign too when the first takes unusually long. */
+  readonly hedge: true;
 }
 
 export interface SignatureStatistics {
@@ -68,7 +70,8 @@ export class KeySigner {
     this.#pending++;
     try {
       const { scheme, input, data } = wanted;
-      const signature = await this.signer.sign(this.key, scheme, data, { input, deadlineMilliseconds, signal });
+      const options = { input, deadlineMilliseconds, signal, hedge: true } as const;
+      const signature = await this.signer.sign(this.key, scheme, data, options);
       if (signal.aborted) this.#cancelled++;
       else this.#signed++;
       return signature;

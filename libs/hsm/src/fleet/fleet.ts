@@ -108,12 +108,16 @@ export class Fleet implements MemberOwner {
   }
 
   /** One more member, from now on. @throws {HsmError} why its agent could not start at first; it is tried again */
-  add(config: MemberConfig): Promise<void> {
-    return this.#join(config);
+  async add(config: MemberConfig): Promise<void> {
+    if (this.#closing !== undefined) throw closed(this.config.name);
+    await this.#join(config);
   }
 
   /** Gives a member no more calls, waits for those it has, and ends its agent. */
-  async drain(member: Member): Promise<void> {
+  async drain(name: string): Promise<void> {
+    if (this.#closing !== undefined) throw closed(this.config.name);
+    const member = this.#members.find((each) => each.name === name);
+    if (member === undefined) return;
     member.leave();
     // Until its last call is answered or found hanging it is looked after as the others are.
     while (member.inFlight > 0) await pause(drainPollMilliseconds);
