@@ -28,8 +28,12 @@ export class AgentUnderTest {
   }
 
   /** An agent that has said hello, logged in to the token. */
-  static async loggedIn(token: TestToken, settings: Partial<AgentSettings> = {}): Promise<AgentUnderTest> {
-    const agent = new AgentUnderTest(token);
+  static async loggedIn(
+    token: TestToken,
+    settings: Partial<AgentSettings> = {},
+    environment?: Record<string, string>,
+  ): Promise<AgentUnderTest> {
+    const agent = new AgentUnderTest(token, environment);
     await agent.hello(settings);
     return agent;
   }
@@ -42,10 +46,14 @@ export class AgentUnderTest {
   #requestId = 0;
   #output = '';
 
-  constructor(private readonly token: TestToken) {
+  /** @param environment  what the PKCS#11 module needs, when it is not SoftHSM itself */
+  constructor(
+    private readonly token: TestToken,
+    environment: Record<string, string> = { SOFTHSM2_CONF: token.softHsmConf },
+  ) {
     this.process = spawn(process.execPath, ['--disable-sigusr1', entry], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-      env: { SOFTHSM2_CONF: token.softHsmConf },
+      env: environment,
     });
     AgentUnderTest.#all.add(this);
     this.stream = this.process.stdio[3] as Duplex;

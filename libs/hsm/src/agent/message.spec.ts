@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { keyAlgorithmNames } from '../algorithm/key-algorithm.js';
 import { ecdsaSignatureFormats, signatureSchemeNames } from '../algorithm/signature-scheme.js';
-import { wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
+import { transportAlgorithmNames, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
 import { HsmError, hsmErrorCodes } from '../errors.js';
 import { type KeyId, keyUsages } from '../key/key.js';
 import { FrameSplitter, FrameWriter } from './frame.js';
@@ -31,6 +31,10 @@ const description = fc.record({
   extractable: fc.boolean(),
   spki: bytes.filter((each) => each.length > 0),
 });
+const maybe = fc.option(
+  bytes.filter((each) => each.length > 0),
+  { nil: undefined },
+);
 const optional = { requiredKeys: [] };
 
 const settings = fc.record(
@@ -81,10 +85,22 @@ const requests: { readonly [V in Verb]: fc.Arbitrary<Request<V>> } = {
     unwrappingKeyId: keyId,
     algorithm: wrapping,
     key,
-    spki: fc.option(
-      bytes.filter((each) => each.length > 0),
-      { nil: undefined },
-    ),
+    spki: maybe,
+    wrapped: bytes,
+  }),
+  exportKey: fc.record({
+    keyId,
+    recipients: fc.array(fc.record({ spki: bytes, algorithm: fc.constantFrom(...transportAlgorithmNames) }), {
+      maxLength: 4,
+    }),
+  }),
+  importKey: fc.record({
+    unwrappingKeyId: keyId,
+    algorithm: fc.constantFrom(...transportAlgorithmNames),
+    key,
+    spki: maybe,
+    checkValue: maybe,
+    transport: bytes,
     wrapped: bytes,
   }),
 };
@@ -111,6 +127,11 @@ const answers: { readonly [V in Verb]: fc.Arbitrary<Answer<V>> } = {
   destroyKey: fc.record({ destroyedObjects: fc.nat(2 ** 32 - 1) }),
   wrapKey: fc.record({ wrapped: bytes }),
   unwrapKey: description,
+  exportKey: fc.record({
+    checkValue: maybe,
+    transfers: fc.array(fc.record({ transport: bytes, wrapped: bytes }), { maxLength: 4 }),
+  }),
+  importKey: description,
 };
 
 const verbs = Object.keys(verbFacts) as Verb[];
@@ -243,7 +264,7 @@ describe('messages of the agent protocol', () => {
   it('turns damaged requests into ERR_HSM_PROTOCOL, or for key arguments ERR_HSM_ARGUMENT_INVALID', () => {
     fc.assert(
       fc.property(anyRequest, damage, ({ verb, request }, how) => {
-        const isAboutKeys = ['generateKey', 'findKeys', 'unwrapKey'].includes(verb);
+        const isAboutKeys = ['generateKey', 'findKeys', 'unwrapKey', 'importKey'].includes(verb);
         const bytesOf = encode(header(verb), request);
         // The verb stays, else the damage is to another request.
         const received = damaged(bytesOf, how);

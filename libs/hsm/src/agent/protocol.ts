@@ -7,11 +7,11 @@
  */
 import type { KeyAlgorithm } from '../algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat, SignatureScheme } from '../algorithm/signature-scheme.js';
-import type { WrappingAlgorithm } from '../algorithm/wrapping-algorithm.js';
+import type { TransportAlgorithm, WrappingAlgorithm } from '../algorithm/wrapping-algorithm.js';
 import type { KeyDescription, KeyId, KeySelector, KeyUsage } from '../key/key.js';
 
 /** Raised by every incompatible change; an agent and an application of different versions refuse each other. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** How an agent ends by itself; anything else is a crash or a kill. */
 export const agentExitCodes = {
@@ -54,7 +54,7 @@ export interface PolicyRule {
   readonly mechanisms?: readonly string[];
 }
 export const policyOperations = [
-  'sign', 'encrypt', 'decrypt', 'mac', 'generate', 'find', 'destroy', 'wrap', 'unwrap',
+  'sign', 'encrypt', 'decrypt', 'mac', 'generate', 'find', 'destroy', 'wrap', 'unwrap', 'export', 'import',
 ] as const; // prettier-ignore
 export type PolicyOperation = (typeof policyOperations)[number];
 
@@ -88,9 +88,27 @@ export interface NewKey {
   readonly extractable: boolean;
 }
 
+/** Members and recovery keys of the largest fleet. */
+export const maximumRecipients = 64;
+
 /** A message, or its digest under the scheme's hash (`digest` is refused for ed25519). */
 export const signatureInputs = ['message', 'digest'] as const;
 export type SignatureInput = (typeof signatureInputs)[number];
+
+/** Whom a key is exported to: whoever has the private half. Pinned by the caller. */
+export interface Recipient {
+  /** DER SubjectPublicKeyInfo of an RSA key of 2048, 3072 or 4096 bits. */
+  readonly spki: Uint8Array;
+  readonly algorithm: TransportAlgorithm;
+}
+
+/** A key on its way to one recipient. */
+export interface KeyTransfer {
+  /** A one-use AES-256 key under the recipient's RSA key; as long as its modulus. */
+  readonly transport: Buffer;
+  /** The key under that AES key (AES-KWP, RFC 5649). */
+  readonly wrapped: Buffer;
+}
 
 /** Every verb: what is asked and what is answered. */
 export interface Verbs {
@@ -143,6 +161,35 @@ export interface Verbs {
     };
     answer: KeyDescription;
   };
+  /**
+   * Lets an extractable key leave once, for every recipient at the same time, each under a one-use AES key of its own. With
+   * the answer, or when the export fails half-way, the key is destroyed.
+   */
+  exportKey: {
+    request: { readonly keyId: KeyId; readonly recipients: readonly Recipient[] };
+    answer: {
+      /** What `importKey` tells a secret key by. */
+      readonly checkValue?: Buffer;
+      /** In the order of the recipients. */
+      readonly transfers: readonly KeyTransfer[];
+    };
+  };
+  /** Takes an exported key in as a non-extractable token key, once it was shown to be the one that is meant. */
+  importKey: {
+    request: {
+      /** The RSA key of usage `unwrap` that it was exported to. */
+      readonly unwrappingKeyId: KeyId;
+      readonly algorithm: TransportAlgorithm;
+      readonly key: NewKey;
+      /** SubjectPublicKeyInfo of a private key. */
+      readonly spki?: Uint8Array;
+      /** Of a secret key. */
+      readonly checkValue?: Uint8Array;
+      readonly transport: Uint8Array;
+      readonly wrapped: Uint8Array;
+    };
+    answer: KeyDescription;
+  };
 }
 export type Verb = keyof Verbs;
 export type Request<V extends Verb> = Verbs[V]['request'];
@@ -178,4 +225,6 @@ export const verbFacts = {
   destroyKey: { number: 10, retrySafe: false },
   wrapKey: { number: 11, retrySafe: true },
   unwrapKey: { number: 12, retrySafe: false },
+  exportKey: { number: 13, retrySafe: false },
+  importKey: { number: 14, retrySafe: false },
 } as const satisfies Record<Verb, { number: number; retrySafe: boolean }>;

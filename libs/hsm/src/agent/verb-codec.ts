@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { keyAlgorithmNames } from '../algorithm/key-algorithm.js';
 import { ecdsaSignatureFormats, signatureSchemeNames } from '../algorithm/signature-scheme.js';
-import { wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
+import { transportAlgorithmNames, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
 import { HsmError, type HsmErrorCode, hsmErrorCodes } from '../errors.js';
 import { type KeyDescription, type KeyId, keyUsages } from '../key/key.js';
 import type { FrameReader, FrameWriter } from './frame.js';
@@ -111,6 +111,11 @@ function someBytes(bytes: Buffer): Buffer | undefined {
   return bytes.length === 0 ? undefined : bytes;
 }
 
+/** u8 length ‖ items. */
+function listOf<T>(reader: FrameReader, item: () => T): T[] {
+  return Array.from({ length: reader.u8() }, item);
+}
+
 const newKeyCodec = jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID');
 
 function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
@@ -214,6 +219,51 @@ export const verbCodecs: {
         algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
         key: newKeyCodec.read(r),
         spki: someBytes(r.bytes()),
+        wrapped: r.bytes(),
+      }),
+    },
+    answer: key,
+  },
+  exportKey: {
+    request: {
+      write: (w, r) => {
+        w.id(r.keyId).u8(r.recipients.length);
+        for (const { spki, algorithm } of r.recipients) w.bytes(spki).u8(indexOf(transportAlgorithmNames, algorithm));
+      },
+      read: (r) => ({
+        keyId: r.id() as KeyId,
+        recipients: listOf(r, () => ({ spki: r.bytes(), algorithm: valueAt(transportAlgorithmNames, r.u8()) })),
+      }),
+    },
+    answer: {
+      write: (w, a) => {
+        w.bytes(a.checkValue ?? noBytes).u8(a.transfers.length);
+        for (const { transport, wrapped } of a.transfers) w.bytes(transport).bytes(wrapped);
+      },
+      read: (r) => ({
+        checkValue: someBytes(Buffer.from(r.bytes())),
+        transfers: listOf(r, () => ({ transport: Buffer.from(r.bytes()), wrapped: Buffer.from(r.bytes()) })),
+      }),
+    },
+  },
+  importKey: {
+    request: {
+      write: (w, r) =>
+        void w
+          .id(r.unwrappingKeyId)
+          .u8(indexOf(transportAlgorithmNames, r.algorithm))
+          .json(r.key)
+          .bytes(r.spki ?? noBytes)
+          .bytes(r.checkValue ?? noBytes)
+          .bytes(r.transport)
+          .bytes(r.wrapped),
+      read: (r) => ({
+        unwrappingKeyId: r.id() as KeyId,
+        algorithm: valueAt(transportAlgorithmNames, r.u8()),
+        key: newKeyCodec.read(r),
+        spki: someBytes(r.bytes()),
+        checkValue: someBytes(r.bytes()),
+        transport: r.bytes(),
         wrapped: r.bytes(),
       }),
     },

@@ -2,7 +2,7 @@
  * Public keys as a token holds them (EC point, modulus and exponent) → DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7;
  * RFC 5480, RFC 8017 §A.1, RFC 8410). Node's own key import checks the numbers: a point off its curve is refused.
  */
-import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { HsmError } from '../errors.js';
 import { keyAlgorithms, type AsymmetricKeyAlgorithm, type KeyAlgorithm } from './key-algorithm.js';
 
@@ -46,6 +46,11 @@ export function spkiToEcPoint(algorithm: KeyAlgorithm, publicKey: KeyObject): Bu
 /** @param modulus  CKA_MODULUS, big-endian @param exponent  CKA_PUBLIC_EXPONENT, big-endian */
 export function rsaNumbersToSpki(modulus: Buffer, exponent: Buffer): Buffer {
   return toSpki('RSA', { kty: 'RSA', n: base64Url(modulus), e: base64Url(exponent) });
+}
+
+/** What people compare and configurations pin: SHA-256 of the DER SubjectPublicKeyInfo, 64 lower-case hexadecimal digits. */
+export function fingerprint(spki: Uint8Array): string {
+  return createHash('sha256').update(spki).digest('hex');
 }
 
 function unwrapPoint(point: Buffer, bareBytes: number): Buffer {

@@ -8,4 +8,10 @@ export const wrappingAlgorithms = {
 } as const;
 
 export type WrappingAlgorithm = keyof typeof wrappingAlgorithms;
+/** Those by which a one-use AES key travels to the holder of an RSA key. */
+export const transportAlgorithmNames = [
+  'rsa-oaep-sha1',
+  'rsa-oaep-sha256',
+] as const satisfies readonly WrappingAlgorithm[];
+export type TransportAlgorithm = (typeof transportAlgorithmNames)[number];
 export const wrappingAlgorithmNames = Object.keys(wrappingAlgorithms) as readonly WrappingAlgorithm[];

@@ -11,6 +11,8 @@ export interface AuditEvent {
   readonly token: string;
   readonly key?: { readonly id: KeyId; readonly label?: string };
   readonly mechanism?: string;
+  /** Fingerprints (SHA-256 of the SubjectPublicKeyInfo, hexadecimal) of those a key was exported to. */
+  readonly recipients?: readonly string[];
   /** Hexadecimal digest that was signed, so that a signature can be matched with what it is for. */
   readonly digest?: string;
   /** `ok` or an error code, on results. */

@@ -9,6 +9,7 @@ export interface Operation {
   readonly operation: string;
   readonly keyId?: KeyId;
   readonly mechanism?: string;
+  readonly recipients?: readonly string[];
   label?: string;
   digest?: Buffer;
 }
@@ -51,15 +52,17 @@ export class AuditTrail {
     this.writer?.record({ ...this.#event('result', call, operation), ...outcome, durationMicroseconds });
   }
 
-  #event(kind: AuditEvent['kind'], call: Call, { operation, keyId, mechanism, label, digest }: Operation): AuditEvent {
+  #event(kind: AuditEvent['kind'], call: Call, operation: Operation): AuditEvent {
+    const { keyId, mechanism, label, digest, recipients } = operation;
     return {
       time: new Date().toISOString(),
       kind,
       client: this.client,
-      operation,
+      operation: operation.operation,
       token: this.token,
       key: keyId && { id: keyId, label },
       mechanism,
+      recipients,
       digest: digest?.toString('hex'),
       correlationId: call.correlationId || undefined,
     };

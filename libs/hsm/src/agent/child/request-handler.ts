@@ -2,6 +2,7 @@
  * What each verb does, one straight path each: find the key, ask the policy, check the role, ask the token. Around every
  * path stands the audit trail, so nothing reaches a key unrecorded.
  */
+import { fingerprint } from '../../algorithm/encoding-public-key.js';
 import { HsmError } from '../../errors.js';
 import type { KeyId, KeySelector, KeyUsage } from '../../key/key.js';
 import type {
@@ -17,7 +18,9 @@ import type { AuditTrail, Operation } from './audit-trail.js';
 import type { Call } from './call.js';
 import { decrypt, encrypt } from './pkcs11/encryption.js';
 import { destroyKey } from './pkcs11/key-destruction.js';
+import { exportKey } from './pkcs11/key-export.js';
 import { generateKey } from './pkcs11/key-generation.js';
+import { importKey } from './pkcs11/key-import.js';
 import { describeKey, type TokenKey } from './pkcs11/key-inspection.js';
 import { unwrapKey } from './pkcs11/key-unwrapping.js';
 import { wrapKey } from './pkcs11/key-wrapping.js';
@@ -66,6 +69,10 @@ export class RequestHandler {
         return this.#wrapKey(call, request);
       case 'unwrapKey':
         return this.#unwrapKey(call, request);
+      case 'exportKey':
+        return this.#exportKey(call, request);
+      case 'importKey':
+        return this.#importKey(call, request);
     }
   }
 
@@ -174,6 +181,28 @@ export class RequestHandler {
       this.policy.require('unwrap', unwrappingKey.label, algorithm);
       this.policy.require('unwrap', key.label, algorithm);
       return describeKey(await unwrapKey(this.token, call, request));
+    });
+  }
+
+  #exportKey(call: Call, request: Received<'exportKey'>): Promise<Answer<'exportKey'>> {
+    const { keyId, recipients } = request;
+    const operation = { operation: 'export', keyId, recipients: recipients.map(({ spki }) => fingerprint(spki)) };
+    return this.audit.recordWithIntent(call, operation, async (exporting) => {
+      const { label } = await this.token.key(call, keyId);
+      exporting.label = label;
+      for (const { algorithm } of recipients) this.policy.require('export', label, algorithm);
+      return exportKey(this.token, call, request);
+    });
+  }
+
+  #importKey(call: Call, request: Received<'importKey'>): Promise<Answer<'importKey'>> {
+    const { key, unwrappingKeyId, algorithm } = request;
+    const operation = { operation: 'import', keyId: key.id, label: key.label, mechanism: algorithm };
+    return this.audit.recordWithIntent(call, operation, async () => {
+      const unwrappingKey = await this.token.key(call, unwrappingKeyId);
+      this.policy.require('import', unwrappingKey.label, algorithm);
+      this.policy.require('import', key.label, algorithm);
+      return describeKey(await importKey(this.token, call, request));
     });
   }
 }

@@ -29,12 +29,13 @@ export async function makeKey(
       return make(session);
     });
   } catch (error) {
-    if (isBegun) await cleanUp(token, id);
+    if (isBegun) await destroyQuietly(token, id);
     throw error;
   }
 }
 
-async function cleanUp(token: Token, id: KeyId): Promise<void> {
+/** After a failure, on a session that it did not touch. */
+export async function destroyQuietly(token: Token, id: KeyId): Promise<void> {
   try {
     await token.run(new Call(cleanUpMilliseconds, ''), 'repeatable', (session) => destroyObjects(token, session, id));
   } catch {

@@ -38,7 +38,7 @@ const usageAttributes = {
   public: ['CKA_VERIFY', 'CKA_VERIFY_RECOVER', 'CKA_ENCRYPT', 'CKA_WRAP', 'CKA_DERIVE'],
   secret: ['CKA_ENCRYPT', 'CKA_DECRYPT', 'CKA_SIGN', 'CKA_VERIFY', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_DERIVE'],
 } as const satisfies Record<ObjectKind, readonly AttributeName[]>;
-type UsageAttribute = (typeof usageAttributes)[ObjectKind][number];
+export type UsageAttribute = (typeof usageAttributes)[ObjectKind][number];
 
 /** What each role grants, disjoint by construction: no attribute of one role appears in another of the same object kind. */
 const granted: Readonly<Record<KeyUsage, Partial<Record<ObjectKind, readonly UsageAttribute[]>>>> = {
@@ -81,20 +81,38 @@ export interface Protection {
   readonly value: boolean | Buffer;
 }
 
-/** Every attribute that limits what an object may be used for; MODIFIABLE goes last, since it locks the ones before it. */
+/** Every attribute that limits what an object of a key may be used for. */
 export function protections(profile: VendorProfile, kind: ObjectKind, role: Role): Protection[] {
-  const grants: readonly string[] = granted[role.usage][kind] ?? [];
-  const isToken = !role.extractable;
+  return limits(profile, kind, {
+    isToken: !role.extractable,
+    isExtractable: role.extractable,
+    granted: granted[role.usage][kind] ?? [],
+    mechanisms: allowedMechanisms(profile, role.family, role.usage),
+  });
+}
+
+export interface Limits {
+  readonly isToken: boolean;
+  readonly isExtractable: boolean;
+  readonly granted: readonly UsageAttribute[];
+  readonly mechanisms: readonly number[];
+}
+
+/** These limits as attributes, none left out; MODIFIABLE goes last, since it locks the ones before it. */
+function limits(
+  profile: VendorProfile,
+  kind: ObjectKind,
+  { isToken, isExtractable, granted, mechanisms }: Limits,
+): Protection[] {
   const list: Protection[] = [
     { name: 'CKA_TOKEN', value: isToken },
     // Public halves too: anybody without a PIN can make or replace public objects on a token.
     { name: 'CKA_PRIVATE', value: true },
   ];
   if (kind !== 'public') {
-    list.push({ name: 'CKA_SENSITIVE', value: true }, { name: 'CKA_EXTRACTABLE', value: role.extractable });
+    list.push({ name: 'CKA_SENSITIVE', value: true }, { name: 'CKA_EXTRACTABLE', value: isExtractable });
   }
-  for (const name of usageAttributes[kind]) list.push({ name, value: grants.includes(name) });
-  const mechanisms = allowedMechanisms(profile, role.family, role.usage);
+  for (const name of usageAttributes[kind]) list.push({ name, value: (granted as readonly string[]).includes(name) });
   list.push(
     { name: 'CKA_ALLOWED_MECHANISMS', value: encodeMechanisms(mechanisms) },
     { name: 'CKA_COPYABLE', value: false },
@@ -117,8 +135,29 @@ export function template(profile: VendorProfile, kind: ObjectKind, key: NewKey, 
     { type: ck.CKA_ID, value: Buffer.from(key.id, 'hex') },
     { type: ck.CKA_LABEL, value: Buffer.from(key.label, 'utf8') },
     ...facts,
-    ...protections(profile, kind, role).map(({ name, value }) => ({ type: ck[name], value })),
+    ...attributes(protections(profile, kind, role)),
   ];
+}
+
+/** The template of a session object that exists for one step of an exchange: it has no id, since nobody looks for it. */
+export function passingTemplate(
+  profile: VendorProfile,
+  kind: ObjectKind,
+  family: KeyFamily,
+  passing: Omit<Limits, 'isToken'>,
+  facts: Attribute[],
+): Attribute[] {
+  return [
+    { type: ck.CKA_CLASS, value: objectClass[kind] },
+    { type: ck.CKA_KEY_TYPE, value: keyType[family] },
+    { type: ck.CKA_LABEL, value: Buffer.from('one-use') },
+    ...facts,
+    ...attributes(limits(profile, kind, { ...passing, isToken: false })),
+  ];
+}
+
+function attributes(list: readonly Protection[]): Attribute[] {
+  return list.map(({ name, value }) => ({ type: ck[name], value }));
 }
 
 /** What a generation needs to be told besides: modulus length and exponent, curve, or key length. */

@@ -1,4 +1,5 @@
 /** What a vendor's token does in its own way. Every other file reads these facts instead of asking for the vendor. */
+import type { KeyFamily } from '../../../algorithm/key-algorithm.js';
 import type { AgentSettings } from '../../protocol.js';
 import { ck } from './native.js';
 import type { AttributeName } from './object-reader.js';
@@ -19,6 +20,8 @@ export interface VendorProfile {
   readonly unsupportedAttributes: readonly AttributeName[];
   /** Whether CKA_VALUE_LEN of an unwrapped secret key is 0 instead of its length. */
   readonly hidesUnwrappedLength: boolean;
+  /** Families of private keys that C_WrapKey does not take. */
+  readonly unwrappable: readonly KeyFamily[];
   /** Return values that mean "slow down". */
   readonly throttled: ReadonlySet<number>;
   /** What C_Decrypt and C_UnwrapKey return, besides CKR_ENCRYPTED_DATA_* and CKR_WRAPPED_KEY_*, for a bad ciphertext. */
@@ -37,6 +40,8 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     aesKw: { kw: ck.CKM_AES_KEY_WRAP, kwp: ck.CKM_AES_KEY_WRAP_PAD },
     unsupportedAttributes: [],
     hidesUnwrappedLength: true,
+    // SoftHSM 2.6.1 has no PKCS #8 form of an Ed25519 key.
+    unwrappable: ['edwards'],
     throttled: new Set(),
     // Measured: a wrong GCM tag, and a wrapped key that does not unwrap, are CKR_GENERAL_ERROR.
     decryptionFailed: new Set([ck.CKR_GENERAL_ERROR]),
@@ -58,6 +63,7 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
       'CKA_MODIFIABLE',
     ],
     hidesUnwrappedLength: false,
+    unwrappable: [],
     throttled: new Set([ck.CKR_FUNCTION_FAILED]),
     decryptionFailed: new Set(),
   },
@@ -68,6 +74,7 @@ const profiles: Readonly<Record<VendorProfile['name'], VendorProfile>> = {
     aesKw: { kw: ck.CKM_AES_KEY_WRAP, kwp: ck.CKM_AES_KEY_WRAP_KWP },
     unsupportedAttributes: ['CKA_ALLOWED_MECHANISMS', 'CKA_COPYABLE'],
     hidesUnwrappedLength: false,
+    unwrappable: [],
     throttled: new Set(),
     decryptionFailed: new Set(),
   },

@@ -2,6 +2,7 @@
 import { keyAlgorithms, type KeyAlgorithm } from '../../../algorithm/key-algorithm.js';
 import { type WrappingAlgorithm, wrappingAlgorithms } from '../../../algorithm/wrapping-algorithm.js';
 import { HsmError } from '../../../errors.js';
+import type { NewKey } from '../../protocol.js';
 import type { TokenKey } from './key-inspection.js';
 import type { ObjectHandle } from './native.js';
 import type { Token } from './token.js';
@@ -13,15 +14,34 @@ const integrityBytes = 8;
 
 /** @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_ARGUMENT_INVALID */
 export function requireWrappable(token: Token, algorithm: WrappingAlgorithm, key: KeyAlgorithm): void {
-  if (!token.description.mechanisms.includes(algorithm)) {
+  requireOffered(token, algorithm);
+  if (token.profile.unwrappable.includes(keyAlgorithms[key].family)) {
     throw new HsmError(
       'ERR_HSM_MECHANISM_UNSUPPORTED',
-      `token "${token.description.label}" does not offer ${algorithm}`,
+      `token "${token.description.label}" cannot wrap a key of ${key}: it stays on the token that made it`,
     );
   }
   // AES-KW takes whole 8-byte blocks and OAEP less than a modulus: both only the 32 bytes of a secret key.
   if (isSecret(key) || algorithm === 'aes-kwp') return;
   throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `${algorithm}: want a secret key (aes-kwp takes others), got ${key}`);
+}
+
+/** @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED */
+export function requireOffered({ description }: Token, algorithm: WrappingAlgorithm): void {
+  if (description.mechanisms.includes(algorithm)) return;
+  throw new HsmError('ERR_HSM_MECHANISM_UNSUPPORTED', `token "${description.label}" does not offer ${algorithm}`);
+}
+
+/**
+ * A key that moves keys stays where it is: what was wrapped for it could be unwrapped wherever else it were.
+ * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID
+ */
+export function requireMovable({ label, usage }: Pick<NewKey, 'label' | 'usage'>): void {
+  if (usage !== 'wrap' && usage !== 'unwrap') return;
+  throw new HsmError(
+    'ERR_HSM_ARGUMENT_INVALID',
+    `key "${label}": want one that signs, encrypts or makes MACs, got ${usage}`,
+  );
 }
 
 /**
