@@ -1,9 +1,12 @@
 import { median, type Sample } from './sample.js';
 
-/** One side of a comparison; `run` is called once a round and brings a sample for each of the cases, by name. */
+/** By case. */
+export type Samples = Readonly<Partial<Record<string, Sample>>>;
+
+/** One side of a comparison; `run` is called once a round and brings samples by case. A peer need not know every case. */
 export interface Contender {
   readonly name: string;
-  run(): Promise<Readonly<Record<string, Sample>>>;
+  run(): Promise<Samples>;
 }
 
 export interface CaseFacts {
@@ -43,7 +46,7 @@ export async function contest(
   rounds: number,
 ): Promise<Outcome[]> {
   const contenders = peer === undefined ? [ours] : [ours, peer];
-  const samples = new Map(contenders.map((each): [Contender, Readonly<Record<string, Sample>>[]] => [each, []]));
+  const samples = new Map(contenders.map((each): [Contender, Samples[]] => [each, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
       const sample = await contender.run();
@@ -53,7 +56,7 @@ export async function contest(
   }
 
   const middle = (contender: Contender | undefined, name: string, field: keyof Sample) => {
-    const values = (contender && samples.get(contender))?.map((sample) => sample[name][field]) ?? [];
+    const values = (contender && samples.get(contender))?.map((sample) => sample[name]?.[field]) ?? [];
     return values.length > 0 && values.every((value) => value !== undefined) ? median(values) : null;
   };
   return Object.entries(cases).map(([name, { unit, better, target }]) => {
@@ -74,8 +77,8 @@ export async function contest(
   });
 }
 
-function progress(round: number, rounds: number, name: string, sample: Readonly<Record<string, Sample>>): void {
-  const values = Object.entries(sample).map(([name, { value }]) => `${name} ${value.toPrecision(4)}`);
+function progress(round: number, rounds: number, name: string, sample: Samples): void {
+  const values = Object.entries(sample).map(([name, each]) => `${name} ${each?.value.toPrecision(4)}`);
   const title = round === 0 ? 'warm-up' : `round ${round}/${rounds}`;
   process.stderr.write(`  ${title}  ${name}: ${values.join('  ')}\n`);
 }

@@ -1,0 +1,105 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Hsm, type HsmConfig, type HsmKey } from '@nest-hsm/hsm';
+import type { VirtualHsm } from '../../test/chaos/virtual-hsm.js';
+import type { Fault } from './faults.js';
+
+const callers = 16;
+const soundMilliseconds = 1_500;
+const faultMilliseconds = 3_000;
+const recoveryLimitMilliseconds = 60_000;
+const message = Buffer.from('to be signed by a fleet');
+
+/** What happened from the fault on. Times in milliseconds. */
+interface FaultResult {
+  readonly failed: number;
+  readonly p99: number;
+  /** Until the member was given its last call. */
+  readonly detected: number;
+  /** From its mending until it was given calls again. */
+  readonly recovered: number;
+}
+
+/** 16 callers who sign and verify, one signature after the other. */
+export class FleetLoad {
+  constructor(
+    private readonly config: HsmConfig,
+    private readonly key: HsmKey,
+    private readonly device: VirtualHsm,
+  ) {}
+
+  /** @returns the 99th percentile without a fault, in milliseconds */
+  async sound(): Promise<number> {
+    const { p99 } = await this.#signing(async (_hsm, measured) => {
+      await pause(soundMilliseconds);
+      measured.begin();
+      await pause(soundMilliseconds);
+    });
+    return p99;
+  }
+
+  async under(fault: Fault): Promise<FaultResult> {
+    let detected = Number.NaN;
+    let recovered = Number.NaN;
+    const { failed, p99 } = await this.#signing(async (hsm, measured) => {
+      await pause(soundMilliseconds);
+      measured.begin();
+      const struckAt = performance.now();
+      fault.strike(this.device);
+      detected = await this.#lastCall(hsm, struckAt);
+      await pause(Math.max(0, faultMilliseconds - (performance.now() - struckAt)));
+      measured.end();
+      const mendedAt = performance.now();
+      fault.mend(this.device);
+      // Agents that were killed are back long before this moment.
+      recovered = Math.max(0, (await this.#firstCall(hsm, mendedAt)) - mendedAt);
+    });
+    return { failed, p99, detected, recovered };
+  }
+
+  /** When it was last seen with more than a probe's call: how long after `since`. */
+  async #lastCall(hsm: Hsm, since: number): Promise<number> {
+    let last = since;
+    while (performance.now() - since < faultMilliseconds * 0.9) {
+      if (hsm.members[0].inFlight > 1 && hsm.members[0].state === 'serving') last = performance.now();
+      await pause(2);
+    }
+    return last - since;
+  }
+
+  async #firstCall(hsm: Hsm, since: number): Promise<number> {
+    while (hsm.members[0].inFlight < 2 || hsm.members[0].state !== 'serving') {
+      if (performance.now() - since > recoveryLimitMilliseconds)
+        throw new Error('bench: the member never served again');
+      await pause(2);
+    }
+    return performance.now();
+  }
+
+  async #signing(
+    script: (hsm: Hsm, measured: { begin(): void; end(): void }) => Promise<void>,
+  ): Promise<{ failed: number; p99: number }> {
+    const hsm = await Hsm.open(this.config);
+    const milliseconds: number[] = [];
+    let isMeasured = false;
+    let isOver = false;
+    let failed = 0;
+    const caller = async () => {
+      while (!isOver) {
+        const start = performance.now();
+        try {
+          await hsm.sign(this.key, 'ecdsa-sha256', message, { verify: true, hedge: true });
+        } catch {
+          failed++;
+        }
+        if (isMeasured) milliseconds.push(performance.now() - start);
+      }
+    };
+    const all = Array.from({ length: callers }, caller);
+    await script(hsm, { begin: () => (isMeasured = true), end: () => (isMeasured = false) });
+    isOver = true;
+    await Promise.all(all);
+    await hsm.close();
+    const sorted = milliseconds.toSorted((a, b) => a - b);
+    return { failed, p99: sorted[Math.floor(sorted.length * 0.99)] };
+  }
+}
