@@ -10,9 +10,9 @@ export interface FreezeResult {
 }
 
 /** Signs with 16 callers, stops the agent as a hung HSM would, and waits for the first signature after that. */
-perform<SigningTask, FreezeResult>(async ({ config, keyLabel, callers }) => {
+perform<SigningTask, FreezeResult>(async ({ config, algorithm, callers }) => {
   const hsm = await Hsm.open(config);
-  const key = await hsm.findKey({ label: keyLabel });
+  const key = await hsm.findKey({ label: algorithm });
   const digest = createHash('sha256').update('to be signed').digest();
   const options: CallOptions = { deadlineMilliseconds: 30_000 };
 

@@ -6,7 +6,7 @@ import type { SigningResult, SigningTask } from './task.js';
 
 perform<SigningTask, SigningResult>(async (task) => {
   const hsm = await Hsm.open(task.config);
-  const key = await hsm.findKey({ label: task.keyLabel });
+  const key = await hsm.findKey({ label: task.algorithm });
   const scheme = task.algorithm === 'ec' ? 'ecdsa-sha256' : 'rsa-pkcs1-sha256';
   const digest = createHash('sha256').update('to be signed').digest();
   const result = await measure(task, () => hsm.sign(key, scheme, digest, { input: 'digest' }));

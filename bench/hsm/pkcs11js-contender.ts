@@ -21,7 +21,7 @@ perform<SigningTask, SigningResult>(async (task) => {
   module.C_Login(sessions[0], pkcs11js.CKU_USER, readFileSync(task.token.pinFile, 'utf8'));
   module.C_FindObjectsInit(sessions[0], [
     { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
-    { type: pkcs11js.CKA_LABEL, value: task.keyLabel },
+    { type: pkcs11js.CKA_LABEL, value: task.algorithm },
   ]);
   const [key] = module.C_FindObjects(sessions[0], 1);
   module.C_FindObjectsFinal(sessions[0]);

@@ -1,11 +1,11 @@
 import type { HsmConfig } from '@nest-hsm/hsm';
 
-/** What a contender of this bench is asked to do: sign with 16 callers, and say what it cost. */
+/** What a contender of this bench is asked to do: sign, and say what it cost. */
 export interface SigningTask {
   readonly config: HsmConfig;
   /** What the peer needs to reach the same token. */
   readonly token: { readonly module: string; readonly label: string; readonly pinFile: string };
-  readonly keyLabel: string;
+  /** And the label of the key. */
   readonly algorithm: 'ec' | 'rsa';
   readonly callers: number;
   readonly seconds: number;
@@ -18,5 +18,3 @@ export interface SigningResult {
   /** 99th percentile of how late the application's event loop ran, in milliseconds. */
   readonly loopDelayP99Milliseconds: number;
 }
-
-export const callers = 16;
