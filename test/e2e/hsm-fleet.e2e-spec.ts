@@ -158,6 +158,7 @@ it('starts with a member whose PIN is refused, without a second attempt', async 
   const logins = devices[0].calls('C_Login');
   const { failed } = await signDuring(() => pause(300));
   expect(failed).toEqual([]);
+  while (hsm.members[0].state === 'starting') await pause(20);
   expect(hsm.members).toMatchObject([
     { state: 'refused', trouble: { code: 'ERR_HSM_PIN_INCORRECT' } },
     { state: 'serving' },
@@ -203,7 +204,7 @@ it('makes every other operation on another member too', async () => {
     expect(await hsm.decrypt(kek, envelope)).toEqual(message);
     expect(await hsm.encrypt(kek, message)).toBeInstanceOf(Buffer);
   }
-  // What is wrong with the call itself is wrong on every member, and said at once.
+  // What is wrong with the call itself is wrong on every member.
   await expect(hsm.decrypt(kek, Buffer.alloc(40))).rejects.toMatchObject({ code: 'ERR_HSM_DECRYPTION_FAILED' });
 });
 
@@ -220,7 +221,9 @@ it('destroys a key on every member, and is finished later when one is away', asy
   const key = await hsm.generateSecretKey({ label: 'doomed', algorithm: 'hmac-sha256', usage: 'mac' });
   expect(key.members).toEqual(['m1', 'm2']);
   devices[1].powerOff();
-  await expect(hsm.destroyKey(key, { deadlineMilliseconds: 500 })).rejects.toMatchObject({ retryable: true });
+  await expect(hsm.destroyKey(key, { deadlineMilliseconds: 500 })).rejects.toMatchObject({
+    code: expect.stringMatching(/^ERR_HSM_(UNAVAILABLE|OUTCOME_UNKNOWN|TIMEOUT)$/),
+  });
   devices[1].powerOn();
   await settled(2);
   await expect(hsm.findKey({ id: key.id })).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_FOUND' });

@@ -8,6 +8,7 @@ import {
   KeyListCommand,
   KeyShowCommand,
 } from './key/key.commands.js';
+import { FleetCommand, FleetStatusCommand } from './fleet/fleet.commands.js';
 import { NounCommand } from './noun.command.js';
 import { TokenCommand, TokenInfoCommand } from './token/token.commands.js';
 
@@ -19,6 +20,8 @@ class NestHsmCommand extends NounCommand {}
   imports: [CaCommands],
   providers: [
     NestHsmCommand,
+    FleetCommand,
+    FleetStatusCommand,
     TokenCommand,
     TokenInfoCommand,
     KeyCommand,

@@ -28,13 +28,20 @@ export abstract class HsmCommand extends CommandRunner {
     return true;
   }
 
-  /** Opens the token for one piece of work and closes it whatever happens. */
+  /** Opens the HSM for one piece of work and closes it whatever happens. */
   protected async withHsm<T>(options: HsmCommandOptions, work: (hsm: Hsm) => Promise<T>): Promise<T> {
-    const hsm = await Hsm.open(await readHsmConfig(options.config));
-    try {
+    return this.withAnyHsm(options, (hsm) => {
       // Whoever typed the command would rather know than wait for an HSM to come back.
       const [first] = hsm.members.map(({ trouble }) => trouble);
       if (first !== undefined && hsm.members.every(({ state }) => state !== 'serving')) throw first;
+      return work(hsm);
+    });
+  }
+
+  /** The same for work that is about members whether they can be reached or not. */
+  protected async withAnyHsm<T>(options: HsmCommandOptions, work: (hsm: Hsm) => Promise<T>): Promise<T> {
+    const hsm = await Hsm.open(await readHsmConfig(options.config));
+    try {
       return await work(hsm);
     } finally {
       await hsm.close();

@@ -6,13 +6,18 @@ import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.comma
 import { NounCommand } from '../noun.command.js';
 import { confirmLabel } from './confirm-label.js';
 
-@SubCommand({ name: 'list', description: 'Every key on the token' })
+@SubCommand({ name: 'list', description: 'Every key, and the members that have it' })
 export class KeyListCommand extends HsmCommand {
   async run(_: string[], options: HsmCommandOptions): Promise<void> {
-    const found = await this.withHsm(options, (hsm) => hsm.listKeys());
+    const [found, isFleet] = await this.withHsm(options, async (hsm) => [await hsm.listKeys(), hsm.members.length > 1]);
     const keys = found.toSorted((a, b) => a.label.localeCompare(b.label));
-    const rows = keys.map(({ label, algorithm, usage, id }) => [label, algorithm, usage, id]);
-    print(keys.map(describe), columns([['LABEL', 'ALGORITHM', 'USAGE', 'ID'], ...rows]), options);
+    const rows = [
+      ['LABEL', 'ALGORITHM', 'USAGE', 'ID', ...(isFleet ? ['MEMBERS'] : [])],
+      ...keys.map(({ label, algorithm, usage, id, members }) => {
+        return [label, algorithm, usage, id, ...(isFleet ? [members.join(' ')] : [])];
+      }),
+    ];
+    print(keys.map(describe), columns(rows), options);
   }
 }
 
@@ -129,8 +134,8 @@ async function generate(hsm: Hsm, label: string, { algorithm, usage }: GenerateO
 }
 
 /** What may be shown of a key: never a handle, never a secret. */
-function describe({ label, algorithm, usage, id, uri, publicKey }: HsmKey): Record<string, string> {
-  return { label, algorithm, usage, id, uri, ...(publicKey && { publicKey: pem(publicKey) }) };
+function describe({ label, algorithm, usage, id, uri, members, publicKey }: HsmKey): Record<string, unknown> {
+  return { label, algorithm, usage, id, uri, members, ...(publicKey && { publicKey: pem(publicKey) }) };
 }
 
 const pem = (publicKey: NonNullable<HsmKey['publicKey']>): string =>

@@ -418,8 +418,12 @@ export class Fleet implements MemberOwner {
   }
 }
 
-/** The caller's fault on one member, and none on another that has the key or can do more. */
-const ofMember: ReadonlySet<string> = new Set(['ERR_HSM_KEY_NOT_FOUND', 'ERR_HSM_MECHANISM_UNSUPPORTED']);
+/** The caller's fault on one member, and none on another that has the key, can do more, or is not broken. */
+const ofMember: ReadonlySet<string> = new Set([
+  'ERR_HSM_KEY_NOT_FOUND',
+  'ERR_HSM_MECHANISM_UNSUPPORTED',
+  'ERR_HSM_DECRYPTION_FAILED',
+]);
 
 /** Sent, and of lasting effect if the token did it. */
 function mayBeDone({ attempts, verb }: Call): boolean {

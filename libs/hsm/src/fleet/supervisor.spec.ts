@@ -62,13 +62,15 @@ describe('Starting agents', () => {
   it('refuses an agent of another protocol version', async () => {
     prepare();
     const dist = join(standIn.directory, 'agent.mjs');
-    const protocol = new URL('../../dist/agent/protocol.js', import.meta.url).pathname;
-    const errors = new URL('../../dist/errors.js', import.meta.url).pathname;
+    const built = (name: string) => new URL(`../../dist/${name}.js`, import.meta.url).pathname;
     writeFileSync(
       dist,
-      `import { Socket } from 'node:net'; import { encodeError } from '${protocol}'; import { HsmError } from '${errors}';
+      `import { Socket } from 'node:net'; import { HsmError } from '${built('errors')}';
+       import { FrameWriter } from '${built('agent/frame')}'; import { writeError } from '${built('agent/message')}';
        const stream = new Socket({ fd: 3 });
-       stream.once('data', () => stream.write(encodeError(1, new HsmError('ERR_HSM_PROTOCOL', 'want version 2, got 1'))));`,
+       const writer = new FrameWriter();
+       writeError(writer, 1, new HsmError('ERR_HSM_PROTOCOL', 'want version 2, got 1'));
+       stream.once('data', () => stream.write(writer.frames));`,
     );
     await expect(start({}, dist)).rejects.toMatchObject({ code: 'ERR_HSM_PROTOCOL', message: 'want version 2, got 1' });
   });

@@ -1,0 +1,64 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Hsm, MemberStatus } from '@nest-hsm/hsm';
+import { Command, Option, SubCommand } from 'nest-commander';
+import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
+import { NounCommand } from '../noun.command.js';
+
+const watchMilliseconds = 1_000;
+const settledPollMilliseconds = 20;
+/** Back to the upper left corner, and nothing below it. */
+const clearScreen = '\u001b[H\u001b[2J';
+
+interface StatusOptions extends HsmCommandOptions {
+  readonly watch?: boolean;
+}
+
+@SubCommand({ name: 'status', description: 'Each member: whether it logs in and serves. Ends with 1 unless all do' })
+export class FleetStatusCommand extends HsmCommand {
+  @Option({ flags: '-w, --watch', description: 'again every second, until Ctrl-C' })
+  parseWatch(): boolean {
+    return true;
+  }
+
+  async run(_: string[], options: StatusOptions): Promise<void> {
+    await this.withAnyHsm(options, async (hsm) => {
+      await attempted(hsm);
+      show(hsm.members, options);
+      while (options.watch === true) {
+        await pause(watchMilliseconds);
+        // Its outcome shows in the states.
+        await hsm.probe().catch(() => undefined);
+        process.stdout.write(clearScreen);
+        show(hsm.members, options);
+      }
+      if (hsm.members.some(({ state }) => state !== 'serving')) process.exitCode = 1;
+    });
+  }
+}
+
+@Command({ name: 'fleet', description: 'The members that hold the keys together', subCommands: [FleetStatusCommand] })
+export class FleetCommand extends NounCommand {}
+
+/** Until each member has logged in, or said why not. */
+async function attempted(hsm: Hsm): Promise<void> {
+  while (hsm.members.some(({ state, trouble }) => state === 'starting' && trouble === undefined)) {
+    await pause(settledPollMilliseconds);
+  }
+}
+
+function show(members: readonly MemberStatus[], options: StatusOptions): void {
+  const rows = members.map(({ name, state, token, inFlight, medianMilliseconds, trouble }) => [
+    name,
+    state,
+    token?.label ?? '',
+    token?.serial ?? '',
+    String(inFlight),
+    medianMilliseconds?.toFixed(1) ?? '',
+    trouble === undefined ? '' : `${trouble.code}: ${trouble.message}`,
+  ]);
+  const heads = ['MEMBER', 'STATE', 'TOKEN', 'SERIAL', 'CALLS', 'MEDIAN MS', 'TROUBLE'];
+  const described = members.map(({ trouble, ...rest }) => {
+    return { ...rest, trouble: trouble && { code: trouble.code, message: trouble.message } };
+  });
+  print(described, columns([heads, ...rows]), options);
+}
