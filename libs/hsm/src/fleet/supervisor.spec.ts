@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { childrenOf } from '../../../../test/support/processes.js';
 import type { Overrides } from '../../../../test/support/token.js';
 import { StandIn } from '../../../../test/support/stand-in.js';
+import { protocolVersion } from '../agent/protocol.js';
 import { parseHsmConfig } from '../config.js';
 import { Fleet } from './fleet.js';
 
@@ -80,7 +81,7 @@ describe('Starting agents', () => {
     const policy = [{ label: 'tls-*', operations: ['sign' as const] }];
     await start({ client: 'tests', sessions: 4, policy, auditFile: '/none/audit' });
     expect(standIn.hello(1).request).toEqual({
-      version: 1,
+      version: protocolVersion,
       client: 'tests',
       settings: {
         module: '/none',
