@@ -22,6 +22,8 @@ const faults = {
   ERR_HSM_PIN_INCORRECT: 'operator',
   ERR_HSM_PIN_LOCKED: 'operator',
   ERR_HSM_PIN_REFUSED_EARLIER: 'operator',
+  ERR_HSM_MEMBER_NOT_ENROLLED: 'operator',
+  ERR_HSM_KEYRING_UNUSABLE: 'operator',
   // Policy.
   ERR_HSM_POLICY_DENIED: 'policy',
   // The token or the way to it.

@@ -19,6 +19,13 @@ export const signatureSchemes = {
 export type SignatureScheme = keyof typeof signatureSchemes;
 export const signatureSchemeNames = Object.keys(signatureSchemes) as readonly SignatureScheme[];
 
+/** What a key signs with when nothing says otherwise. */
+export const defaultSchemes = {
+  rsa: 'rsa-pkcs1-sha256',
+  ec: 'ecdsa-sha256',
+  edwards: 'ed25519',
+} as const satisfies Record<(typeof signatureSchemes)[SignatureScheme]['family'], SignatureScheme>;
+
 /** `der`: SEQUENCE { r, s } (RFC 3279 §2.2.3), as certificates and TLS want; `p1363`: r ‖ s, as WebCrypto wants. */
 export const ecdsaSignatureFormats = ['der', 'p1363'] as const;
 export type EcdsaSignatureFormat = (typeof ecdsaSignatureFormats)[number];

@@ -1,54 +1,11 @@
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as pause } from 'node:timers/promises';
-import { HsmError } from '../../../errors.js';
-
-const patienceMilliseconds = 30_000;
-const retryMilliseconds = 15;
+import { withProcessLock } from '../../../process-lock.js';
 
 /**
  * Runs `work` while no other process of this machine that uses the same state directory does. Logins are serialised this
  * way because SoftHSM rewrites `token.object` in place during C_Login: two at once, or one killed half-way, lose the token.
- *
- * Node has no flock(2). SQLite's exclusive transaction is a kernel lock on an open file: it ends with its process, however
- * that dies, so there is no stale lock to recognise and break.
  * @throws {HsmError} ERR_HSM_CONFIG_INVALID | ERR_HSM_UNAVAILABLE
  */
-export async function withLoginLock<T>(stateDirectory: string, work: () => Promise<T>): Promise<T> {
-  const database = openDatabase(join(stateDirectory, 'login.lock'));
-  try {
-    await acquire(database);
-    return await work();
-  } finally {
-    database.close();
-  }
+export function withLoginLock<T>(stateDirectory: string, work: () => Promise<T>): Promise<T> {
+  return withProcessLock(join(stateDirectory, 'login.lock'), work);
 }
-
-function openDatabase(path: string): DatabaseSync {
-  try {
-    return new DatabaseSync(path, { timeout: 0 });
-  } catch (cause) {
-    throw new HsmError('ERR_HSM_CONFIG_INVALID', `login lock ${path}: want to make and open it`, { cause });
-  }
-}
-
-async function acquire(database: DatabaseSync): Promise<void> {
-  const giveUpAt = performance.now() + patienceMilliseconds;
-  for (;;) {
-    try {
-      database.exec('BEGIN EXCLUSIVE');
-      return;
-    } catch (cause) {
-      if ((cause as { errcode?: number }).errcode !== sqliteBusy) throw cause;
-      if (performance.now() > giveUpAt) {
-        throw new HsmError('ERR_HSM_UNAVAILABLE', `want the login lock within ${patienceMilliseconds} ms`, {
-          retryable: true,
-          cause,
-        });
-      }
-      await pause(retryMilliseconds);
-    }
-  }
-}
-
-const sqliteBusy = 5;

@@ -2,6 +2,7 @@
 import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
 import { spkiToEcPoint } from '../../../algorithm/encoding-public-key.js';
 import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
+import { defaultSchemes } from '../../../algorithm/signature-scheme.js';
 import { HsmError } from '../../../errors.js';
 import type { NewKey } from '../../protocol.js';
 import { inspectKey, type TokenKey } from './key-inspection.js';
@@ -90,14 +91,12 @@ async function requireOnePair(
   if (!isPair) throw new HsmError('ERR_HSM_KEY_UNSAFE', `key "${key.label}": want the private half of the given spki`);
 }
 
-const testSchemes = { rsa: 'rsa-pkcs1-sha256', ec: 'ecdsa-sha256', edwards: 'ed25519' } as const;
-
 async function signs(token: Token, session: SessionHandle, key: TokenKey): Promise<boolean> {
   const { family } = keyAlgorithms[key.algorithm];
   if (key.usage !== 'sign' || family === 'aes' || family === 'hmac') return true;
   const terms = {
     keyId: key.id,
-    scheme: testSchemes[family],
+    scheme: defaultSchemes[family],
     input: 'message',
     format: 'p1363',
     verify: true,

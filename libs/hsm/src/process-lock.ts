@@ -1,0 +1,52 @@
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as pause } from 'node:timers/promises';
+import { HsmError } from './errors.js';
+
+const patienceMilliseconds = 30_000;
+const retryMilliseconds = 15;
+
+/**
+ * Runs `work` while no other process of this machine holds the same lock file; whoever waits does so for half a minute.
+ *
+ * Node has no flock(2). SQLite's exclusive transaction is a kernel lock on an open file: it ends with its process, however
+ * that dies, so there is no stale lock to recognise and break.
+ * @throws {HsmError} ERR_HSM_CONFIG_INVALID | ERR_HSM_UNAVAILABLE
+ */
+export async function withProcessLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const database = openDatabase(path);
+  try {
+    await acquire(database);
+    return await work();
+  } finally {
+    database.close();
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { timeout: 0 });
+  } catch (cause) {
+    throw new HsmError('ERR_HSM_CONFIG_INVALID', `lock ${path}: want to make and open it`, { cause });
+  }
+}
+
+async function acquire(database: DatabaseSync): Promise<void> {
+  const giveUpAt = performance.now() + patienceMilliseconds;
+  for (;;) {
+    try {
+      database.exec('BEGIN EXCLUSIVE');
+      return;
+    } catch (cause) {
+      if ((cause as { errcode?: number }).errcode !== sqliteBusy) throw cause;
+      if (performance.now() > giveUpAt) {
+        throw new HsmError('ERR_HSM_UNAVAILABLE', `want the lock within ${patienceMilliseconds} ms`, {
+          retryable: true,
+          cause,
+        });
+      }
+      await pause(retryMilliseconds);
+    }
+  }
+}
+
+const sqliteBusy = 5;
