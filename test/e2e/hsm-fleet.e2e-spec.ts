@@ -167,23 +167,26 @@ it('starts with a member whose PIN is refused, without a second attempt', async 
 });
 
 it('takes members in and lets them go while callers sign', async () => {
-  const [, second, third] = fleet(3).members;
+  const [first, second, third] = fleet(3).members;
+  const names = () => hsm.members.map(({ name }) => name);
   const { failed } = await signDuring(async () => {
-    await hsm.addMember(third);
-    await pause(200);
-    await hsm.drainMember('m1');
-    await pause(200);
-    await hsm.drainMember('m2');
-    await pause(200);
-    await hsm.addMember(second);
-    await pause(200);
+    for (const members of [[first, second, third], [third], [third, second], [second, first]]) {
+      await hsm.setMembers(members);
+      expect(names().toSorted()).toEqual(members.map(({ name }) => name).toSorted());
+      await pause(100);
+    }
   });
   expect(failed).toEqual([]);
-  expect(hsm.members.map(({ name }) => name)).toEqual(['m3', 'm2']);
-  await expect(hsm.addMember(second)).rejects.toMatchObject({ code: 'ERR_HSM_CONFIG_INVALID' });
-  await expect(hsm.drainMember('m1')).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
-  await hsm.drainMember('m2');
-  await expect(hsm.drainMember('m3')).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
+  await expect(hsm.setMembers([second, second])).rejects.toMatchObject({ code: 'ERR_HSM_CONFIG_INVALID' });
+  await expect(hsm.setMembers([])).rejects.toMatchObject({ code: 'ERR_HSM_CONFIG_INVALID' });
+  expect(names().toSorted()).toEqual(['m1', 'm2']);
+});
+
+it('takes a member anew whose settings have changed', async () => {
+  const [first, second] = fleet(2).members;
+  const { failed } = await signDuring(() => hsm.setMembers([{ ...first, sessions: 3 }, second]));
+  expect(failed).toEqual([]);
+  await settled(2);
 });
 
 it('sends no call that waits for its key to a member without it', async () => {

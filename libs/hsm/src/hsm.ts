@@ -3,14 +3,7 @@ import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from '.
 import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
 import type { SignatureInput } from './agent/protocol.js';
-import {
-  type HsmConfig,
-  type HsmMemberConfig,
-  type MemberConfig,
-  memberConfigs,
-  type ParsedHsmConfig,
-  parseHsmConfig,
-} from './config.js';
+import { type HsmConfig, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 import { Fleet } from './fleet/fleet.js';
 import { type FleetKey, KeyManagement } from './fleet/key-management.js';
@@ -99,28 +92,16 @@ export class Hsm {
   }
 
   /**
-   * Takes one more token into the fleet, which serves as soon as it is logged in.
-   * @throws {HsmError} ERR_HSM_CONFIG_INVALID, or why its agent could not start; it is tried again as every member is
+   * Makes these tokens the fleet's from now on, e.g. after a reload of the configuration: takes in those that are new, and
+   * gives those that are not named any more, or named with other settings, no more calls and ends their agents when they have
+   * answered those they have. No call fails for it.
+   * @returns when all of that is done; new members that could not start are tried again as every member is
+   * @throws {HsmError} ERR_HSM_CONFIG_INVALID; nothing is changed then
    */
-  async addMember(member: HsmMemberConfig): Promise<void> {
-    const config = parseHsmConfig({ ...this.#config, members: [...this.#config.members, member] });
+  async setMembers(members: HsmConfig['members']): Promise<void> {
+    const config = parseHsmConfig({ ...this.#config, members });
+    await this.#fleet.become(memberConfigs(config));
     this.#config = config;
-    await this.#fleet.add(memberConfigs(config).at(-1) as MemberConfig);
-  }
-
-  /**
-   * Takes a token out of the fleet: it gets no more calls, and its agent ends when it has answered those it has.
-   * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when there is no such member, or no other one
-   */
-  async drainMember(name: string): Promise<void> {
-    const configs = memberConfigs(this.#config);
-    const index = configs.findIndex((member) => member.name === name);
-    if (index < 0 || configs.length === 1) {
-      const names = configs.map((member) => member.name).join(', ');
-      throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want one of several members to drain, got ${name} of ${names}`);
-    }
-    this.#config = parseHsmConfig({ ...this.#config, members: this.#config.members.toSpliced(index, 1) });
-    await this.#fleet.drain(name);
   }
 
   /** How many calls are on a token and how many wait. */

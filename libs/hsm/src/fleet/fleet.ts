@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Answer,
   maximumCorrelationIdBytes,
@@ -107,22 +108,17 @@ export class Fleet implements MemberOwner {
     return this.#call(verb, request, options, { only, attemptsAllowed: 1 });
   }
 
-  /** One more member, from now on. @throws {HsmError} why its agent could not start at first; it is tried again */
-  async add(config: MemberConfig): Promise<void> {
+  /** Takes in and lets go of members until they are these. Starts that fail are tried again; the observer hears of them. */
+  async become(configs: readonly MemberConfig[]): Promise<void> {
     if (this.#closing !== undefined) throw closed(this.config.name);
-    await this.#join(config);
-  }
-
-  /** Gives a member no more calls, waits for those it has, and ends its agent. */
-  async drain(name: string): Promise<void> {
-    if (this.#closing !== undefined) throw closed(this.config.name);
-    const member = this.#members.find((each) => each.name === name);
-    if (member === undefined) return;
-    member.leave();
-    // Until its last call is answered or found hanging it is looked after as the others are.
-    while (member.inFlight > 0) await pause(drainPollMilliseconds);
-    this.#members = this.#members.filter((each) => each !== member);
-    await member.stop();
+    // A member that was refused is asked for anew: perhaps its PIN was mended.
+    const isThere = (config: MemberConfig, { config: own, state }: Member): boolean =>
+      state !== 'refused' && isDeepStrictEqual(config, own);
+    const leaving = this.#members.filter((member) => !configs.some((config) => isThere(config, member)));
+    const coming = configs.filter((config) => !this.#members.some((member) => isThere(config, member)));
+    // New ones first, so that there is always one to go to.
+    await Promise.allSettled(coming.map((config) => this.#join(config)));
+    await Promise.all(leaving.map((member) => this.#drain(member)));
   }
 
   /** Whether keys really sign: passes when one member does. @throws {HsmError} why the first one did not */
@@ -379,6 +375,14 @@ export class Fleet implements MemberOwner {
     const member = new Member(config, this, this.agentEntry);
     this.#members = [...this.#members, member];
     return member.start();
+  }
+
+  async #drain(member: Member): Promise<void> {
+    member.leave();
+    // Until its last call is answered or found hanging it is looked after as the others are.
+    while (member.inFlight > 0) await pause(drainPollMilliseconds);
+    this.#members = this.#members.filter((each) => each !== member);
+    await member.stop();
   }
 
   async #firstToServe(starts: readonly Promise<void>[]): Promise<void> {
