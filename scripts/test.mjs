@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describeNode, handedOver, projectNode } from './workspace/node.mjs';
-import { root } from './workspace/paths.mjs';
+import { root, varDirectory } from './workspace/paths.mjs';
 import { run } from './workspace/stop.mjs';
 import { say } from './workspace/terminal.mjs';
 
@@ -20,7 +20,8 @@ await run(() => {
       ...['--selectProjects', 'unit', 'e2e', ...(full ? ['full'] : [])],
       ...passed,
     ],
-    { cwd: root, stdio: 'inherit' },
+    // The tests start some hundred Node.js processes, which compile the same modules.
+    { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: join(varDirectory, 'cache/compiled') } },
   );
   process.exitCode = status ?? 1;
 });

@@ -6,6 +6,7 @@ import type { Fault } from './faults.js';
 const callers = 16;
 const soundMilliseconds = 1_500;
 const faultMilliseconds = 3_000;
+const gapMilliseconds = 50;
 const recoveryLimitMilliseconds = 60_000;
 const message = Buffer.from('to be signed by a fleet');
 
@@ -56,10 +57,11 @@ export class FleetLoad {
     return { failed, p99, detected, recovered };
   }
 
-  /** When it was last seen with more than a probe's call: how long after `since`. */
+  /** How long after `since` it was first left without more than a probe's call, for longer than by chance. */
   async #lastCall(hsm: Hsm, since: number): Promise<number> {
     let last = since;
-    while (performance.now() - since < faultMilliseconds * 0.9) {
+    while (performance.now() - last < gapMilliseconds) {
+      if (performance.now() - since > faultMilliseconds) return Number.NaN;
       if (hsm.members[0].inFlight > 1 && hsm.members[0].state === 'serving') last = performance.now();
       await pause(2);
     }
