@@ -1,16 +1,25 @@
 /** Keys on several tokens that do not copy them, over real agents that fail, are killed, or are orphaned half-way. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { constants, createDecipheriv, createHmac, generateKeyPairSync, privateDecrypt, randomBytes } from 'node:crypto';
+import {
+  constants,
+  createDecipheriv,
+  createHmac,
+  generateKeyPairSync,
+  privateDecrypt,
+  randomBytes,
+  verify,
+} from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseHsmConfig, type KeyId } from '@nest-hsm/hsm';
+import { Hsm, type HsmConfig, type KeyId, parseHsmConfig } from '@nest-hsm/hsm';
 import { Fleet } from '../../libs/hsm/src/fleet/fleet.js';
 import { enrol } from '../../libs/hsm/src/fleet/replication/enrolment.js';
 import { fleetMembers } from '../../libs/hsm/src/fleet/replication/fleet-members.js';
 import { Keyring } from '../../libs/hsm/src/fleet/replication/keyring.js';
+import type { ReplicationMember } from '../../libs/hsm/src/fleet/replication/replication-member.js';
 import { Replication, type ReplicationTerms } from '../../libs/hsm/src/fleet/replication/replication.js';
 import { requirePossession } from '../../libs/hsm/src/fleet/replication/possession.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
@@ -65,14 +74,21 @@ async function started(): Promise<Fleet> {
   while (started.members.some(({ state }) => state !== 'serving')) await pause();
   return started;
 }
-const config = () => ({
+const config = (pins: Record<string, string> = {}): HsmConfig => ({
   name: 'replicated',
-  members: [device.config().members[0], other.member()],
+  members: [
+    { ...device.config().members[0], fingerprint: pins.steered },
+    { ...other.member(), fingerprint: pins.other },
+  ],
   stateDirectory: join(directory, 'state'),
   hangMilliseconds: 1_000,
 });
-const replicationOf = (terms: Partial<ReplicationTerms> = {}, ring = keyring, of = fleet) =>
-  new Replication(ring, () => fleetMembers(of), { quorum: 2, fingerprints, recovery, ...terms });
+const replicationOf = (terms: Partial<ReplicationTerms> = {}, pins = fingerprints, ring = keyring, of = fleet) =>
+  new Replication(ring, () => pinned(of, pins), { quorum: 2, recovery, ...terms });
+
+function pinned(of: Fleet, pins: Record<string, string>): ReplicationMember[] {
+  return fleetMembers(of).map((member) => Object.defineProperty(member, 'fingerprint', { value: pins[member.name] }));
+}
 const pause = () => new Promise((resolve) => setTimeout(resolve, 10));
 
 /** Objects on the tokens that carry the id, and those that no sealed key may look like. */
@@ -126,7 +142,7 @@ describe('a member', () => {
   });
 
   test('whose key is not the pinned one is sent nothing', async () => {
-    const swapped = replicationOf({ fingerprints: { ...fingerprints, other: 'ab'.repeat(32) } });
+    const swapped = replicationOf({}, { ...fingerprints, other: 'ab'.repeat(32) });
     await expect(swapped.replicate(key())).rejects.toMatchObject({
       code: 'ERR_HSM_MEMBER_NOT_ENROLLED',
       member: 'other',
@@ -138,12 +154,12 @@ describe('a member', () => {
   test('that was never enrolled does not count towards the quorum', async () => {
     const { steered } = fingerprints;
     const wanted = key();
-    await expect(replicationOf({ fingerprints: { steered } }).replicate(wanted)).rejects.toMatchObject({
+    await expect(replicationOf({}, { steered }).replicate(wanted)).rejects.toMatchObject({
       code: 'ERR_HSM_KEY_NOT_REPLICATED',
       retryable: true,
     });
     expect(await keyring.list()).toEqual([]);
-    const alone = await replicationOf({ fingerprints: { steered }, quorum: 1 }).replicate(wanted);
+    const alone = await replicationOf({ quorum: 1 }, { steered }).replicate(wanted);
     expect(alone.members).toEqual(['steered']);
     expect(await replication.missing()).toEqual([{ id: wanted.id, label: 'refused', members: ['other'] }]);
   });
@@ -162,6 +178,55 @@ test('two at once make two keys', async () => {
   );
   expect(made.map(({ state }) => state)).toEqual(['sealed', 'sealed']);
   expect(await keyring.list()).toHaveLength(2);
+});
+
+describe('an Hsm of two tokens', () => {
+  test('makes, finds, uses and destroys keys that are on both', async () => {
+    const bare = { ...config(), name: 'whole', stateDirectory: join(directory, 'whole') };
+    const first = await Hsm.open(bare);
+    const enrolments = await first.enrolMembers();
+    await first.close();
+    const pins = Object.fromEntries(enrolments.map(({ member, fingerprint }) => [member, fingerprint]));
+    expect(pins).toEqual(fingerprints);
+
+    const publicKey = recoveryKey.publicKey.export({ format: 'pem', type: 'spki' }).toString();
+    const wrapped = { mode: 'wrapped', keyring: keyring.directory, recoveryKeys: [{ publicKey }] } as const;
+    const hsm = await Hsm.open({ ...bare, members: config(pins).members, replication: wrapped });
+    try {
+      const key = await hsm.generateKeyPair({ label: 'whole', algorithm: 'ec-p384' });
+      expect(key.members).toEqual(['steered', 'other']);
+      expect((await hsm.findKey(key.uri)).spki).toEqual(key.spki);
+      const signatures = await Promise.all(
+        Array.from({ length: 8 }, () => hsm.sign(key, 'ecdsa-sha384', Buffer.of(1))),
+      );
+      for (const signature of signatures)
+        expect(verify('sha384', Buffer.of(1), key.publicKey ?? '', signature)).toBe(true);
+      expect(await keyring.list()).toMatchObject([
+        { id: key.id, state: 'sealed', recovery: [{ algorithm: 'rsa-oaep-sha1' }] },
+      ]);
+      expect(await hsm.destroyKey(key)).toBe(4);
+      expect(await keyring.list()).toEqual([]);
+    } finally {
+      await hsm.close();
+    }
+  });
+
+  test('refuses to start on a keyring that is damaged', async () => {
+    writeFileSync(join(keyring.directory, `${newId()}.json`), '{}', { mode: 0o600 });
+    const opened = Hsm.open({
+      ...{ ...config(), name: 'whole', stateDirectory: join(directory, 'whole') },
+      replication: { mode: 'wrapped', keyring: keyring.directory },
+    });
+    await expect(opened).rejects.toMatchObject({ code: 'ERR_HSM_KEYRING_UNUSABLE' });
+  });
+
+  test.each([
+    'none',
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'pem', type: 'spki' }).toString(),
+  ])('takes no other recovery key than one of RSA', (publicKey) => {
+    const replication = { mode: 'wrapped', keyring: 'keyring', recoveryKeys: [{ publicKey }] } as const;
+    expect(() => parseHsmConfig({ ...config(), replication })).toThrow(/recoveryKeys/);
+  });
 });
 
 describe('a member that fails: the key is on the others or nowhere', () => {
@@ -271,8 +336,8 @@ describe('an application that is killed -9 while a member is in', () => {
   function hold(key: object): ChildProcess {
     const script = fileURLToPath(new URL('replication-holder.mjs', import.meta.url));
     const encoded = recovery.map(({ spki, algorithm }) => ({ spki: spki.toString('base64'), algorithm }));
-    const terms = { quorum: 2, fingerprints, recovery: encoded };
-    const input = JSON.stringify({ config: config(), keyring: keyring.directory, terms, key });
+    const terms = { quorum: 2, recovery: encoded };
+    const input = JSON.stringify({ config: config(fingerprints), keyring: keyring.directory, terms, key });
     return spawn(process.execPath, [script, input], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 });

@@ -23,6 +23,7 @@ describe('parseHsmConfig', () => {
     expect(parseHsmConfig(minimal)).toEqual({
       ...minimal,
       members: [{ ...member, sessions: 16, moduleEnvironment: {}, vendor: 'auto' }],
+      replication: { mode: 'vendor' },
       client: 'application',
       deadlineMilliseconds: 5_000,
       hangMilliseconds: 2_000,
@@ -57,6 +58,8 @@ describe('parseHsmConfig', () => {
   it.each([
     ['an operation there is not', { policy: [{ label: '*', operations: ['copy'] }] }, /policy/],
     ['no time at all', { deadlineMilliseconds: 0 }, /deadlineMilliseconds/],
+    ['a way to replicate there is not', { replication: { mode: 'copied' } }, /replication/],
+    ['no keyring', { replication: { mode: 'wrapped' } }, /keyring/],
     ['no member', { members: [] }, /members/],
     [
       'more members than 32',

@@ -1,5 +1,7 @@
+import { createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { transportAlgorithmNames } from './algorithm/wrapping-algorithm.js';
 import { HsmError } from './errors.js';
 import { policyOperations } from './agent/protocol.js';
 
@@ -60,8 +62,37 @@ const memberSchema = z
     vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']).default('auto'),
     /** Append-only audit lines, one JSON object each, written by this member's agent. */
     auditFile: z.string().min(1).optional(),
+    /** Of the key by which it takes in replicated keys (`Hsm.enrolMembers`), as two people confirmed it. */
+    fingerprint: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
   })
   .readonly();
+
+/** A key that only a recovery token can use: what is replicated is left to it too. */
+const recoveryKey = z
+  .strictObject({
+    /** PEM of an RSA public key of 2048 bits or more. */
+    publicKey: z.string().refine(isRsaPublicKey, 'want the PEM of an RSA public key'),
+    /** The hash that the recovery token offers for OAEP. SoftHSM has SHA-1 only, which does not weaken OAEP. */
+    algorithm: z.enum(transportAlgorithmNames).default('rsa-oaep-sha1'),
+  })
+  .readonly();
+
+const replication = z.discriminatedUnion('mode', [
+  /** The devices copy keys themselves (CloudHSM, Luna HA); it is verified that they did. */
+  z.strictObject({ mode: z.literal('vendor') }).readonly(),
+  /** Keys go to each member wrapped for it alone. */
+  z
+    .strictObject({
+      mode: z.literal('wrapped'),
+      /** Directory (made 0700) for what is known of each key, and its forms for the recovery keys. */
+      keyring: z.string().min(1),
+      recoveryKeys: z.array(recoveryKey).max(8).default([]).readonly(),
+    })
+    .readonly(),
+]);
 
 export const hsmConfigSchema = z.strictObject({
   /** The role of this fleet, and the name of its metrics, health indicator and provider, e.g. `ca`. */
@@ -70,6 +101,8 @@ export const hsmConfigSchema = z.strictObject({
   members: z.array(memberSchema).min(1).max(32).superRefine(checkNames).readonly(),
   /** On how many members a key must be before it may be used; 2 when absent, or 1 where there is one. */
   quorum: z.int().min(1).max(32).optional(),
+  /** How a new key comes onto the other members. */
+  replication: replication.prefault({ mode: 'vendor' }),
   /** Directory (made 0700) for what must outlive a process: the records of refused PINs. */
   stateDirectory: z.string().min(1),
   /** Identity of this application towards the agents, in audit lines and policy. */
@@ -98,7 +131,7 @@ export type ParsedHsmConfig = Readonly<z.output<typeof hsmConfigSchema>>;
 export type MemberConfig = Readonly<
   Required<Pick<z.output<typeof memberSchema>, 'name'>> &
     Omit<z.output<typeof memberSchema>, 'name'> &
-    Omit<ParsedHsmConfig, 'name' | 'members' | 'quorum' | 'queueLimit'>
+    Omit<ParsedHsmConfig, 'name' | 'members' | 'quorum' | 'replication' | 'queueLimit'>
 >;
 
 /**
@@ -116,7 +149,8 @@ export function memberConfigs({
   name: _,
   members,
   quorum: __,
-  queueLimit: ___,
+  replication: ___,
+  queueLimit: ____,
   ...shared
 }: ParsedHsmConfig): MemberConfig[] {
   return members.map((member) => {
@@ -127,6 +161,18 @@ export function memberConfigs({
 
 function memberName({ name, token: chosen }: z.output<typeof memberSchema>): string {
   return name ?? ('label' in chosen ? chosen.label : chosen.serial);
+}
+
+function isRsaPublicKey(pem: string): boolean {
+  try {
+    const { asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(pem);
+    // A private key would be taken for its public half.
+    return (
+      !pem.includes('PRIVATE') && asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) >= 2048
+    );
+  } catch {
+    return false;
+  }
 }
 
 /** Each its own, and fit to be a file's name. */

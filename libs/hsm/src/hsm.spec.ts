@@ -75,6 +75,7 @@ describe('Hsm', () => {
       mac: () => closed.mac(key, bytes),
       random: () => closed.random(1),
       probe: () => closed.probe(),
+      enrolMembers: () => closed.enrolMembers(),
       setMembers: () => closed.setMembers([token.member()]),
       wrapKey: () => closed.wrapKey(key, key, 'aes-kwp'),
       unwrapKey: () => closed.unwrapKey(bytes, key, 'aes-kwp', { label: 'x', algorithm: 'aes-256', usage: 'encrypt' }),

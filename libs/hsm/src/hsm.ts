@@ -6,7 +6,7 @@ import type { SignatureInput } from './agent/protocol.js';
 import { type HsmConfig, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 import { Fleet } from './fleet/fleet.js';
-import { type FleetKey, KeyManagement } from './fleet/key-management.js';
+import { type Enrolment, type FleetKey, KeyManagement } from './fleet/key-management.js';
 import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
@@ -69,7 +69,13 @@ export class Hsm {
    */
   static async open(config: HsmConfig, observer?: HsmObserver): Promise<Hsm> {
     const parsed = parseHsmConfig(config);
-    return new Hsm(parsed, await Fleet.start(parsed, observer));
+    const fleet = await Fleet.start(parsed, observer);
+    try {
+      return new Hsm(parsed, fleet, await KeyManagement.open(parsed, fleet));
+    } catch (error) {
+      await fleet.close();
+      throw error;
+    }
   }
 
   /** The role of these tokens, e.g. `ca`. */
@@ -78,12 +84,11 @@ export class Hsm {
   readonly #fleet: Fleet;
   readonly #keys: KeyManagement;
 
-  private constructor(config: ParsedHsmConfig, fleet: Fleet) {
+  private constructor(config: ParsedHsmConfig, fleet: Fleet, keys: KeyManagement) {
     this.name = config.name;
     this.#config = config;
     this.#fleet = fleet;
-    const quorum = config.quorum ?? Math.min(2, config.members.length);
-    this.#keys = new KeyManagement(fleet, quorum, config.deadlineMilliseconds);
+    this.#keys = keys;
   }
 
   /** Each member: its state, its token, its load, its troubles. */
@@ -115,6 +120,16 @@ export class Hsm {
    */
   async probe(): Promise<void> {
     await this.#fleet.probe();
+  }
+
+  /**
+   * Makes, or finds, the key by which each member takes in keys that are replicated wrapped (`replication.mode`).
+   * @returns their fingerprints, for two people to compare with what the members' consoles show, and then to pin in
+   * `members[].fingerprint`
+   * @throws {HsmError} ERR_HSM_KEY_AMBIGUOUS when a member has two
+   */
+  async enrolMembers(): Promise<readonly Enrolment[]> {
+    return this.#keys.enrol();
   }
 
   /**
@@ -242,6 +257,7 @@ export class Hsm {
 
   /** Waits for calls in flight, then ends the agents. Every later call throws ERR_HSM_CLOSED. */
   async close(): Promise<void> {
+    this.#keys.close();
     await this.#fleet.close();
   }
 

@@ -1,23 +1,71 @@
 /** What concerns a key on all members at once: finding it, making it, destroying it. */
+import { createPublicKey } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Answer, NewKey } from '../agent/protocol.js';
+import type { Answer, NewKey, Recipient } from '../agent/protocol.js';
+import type { TransportAlgorithm } from '../algorithm/wrapping-algorithm.js';
+import type { ParsedHsmConfig } from '../config.js';
 import { HsmError } from '../errors.js';
 import type { KeyDescription, KeyId, KeySelector } from '../key/key.js';
 import type { Fleet, FleetCallOptions } from './fleet.js';
+import { enrol } from './replication/enrolment.js';
+import { fleetMembers } from './replication/fleet-members.js';
+import { Keyring } from './replication/keyring.js';
+import type { KeyringRecord } from './replication/keyring-record.js';
+import { Replication } from './replication/replication.js';
 
 const pollMilliseconds = 50;
+const settleMilliseconds = 5_000;
 
 /** A key and the members that were asked and have it. */
 export interface FleetKey extends KeyDescription {
   readonly members: readonly string[];
 }
 
+/** What a member takes keys in by. */
+export interface Enrolment {
+  readonly member: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, 64 hexadecimal digits. */
+  readonly fingerprint: string;
+}
+
 export class KeyManagement {
-  constructor(
+  /**
+   * Settles first what an earlier process left unfinished, as far as members can be reached.
+   * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
+   */
+  static async open(config: ParsedHsmConfig, fleet: Fleet): Promise<KeyManagement> {
+    const { members, replication: how, deadlineMilliseconds } = config;
+    const quorum = config.quorum ?? Math.min(2, members.length);
+    if (how.mode === 'vendor') return new KeyManagement(fleet, quorum, deadlineMilliseconds);
+    const terms = { quorum, recovery: how.recoveryKeys.map(recipient) };
+    const replication = new Replication(await Keyring.open(how.keyring), () => fleetMembers(fleet), terms);
+    const management = new KeyManagement(fleet, quorum, deadlineMilliseconds, replication);
+    await management.#settle(replication);
+    return management;
+  }
+
+  #settling: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  private constructor(
     private readonly fleet: Fleet,
     private readonly quorum: number,
     private readonly deadlineMilliseconds: number,
+    private readonly replication?: Replication,
   ) {}
+
+  /** Leaves what is unfinished to the next start. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#settling);
+  }
+
+  /** Makes, or finds, the key by which each member takes keys in. */
+  enrol(): Promise<Enrolment[]> {
+    return Promise.all(
+      fleetMembers(this.fleet).map(async (member) => ({ member: member.name, fingerprint: await enrol(member) })),
+    );
+  }
 
   /**
    * The keys that match on any member that serves.
@@ -37,11 +85,15 @@ export class KeyManagement {
   }
 
   /**
-   * Makes a key on one member and waits until the devices have copied it to the others.
-   * @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when they have not within the deadline; the key exists then
+   * Makes a key on as many members as can be reached, or on one and waits until the devices have copied it to the others.
+   * @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when fewer than `quorum` have it; where devices copy it exists then
    */
   async generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey> {
     const giveUpAt = performance.now() + (options.deadlineMilliseconds ?? this.deadlineMilliseconds);
+    if (this.replication !== undefined && !key.extractable) {
+      await this.#untilReachable(giveUpAt, options);
+      return described(await this.replication.replicate(key));
+    }
     const made = await this.fleet.call('generateKey', key, options);
     const { members } = this.fleet;
     if (members.length === 1) return { ...made, members: [members[0].name] };
@@ -61,6 +113,12 @@ export class KeyManagement {
    * @throws {HsmError} what the first member that could not do it says; the others have done it. Asked again, it is finished
    */
   async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number> {
+    const destroyed = await this.#destroyOnMembers(keyId, options);
+    await this.replication?.forget(keyId);
+    return destroyed;
+  }
+
+  async #destroyOnMembers(keyId: KeyId, options: FleetCallOptions): Promise<number> {
     const { members } = this.fleet;
     if (members.length === 1) return (await this.fleet.call('destroyKey', { keyId }, options)).destroyedObjects;
     const outcomes = await Promise.allSettled(
@@ -78,6 +136,24 @@ export class KeyManagement {
   assertReplicated(key: FleetKey, asked: number): void {
     const wanted = Math.min(this.quorum, asked);
     if (key.members.length < wanted) throw notReplicated(key, key.members.length, wanted);
+  }
+
+  /** What is settled only with members that are away is tried again until it is. */
+  async #settle(replication: Replication): Promise<void> {
+    const unsettled = await replication.resume();
+    if (unsettled.length === 0 || this.#isClosed) return;
+    const again = (): void => {
+      // A keyring that became unusable meanwhile is told of by whoever writes to it.
+      this.#settle(replication).catch(() => undefined);
+    };
+    this.#settling = setTimeout(again, settleMilliseconds).unref();
+  }
+
+  /** Members that are still starting are waited for; replication itself says what too few of them mean. */
+  async #untilReachable(giveUpAt: number, { signal }: FleetCallOptions): Promise<void> {
+    const reachable = (): number => this.fleet.members.filter(({ isReachable }) => isReachable).length;
+    while (reachable() < this.quorum && performance.now() < giveUpAt)
+      await pause(pollMilliseconds, undefined, { signal });
   }
 
   async #ask(
@@ -99,6 +175,15 @@ export class KeyManagement {
     if (answers.length === 0) throw (outcomes[0] as PromiseRejectedResult).reason;
     return answers;
   }
+}
+
+function described({ id, label, algorithm, usage, spki, members }: KeyringRecord): FleetKey {
+  const publicHalf = spki === undefined ? undefined : Buffer.from(spki, 'base64');
+  return { id, label, algorithm, usage, spki: publicHalf, extractable: false, members };
+}
+
+function recipient({ publicKey, algorithm }: { publicKey: string; algorithm: TransportAlgorithm }): Recipient {
+  return { spki: createPublicKey(publicKey).export({ format: 'der', type: 'spki' }), algorithm };
 }
 
 function assertSame(known: KeyDescription, key: KeyDescription, member: string): void {

@@ -3,7 +3,7 @@
  * fingerprint is compared by two people and then pinned in the configuration, so that whoever swaps a token or sits in between
  * is not sent a key.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { fingerprint } from '../../algorithm/encoding-public-key.js';
 import { type TransportAlgorithm, transportAlgorithmNames } from '../../algorithm/wrapping-algorithm.js';
 import { HsmError } from '../../errors.js';
@@ -32,12 +32,12 @@ export async function enrol(member: ReplicationMember): Promise<string> {
 }
 
 /** @throws {HsmError} ERR_HSM_MEMBER_NOT_ENROLLED when the member has no key, or another one than was pinned */
-export async function enrolled(member: ReplicationMember, pinned: string): Promise<EnrolledMember> {
+export async function enrolled(member: ReplicationMember): Promise<EnrolledMember> {
   const key = await findMemberKey(member);
   if (key?.spki === undefined) throw notEnrolled(member, `want a key labelled "${memberKeyLabel}", got none`);
   const got = fingerprint(key.spki);
-  if (!timingSafeEqual(Buffer.from(got), Buffer.from(pinned))) {
-    throw notEnrolled(member, `want the key of fingerprint ${pinned}, got ${got}: was the token replaced?`);
+  if (got !== member.fingerprint) {
+    throw notEnrolled(member, `want the key of fingerprint ${member.fingerprint}, got ${got}: was the token replaced?`);
   }
   return { member, unwrappingKeyId: key.id, spki: key.spki, algorithm: transportAlgorithm(member) };
 }

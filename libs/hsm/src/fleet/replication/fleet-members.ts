@@ -5,6 +5,7 @@ import type { ReplicationMember } from './replication-member.js';
 export function fleetMembers(fleet: Fleet): ReplicationMember[] {
   return fleet.members.map((member) => ({
     name: member.name,
+    fingerprint: member.config.fingerprint,
     get isReachable() {
       return member.isReachable;
     },

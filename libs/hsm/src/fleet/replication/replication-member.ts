@@ -7,6 +7,8 @@ export interface ReplicationMember {
   /** Whether it would answer now. */
   readonly isReachable: boolean;
   readonly token: TokenDescription | undefined;
+  /** Of its key for taking keys in, as two people confirmed it; without one it is sent nothing. */
+  readonly fingerprint: string | undefined;
   /** Makes one call on this member or not at all. */
   call<V extends FleetVerb>(verb: V, request: Request<V>, options: FleetCallOptions): Promise<Answer<V>>;
 }

@@ -12,8 +12,6 @@ import type { ReplicationMember } from './replication-member.js';
 export interface ReplicationTerms {
   /** On how many members a key must be before it may be used. */
   readonly quorum: number;
-  /** The fingerprint of each member's key, by the member's name, as two people confirmed it. */
-  readonly fingerprints: Readonly<Record<string, string>>;
   /** Public keys whose private halves are on recovery tokens only; without one a key cannot be restored or given to a later member. */
   readonly recovery: readonly Recipient[];
 }
@@ -86,6 +84,11 @@ export class Replication {
     });
   }
 
+  /** Once a key is destroyed on every member. Its recovery forms go with it. */
+  forget(id: KeyId): Promise<void> {
+    return this.keyring.locked(() => this.keyring.remove(id));
+  }
+
   /** Which reachable members lack which sealed keys. */
   async missing(): Promise<readonly MissingKey[]> {
     const sealed = (await this.keyring.list()).filter(({ state }) => state === 'sealed');
@@ -107,9 +110,8 @@ export class Replication {
 
   /** A member without a pinned fingerprint is sent nothing; one with another key stops everything. */
   #enrolledMembers(): Promise<EnrolledMember[]> {
-    const { fingerprints } = this.terms;
-    const pinned = this.#reachable.filter(({ name }) => Object.hasOwn(fingerprints, name));
-    return Promise.all(pinned.map((member) => enrolled(member, fingerprints[member.name])));
+    const pinned = this.#reachable.filter(({ fingerprint: pin }) => pin !== undefined);
+    return Promise.all(pinned.map((member) => enrolled(member)));
   }
 
   async #makeAndExport(
