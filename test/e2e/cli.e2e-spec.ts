@@ -61,6 +61,23 @@ describe('nest-hsm', () => {
   );
 
   it.concurrent(
+    'says which members of a fleet serve, and which do not and why',
+    withApplication(async (application) => {
+      const all = await application.nestHsm('fleet', 'status');
+      expect(all).toMatchObject({ code: 0, stdout: expect.stringMatching(/^data +serving +data +[0-9a-f]{16} /m) });
+      const { members, ...fleet } = application.token.config();
+      const gone = application.token.member({ name: 'gone', token: { label: 'gone' } });
+      application.configure({ ...fleet, members: [...members, gone] });
+      const one = await application.nestHsm('fleet', 'status', '--json');
+      expect(one.code).toBe(1);
+      expect(JSON.parse(one.stdout)).toMatchObject([
+        { name: 'data', state: 'serving' },
+        { name: 'gone', state: 'starting', trouble: { code: 'ERR_HSM_TOKEN_NOT_FOUND' } },
+      ]);
+    }),
+  );
+
+  it.concurrent(
     'makes keys, lists them in the order of their labels, and shows public halves that openssl reads',
     withApplication(async (application) => {
       const pair = await application.generated('signer', '--algorithm', 'ec-p256');
