@@ -61,6 +61,17 @@ describe('nest-hsm', () => {
   );
 
   it.concurrent(
+    'makes the key by which a member takes in others once, and prints its fingerprint',
+    withApplication(async (application) => {
+      const first = await application.nestHsm('fleet', 'enrol');
+      expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });
+      const [, fingerprint] = /^data +([0-9a-f]{64})$/m.exec(first.stdout) ?? [];
+      const again = await application.nestHsm('fleet', 'enrol', '--json');
+      expect(JSON.parse(again.stdout)).toEqual([{ member: 'data', fingerprint }]);
+    }),
+  );
+
+  it.concurrent(
     'says which members of a fleet serve, and which do not and why',
     withApplication(async (application) => {
       const all = await application.nestHsm('fleet', 'status');

@@ -8,7 +8,7 @@ import {
   KeyListCommand,
   KeyShowCommand,
 } from './key/key.commands.js';
-import { FleetCommand, FleetStatusCommand } from './fleet/fleet.commands.js';
+import { FleetCommand, FleetEnrolCommand, FleetStatusCommand } from './fleet/fleet.commands.js';
 import { NounCommand } from './noun.command.js';
 import { TokenCommand, TokenInfoCommand } from './token/token.commands.js';
 
@@ -22,6 +22,7 @@ class NestHsmCommand extends NounCommand {}
     NestHsmCommand,
     FleetCommand,
     FleetStatusCommand,
+    FleetEnrolCommand,
     TokenCommand,
     TokenInfoCommand,
     KeyCommand,

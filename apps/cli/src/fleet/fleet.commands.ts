@@ -36,7 +36,26 @@ export class FleetStatusCommand extends HsmCommand {
   }
 }
 
-@Command({ name: 'fleet', description: 'The members that hold the keys together', subCommands: [FleetStatusCommand] })
+@SubCommand({
+  name: 'enrol',
+  description: "Each member's key for taking in others: made where there is none. Prints the fingerprints to pin",
+})
+export class FleetEnrolCommand extends HsmCommand {
+  async run(_: string[], options: HsmCommandOptions): Promise<void> {
+    const enrolments = await this.withHsm(options, async (hsm) => {
+      await attempted(hsm);
+      return hsm.enrolMembers();
+    });
+    const rows = enrolments.map(({ member, fingerprint }) => [member, fingerprint]);
+    print(enrolments, columns([['MEMBER', 'FINGERPRINT'], ...rows]), options);
+  }
+}
+
+@Command({
+  name: 'fleet',
+  description: 'The members that hold the keys together',
+  subCommands: [FleetStatusCommand, FleetEnrolCommand],
+})
 export class FleetCommand extends NounCommand {}
 
 /** Until each member has logged in, or said why not. */
