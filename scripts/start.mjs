@@ -7,14 +7,16 @@ import { findPkcs11Module } from './setup/pkcs11-module.mjs';
 import { writeAppConfigs } from './start/app-configs.mjs';
 import { Application } from './start/application.mjs';
 import { issueCertificate } from './start/certificate.mjs';
+import { enrolMembers, pinnedFingerprints } from './start/enrolment.mjs';
 import { invite } from './start/invitation.mjs';
 import { listKeys } from './start/keys.mjs';
+import { loseMembers } from './start/loss.mjs';
 import { choosePorts } from './start/ports.mjs';
 import { storeRecord } from './start/record.mjs';
 import { checkTls } from './start/tls.mjs';
 import { holdLock } from './workspace/lock.mjs';
 import { describeNode, handedOver, projectNode } from './workspace/node.mjs';
-import { root, tokenPaths, tokenRoles, varDirectory } from './workspace/paths.mjs';
+import { allTokens, root, tokenPaths, varDirectory } from './workspace/paths.mjs';
 import { run, Stop } from './workspace/stop.mjs';
 import { bold, dim, duration, green, line, say } from './workspace/terminal.mjs';
 
@@ -41,17 +43,21 @@ await run(async () => {
 });
 
 function checkSetUp() {
-  const wanted = [join(root, 'dist/apps/ca/main.js'), ...tokenRoles.map((role) => tokenPaths(role).directory)];
+  const wanted = [join(root, 'dist/apps/ca/main.js'), ...allTokens.map((token) => tokenPaths(token).directory)];
   const missing = wanted.find((path) => !existsSync(path));
   if (missing) throw new Stop(`${missing} is not there: use "npm start", which sets up first.`);
 }
 
 async function prepare() {
   say(`\n${bold('nest-hsm')} on ${describeNode(projectNode())}`);
-  say(dim('One HSM (SoftHSM; tokens ca, tls and data), three jobs. All that is made at run time is under var/.'));
+  say(
+    dim(
+      'Two HSMs (SoftHSM; a token each for ca, tls and data), three jobs. All that is made at run time is under var/.',
+    ),
+  );
   const { ports, taken } = await choosePorts();
   for (const sentence of taken) say(`  ${sentence}`);
-  writeAppConfigs(ports, findPkcs11Module());
+  writeAppConfigs(ports, findPkcs11Module(), pinnedFingerprints());
   return ports;
 }
 
@@ -64,15 +70,17 @@ async function mainJob(ports, onUnexpectedEnd) {
     const begun = performance.now();
     await application.start(healthUrl, onUnexpectedEnd);
     line(green('✓'), title, url, performance.now() - begun);
+    return application;
   };
 
-  say(bold('\n1  A certificate authority whose keys live in token "ca"'));
+  await enrolMembers(ports, findPkcs11Module());
+  say(bold('\n1  A certificate authority whose keys live in fleet "ca"'));
   await start('ca', 'CA', `http://127.0.0.1:${ports.ca}`, `http://127.0.0.1:${ports.ca}/health`);
   await issueCertificate(ports);
 
-  say(bold('\n2  HTTPS with a private key that lives in token "tls"'));
+  say(bold('\n2  HTTPS with a private key that lives in fleet "tls"'));
   await start('records', 'records', `http://127.0.0.1:${ports.records}`, `http://127.0.0.1:${ports.records}/health`);
-  await start(
+  const sidecar = await start(
     'tls-sidecar',
     'TLS sidecar',
     `https://localhost:${ports.sidecar}`,
@@ -80,10 +88,15 @@ async function mainJob(ports, onUnexpectedEnd) {
   );
   await checkTls(ports);
 
-  say(bold('\n3  A database column encrypted under a key that lives in token "data"'));
+  say(bold('\n3  A database column encrypted under a key that lives in fleet "data"'));
   await storeRecord(ports);
 
-  say(bold('\n4  What the three tokens hold'));
+  if (process.platform === 'linux') {
+    say(bold('\n4  An HSM dies, and nobody notices'));
+    await loseMembers(ports, sidecar);
+  }
+
+  say(bold('\n5  What the three fleets hold'));
   await listKeys();
   say(`\n${green('✓')} Each step was checked by a tool that is not ours, in ${duration(performance.now() - started)}.`);
 }

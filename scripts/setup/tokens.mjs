@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root, setupTokenFile, authorizationHeaderFile, tokenPaths, tokenRoles } from '../workspace/paths.mjs';
+import { allTokens, root, setupTokenFile, authorizationHeaderFile, tokenPaths } from '../workspace/paths.mjs';
 import { quietly } from './command.mjs';
 
 /**
@@ -11,12 +11,12 @@ import { quietly } from './command.mjs';
  * @returns what was found or done
  */
 export function ensureTokens(node, module) {
-  const made = tokenRoles.filter((role) =>
-    ensureToken({ node, module, label: role, directory: tokenPaths(role).directory }),
+  const made = allTokens.filter((label) =>
+    ensureToken({ node, module, label, directory: tokenPaths(label).directory }),
   );
   return made.length > 0
     ? `initialised ${made.join(', ')} under var/tokens`
-    : `${tokenRoles.join(', ')} under var/tokens`;
+    : `${allTokens.join(', ')} under var/tokens`;
 }
 
 /**

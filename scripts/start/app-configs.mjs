@@ -1,28 +1,43 @@
 // The applications' configuration for the main job, written anew at each start because the ports may differ.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { configFile, databaseFile, setupTokenFile, tokenPaths } from '../workspace/paths.mjs';
+import {
+  configFile,
+  databaseFile,
+  fleetPaths,
+  logFile,
+  setupTokenFile,
+  tokenPaths,
+  tokensOf,
+} from '../workspace/paths.mjs';
 
 /** The name that the example CSR asks for. */
 export const exampleName = 'device.example.internal';
 /** The key that the sidecar makes in token tls. */
 export const sidecarKeyLabel = 'sidecar';
 
-/** @param module  path of the PKCS#11 module */
-export function writeAppConfigs(ports, module) {
-  write('ca', caConfig(ports, module));
-  write('records', recordsConfig(ports, module));
-  write('tls-sidecar', sidecarConfig(ports, module));
+/** The application that uses the fleet of a role. */
+export const applicationOf = { ca: 'ca', tls: 'tls-sidecar', data: 'records' };
+
+/**
+ * @param module  path of the PKCS#11 module
+ * @param fingerprints  by token label, as far as members are enrolled
+ */
+export function writeAppConfigs(ports, module, fingerprints) {
+  write('ca', caConfig(ports, hsm('ca', module, fingerprints)));
+  write('records', recordsConfig(ports, hsm('data', module, fingerprints)));
+  write('tls-sidecar', sidecarConfig(ports, hsm('tls', module, fingerprints)));
 }
 
 function write(app, content) {
-  for (const file of [configFile(app), databaseFile(app)]) mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  for (const file of [configFile(app), databaseFile(app), logFile(app)])
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   writeFileSync(configFile(app), `# Written by npm start, and again at each one.\n${content}`, { mode: 0o600 });
 }
 
-const caConfig = (ports, module) => `listen: { host: 127.0.0.1, port: ${ports.ca} }
+const caConfig = (ports, hsmSection) => `listen: { host: 127.0.0.1, port: ${ports.ca} }
 publicUrl: http://127.0.0.1:${ports.ca}
-${hsm('ca', module)}
+${hsmSection}
 database: { type: better-sqlite3, database: ${quote(databaseFile('ca'))} }
 setupTokenFile: ${quote(setupTokenFile)}
 allowedNames:
@@ -34,15 +49,15 @@ authority:
   issuing: { label: issuing, subject: { commonName: nest-hsm example issuing CA }, algorithm: ec-p256, validityDays: 1825 }
 `;
 
-const recordsConfig = (ports, module) => `listen: { host: 127.0.0.1, port: ${ports.records} }
-${hsm('data', module)}
+const recordsConfig = (ports, hsmSection) => `listen: { host: 127.0.0.1, port: ${ports.records} }
+${hsmSection}
 kekLabel: kek
 createKek: true
 database: { type: better-sqlite3, database: ${quote(databaseFile('records'))} }
 `;
 
-const sidecarConfig = (ports, module) => `listen: { host: 127.0.0.1, port: ${ports.sidecar} }
-${hsm('tls', module)}
+const sidecarConfig = (ports, hsmSection) => `listen: { host: 127.0.0.1, port: ${ports.sidecar} }
+${hsmSection}
 upstream: { host: 127.0.0.1, port: ${ports.records} }
 certificate:
   ca:
@@ -57,18 +72,24 @@ certificate:
 admin: { host: 127.0.0.1, port: ${ports.sidecarAdmin} }
 `;
 
-/** Each application reaches one token, and has the PIN of no other. */
-function hsm(role, module) {
-  const token = tokenPaths(role);
-  return `hsm:
-  name: ${role}
-  members:
+/** Each application reaches the tokens of one role, and has the PINs of no other. */
+function hsm(role, module, fingerprints) {
+  const { state, keyring } = fleetPaths(role);
+  const members = tokensOf(role).map((label) => {
+    const token = tokenPaths(label);
+    const pinned = fingerprints[label];
+    return `
     - module: ${quote(module)}
-      token: { label: ${role} }
+      token: { label: ${label} }
       pin: { file: ${quote(token.pin)} }
       moduleEnvironment: { SOFTHSM2_CONF: ${quote(token.softHsmConf)} }
-      auditFile: ${quote(token.audit)}
-  stateDirectory: ${quote(token.state)}`;
+      auditFile: ${quote(token.audit)}${pinned ? `\n      fingerprint: ${quote(pinned)}` : ''}`;
+  });
+  return `hsm:
+  name: ${role}
+  members:${members.join('')}
+  replication: { mode: wrapped, keyring: ${quote(keyring)} }
+  stateDirectory: ${quote(state)}`;
 }
 
 /** A double-quoted YAML scalar is a JSON string. */

@@ -61,6 +61,10 @@ export class Application {
     });
   }
 
+  get pid() {
+    return this.#child?.pid;
+  }
+
   /** Asks the process to end, and makes it and its whole group end when it does not in time. */
   async stop() {
     if (this.#child?.pid === undefined) return;

@@ -26,6 +26,6 @@ async function checkKey(said) {
   const onTheWire = spki(new X509Certificate(said).publicKey);
   const shown = await nestHsm`key show ${sidecarKeyLabel} --config ${configFile('tls-sidecar')}`;
   const onTheToken = spki(createPublicKey(shown.stdout));
-  verify(onTheWire === onTheToken, `the certificate's key to be key ${sidecarKeyLabel} of token tls`, onTheWire);
-  line(green('✓'), 'nest-hsm key', `the served certificate's key is "${sidecarKeyLabel}" in token "tls"`);
+  verify(onTheWire === onTheToken, `the certificate's key to be key ${sidecarKeyLabel} of fleet tls`, onTheWire);
+  line(green('✓'), 'nest-hsm key', `the served certificate's key is "${sidecarKeyLabel}" in fleet "tls"`);
 }

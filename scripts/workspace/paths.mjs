@@ -5,20 +5,33 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 export const varDirectory = join(root, 'var');
 
-/** The tokens of the main job, one per role: a process that may use one has no PIN for the others. */
-export const tokenRoles = ['ca', 'tls', 'data'];
+/** The fleets of the main job, one per role: a process that may use one has no PIN for the others. */
+export const roles = ['ca', 'tls', 'data'];
+/** The labels of a role's tokens, each of them a member of its fleet. */
+export const tokensOf = (role) => [`${role}-1`, `${role}-2`];
+export const allTokens = roles.flatMap(tokensOf);
 
-/** One directory (0700) per token: SoftHSM's configuration and objects, the PINs (0600), the agent's state. */
-export function tokenPaths(role) {
-  const directory = join(varDirectory, 'tokens', role);
+/** One directory (0700) per token: SoftHSM's configuration and objects, and the PINs (0600). */
+export function tokenPaths(token) {
+  const directory = join(varDirectory, 'tokens', token);
   return {
     directory,
     softHsmConf: join(directory, 'softhsm2.conf'),
     objects: join(directory, 'objects'),
     pin: join(directory, 'pin'),
     soPin: join(directory, 'so-pin'),
+    audit: join(varDirectory, 'log', `audit-${token}.jsonl`),
+  };
+}
+
+/** What a fleet keeps beside its tokens: the agents' state, the keyring, and its members' pinned fingerprints. */
+export function fleetPaths(role) {
+  const directory = join(varDirectory, 'fleets', role);
+  return {
+    directory,
     state: join(directory, 'state'),
-    audit: join(varDirectory, 'log', `audit-${role}.jsonl`),
+    keyring: join(directory, 'keyring'),
+    fingerprints: join(directory, 'fingerprints.json'),
   };
 }
 
