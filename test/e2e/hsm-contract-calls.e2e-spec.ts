@@ -121,6 +121,7 @@ test('after close, every method fails with ERR_HSM_CLOSED, and close itself does
     mac: [macKey, Buffer.of(1)],
     random: [1],
     probe: [],
+    enrolMembers: [],
     setMembers: [subject.config.members],
     wrapKey: [kek, kek, 'aes-kwp'],
     unwrapKey: [Buffer.alloc(40), kek, 'aes-kwp', { label: 'x', algorithm: 'aes-256', usage: 'encrypt' }],
