@@ -13,7 +13,7 @@ import {
 
 /** The name that the example CSR asks for. */
 export const exampleName = 'device.example.internal';
-/** The key that the sidecar makes in token tls. */
+/** The key that the sidecar makes in fleet tls. */
 export const sidecarKeyLabel = 'sidecar';
 
 /** The application that uses the fleet of a role. */

@@ -155,10 +155,10 @@ it('starts with a member whose PIN is refused, without a second attempt', async 
   const config = fleet(2);
   const wrong = { command: ['/bin/echo', '00000000'] };
   hsm = await Hsm.open({ ...config, members: [{ ...config.members[0], pin: wrong }, config.members[1]] });
+  while (hsm.members[0].state === 'starting') await pause(20);
   const logins = devices[0].calls('C_Login');
   const { failed } = await signDuring(() => pause(300));
   expect(failed).toEqual([]);
-  while (hsm.members[0].state === 'starting') await pause(20);
   expect(hsm.members).toMatchObject([
     { state: 'refused', trouble: { code: 'ERR_HSM_PIN_INCORRECT' } },
     { state: 'serving' },

@@ -168,8 +168,8 @@ describe('npm start', () => {
   });
 
   it('runs once at a time', async () => {
-    for (const name of ['dist/apps/ca/main.js', 'var/tokens/ca/pin', 'var/tokens/tls/pin', 'var/tokens/data/pin'])
-      workspace.write(name, '');
+    const tokens = ['ca-1', 'ca-2', 'tls-1', 'tls-2', 'data-1', 'data-2'].map((token) => `var/tokens/${token}/pin`);
+    for (const name of ['dist/apps/ca/main.js', ...tokens]) workspace.write(name, '');
     workspace.write('var/run/start.lock', `${process.pid}\n`);
     const outcome = await workspace.run('start.mjs', ['--once']);
     expect(outcome.stderr).toMatch(new RegExp(`nest-hsm runs already, in process ${process.pid}`));

@@ -181,26 +181,26 @@ describe('the tokens', () => {
 
   beforeEach(() => workspace.link('node_modules'));
 
+  const tokens = ['ca-1', 'ca-2', 'tls-1', 'tls-2', 'data-1', 'data-2'];
+
   it('are initialised once, with PINs of their own that only their owner reads', async () => {
     // What an interrupted set-up leaves is thrown away.
-    workspace.write('var/tokens/ca.partial/pin', 'half');
-    expect((await ensureTokens()).stdout).toBe('initialised ca, tls, data under var/tokens\n');
-    const pins = ['ca', 'tls', 'data'].map((role) =>
-      readFileSync(workspace.path('var/tokens', role, 'pin'), 'utf8').trim(),
-    );
-    expect(new Set(pins).size).toBe(3);
-    for (const role of ['ca', 'tls', 'data']) {
-      const directory = workspace.path('var/tokens', role);
+    workspace.write('var/tokens/ca-1.partial/pin', 'half');
+    expect((await ensureTokens()).stdout).toBe(`initialised ${tokens.join(', ')} under var/tokens\n`);
+    const pins = tokens.map((token) => readFileSync(workspace.path('var/tokens', token, 'pin'), 'utf8').trim());
+    expect(new Set(pins).size).toBe(6);
+    for (const token of tokens) {
+      const directory = workspace.path('var/tokens', token);
       expect(statSync(directory).mode & 0o777).toBe(0o700);
       for (const secret of ['pin', 'so-pin']) expect(statSync(join(directory, secret)).mode & 0o777).toBe(0o600);
       const slots = execFileSync('softhsm2-util', ['--show-slots'], {
         env: { ...process.env, SOFTHSM2_CONF: join(directory, 'softhsm2.conf') },
         encoding: 'utf8',
       });
-      expect(slots.match(/Label: +(\S+)/)?.[1]).toBe(role);
+      expect(slots.match(/Label: +(\S+)/)?.[1]).toBe(token);
     }
-    expect((await ensureTokens()).stdout).toBe('ca, tls, data under var/tokens\n');
-    expect(readFileSync(workspace.path('var/tokens/ca/pin'), 'utf8').trim()).toBe(pins[0]);
+    expect((await ensureTokens()).stdout).toBe(`${tokens.join(', ')} under var/tokens\n`);
+    expect(readFileSync(workspace.path('var/tokens/ca-1/pin'), 'utf8').trim()).toBe(pins[0]);
   });
 
   it('come with a set-up token for the CA, as a file and as a header for curl', async () => {
@@ -218,8 +218,8 @@ describe('the tokens', () => {
     const outcome = await evaluate(`import { ensureTokens } from './scripts/setup/tokens.mjs';
       import { run } from './scripts/workspace/stop.mjs';
       await run(() => ensureTokens(process.execPath, '/etc/hostname'));`);
-    expectStop(outcome, /token "ca": could not be initialised with \/etc\/hostname:/);
-    expect(existsSync(workspace.path('var/tokens/ca'))).toBe(false);
+    expectStop(outcome, /token "ca-1": could not be initialised with \/etc\/hostname:/);
+    expect(existsSync(workspace.path('var/tokens/ca-1'))).toBe(false);
   });
 });
 

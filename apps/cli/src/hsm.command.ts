@@ -1,6 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm } from '@nest-hsm/hsm';
 import { CommandRunner, Option } from 'nest-commander';
 import { readHsmConfig } from './config.js';
+
+const pollMilliseconds = 10;
 
 export interface HsmCommandOptions {
   readonly config: string;
@@ -30,10 +33,10 @@ export abstract class HsmCommand extends CommandRunner {
 
   /** Opens the HSM for one piece of work and closes it whatever happens. */
   protected async withHsm<T>(options: HsmCommandOptions, work: (hsm: Hsm) => Promise<T>): Promise<T> {
-    return this.withAnyHsm(options, (hsm) => {
+    return this.withAnyHsm(options, async (hsm) => {
       // Whoever typed the command would rather know than wait for an HSM to come back.
-      const [first] = hsm.members.map(({ trouble }) => trouble);
-      if (first !== undefined && hsm.members.every(({ state }) => state !== 'serving')) throw first;
+      const trouble = hsm.members.find((member) => member.trouble !== undefined)?.trouble;
+      if (trouble !== undefined && hsm.members.every(({ state }) => state !== 'serving')) throw trouble;
       return work(hsm);
     });
   }
@@ -42,10 +45,18 @@ export abstract class HsmCommand extends CommandRunner {
   protected async withAnyHsm<T>(options: HsmCommandOptions, work: (hsm: Hsm) => Promise<T>): Promise<T> {
     const hsm = await Hsm.open(await readHsmConfig(options.config));
     try {
+      await attempted(hsm);
       return await work(hsm);
     } finally {
       await hsm.close();
     }
+  }
+}
+
+/** Until each member has logged in, or said why not: a command is about all of them, not about the quickest. */
+async function attempted(hsm: Hsm): Promise<void> {
+  while (hsm.members.some(({ state, trouble }) => state === 'starting' && trouble === undefined)) {
+    await pause(pollMilliseconds);
   }
 }
 

@@ -1,11 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Hsm, MemberStatus } from '@nest-hsm/hsm';
+import type { MemberStatus } from '@nest-hsm/hsm';
 import { Command, Option, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
 
 const watchMilliseconds = 1_000;
-const settledPollMilliseconds = 20;
 /** Back to the upper left corner, and nothing below it. */
 const clearScreen = '\u001b[H\u001b[2J';
 
@@ -22,7 +21,6 @@ export class FleetStatusCommand extends HsmCommand {
 
   async run(_: string[], options: StatusOptions): Promise<void> {
     await this.withAnyHsm(options, async (hsm) => {
-      await attempted(hsm);
       show(hsm.members, options);
       while (options.watch === true) {
         await pause(watchMilliseconds);
@@ -42,10 +40,7 @@ export class FleetStatusCommand extends HsmCommand {
 })
 export class FleetEnrolCommand extends HsmCommand {
   async run(_: string[], options: HsmCommandOptions): Promise<void> {
-    const enrolments = await this.withHsm(options, async (hsm) => {
-      await attempted(hsm);
-      return hsm.enrolMembers();
-    });
+    const enrolments = await this.withHsm(options, (hsm) => hsm.enrolMembers());
     const rows = enrolments.map(({ member, fingerprint }) => [member, fingerprint]);
     print(enrolments, columns([['MEMBER', 'FINGERPRINT'], ...rows]), options);
   }
@@ -57,13 +52,6 @@ export class FleetEnrolCommand extends HsmCommand {
   subCommands: [FleetStatusCommand, FleetEnrolCommand],
 })
 export class FleetCommand extends NounCommand {}
-
-/** Until each member has logged in, or said why not. */
-async function attempted(hsm: Hsm): Promise<void> {
-  while (hsm.members.some(({ state, trouble }) => state === 'starting' && trouble === undefined)) {
-    await pause(settledPollMilliseconds);
-  }
-}
 
 function show(members: readonly MemberStatus[], options: StatusOptions): void {
   const rows = members.map(({ name, state, token, inFlight, medianMilliseconds, trouble }) => [

@@ -1,17 +1,13 @@
 import type { AgentRequest } from '../agent/agent-client.js';
 import type { Request, Verb } from '../agent/protocol.js';
 import type { Call } from './call.js';
-import type { Member } from './member.js';
 
 /** One call on its way to one member. A call that is retried or hedged has several, at most one of which settles it. */
 export class Attempt implements AgentRequest {
   requestId = 0;
   sentAt = 0;
 
-  constructor(
-    readonly call: Call,
-    readonly member: Member,
-  ) {}
+  constructor(readonly call: Call) {}
 
   get verb(): Verb {
     return this.call.verb;

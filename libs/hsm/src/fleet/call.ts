@@ -1,7 +1,11 @@
 import type { Answer, Request, Verb } from '../agent/protocol.js';
 import type { HsmError, HsmErrorCode } from '../errors.js';
 import type { KeyId } from '../key/key.js';
-import type { Member } from './member.js';
+
+/** A member, as far as a call knows it: one that may serve it, or could not. */
+interface CallMember {
+  readonly name: string;
+}
 
 export type CallCode = HsmErrorCode | 'OK';
 
@@ -11,7 +15,7 @@ export interface CallTerms {
   readonly correlationId: string;
   readonly signal?: AbortSignal;
   /** The one member that may serve it. */
-  readonly only?: Member;
+  readonly only?: CallMember;
   /** How often it may go to an agent. */
   readonly attemptsAllowed: number;
   /** Whether it may be on two members at once. */
@@ -24,7 +28,7 @@ export class Call {
   readonly startedAt = performance.now();
   readonly deadline: number;
   readonly correlationId: string;
-  readonly only: Member | undefined;
+  readonly only: CallMember | undefined;
   readonly attemptsAllowed: number;
   readonly mayHedge: boolean;
   /** The key it is about, which not every member need have. */
@@ -34,7 +38,7 @@ export class Call {
   /** How many of these are still with one. */
   underWay = 0;
   /** The members that could not serve it; another is asked first. */
-  tried: Member[] | undefined;
+  tried: CallMember[] | undefined;
   /** Its neighbours while it waits in a CallQueue. */
   next: Call | undefined;
   previous: Call | undefined;

@@ -5,7 +5,8 @@ import type { NewKey } from '../agent/protocol.js';
 import { parseHsmConfig } from '../config.js';
 import type { HsmError } from '../errors.js';
 import type { KeyId } from '../key/key.js';
-import { Fleet, type FleetCallOptions } from './fleet.js';
+import type { FleetCallOptions } from './call-options.js';
+import { Fleet } from './fleet.js';
 
 const keyId = '00112233445566778899aabbccddeeff' as KeyId;
 

@@ -4,7 +4,8 @@ import type { Overrides } from '../../../../test/support/token.js';
 import { StandIn } from '../../../../test/support/stand-in.js';
 import { parseHsmConfig } from '../config.js';
 import type { KeyId } from '../key/key.js';
-import { Fleet, type FleetCallOptions } from './fleet.js';
+import type { FleetCallOptions } from './call-options.js';
+import { Fleet } from './fleet.js';
 
 const keyId = '00112233445566778899aabbccddeeff' as KeyId;
 

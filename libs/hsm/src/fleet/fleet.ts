@@ -13,28 +13,18 @@ import { type MemberConfig, memberConfigs, type ParsedHsmConfig } from '../confi
 import { HsmError } from '../errors.js';
 import { Alarm } from './alarm.js';
 import type { Attempt } from './attempt.js';
+import type { FleetCallOptions, FleetVerb } from './call-options.js';
 import { Call, type CallCode, type CallTerms } from './call.js';
 import { CallQueue } from './call-queue.js';
 import { aborted, closed, outcomeUnknown, overloaded, timedOut } from './failure.js';
 import { Hedging } from './hedging.js';
 import { KeyHolders } from './key-holders.js';
-import { Member, type MemberOwner } from './member.js';
+import { Member, type MemberOwner, slowVerbs } from './member.js';
 import { guarded, type HsmLoad, type HsmObserver, type MemberStatus } from './observer.js';
 import { Prober } from './prober.js';
 import { route } from './routing.js';
 
-export interface FleetCallOptions {
-  readonly deadlineMilliseconds?: number;
-  readonly signal?: AbortSignal;
-  readonly correlationId?: string;
-  /** Send it to a second member when the first takes unusually long. */
-  readonly hedge?: boolean;
-}
-
 const drainPollMilliseconds = 10;
-
-/** What callers may ask for; the rest of the protocol is between client and agent. */
-export type FleetVerb = Exclude<Verb, 'hello' | 'ping' | 'cancel'>;
 
 /**
  * The members of one role and the callers who wait for them. Calls wait in one bounded queue, from which whichever member has
@@ -143,7 +133,7 @@ export class Fleet implements MemberOwner {
     this.#dispatch();
   }
 
-  answered({ call, member, sentAt }: Attempt, answer: Answer<Verb>): void {
+  answered(member: Member, { call, sentAt }: Attempt, answer: Answer<Verb>): void {
     if (call.keyId !== undefined) this.#holders.present(member, call.keyId);
     if (verbFacts[call.verb].retrySafe) this.#hedging.answered(performance.now() - sentAt);
     // Where there is no other to go to, doing what was asked is the probe.
@@ -156,7 +146,7 @@ export class Fleet implements MemberOwner {
     this.#dispatch();
   }
 
-  failed({ call, member }: Attempt, error: HsmError): void {
+  failed(member: Member, { call }: Attempt, error: HsmError): void {
     if (error.code === 'ERR_HSM_KEY_NOT_FOUND' && call.keyId !== undefined) {
       this.#holders.absent(member, call.keyId, performance.now());
     }
@@ -331,7 +321,7 @@ export class Fleet implements MemberOwner {
         const { call } = attempt;
         if (call.settled) continue;
         if (call.deadline <= now) this.#expire(call);
-        else next = Math.min(next, call.deadline, this.#hedge(attempt, now));
+        else next = Math.min(next, call.deadline, this.#hedge(member, attempt, now));
       }
       next = Math.min(next, member.checkForHang(now));
     }
@@ -339,7 +329,7 @@ export class Fleet implements MemberOwner {
   }
 
   /** @returns when to look again */
-  #hedge({ call, member, sentAt }: Attempt, now: number): number {
+  #hedge(member: Member, { call, sentAt }: Attempt, now: number): number {
     if (!call.mayHedge || call.underWay !== 1 || this.#members.length === 1) return Infinity;
     const hedgeAt = (sentAt || now) + this.#hedging.delayMilliseconds;
     if (hedgeAt > now) return hedgeAt;
@@ -418,7 +408,7 @@ export class Fleet implements MemberOwner {
   /** Making an RSA-4096 key takes seconds, so its callers wait as long as the token may take. */
   #deadlineMilliseconds(verb: Verb): number {
     const { deadlineMilliseconds, generateHangMilliseconds } = this.config;
-    return verb === 'generateKey' ? Math.max(deadlineMilliseconds, generateHangMilliseconds) : deadlineMilliseconds;
+    return slowVerbs.has(verb) ? Math.max(deadlineMilliseconds, generateHangMilliseconds) : deadlineMilliseconds;
   }
 }
 

@@ -27,8 +27,8 @@ export type MemberState = 'starting' | 'serving' | 'probation' | 'down' | 'refus
 export interface MemberOwner {
   /** It is logged in. */
   started(member: Member, token: TokenDescription): void;
-  answered(attempt: Attempt, answer: Answer<Verb>): void;
-  failed(attempt: Attempt, error: HsmError): void;
+  answered(member: Member, attempt: Attempt, answer: Answer<Verb>): void;
+  failed(member: Member, attempt: Attempt, error: HsmError): void;
   /** Its agent was lost, with these attempts, and will be replaced. */
   lost(member: Member, attempts: readonly Attempt[], reason: HsmError): void;
   /** The lost agent is gone: the same reason, with how its process ended. */
@@ -122,7 +122,7 @@ export class Member {
 
   /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when the call does not fit the protocol; nothing was sent then */
   send(call: Call, now: number): void {
-    const attempt = new Attempt(call, this);
+    const attempt = new Attempt(call);
     const remaining = Math.min(Math.ceil(call.deadline - now), longestMilliseconds);
     (this.#client as AgentClient<Attempt>).send(attempt, remaining);
     call.attempts++;
@@ -136,7 +136,7 @@ export class Member {
 
   /** How long a call of that verb may be on the token. */
   hangMilliseconds(verb: Verb): number {
-    return verb === 'generateKey' ? this.config.generateHangMilliseconds : this.config.hangMilliseconds;
+    return slowVerbs.has(verb) ? this.config.generateHangMilliseconds : this.config.hangMilliseconds;
   }
 
   /** Ends the agent when one of its calls has been on the token for too long. @returns when to look again */
@@ -184,7 +184,7 @@ export class Member {
     attempt.call.underWay--;
     if (verbFacts[attempt.verb].retrySafe) this.latency.add(performance.now() - attempt.sentAt);
     this.breaker.succeeded();
-    this.owner.answered(attempt, answer);
+    this.owner.answered(this, attempt, answer);
   }
 
   #failed(attempt: Attempt, error: HsmError): void {
@@ -197,7 +197,7 @@ export class Member {
       this.#trouble = error;
       this.breaker.failed(performance.now(), graveCodes.has(error.code));
     }
-    this.owner.failed(attempt, error);
+    this.owner.failed(this, attempt, error);
   }
 
   #lost(attempts: readonly Attempt[], reason: HsmError): void {
@@ -218,6 +218,9 @@ export class Member {
     if (this.#state !== 'leaving') this.#state = 'down';
   }
 }
+
+/** Those that make a key, or one for each of many recipients. */
+export const slowVerbs: ReadonlySet<Verb> = new Set<Verb>(['generateKey', 'exportKey', 'importKey']);
 
 /** Of these one is enough: a wrong answer, and a token that asks for a pause. */
 const graveCodes: ReadonlySet<string> = new Set(['ERR_HSM_SIGNATURE_INVALID', 'ERR_HSM_THROTTLED']);

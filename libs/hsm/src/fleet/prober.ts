@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Answer, Request } from '../agent/protocol.js';
 import { type HsmError } from '../errors.js';
 import type { KeyId } from '../key/key.js';
-import type { FleetCallOptions, FleetVerb } from './fleet.js';
+import type { FleetCallOptions, FleetVerb } from './call-options.js';
 import type { Member } from './member.js';
 import { isSlow } from './routing.js';
 
