@@ -4,7 +4,7 @@
  */
 import { verify } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Hsm, type HsmConfig, type HsmKey } from '@nest-hsm/hsm';
+import { Hsm, type HsmConfig, type HsmError, type HsmKey, type KeyId } from '@nest-hsm/hsm';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { childrenOf } from '../support/processes.js';
 
@@ -209,6 +209,63 @@ it('makes every other operation on another member too', async () => {
   }
   // What is wrong with the call itself is wrong on every member.
   await expect(hsm.decrypt(kek, Buffer.alloc(40))).rejects.toMatchObject({ code: 'ERR_HSM_DECRYPTION_FAILED' });
+});
+
+describe('a call that no member can serve now', () => {
+  const absent = () => ({ ...ec, id: '0'.repeat(32) as KeyId });
+
+  it('is refused for what it is, again and again, and holds up no other', async () => {
+    await hsm.close();
+    devices[1].powerOff();
+    hsm = await Hsm.open(fleet(2));
+    const waits = Array.from({ length: 3 }, () =>
+      hsm
+        .sign(absent(), 'ecdsa-sha256', message, { deadlineMilliseconds: 1_000 })
+        .catch((error: HsmError) => error.code),
+    );
+    const { failed, signed } = await signDuring(() => pause(600));
+    expect(failed).toEqual([]);
+    expect(signed).toBeGreaterThan(callers);
+    // The other member might have it, so it is waited for; then the caller is told what the first one said.
+    expect(await Promise.all(waits)).toEqual(Array(3).fill('ERR_HSM_KEY_NOT_FOUND'));
+    devices[1].powerOn();
+    await settled(2);
+    for (let turn = 0; turn < 3; turn++) {
+      await expect(hsm.sign(absent(), 'ecdsa-sha256', message)).rejects.toMatchObject({
+        code: 'ERR_HSM_KEY_NOT_FOUND',
+      });
+    }
+  });
+
+  it('is refused at once when the member that might is refused itself', async () => {
+    await hsm.close();
+    const config = fleet(2);
+    const wrong = { command: ['/bin/echo', '00000000'] };
+    hsm = await Hsm.open({ ...config, members: [config.members[0], { ...config.members[1], pin: wrong }] });
+    while (hsm.members[1].state === 'starting') await pause(20);
+    await expect(hsm.sign(absent(), 'ecdsa-sha256', message)).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_FOUND' });
+    await expect(hsm.mac(ec, message)).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
+  });
+});
+
+it('keeps its members when none of the new ones can be reached, and makes one change after the other', async () => {
+  const [first, second] = fleet(2).members;
+  const gone = devices[2].member({ name: 'gone', token: { label: 'gone' } });
+  const { failed } = await signDuring(async () => {
+    await expect(hsm.setMembers([gone])).rejects.toMatchObject({ code: 'ERR_HSM_TOKEN_NOT_FOUND' });
+    await Promise.all([hsm.setMembers([second]), hsm.setMembers([first]), hsm.setMembers([first, second])]);
+  });
+  expect(failed).toEqual([]);
+  expect(hsm.members.map(({ name }) => name).toSorted()).toEqual(['m1', 'm2']);
+});
+
+it('probes its members whatever the policy allows the application', async () => {
+  await hsm.close();
+  hsm = await Hsm.open(fleet(2, { policy: [{ label: 'ec', operations: ['sign', 'find'] }] }));
+  await settled(2);
+  const before = devices[0].calls('C_Sign') + devices[1].calls('C_Sign');
+  await hsm.probe();
+  expect(devices[0].calls('C_Sign') + devices[1].calls('C_Sign')).toBeGreaterThan(before);
 });
 
 it('does not use a key that too few members have', async () => {

@@ -84,7 +84,7 @@ const config = (pins: Record<string, string> = {}): HsmConfig => ({
   hangMilliseconds: 1_000,
 });
 const replicationOf = (terms: Partial<ReplicationTerms> = {}, pins = fingerprints, ring = keyring, of = fleet) =>
-  new Replication(ring, () => pinned(of, pins), { quorum: 2, recovery, ...terms });
+  new Replication(ring, () => pinned(of, pins), { quorum: () => 2, recovery, ...terms });
 
 function pinned(of: Fleet, pins: Record<string, string>): ReplicationMember[] {
   return fleetMembers(of).map((member) => Object.defineProperty(member, 'fingerprint', { value: pins[member.name] }));
@@ -159,7 +159,7 @@ describe('a member', () => {
       retryable: true,
     });
     expect(await keyring.list()).toEqual([]);
-    const alone = await replicationOf({ quorum: 1 }, { steered }).replicate(wanted);
+    const alone = await replicationOf({ quorum: () => 1 }, { steered }).replicate(wanted);
     expect(alone.members).toEqual(['steered']);
     expect(await replication.missing()).toEqual([{ id: wanted.id, label: 'refused', members: ['other'] }]);
   });

@@ -80,7 +80,7 @@ export class Hsm {
 
   /** The role of these tokens, e.g. `ca`. */
   readonly name: string;
-  #config: ParsedHsmConfig;
+  readonly #config: ParsedHsmConfig;
   readonly #fleet: Fleet;
   readonly #keys: KeyManagement;
 
@@ -101,12 +101,10 @@ export class Hsm {
    * gives those that are not named any more, or named with other settings, no more calls and ends their agents when they have
    * answered those they have. No call fails for it.
    * @returns when all of that is done; new members that could not start are tried again as every member is
-   * @throws {HsmError} ERR_HSM_CONFIG_INVALID; nothing is changed then
+   * @throws {HsmError} ERR_HSM_CONFIG_INVALID, or why none of these members could be reached; nothing is changed then
    */
   async setMembers(members: HsmConfig['members']): Promise<void> {
-    const config = parseHsmConfig({ ...this.#config, members });
-    await this.#fleet.become(memberConfigs(config));
-    this.#config = config;
+    await this.#fleet.become(memberConfigs(parseHsmConfig({ ...this.#config, members })));
   }
 
   /** How many calls are on a token and how many wait. */

@@ -39,6 +39,8 @@ export class Call {
   underWay = 0;
   /** The members that could not serve it; another is asked first. */
   tried: CallMember[] | undefined;
+  /** What the last of them said, for whoever waits for another in vain. */
+  failure: HsmError | undefined;
   /** Its neighbours while it waits in a CallQueue. */
   next: Call | undefined;
   previous: Call | undefined;

@@ -25,6 +25,8 @@ import { Prober } from './prober.js';
 import { route } from './routing.js';
 
 const drainPollMilliseconds = 10;
+/** How often those who wait are looked at, beside every answer. */
+const rerouteMilliseconds = 25;
 
 /**
  * The members of one role and the callers who wait for them. Calls wait in one bounded queue, from which whichever member has
@@ -56,6 +58,8 @@ export class Fleet implements MemberOwner {
   readonly #prober = new Prober(this);
   readonly #observer: Required<HsmObserver>;
   #members: readonly Member[] = [];
+  /** The change of members that is under way, if one is. */
+  #changing: Promise<void> = Promise.resolve();
   #unsettled = 0;
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
@@ -95,20 +99,20 @@ export class Fleet implements MemberOwner {
     request: Request<V>,
     options: FleetCallOptions,
   ): Promise<Answer<V>> {
+    if (only.state === 'refused' && only.trouble !== undefined) return Promise.reject(only.trouble);
+    if (only.state === 'leaving') return Promise.reject(closed(only.name));
     return this.#call(verb, request, options, { only, attemptsAllowed: 1 });
   }
 
-  /** Takes in and lets go of members until they are these. Starts that fail are tried again; the observer hears of them. */
-  async become(configs: readonly MemberConfig[]): Promise<void> {
-    if (this.#closing !== undefined) throw closed(this.config.name);
-    // A member that was refused is asked for anew: perhaps its PIN was mended.
-    const isThere = (config: MemberConfig, { config: own, state }: Member): boolean =>
-      state !== 'refused' && isDeepStrictEqual(config, own);
-    const leaving = this.#members.filter((member) => !configs.some((config) => isThere(config, member)));
-    const coming = configs.filter((config) => !this.#members.some((member) => isThere(config, member)));
-    // New ones first, so that there is always one to go to.
-    await Promise.allSettled(coming.map((config) => this.#join(config)));
-    await Promise.all(leaving.map((member) => this.#drain(member)));
+  /**
+   * Takes in and lets go of members until they are these, one such change after the other. Starts that fail are tried again.
+   * @throws {HsmError} why none of these could be reached, when another could; nothing is changed then
+   */
+  become(configs: readonly MemberConfig[]): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(closed(this.config.name));
+    const change = this.#changing.then(() => this.#become(configs));
+    this.#changing = change.catch(() => undefined);
+    return change;
   }
 
   /** Whether keys really sign: passes when one member does. @throws {HsmError} why the first one did not */
@@ -147,7 +151,8 @@ export class Fleet implements MemberOwner {
   }
 
   failed(member: Member, { call }: Attempt, error: HsmError): void {
-    if (error.code === 'ERR_HSM_KEY_NOT_FOUND' && call.keyId !== undefined) {
+    // Wrapping is about two keys, and the error does not say which is missing.
+    if (error.code === 'ERR_HSM_KEY_NOT_FOUND' && call.keyId !== undefined && call.verb !== 'wrapKey') {
       this.#holders.absent(member, call.keyId, performance.now());
     }
     if (!call.settled && call.underWay === 0) this.#failOver(call, member, error);
@@ -155,7 +160,9 @@ export class Fleet implements MemberOwner {
   }
 
   lost(member: Member, attempts: readonly Attempt[], reason: HsmError): void {
-    this.#giveUpAttempts(member, attempts, reason);
+    for (const { call } of attempts.toReversed()) {
+      if (!call.settled && call.underWay === 0) this.#failOver(call, member, reason);
+    }
     this.#dispatch();
   }
 
@@ -165,11 +172,10 @@ export class Fleet implements MemberOwner {
 
   refused(member: Member, reason: HsmError): void {
     this.#observer.agentRefused(reason, member.name);
-    // While one may come back, callers wait.
-    if (this.#members.some(({ state }) => state !== 'refused')) return;
+    // While one may come back, callers wait for it.
+    const isOver = this.#members.every(({ state }) => state === 'refused');
     for (const call of this.#queue) {
-      this.#queue.remove(call);
-      call.reject(reason);
+      if (isOver || (call.only === member && member.state === 'refused')) this.#giveUp(call, reason);
     }
   }
 
@@ -181,7 +187,7 @@ export class Fleet implements MemberOwner {
     options: FleetCallOptions,
     terms: Pick<CallTerms, 'only' | 'attemptsAllowed'>,
   ): Promise<Answer<V>> {
-    const refusal = this.#refuse(options);
+    const refusal = this.#refuse(options, terms.only);
     if (refusal !== undefined) return Promise.reject(refusal);
     const call = this.#newCall(verb, request, {
       ...terms,
@@ -190,15 +196,23 @@ export class Fleet implements MemberOwner {
       signal: options.signal,
       mayHedge: options.hedge === true && verbFacts[verb].retrySafe,
     });
-    this.#alarm.at(call.deadline);
     const now = performance.now();
-    const member = this.#queue.length === 0 ? route(this.#members, call, this.#holders, now) : undefined;
-    if (member === undefined) this.#queue.push(call);
-    else this.#send(member, call, now);
+    this.#alarm.at(call.deadline);
+    // It overtakes nobody: whoever waits could not be placed when something last changed.
+    const member = route(this.#members, call, this.#holders, now);
+    if (member !== undefined) this.#send(member, call, now);
+    else this.#wait(call, now);
     return call.promise as Promise<Answer<V>>;
   }
 
-  #refuse({ deadlineMilliseconds, signal, correlationId }: FleetCallOptions): HsmError | undefined {
+  #wait(call: Call, now: number): void {
+    if (call.only === undefined) this.#queue.push(call);
+    else this.#queue.unshift(call);
+    // What routing looks at changes with time too.
+    this.#alarm.at(now + rerouteMilliseconds);
+  }
+
+  #refuse({ deadlineMilliseconds, signal, correlationId }: FleetCallOptions, only?: unknown): HsmError | undefined {
     const { name, queueLimit } = this.config;
     if (this.#closing !== undefined) return closed(name);
     if (this.#members.every(({ state }) => state === 'refused')) return this.#trouble;
@@ -209,7 +223,8 @@ export class Fleet implements MemberOwner {
     if (correlationId !== undefined && Buffer.byteLength(correlationId) > maximumCorrelationIdBytes) {
       return invalid(`correlation id: want at most ${maximumCorrelationIdBytes} bytes`);
     }
-    return this.#queue.length < queueLimit ? undefined : overloaded(name, queueLimit);
+    // Calls for one member are few and ours: without its probe a member would never take its share of an overload.
+    return this.#queue.length < queueLimit || only !== undefined ? undefined : overloaded(name, queueLimit);
   }
 
   #newCall(verb: Verb, request: Request<Verb>, terms: CallTerms): Call {
@@ -223,6 +238,11 @@ export class Fleet implements MemberOwner {
     this.#observer.callEnded(call.verb, code, performance.now() - call.startedAt);
     if (--this.#unsettled === 0) this.#drained?.();
   };
+
+  #giveUp(call: Call, reason: HsmError): void {
+    this.#queue.remove(call);
+    call.reject(call.failure ?? reason);
+  }
 
   #abort(call: Call, signal: AbortSignal | undefined): void {
     this.#queue.remove(call);
@@ -255,13 +275,6 @@ export class Fleet implements MemberOwner {
 
   // Failures.
 
-  /** The attempts of a member that is lost, or has left. */
-  #giveUpAttempts(member: Member, attempts: readonly Attempt[], reason: HsmError): void {
-    for (const { call } of attempts.toReversed()) {
-      if (!call.settled && call.underWay === 0) this.#failOver(call, member, reason);
-    }
-  }
-
   /** A member could not do it: another may, or its own next agent. */
   #failOver(call: Call, member: Member, error: HsmError): void {
     const isLost = error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable;
@@ -277,12 +290,18 @@ export class Fleet implements MemberOwner {
     else call.reject(error);
   }
 
-  /** Whether the fault is the member's own, and another has not been asked yet. */
-  #mayOtherServe(call: Call, member: Member, { code, fault }: HsmError): boolean {
+  /** Whether the fault is the member's own, and another that has not been asked yet is there, or may come with the key. */
+  #mayOtherServe(call: Call, member: Member, error: HsmError): boolean {
+    const { code, fault } = error;
     const isOfMember = fault === 'token' || fault === 'operator' || ofMember.has(code);
     if (!isOfMember || code === 'ERR_HSM_TIMEOUT') return false;
     (call.tried ??= []).push(member);
-    return this.#members.some((each) => call.tried?.includes(each) !== true && (call.only ?? each) === each);
+    call.failure = error;
+    const isAwaited = ({ isReachable, state }: Member): boolean =>
+      isReachable || (code === 'ERR_HSM_KEY_NOT_FOUND' && (state === 'down' || state === 'starting'));
+    return this.#members.some(
+      (each) => call.tried?.includes(each) !== true && (call.only ?? each) === each && isAwaited(each),
+    );
   }
 
   /**
@@ -314,7 +333,7 @@ export class Fleet implements MemberOwner {
       if (call.deadline <= now) {
         this.#queue.remove(call);
         this.#expire(call);
-      } else next = Math.min(next, call.deadline);
+      } else next = Math.min(next, call.deadline, now + rerouteMilliseconds);
     }
     for (const member of this.#members) {
       for (const attempt of member.attempts) {
@@ -326,6 +345,7 @@ export class Fleet implements MemberOwner {
       next = Math.min(next, member.checkForHang(now));
     }
     if (next < Infinity) this.#alarm.at(next);
+    this.#dispatch();
   }
 
   /** @returns when to look again */
@@ -335,7 +355,8 @@ export class Fleet implements MemberOwner {
     if (hedgeAt > now) return hedgeAt;
     const others = this.#members.filter((each) => each !== member);
     const other = route(others, call, this.#holders, now);
-    if (other === undefined || !this.#hedging.mayHedge()) return Infinity;
+    // Never one on probation: it may answer fast and wrongly.
+    if (other?.state !== 'serving' || !this.#hedging.mayHedge()) return Infinity;
     this.#observer.callHedged(member.name, other.name);
     this.#send(other, call, now);
     return Infinity;
@@ -344,7 +365,8 @@ export class Fleet implements MemberOwner {
   #expire(call: Call): void {
     this.#cancelAttempts(call);
     const { name } = this.config;
-    call.reject(mayBeDone(call) ? outcomeUnknown(name, call) : timedOut(name, call, this.#trouble));
+    if (mayBeDone(call)) call.reject(outcomeUnknown(name, call));
+    else call.reject(call.failure ?? timedOut(name, call, this.#trouble));
   }
 
   #cancelAttempts(call: Call): void {
@@ -367,11 +389,29 @@ export class Fleet implements MemberOwner {
     return member.start();
   }
 
+  async #become(configs: readonly MemberConfig[]): Promise<void> {
+    // A member that was refused is asked for anew: perhaps its PIN was mended.
+    const isThere = (config: MemberConfig, { config: own, state }: Member): boolean =>
+      state !== 'refused' && isDeepStrictEqual(config, own);
+    const leaving = this.#members.filter((member) => !configs.some((config) => isThere(config, member)));
+    const coming = configs.filter((config) => !this.#members.some((member) => isThere(config, member)));
+    // New ones first, so that there is always one to go to.
+    const starts = await Promise.allSettled(coming.map((config) => this.#join(config)));
+    const wanted = this.#members.filter((member) => !leaving.includes(member));
+    const failed = starts.find((start) => start.status === 'rejected');
+    if (failed !== undefined && !wanted.some(({ isReachable }) => isReachable) && this.#closing === undefined) {
+      await Promise.all(wanted.filter(({ config }) => coming.includes(config)).map((member) => this.#drain(member)));
+      throw failed.reason;
+    }
+    await Promise.all(leaving.map((member) => this.#drain(member)));
+  }
+
   async #drain(member: Member): Promise<void> {
     member.leave();
     // Until its last call is answered or found hanging it is looked after as the others are.
-    while (member.inFlight > 0) await pause(drainPollMilliseconds);
+    while (member.inFlight > 0 && this.#closing === undefined) await pause(drainPollMilliseconds);
     this.#members = this.#members.filter((each) => each !== member);
+    for (const call of this.#queue) if (call.only === member) this.#giveUp(call, closed(member.name));
     await member.stop();
   }
 
@@ -403,6 +443,7 @@ export class Fleet implements MemberOwner {
     }
     this.#alarm.stop();
     await Promise.all(this.#members.map((member) => member.stop()));
+    await this.#changing;
   }
 
   /** Making an RSA-4096 key takes seconds, so its callers wait as long as the token may take. */

@@ -35,8 +35,9 @@ export class KeyManagement {
    * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
    */
   static async open(config: ParsedHsmConfig, fleet: Fleet): Promise<KeyManagement> {
-    const { members, replication: how, deadlineMilliseconds } = config;
-    const quorum = config.quorum ?? Math.min(2, members.length);
+    const { replication: how, deadlineMilliseconds } = config;
+    // The fleet may grow and shrink.
+    const quorum = (): number => config.quorum ?? Math.min(2, fleet.members.length);
     if (how.mode === 'vendor') return new KeyManagement(fleet, quorum, deadlineMilliseconds);
     const terms = { quorum, recovery: how.recoveryKeys.map(recipient) };
     const replication = new Replication(await Keyring.open(how.keyring), () => fleetMembers(fleet), terms);
@@ -50,7 +51,7 @@ export class KeyManagement {
 
   private constructor(
     private readonly fleet: Fleet,
-    private readonly quorum: number,
+    private readonly quorum: () => number,
     private readonly deadlineMilliseconds: number,
     private readonly replication?: Replication,
   ) {}
@@ -101,10 +102,13 @@ export class KeyManagement {
     // A session object is on one member, and stays there.
     if (key.extractable) return { ...made, members: [] };
     for (;;) {
-      const { keys } = await this.find({ id: made.id }, options);
-      if (keys.length === 1 && keys[0].members.length >= this.quorum) return keys[0];
-      if (performance.now() > giveUpAt) throw notReplicated(made, keys[0]?.members.length ?? 0, this.quorum);
-      await pause(pollMilliseconds, undefined, { signal: options.signal });
+      const deadlineMilliseconds = Math.max(0, giveUpAt - performance.now());
+      const { keys } = await this.find({ id: made.id }, { ...options, deadlineMilliseconds });
+      const quorum = this.quorum();
+      if (keys.length === 1 && keys[0].members.length >= quorum) return keys[0];
+      if (performance.now() + pollMilliseconds > giveUpAt)
+        throw notReplicated(made, keys[0]?.members.length ?? 0, quorum);
+      await unlessAborted(options);
     }
   }
 
@@ -115,13 +119,16 @@ export class KeyManagement {
    */
   async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number> {
     const destroyed = await this.#destroyOnMembers(keyId, options);
+    // Only now: while a member may have it, its record says so. And also when all had done it before and could not say so.
     await this.replication?.forget(keyId);
+    if (destroyed === undefined)
+      throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${keyId}: want one to destroy, got none`);
     return destroyed;
   }
 
-  async #destroyOnMembers(keyId: KeyId, options: FleetCallOptions): Promise<number> {
+  /** @returns undefined when no member had it */
+  async #destroyOnMembers(keyId: KeyId, options: FleetCallOptions): Promise<number | undefined> {
     const { members } = this.fleet;
-    if (members.length === 1) return (await this.fleet.call('destroyKey', { keyId }, options)).destroyedObjects;
     const outcomes = await Promise.allSettled(
       members.map((member) => this.fleet.callOn(member, 'destroyKey', { keyId }, options)),
     );
@@ -129,13 +136,13 @@ export class KeyManagement {
     const absent = failures.filter(({ code }) => code === 'ERR_HSM_KEY_NOT_FOUND');
     const [failure] = failures.filter((each) => !absent.includes(each));
     if (failure !== undefined) throw failure;
-    if (absent.length === members.length) throw absent[0];
+    if (absent.length === members.length) return undefined;
     return outcomes.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value.destroyedObjects : 0), 0);
   }
 
   /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when members that were asked lack a key that they should have */
   assertReplicated(key: FleetKey, asked: number): void {
-    const wanted = Math.min(this.quorum, asked);
+    const wanted = Math.min(this.quorum(), asked);
     if (key.members.length < wanted) throw notReplicated(key, key.members.length, wanted);
   }
 
@@ -151,31 +158,51 @@ export class KeyManagement {
   }
 
   /** Members that are still starting are waited for; replication itself says what too few of them mean. */
-  async #untilReachable(giveUpAt: number, { signal }: FleetCallOptions): Promise<void> {
+  async #untilReachable(giveUpAt: number, options: FleetCallOptions): Promise<void> {
     const reachable = (): number => this.fleet.members.filter(({ isReachable }) => isReachable).length;
-    while (reachable() < this.quorum && performance.now() < giveUpAt)
-      await pause(pollMilliseconds, undefined, { signal });
+    while (reachable() < this.quorum() && performance.now() < giveUpAt) await unlessAborted(options);
   }
 
   async #ask(
     selector: KeySelector,
     options: FleetCallOptions,
   ): Promise<{ member: string; found: Answer<'findKeys'> }[]> {
-    const serving = this.fleet.members.filter(({ state }) => state === 'serving');
-    if (serving.length <= 1) {
-      // Whoever serves first answers for all.
-      const found = await this.fleet.call('findKeys', selector, options);
-      return [{ member: serving[0]?.name ?? '', found }];
+    const { members } = this.fleet;
+    if (members.length === 1) {
+      return [{ member: members[0].name, found: await this.fleet.call('findKeys', selector, options) }];
     }
     const outcomes = await Promise.allSettled(
-      serving.map(async (member) => {
-        return { member: member.name, found: await this.fleet.callOn(member, 'findKeys', selector, options) };
-      }),
+      members
+        .filter(({ state }) => state === 'serving')
+        .map(async (member) => {
+          return { member: member.name, found: await this.fleet.callOn(member, 'findKeys', selector, options) };
+        }),
     );
-    const answers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-    if (answers.length === 0) throw (outcomes[0] as PromiseRejectedResult).reason;
-    return answers;
+    const failures = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason as HsmError] : []));
+    const verdict = failures.find(({ fault }) => fault === 'caller' || fault === 'policy');
+    if (verdict !== undefined) throw verdict;
+    const answers = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    if (answers.length > 0) return answers;
+    // Whichever member is back first is asked to serve; then it is asked again, so that it is known which one it was.
+    await this.fleet.call('random', { byteLength: 1 }, options);
+    const [back] = members.filter(({ isReachable }) => isReachable);
+    if (back === undefined) throw failures[0] ?? unreachable();
+    return [{ member: back.name, found: await this.fleet.callOn(back, 'findKeys', selector, options) }];
   }
+}
+
+async function unlessAborted({ signal }: FleetCallOptions): Promise<void> {
+  try {
+    await pause(pollMilliseconds, undefined, { signal });
+  } catch (cause) {
+    throw new HsmError('ERR_HSM_ABORTED', 'the caller aborted', { cause });
+  }
+}
+
+function unreachable(): HsmError {
+  return new HsmError('ERR_HSM_UNAVAILABLE', 'want a member that can be asked for its keys, got none', {
+    retryable: true,
+  });
 }
 
 function described({ id, label, algorithm, usage, spki, members }: KeyringRecord): FleetKey {

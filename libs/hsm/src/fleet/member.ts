@@ -170,6 +170,7 @@ export class Member {
   async stop(): Promise<void> {
     this.#state = 'leaving';
     await this.#supervisor.stop();
+    this.#client = undefined;
   }
 
   #started(client: AgentClient<Attempt>, token: TokenDescription): void {

@@ -1,19 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import type { Answer, Request } from '../agent/protocol.js';
 import { type HsmError } from '../errors.js';
-import type { KeyId } from '../key/key.js';
+import { type KeyId, probeKeyLabel } from '../key/key.js';
 import type { FleetCallOptions, FleetVerb } from './call-options.js';
 import type { Member } from './member.js';
 import { isSlow } from './routing.js';
-
-/** The key pair of probes, found on each member or made there: it signs random bytes and nothing else. */
-export const probeKeyLabel = 'nest-hsm-probe';
 
 const tickMilliseconds = 500;
 const slowEachMilliseconds = 1_000;
 /** Often enough to keep an idle connection alive, and to find a member that answers wrongly. */
 const soundEachMilliseconds = 10_000;
 const deadlineMilliseconds = 2_000;
+const keylessCodes: ReadonlySet<string> = new Set([
+  'ERR_HSM_MECHANISM_UNSUPPORTED',
+  'ERR_HSM_TOKEN_FULL',
+  'ERR_HSM_TOKEN_ERROR',
+]);
 
 export interface ProbedFleet {
   readonly members: readonly Member[];
@@ -26,7 +28,7 @@ export interface ProbedFleet {
 }
 
 /**
- * Deep probes: a real signature, verified. A member that was lost or whose breaker opened serves again when it has passed
+ * Deep probes: a real signature, verified, or random bytes of a token that cannot have a key for it. A member that was lost or whose breaker opened serves again when it has passed
  * one. The others are probed now and then, slow ones more often.
  */
 export class Prober {
@@ -60,29 +62,41 @@ export class Prober {
 
   async #probe(member: Member): Promise<void> {
     this.#probedAt.set(member, performance.now());
+    const { hasRoom } = member;
     try {
       const keyId = this.#keys.get(member) ?? (await this.#findOrMakeKey(member));
-      this.#keys.set(member, keyId);
       const started = performance.now();
-      const what = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: true } as const;
-      await this.#call(member, 'sign', { keyId, ...what, data: randomBytes(32) });
+      if (keyId === undefined) await this.#call(member, 'random', { byteLength: 16 });
+      else await this.#sign(member, keyId);
       if (isFastAgain(member, performance.now() - started)) member.latency.clear();
       member.passedProbe();
     } catch (error) {
       // Perhaps the key itself is gone.
       this.#keys.delete(member);
-      if ((error as HsmError).code === 'ERR_HSM_POLICY_DENIED') return member.passedProbe();
-      if ((error as HsmError).code === 'ERR_HSM_TIMEOUT') member.breaker.failed(performance.now(), true);
+      // Where there was room for it the token has it; elsewhere it says nothing that it waited.
+      if (hasRoom && (error as HsmError).code === 'ERR_HSM_TIMEOUT') member.breaker.failed(performance.now(), true);
       throw error;
     }
   }
 
-  async #findOrMakeKey(member: Member): Promise<KeyId> {
+  async #sign(member: Member, keyId: KeyId): Promise<void> {
+    const what = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: true } as const;
+    await this.#call(member, 'sign', { keyId, ...what, data: randomBytes(32) });
+    this.#keys.set(member, keyId);
+  }
+
+  /** @returns undefined where no such key can be made: without ECDSA, without room, without the right to write */
+  async #findOrMakeKey(member: Member): Promise<KeyId | undefined> {
     // Processes that start together may each make one: any of them serves.
     const [found] = await this.#call(member, 'findKeys', { label: probeKeyLabel, usage: 'sign' });
     if (found !== undefined) return found.id;
     const key = { label: probeKeyLabel, algorithm: 'ec-p256', usage: 'sign', extractable: false } as const;
-    return (await this.#call(member, 'generateKey', { ...key, id: randomBytes(16).toString('hex') as KeyId })).id;
+    try {
+      return (await this.#call(member, 'generateKey', { ...key, id: randomBytes(16).toString('hex') as KeyId })).id;
+    } catch (error) {
+      if (keylessCodes.has((error as HsmError).code)) return undefined;
+      throw error;
+    }
   }
 
   #call<V extends FleetVerb>(member: Member, verb: V, request: Request<V>): Promise<Answer<V>> {

@@ -73,15 +73,17 @@ describe('route', () => {
     expect(chosen(traits)).toBe(expected);
   });
 
-  it('asks no member that does not hold the key, that was tried, or that is not the one it is for', () => {
+  it('asks a member that lately lacked the key last, and none that was tried or that the call is not for', () => {
     const members = [member({}), member({ inFlight: 5 })];
     const [first, second] = members;
     const holders = new KeyHolders();
     holders.absent(first, id, 0);
     expect(route(members, call(), holders, 1)).toBe(second);
-    expect(route(members, call({ only: first }), holders, 1)).toBeUndefined();
+    expect(route(members, call({ only: first }), holders, 1)).toBe(first);
     const tried = call();
     tried.tried = [second];
+    expect(route(members, tried, holders, 1)).toBe(first);
+    tried.tried.push(first);
     expect(route(members, tried, holders, 1)).toBeUndefined();
     expect(route(members, call({ only: second }), new KeyHolders(), 1)).toBe(second);
   });

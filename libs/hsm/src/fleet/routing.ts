@@ -8,7 +8,7 @@ const slowMilliseconds = 20;
 
 /**
  * Where a call goes: of the best members that may serve it, the one with the least in flight. Sound members come before those
- * that are slow or seem frozen, and these before ones on probation, which may be all there is. A call waits for room on a
+ * that are slow or seem frozen, these before ones on probation, and these before ones that lately said they lack the key. A call waits for room on a
  * better member rather than go to a worse one at once.
  * @returns undefined when it has to wait
  */
@@ -16,8 +16,8 @@ export function route(members: readonly Member[], call: Call, holders: KeyHolder
   let chosen: Member | undefined;
   let chosenRank = Infinity;
   for (const member of members) {
-    if (!mayServe(member, call, holders, now)) continue;
-    const rank = members.length === 1 ? 0 : rankOf(member, members, now);
+    if (!mayServe(member, call)) continue;
+    const rank = members.length === 1 ? 0 : rankOf(member, members, call, holders, now);
     const isBetter = rank < chosenRank || (rank === chosenRank && isLessBusy(member, chosen as Member));
     if (!isBetter) continue;
     chosen = member;
@@ -34,13 +34,13 @@ export function isSlow(member: Member, members: readonly Member[]): boolean {
   return median > slowFactor * fastest + slowMilliseconds;
 }
 
-function mayServe(member: Member, call: Call, holders: KeyHolders, now: number): boolean {
+function mayServe(member: Member, call: Call): boolean {
   if (!member.isReachable || (call.only !== undefined && call.only !== member)) return false;
-  if (call.tried?.includes(member) === true) return false;
-  return call.keyId === undefined || holders.mayHold(member, call.keyId, now);
+  return call.tried?.includes(member) !== true;
 }
 
-function rankOf(member: Member, members: readonly Member[], now: number): number {
+function rankOf(member: Member, members: readonly Member[], call: Call, holders: KeyHolders, now: number): number {
+  if (call.keyId !== undefined && !holders.mayHold(member, call.keyId, now)) return 3;
   if (member.state === 'probation') return 2;
   return member.isSuspect(now) || isSlow(member, members) ? 1 : 0;
 }

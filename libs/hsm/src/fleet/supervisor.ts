@@ -43,6 +43,8 @@ export class Supervisor {
   #client: AgentClient<Attempt> | undefined;
   /** Why the agent is on its way out, when it said so itself. */
   #retirement: HsmError | undefined;
+  #retiring: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
   #startedAt = 0;
   #failures = 0;
 
@@ -62,7 +64,7 @@ export class Supervisor {
       await this.#launch();
     } catch (error) {
       this.#failures++;
-      if (this.#refused(error as HsmError)) void this.#relaunch();
+      if (!this.#stopping.signal.aborted && this.#refused(error as HsmError)) void this.#relaunch();
       throw error;
     }
   }
@@ -77,12 +79,18 @@ export class Supervisor {
     const client = this.#client;
     if (client === undefined) return;
     this.#retirement = reason;
-    setTimeout(() => void this.#lost(client, reason), retirementMilliseconds);
+    clearTimeout(this.#retiring);
+    this.#retiring = setTimeout(() => void this.#lost(client, reason), retirementMilliseconds);
   }
 
   /** Ends the agent, in good order if it still can, and starts no other. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
     this.#stopping.abort();
+    clearTimeout(this.#retiring);
     const process = this.#process;
     const client = this.#client;
     // Its end is no loss now.
@@ -122,6 +130,7 @@ export class Supervisor {
 
   async #lost(client: AgentClient<Attempt>, reason: HsmError): Promise<void> {
     if (client !== this.#client) return;
+    clearTimeout(this.#retiring);
     const why = this.#retirement ?? reason;
     this.#client = undefined;
     this.#retirement = undefined;

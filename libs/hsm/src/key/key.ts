@@ -25,6 +25,9 @@ export interface KeyDescription {
   readonly extractable: boolean;
 }
 
+/** The key pair of probes, found on each member or made there: it signs random bytes and nothing else. */
+export const probeKeyLabel = 'nest-hsm-probe';
+
 /** Which keys are meant: every field that is present must match; none matches every key. */
 export interface KeySelector {
   readonly id?: KeyId;

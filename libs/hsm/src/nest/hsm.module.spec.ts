@@ -4,7 +4,7 @@ import { Registry } from 'prom-client';
 import { TestToken } from '../../../../test/support/token.js';
 import type { Hsm } from '../hsm.js';
 import type { HsmHealthIndicator } from './hsm.health.js';
-import { probeKeyLabel } from '../fleet/prober.js';
+import { probeKeyLabel } from '../key/key.js';
 import { HsmModule } from './hsm.module.js';
 import { hsmHealthToken, hsmToken, InjectHsm, InjectHsmHealth } from './hsm.tokens.js';
 

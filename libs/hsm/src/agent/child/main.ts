@@ -8,7 +8,8 @@ import { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { AuditWriter } from '../../audit/audit-writer.js';
 import { HsmError } from '../../errors.js';
-import { agentExitCodes, type Hello } from '../protocol.js';
+import { probeKeyLabel } from '../../key/key.js';
+import { agentExitCodes, type Hello, type PolicyRule } from '../protocol.js';
 import { AuditTrail } from './audit-trail.js';
 import { Connection } from './connection.js';
 import { Token } from './pkcs11/token.js';
@@ -16,6 +17,8 @@ import { Policy } from './policy.js';
 import { RequestHandler } from './request-handler.js';
 
 const clientDescriptor = 3;
+/** Whatever else the application may do, its provider may see whether the token signs. */
+const probeRule: PolicyRule = { label: probeKeyLabel, operations: ['find', 'generate', 'sign'] };
 /** How long calls in flight may take once nobody waits for them; when the agent is told to end, somebody does. */
 const graceMilliseconds = 3_000;
 const shutdownGraceMilliseconds = 25_000;
@@ -41,7 +44,7 @@ async function greet({ client, settings }: Hello): Promise<RequestHandler> {
   audit = settings.auditFile === undefined ? undefined : await AuditWriter.open(settings.auditFile, alarm);
   token = await Token.open(settings);
   token.onInstanceDead = () => void leave(agentExitCodes.instanceDead, 'the token must be opened anew');
-  const policy = settings.policy ? Policy.allowing(settings.policy) : Policy.unrestricted;
+  const policy = settings.policy ? Policy.allowing([...settings.policy, probeRule]) : Policy.unrestricted;
   return new RequestHandler(token, new AuditTrail(audit, client, token.description.label), policy);
 }
 

@@ -11,7 +11,7 @@ import type { ReplicationMember } from './replication-member.js';
 
 export interface ReplicationTerms {
   /** On how many members a key must be before it may be used. */
-  readonly quorum: number;
+  readonly quorum: () => number;
   /** Public keys whose private halves are on recovery tokens only; without one a key cannot be restored or given to a later member. */
   readonly recovery: readonly Recipient[];
 }
@@ -196,7 +196,7 @@ export class Replication {
   }
 
   #requireQuorum({ label, id }: Pick<NewKey, 'label' | 'id'>, got: number, cause?: unknown): void {
-    const { quorum } = this.terms;
+    const quorum = this.terms.quorum();
     if (got >= quorum) return;
     const message = `key "${label}" (${id}): want it on ${quorum} members before it is used, got ${got} that can take it`;
     throw new HsmError('ERR_HSM_KEY_NOT_REPLICATED', message, { retryable: true, cause });
