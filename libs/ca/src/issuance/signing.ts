@@ -17,7 +17,8 @@ export function digestOf(tbs: Buffer): string {
  */
 export async function signVerified(token: IssuerToken, authority: SigningAuthority, tbs: Buffer): Promise<Buffer> {
   const { scheme, hash } = authority.signatureAlgorithm;
-  const signature = await token.sign(authority.key, scheme, tbs, { correlationId: digestOf(tbs) });
+  // Verified by the token's agent too, so that a fleet asks another member when one signs wrongly.
+  const signature = await token.sign(authority.key, scheme, tbs, { correlationId: digestOf(tbs), verify: true });
   if (verify(hash, tbs, authority.publicKey, signature)) return signature;
   throw new CaError(
     'ERR_CA_SIGNATURE_INVALID',
