@@ -1,29 +1,16 @@
 /** Which slot holds the token that was asked for: by label or serial and CKF_TOKEN_INITIALIZED, never by index. */
-import { setTimeout as pause } from 'node:timers/promises';
 import { HsmError } from '../../../errors.js';
 import type { TokenSelector } from '../../protocol.js';
-import { ck, type Native, ReturnValueError, type SlotContent } from './native.js';
-
-const attempts = 5;
-const pauseMilliseconds = 40;
-const passingCodes: ReadonlySet<string> = new Set(['ERR_HSM_TOKEN_NOT_FOUND', 'ERR_HSM_UNAVAILABLE']);
+import { ck, type Native, type SlotContent } from './native.js';
 
 /**
  * @throws {HsmError} ERR_HSM_UNAVAILABLE | ERR_HSM_TOKEN_NOT_FOUND | ERR_HSM_TOKEN_AMBIGUOUS | ERR_HSM_TOKEN_UNINITIALIZED, naming what is there
  */
-export async function selectToken(native: Native, selector: TokenSelector): Promise<SlotContent> {
-  // Several processes starting on one SoftHSM token sometimes see it half-written (CKR_TOKEN_NOT_RECOGNIZED).
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const contents = native.slots().map((slot) => native.slotContent(slot));
-      return choose(contents, selector);
-    } catch (error) {
-      const isPassing =
-        error instanceof ReturnValueError || (error instanceof HsmError && passingCodes.has(error.code));
-      if (!isPassing || attempt === attempts) throw error;
-      await pause(pauseMilliseconds * attempt);
-    }
-  }
+export function selectToken(native: Native, selector: TokenSelector): SlotContent {
+  return choose(
+    native.slots().map((slot) => native.slotContent(slot)),
+    selector,
+  );
 }
 
 function choose(slots: readonly SlotContent[], selector: TokenSelector): SlotContent {

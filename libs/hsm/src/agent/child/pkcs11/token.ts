@@ -19,6 +19,9 @@ import { type VendorProfile, vendorProfile } from './vendor-profile.js';
 const throttledTries = 3;
 const throttledPauseMilliseconds = 50;
 
+const selectionTries = 5;
+const selectionPauseMilliseconds = 40;
+
 /** Whether a call may be made again after it may have reached the token (SECURITY.md, Retry). */
 export type Repeatable = 'repeatable' | 'once';
 
@@ -153,13 +156,25 @@ function endQuietly(native: Native): void {
   }
 }
 
+/**
+ * A SoftHSM token that another process is writing at that moment is taken for an uninitialised one or is not seen, and stays so
+ * until C_Finalize.
+ */
 async function findToken({ module, token }: AgentSettings): Promise<{ native: Native; slot: SlotContent }> {
-  const native = loadModule(module);
-  try {
-    return { native, slot: await selectToken(native, token) };
-  } catch (error) {
-    throw closed(native, error);
+  for (let tries = 1; ; tries++) {
+    const native = loadModule(module);
+    try {
+      return { native, slot: selectToken(native, token) };
+    } catch (error) {
+      const failure = closed(native, error);
+      if (tries === selectionTries || !mayPass(error)) throw failure;
+      await pause(selectionPauseMilliseconds * tries);
+    }
   }
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof ReturnValueError || (error instanceof HsmError && error.code !== 'ERR_HSM_TOKEN_AMBIGUOUS');
 }
 
 /** Ends the module after a failed start. @returns what to throw */
