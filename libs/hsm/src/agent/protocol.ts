@@ -11,7 +11,7 @@ import type { TransportAlgorithm, WrappingAlgorithm } from '../algorithm/wrappin
 import type { KeyDescription, KeyId, KeySelector, KeyUsage } from '../key/key.js';
 
 /** Raised by every incompatible change; an agent and an application of different versions refuse each other. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** How an agent ends by itself; anything else is a crash or a kill. */
 export const agentExitCodes = {
