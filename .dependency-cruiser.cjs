@@ -40,6 +40,13 @@ module.exports = {
       to: { path: '^libs/$1/src/index\\.ts$' },
     },
     {
+      name: 'the-fleet-knows-no-keyring',
+      comment: 'Where a call goes is below what concerns a key on all members at once.',
+      severity: 'error',
+      from: { path: '^libs/hsm/src/(algorithm|key|agent|fleet)/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^libs/hsm/src/keyring/' },
+    },
+    {
       name: 'pkcs11-is-sealed',
       comment: 'Only the agent child knows CK_* names.',
       severity: 'error',

@@ -6,7 +6,7 @@ import type { SignatureInput } from './agent/protocol.js';
 import { type HsmConfig, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 import { Fleet } from './fleet/fleet.js';
-import { type Enrolment, type FleetKey, KeyManagement } from './fleet/key-management.js';
+import { type Enrolment, type FleetKey, KeyManagement } from './keyring/key-management.js';
 import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';

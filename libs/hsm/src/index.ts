@@ -14,7 +14,7 @@ export { type EcdsaSignatureFormat, type SignatureScheme, signatureSchemes } fro
 export { type WrappingAlgorithm, wrappingAlgorithms } from './algorithm/wrapping-algorithm.js';
 export type { MemberState } from './fleet/member.js';
 export type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
-export type { Enrolment } from './fleet/key-management.js';
+export type { Enrolment } from './keyring/key-management.js';
 export { formatKeyUri, type KeyUri, parseKeyUri } from './key/key-uri.js';
 export { hsmCrypto } from './webcrypto/hsm-crypto.js';
 export { cryptoKeyPair } from './webcrypto/token-crypto-key.js';

@@ -1,5 +1,5 @@
-import type { Answer, Request, TokenDescription } from '../../agent/protocol.js';
-import type { FleetCallOptions, FleetVerb } from '../call-options.js';
+import type { Answer, Request, TokenDescription } from '../agent/protocol.js';
+import type { FleetCallOptions, FleetVerb } from '../fleet/call-options.js';
 
 /** What replication needs of a member of the fleet. */
 export interface ReplicationMember {

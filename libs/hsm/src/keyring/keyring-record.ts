@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { keyAlgorithmNames } from '../../algorithm/key-algorithm.js';
-import { transportAlgorithmNames } from '../../algorithm/wrapping-algorithm.js';
-import { type KeyId, keyUsages } from '../../key/key.js';
+import { keyAlgorithmNames } from '../algorithm/key-algorithm.js';
+import { transportAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
+import { type KeyId, keyUsages } from '../key/key.js';
 
 const keyId = z
   .string()

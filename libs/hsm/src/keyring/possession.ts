@@ -1,8 +1,8 @@
 import { createPublicKey, randomBytes, verify } from 'node:crypto';
-import { keyAlgorithms } from '../../algorithm/key-algorithm.js';
-import { defaultSchemes } from '../../algorithm/signature-scheme.js';
-import { HsmError } from '../../errors.js';
-import { checkValuePlaintext, checkValueStatement } from '../../key/check-value.js';
+import { keyAlgorithms } from '../algorithm/key-algorithm.js';
+import { defaultSchemes } from '../algorithm/signature-scheme.js';
+import { HsmError } from '../errors.js';
+import { checkValuePlaintext, checkValueStatement } from '../key/check-value.js';
 import type { KeyringRecord } from './keyring-record.js';
 import type { ReplicationMember } from './replication-member.js';
 

@@ -4,10 +4,10 @@
  * is not sent a key.
  */
 import { randomBytes } from 'node:crypto';
-import { fingerprint } from '../../algorithm/encoding-public-key.js';
-import { type TransportAlgorithm, transportAlgorithmNames } from '../../algorithm/wrapping-algorithm.js';
-import { HsmError } from '../../errors.js';
-import type { KeyDescription, KeyId } from '../../key/key.js';
+import { fingerprint } from '../algorithm/encoding-public-key.js';
+import { type TransportAlgorithm, transportAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
+import { HsmError } from '../errors.js';
+import type { KeyDescription, KeyId } from '../key/key.js';
 import type { ReplicationMember } from './replication-member.js';
 
 const memberKeyLabel = 'nest-hsm-member';

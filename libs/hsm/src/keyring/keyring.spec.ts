@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { KeyId } from '../../key/key.js';
+import type { KeyId } from '../key/key.js';
 import { Keyring } from './keyring.js';
 import { type KeyringRecord, toBlob } from './keyring-record.js';
 

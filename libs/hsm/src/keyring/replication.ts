@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { fingerprint } from '../../algorithm/encoding-public-key.js';
-import type { Answer, KeyTransfer, NewKey, Recipient } from '../../agent/protocol.js';
-import { HsmError } from '../../errors.js';
-import type { KeyId } from '../../key/key.js';
+import { fingerprint } from '../algorithm/encoding-public-key.js';
+import type { Answer, KeyTransfer, NewKey, Recipient } from '../agent/protocol.js';
+import { HsmError } from '../errors.js';
+import type { KeyId } from '../key/key.js';
 import { type EnrolledMember, enrolled } from './enrolment.js';
 import type { Keyring } from './keyring.js';
 import { type KeyringRecord, type RecoveryForm, toBlob } from './keyring-record.js';

@@ -2,9 +2,9 @@ import { constants } from 'node:fs';
 import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { HsmError } from '../../errors.js';
-import type { KeyId } from '../../key/key.js';
-import { withProcessLock } from '../../process-lock.js';
+import { HsmError } from '../errors.js';
+import type { KeyId } from '../key/key.js';
+import { withProcessLock } from '../process-lock.js';
 import { type KeyringRecord, keyringRecordSchema } from './keyring-record.js';
 
 const maximumRecordBytes = 256 << 10;

@@ -1,4 +1,4 @@
-import type { Fleet } from '../fleet.js';
+import type { Fleet } from '../fleet/fleet.js';
 import type { ReplicationMember } from './replication-member.js';
 
 /** The members of a fleet, as replication sees them: each call goes to that one or fails. */
