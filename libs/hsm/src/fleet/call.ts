@@ -76,6 +76,12 @@ export class Call {
     this.#signal.addEventListener('abort', listener, { once: true });
   }
 
+  /** Another member is asked first from now on. */
+  failedOn(member: CallMember, error: HsmError): void {
+    (this.tried ??= []).push(member);
+    this.failure = error;
+  }
+
   resolve(answer: Answer<Verb>): void {
     if (this.#settle('OK')) this.#resolve(answer);
   }
