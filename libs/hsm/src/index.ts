@@ -14,8 +14,26 @@ export { type EcdsaSignatureFormat, type SignatureScheme, signatureSchemes } fro
 export { type WrappingAlgorithm, wrappingAlgorithms } from './algorithm/wrapping-algorithm.js';
 export type { MemberState } from './fleet/member.js';
 export type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
-export type { Enrolment } from './keyring/key-management.js';
+export type { Enrolment } from './keyring/enrolment.js';
 export { formatKeyUri, type KeyUri, parseKeyUri } from './key/key-uri.js';
+export {
+  chainFault,
+  type ChainFault,
+  type ChainPosition,
+  chainStart,
+  hashOfLine,
+  positionAfter,
+} from './audit/chain.js';
+export {
+  type AuditRecord,
+  type AuditRecordKind,
+  auditRecordSchema,
+  maximumLineBytes as maximumAuditLineBytes,
+  parseAuditRecord,
+  type UnreadableBytes,
+} from './audit/record.js';
+export { type ChainFiles, listChains, parseSegmentName, type SegmentName, segmentName } from './audit/segment-name.js';
+export { readSegment, type SegmentLine, type SegmentPart } from './audit/segment-reader.js';
 export { hsmCrypto } from './webcrypto/hsm-crypto.js';
 export { cryptoKeyPair } from './webcrypto/token-crypto-key.js';
 export { HsmModule } from './nest/hsm.module.js';
