@@ -6,10 +6,14 @@ import type { SignatureInput } from './agent/protocol.js';
 import { type HsmConfig, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 import { Fleet } from './fleet/fleet.js';
-import { type Enrolment, type FleetKey, KeyManagement } from './keyring/key-management.js';
 import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
+import { type Enrolment, enrolAll } from './keyring/enrolment.js';
+import { fleetMembers } from './keyring/fleet-members.js';
+import { type FoundKeys, type KeyManagement, MemberKeys } from './keyring/key-management.js';
+import { VendorKeys } from './keyring/vendor-keys.js';
+import { WrappedKeys } from './keyring/wrapped-keys.js';
 
 /** Options every call takes. */
 export interface CallOptions {
@@ -71,7 +75,7 @@ export class Hsm {
     const parsed = parseHsmConfig(config);
     const fleet = await Fleet.start(parsed, observer);
     try {
-      return new Hsm(parsed, fleet, await KeyManagement.open(parsed, fleet));
+      return new Hsm(parsed, fleet, await keyManagement(parsed, fleet));
     } catch (error) {
       await fleet.close();
       throw error;
@@ -127,7 +131,7 @@ export class Hsm {
    * @throws {HsmError} ERR_HSM_KEY_AMBIGUOUS when a member has two
    */
   async enrolMembers(): Promise<readonly Enrolment[]> {
-    return this.#keys.enrol();
+    return enrolAll(fleetMembers(this.#fleet));
   }
 
   /**
@@ -264,7 +268,7 @@ export class Hsm {
   }
 
   /** The keys that a URI names: none when it is about another token. */
-  async #resolve(text: string, options: CallOptions): Promise<{ keys: FleetKey[]; asked: number }> {
+  async #resolve(text: string, options: CallOptions): Promise<FoundKeys> {
     const uri = parseKeyUri(text);
     const found = await this.#keys.find({ id: uri.id, label: uri.object }, options);
     const isNamed = this.members.some(({ token }) => {
@@ -297,6 +301,12 @@ export class Hsm {
   get #tokenLabels(): string[] {
     return [...new Set(this.members.flatMap(({ token }) => (token ? [token.label] : [])))];
   }
+}
+
+function keyManagement(config: ParsedHsmConfig, fleet: Fleet): Promise<KeyManagement> | KeyManagement {
+  const keys = new MemberKeys(fleet, config);
+  const { replication } = config;
+  return replication.mode === 'vendor' ? new VendorKeys(keys) : WrappedKeys.open(keys, replication);
 }
 
 function newKeyId(): KeyId {

@@ -12,6 +12,13 @@ import type { ReplicationMember } from './replication-member.js';
 
 const memberKeyLabel = 'nest-hsm-member';
 
+/** What a member takes keys in by. */
+export interface Enrolment {
+  readonly member: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, 64 hexadecimal digits. */
+  readonly fingerprint: string;
+}
+
 /** A member whose key is the one that was pinned. */
 export interface EnrolledMember {
   readonly member: ReplicationMember;
@@ -19,6 +26,11 @@ export interface EnrolledMember {
   readonly spki: Buffer;
   /** How a transport key goes to it. */
   readonly algorithm: TransportAlgorithm;
+}
+
+/** As `enrol`, for each of them. */
+export function enrolAll(members: readonly ReplicationMember[]): Promise<Enrolment[]> {
+  return Promise.all(members.map(async (member) => ({ member: member.name, fingerprint: await enrol(member) })));
 }
 
 /**

@@ -1,79 +1,70 @@
-/** What concerns a key on all members at once: finding it, making it, destroying it. */
-import { createPublicKey } from 'node:crypto';
+/** What concerns a key on all members at once, and what both ways of having keys on several members share. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Answer, NewKey, Recipient } from '../agent/protocol.js';
-import type { TransportAlgorithm } from '../algorithm/wrapping-algorithm.js';
+import type { Answer, NewKey } from '../agent/protocol.js';
 import type { ParsedHsmConfig } from '../config.js';
 import { HsmError } from '../errors.js';
-import type { KeyDescription, KeyId, KeySelector } from '../key/key.js';
 import type { FleetCallOptions } from '../fleet/call-options.js';
 import type { Fleet } from '../fleet/fleet.js';
-import { enrol } from './enrolment.js';
-import { fleetMembers } from './fleet-members.js';
-import { Keyring } from './keyring.js';
-import type { KeyringRecord } from './keyring-record.js';
-import { Replication } from './replication.js';
+import type { KeyDescription, KeyId, KeySelector } from '../key/key.js';
 
-const pollMilliseconds = 50;
-const settleMilliseconds = 5_000;
+/** How often it is looked again. */
+export const pollMilliseconds = 50;
 
 /** A key and the members that were asked and have it. */
 export interface FleetKey extends KeyDescription {
   readonly members: readonly string[];
 }
 
-/** What a member takes keys in by. */
-export interface Enrolment {
-  readonly member: string;
-  /** SHA-256 of its SubjectPublicKeyInfo, 64 hexadecimal digits. */
-  readonly fingerprint: string;
+export interface FoundKeys {
+  readonly keys: readonly FleetKey[];
+  /** How many members answered. */
+  readonly asked: number;
 }
 
-export class KeyManagement {
-  /**
-   * Settles first what an earlier process left unfinished, as far as members can be reached.
-   * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
-   */
-  static async open(config: ParsedHsmConfig, fleet: Fleet): Promise<KeyManagement> {
-    const { replication: how, deadlineMilliseconds } = config;
-    // The fleet may grow and shrink.
-    const quorum = (): number => config.quorum ?? Math.min(2, fleet.members.length);
-    if (how.mode === 'vendor') return new KeyManagement(fleet, quorum, deadlineMilliseconds);
-    const terms = { quorum, recovery: how.recoveryKeys.map(recipient) };
-    const replication = new Replication(await Keyring.open(how.keyring), () => fleetMembers(fleet), terms);
-    const management = new KeyManagement(fleet, quorum, deadlineMilliseconds, replication);
-    await management.#settle(replication);
-    return management;
-  }
-
-  #settling: NodeJS.Timeout | undefined;
-  #isClosed = false;
-
-  private constructor(
-    private readonly fleet: Fleet,
-    private readonly quorum: () => number,
-    private readonly deadlineMilliseconds: number,
-    private readonly replication?: Replication,
-  ) {}
-
-  /** Leaves what is unfinished to the next start. */
-  close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#settling);
-  }
-
-  /** Makes, or finds, the key by which each member takes keys in. */
-  enrol(): Promise<Enrolment[]> {
-    return Promise.all(
-      fleetMembers(this.fleet).map(async (member) => ({ member: member.name, fingerprint: await enrol(member) })),
-    );
-  }
-
+/** Keys that are on all members: copied by the devices (`VendorKeys`), or wrapped for each (`WrappedKeys`). */
+export interface KeyManagement {
   /**
    * The keys that match on any member that serves.
    * @throws {HsmError} ERR_HSM_KEY_AMBIGUOUS when members differ about a key, and what `findKeys` of an agent throws
    */
-  async find(selector: KeySelector, options: FleetCallOptions): Promise<{ keys: FleetKey[]; asked: number }> {
+  find(selector: KeySelector, options: FleetCallOptions): Promise<FoundKeys>;
+
+  /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when fewer than `quorum` have it */
+  generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey>;
+
+  /**
+   * Destroys every object of the key on every member.
+   * @returns how many objects were destroyed
+   * @throws {HsmError} what the first member that could not do it says; the others have done it. Asked again, it is finished
+   */
+  destroy(keyId: KeyId, options: FleetCallOptions): Promise<number>;
+
+  /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when members that were asked lack a key that they should have */
+  assertReplicated(key: FleetKey, asked: number): void;
+
+  /** Leaves what is unfinished to the next start. */
+  close(): void;
+}
+
+/** What is asked of every member, however keys come to them. */
+export class MemberKeys {
+  constructor(
+    readonly fleet: Fleet,
+    private readonly config: Pick<ParsedHsmConfig, 'quorum' | 'deadlineMilliseconds'>,
+  ) {}
+
+  /** The fleet may grow and shrink. */
+  get quorum(): number {
+    return this.config.quorum ?? Math.min(2, this.fleet.members.length);
+  }
+
+  /** On the clock of performance.now(). */
+  giveUpAt({ deadlineMilliseconds = this.config.deadlineMilliseconds }: FleetCallOptions): number {
+    return performance.now() + deadlineMilliseconds;
+  }
+
+  /** As KeyManagement.find. */
+  async find(selector: KeySelector, options: FleetCallOptions): Promise<FoundKeys> {
     const answers = await this.#ask(selector, options);
     const keys = new Map<KeyId, FleetKey>();
     for (const { member, found } of answers) {
@@ -87,47 +78,11 @@ export class KeyManagement {
   }
 
   /**
-   * Makes a key on as many members as can be reached, or on one and waits until the devices have copied it to the others.
-   * @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when fewer than `quorum` have it; where devices copy it exists then
+   * Destroys the key wherever it is.
+   * @returns how many objects, or undefined when no member had any
+   * @throws {HsmError} what the first member that could not do it says; the others have done it
    */
-  async generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey> {
-    const giveUpAt = performance.now() + (options.deadlineMilliseconds ?? this.deadlineMilliseconds);
-    if (this.replication !== undefined && !key.extractable) {
-      await this.#untilReachable(giveUpAt, options);
-      return described(await this.replication.replicate(key));
-    }
-    const made = await this.fleet.call('generateKey', key, options);
-    const { members } = this.fleet;
-    if (members.length === 1) return { ...made, members: [members[0].name] };
-    // A session object is on one member, and stays there.
-    if (key.extractable) return { ...made, members: [] };
-    for (;;) {
-      const deadlineMilliseconds = Math.max(0, giveUpAt - performance.now());
-      const { keys } = await this.find({ id: made.id }, { ...options, deadlineMilliseconds });
-      const quorum = this.quorum();
-      if (keys.length === 1 && keys[0].members.length >= quorum) return keys[0];
-      if (performance.now() + pollMilliseconds > giveUpAt)
-        throw notReplicated(made, keys[0]?.members.length ?? 0, quorum);
-      await unlessAborted(options);
-    }
-  }
-
-  /**
-   * Destroys every object of the key on every member.
-   * @returns how many objects were destroyed
-   * @throws {HsmError} what the first member that could not do it says; the others have done it. Asked again, it is finished
-   */
-  async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number> {
-    const destroyed = await this.#destroyOnMembers(keyId, options);
-    // Only now: while a member may have it, its record says so. And also when all had done it before and could not say so.
-    await this.replication?.forget(keyId);
-    if (destroyed === undefined)
-      throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${keyId}: want one to destroy, got none`);
-    return destroyed;
-  }
-
-  /** @returns undefined when no member had it */
-  async #destroyOnMembers(keyId: KeyId, options: FleetCallOptions): Promise<number | undefined> {
+  async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number | undefined> {
     const { members } = this.fleet;
     const outcomes = await Promise.allSettled(
       members.map((member) => this.fleet.callOn(member, 'destroyKey', { keyId }, options)),
@@ -140,27 +95,17 @@ export class KeyManagement {
     return outcomes.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value.destroyedObjects : 0), 0);
   }
 
-  /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when members that were asked lack a key that they should have */
+  /** Makes a key on whichever member is best. Which one that was is known where there is but one. */
+  async generateOnOne(key: NewKey, options: FleetCallOptions): Promise<FleetKey> {
+    const made = await this.fleet.call('generateKey', key, options);
+    const { members } = this.fleet;
+    return { ...made, members: members.length === 1 ? [members[0].name] : [] };
+  }
+
+  /** As KeyManagement.assertReplicated. */
   assertReplicated(key: FleetKey, asked: number): void {
-    const wanted = Math.min(this.quorum(), asked);
+    const wanted = Math.min(this.quorum, asked);
     if (key.members.length < wanted) throw notReplicated(key, key.members.length, wanted);
-  }
-
-  /** What is settled only with members that are away is tried again until it is. */
-  async #settle(replication: Replication): Promise<void> {
-    const unsettled = await replication.resume();
-    if (unsettled.length === 0 || this.#isClosed) return;
-    const again = (): void => {
-      // A keyring that became unusable meanwhile is told of by whoever writes to it.
-      this.#settle(replication).catch(() => undefined);
-    };
-    this.#settling = setTimeout(again, settleMilliseconds).unref();
-  }
-
-  /** Members that are still starting are waited for; replication itself says what too few of them mean. */
-  async #untilReachable(giveUpAt: number, options: FleetCallOptions): Promise<void> {
-    const reachable = (): number => this.fleet.members.filter(({ isReachable }) => isReachable).length;
-    while (reachable() < this.quorum() && performance.now() < giveUpAt) await unlessAborted(options);
   }
 
   async #ask(
@@ -191,7 +136,8 @@ export class KeyManagement {
   }
 }
 
-async function unlessAborted({ signal }: FleetCallOptions): Promise<void> {
+/** A moment, before looking again. @throws {HsmError} ERR_HSM_ABORTED */
+export async function unlessAborted({ signal }: FleetCallOptions): Promise<void> {
   try {
     await pause(pollMilliseconds, undefined, { signal });
   } catch (cause) {
@@ -199,19 +145,19 @@ async function unlessAborted({ signal }: FleetCallOptions): Promise<void> {
   }
 }
 
+export function notReplicated({ id, label }: KeyDescription, got: number, want: number): HsmError {
+  const message = `key "${label}" (${id}): want it on ${want} members before it is used, got ${got}`;
+  return new HsmError('ERR_HSM_KEY_NOT_REPLICATED', message, { retryable: true });
+}
+
+export function notFoundAnywhere(keyId: KeyId): HsmError {
+  return new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${keyId}: want one to destroy, got none`);
+}
+
 function unreachable(): HsmError {
   return new HsmError('ERR_HSM_UNAVAILABLE', 'want a member that can be asked for its keys, got none', {
     retryable: true,
   });
-}
-
-function described({ id, label, algorithm, usage, spki, members }: KeyringRecord): FleetKey {
-  const publicHalf = spki === undefined ? undefined : Buffer.from(spki, 'base64');
-  return { id, label, algorithm, usage, spki: publicHalf, extractable: false, members };
-}
-
-function recipient({ publicKey, algorithm }: { publicKey: string; algorithm: TransportAlgorithm }): Recipient {
-  return { spki: createPublicKey(publicKey).export({ format: 'der', type: 'spki' }), algorithm };
 }
 
 function assertSame(known: KeyDescription, key: KeyDescription, member: string): void {
@@ -221,9 +167,4 @@ function assertSame(known: KeyDescription, key: KeyDescription, member: string):
   if (differs === undefined && !spkiDiffers) return;
   const message = `key ${key.id}: want it alike on all members, got another ${differs ?? 'public key'} on ${member}`;
   throw new HsmError('ERR_HSM_KEY_AMBIGUOUS', message, { member });
-}
-
-function notReplicated({ id, label }: KeyDescription, got: number, want: number): HsmError {
-  const message = `key "${label}" (${id}): want it on ${want} members before it is used, got ${got}`;
-  return new HsmError('ERR_HSM_KEY_NOT_REPLICATED', message, { retryable: true });
 }

@@ -1,0 +1,100 @@
+import { createPublicKey } from 'node:crypto';
+import type { NewKey, Recipient } from '../agent/protocol.js';
+import type { TransportAlgorithm } from '../algorithm/wrapping-algorithm.js';
+import type { ParsedHsmConfig } from '../config.js';
+import type { FleetCallOptions } from '../fleet/call-options.js';
+import type { KeyId, KeySelector } from '../key/key.js';
+import { fleetMembers } from './fleet-members.js';
+import {
+  type FleetKey,
+  type FoundKeys,
+  type KeyManagement,
+  type MemberKeys,
+  notFoundAnywhere,
+  unlessAborted,
+} from './key-management.js';
+import { Keyring } from './keyring.js';
+import type { KeyringRecord } from './keyring-record.js';
+import { Replication } from './replication.js';
+
+const settleMilliseconds = 5_000;
+
+type WrappedReplication = Extract<ParsedHsmConfig['replication'], { mode: 'wrapped' }>;
+
+/** Keys of members whose devices do not copy them: each goes to each of them wrapped, and the keyring knows of all. */
+export class WrappedKeys implements KeyManagement {
+  /**
+   * Settles first what an earlier process left unfinished, as far as members can be reached.
+   * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
+   */
+  static async open(keys: MemberKeys, how: WrappedReplication): Promise<WrappedKeys> {
+    const terms = { quorum: () => keys.quorum, recovery: how.recoveryKeys.map(recipient) };
+    const replication = new Replication(await Keyring.open(how.keyring), () => fleetMembers(keys.fleet), terms);
+    const opened = new WrappedKeys(keys, replication);
+    await opened.#settle();
+    return opened;
+  }
+
+  #settling: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  private constructor(
+    private readonly keys: MemberKeys,
+    private readonly replication: Replication,
+  ) {}
+
+  find(selector: KeySelector, options: FleetCallOptions): Promise<FoundKeys> {
+    return this.keys.find(selector, options);
+  }
+
+  /** Makes a key on as many members as can be reached. An extractable one is a session object of one member. */
+  async generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey> {
+    if (key.extractable) return this.keys.generateOnOne(key, options);
+    await this.#untilReachable(options);
+    return described(await this.replication.replicate(key));
+  }
+
+  async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number> {
+    const destroyed = await this.keys.destroy(keyId, options);
+    // Only now: while a member may have it, its record says so. And also when all had done it before and could not say so.
+    await this.replication.forget(keyId);
+    if (destroyed === undefined) throw notFoundAnywhere(keyId);
+    return destroyed;
+  }
+
+  assertReplicated(key: FleetKey, asked: number): void {
+    this.keys.assertReplicated(key, asked);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#settling);
+  }
+
+  /** What is settled only with members that are away is tried again until it is. */
+  async #settle(): Promise<void> {
+    const unsettled = await this.replication.resume();
+    if (unsettled.length === 0 || this.#isClosed) return;
+    const again = (): void => {
+      // A keyring that became unusable meanwhile is told of by whoever writes to it.
+      this.#settle().catch(() => undefined);
+    };
+    this.#settling = setTimeout(again, settleMilliseconds).unref();
+  }
+
+  /** Members that are still starting are waited for; replication itself says what too few of them mean. */
+  async #untilReachable(options: FleetCallOptions): Promise<void> {
+    const giveUpAt = this.keys.giveUpAt(options);
+    const reachable = (): number => this.keys.fleet.members.filter(({ isReachable }) => isReachable).length;
+    while (reachable() < this.keys.quorum && performance.now() < giveUpAt) await unlessAborted(options);
+  }
+}
+
+function described({ id, label, algorithm, usage, spki, members }: KeyringRecord): FleetKey {
+  const publicHalf = spki === undefined ? undefined : Buffer.from(spki, 'base64');
+  return { id, label, algorithm, usage, spki: publicHalf, extractable: false, members };
+}
+
+function recipient({ publicKey, algorithm }: { publicKey: string; algorithm: TransportAlgorithm }): Recipient {
+  return { spki: createPublicKey(publicKey).export({ format: 'der', type: 'spki' }), algorithm };
+}
