@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type AuditRecord, maximumLineBytes, parseAuditRecord, type UnreadableBytes } from './record.js';
 
@@ -22,15 +22,15 @@ export type SegmentPart = SegmentLine | { readonly unreadable: UnreadableBytes }
  * The records of one segment in order, in memory that does not grow with it. From the first line on that is no record, the
  * rest of the file is one `unreadable` part, the last; what a crash tore is found again, word for word, in `torn` of the
  * next segment's first record, and anything else is damage. Whether records follow each other is `chainFault`'s to say.
+ * @param start  of the first byte that is read, where a line begins
  * @throws what the file system says
  */
-export async function* readSegment(path: string): AsyncGenerator<SegmentPart, void, undefined> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  const stream = createReadStream(path, { fd: file, highWaterMark: chunkBytes }) as AsyncIterable<Buffer>;
+export async function* readSegment(path: string, start = 0): AsyncGenerator<SegmentPart, void, undefined> {
+  const stream = createReadStream(path, { fd: await openFile(path), start, highWaterMark: chunkBytes });
   let pending: Buffer = Buffer.alloc(0);
-  let offset = 0;
+  let offset = start;
   let rest: Rest | undefined;
-  for await (const chunk of stream) {
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
     if (rest !== undefined) {
       rest.add(chunk);
       continue;
@@ -49,6 +49,14 @@ export async function* readSegment(path: string): AsyncGenerator<SegmentPart, vo
   }
   if (rest === undefined && pending.length > 0) rest = new Rest(basename(path), offset).add(pending);
   if (rest !== undefined) yield { unreadable: rest.end() };
+}
+
+/** A pipe would be waited at for ever, and a link leads to somebody else's file. */
+async function openFile(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw Object.assign(new Error(`${path}: want a regular file`), { code: 'EFTYPE' });
 }
 
 /** What follows the last record. */
