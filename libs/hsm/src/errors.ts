@@ -22,6 +22,9 @@ const faults = {
   ERR_HSM_PIN_INCORRECT: 'operator',
   ERR_HSM_PIN_LOCKED: 'operator',
   ERR_HSM_PIN_REFUSED_EARLIER: 'operator',
+  ERR_HSM_PIN_FINAL_TRY: 'operator',
+  ERR_HSM_TOKEN_HOLDS_KEYS: 'operator',
+  ERR_HSM_PLAN_OUTDATED: 'operator',
   ERR_HSM_MEMBER_NOT_ENROLLED: 'operator',
   ERR_HSM_KEYRING_UNUSABLE: 'operator',
   // Policy.

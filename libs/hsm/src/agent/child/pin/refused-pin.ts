@@ -34,6 +34,11 @@ export class RefusedPinRecord {
     return recorded.length === digest.length && timingSafeEqual(recorded, digest);
   }
 
+  /** When a PIN was refused, ISO 8601; undefined when the last one was not. */
+  async refusedAt(): Promise<string | undefined> {
+    return (await this.#read())?.refusedAt;
+  }
+
   async write(pin: Buffer): Promise<void> {
     const salt = randomBytes(16);
     const digest = await deriveKey(pin, salt, digestBytes, scryptCost);

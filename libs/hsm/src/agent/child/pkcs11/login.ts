@@ -1,10 +1,9 @@
-import { HsmError } from '../../../errors.js';
 import type { WirePinSource } from '../../protocol.js';
 import { withLoginLock } from '../pin/login-lock.js';
 import { readPin } from '../pin/pin-source.js';
-import { RefusedPinRecord } from '../pin/refused-pin.js';
+import type { RefusedPinRecord } from '../pin/refused-pin.js';
 import { ck, type Native, ReturnValueError, type SessionHandle, type SlotContent } from './native.js';
-import { returnValueName } from './return-value.js';
+import { attemptPin, refusedUserPin } from './pin-attempt.js';
 
 /**
  * The agent's one login and the session that carries it: a token logs out when the last session closes, so this one stays
@@ -25,8 +24,7 @@ export class Login {
     private readonly pin: WirePinSource,
     private readonly stateDirectory: string,
   ) {
-    const { manufacturer, model, serial, label } = token;
-    this.#refused = new RefusedPinRecord(stateDirectory, JSON.stringify([manufacturer, model, serial, label]));
+    this.#refused = refusedUserPin(stateDirectory, token);
   }
 
   get generation(): number {
@@ -70,60 +68,15 @@ export class Login {
     return (this.#session ??= this.native.openSession(this.token.slot));
   }
 
-  /** One attempt, never a second one with a PIN that was refused. */
   async #logIn(session: SessionHandle): Promise<void> {
     const pin = await readPin(this.pin);
     try {
-      if (await this.#refused.holds(pin)) {
-        throw new HsmError(
-          'ERR_HSM_PIN_REFUSED_EARLIER',
-          `token "${this.token.label}" refused this PIN before: change it`,
-        );
-      }
-      this.native.login(session, pin);
-      await this.#refused.clear();
+      await attemptPin(this.#refused, `token "${this.token.label}"`, pin, () => this.native.login(session, pin));
     } catch (error) {
-      if (!(error instanceof ReturnValueError)) throw error;
-      if (error.returnValue === ck.CKR_USER_ALREADY_LOGGED_IN) return;
-      const recording = isRefusal(error) ? await this.#record(pin) : undefined;
-      throw this.#toLoginError(error, recording);
+      const isAlready = error instanceof ReturnValueError && error.returnValue === ck.CKR_USER_ALREADY_LOGGED_IN;
+      if (!isAlready) throw error;
     } finally {
       pin.fill(0);
     }
   }
-
-  /** @returns what went wrong when it could not be recorded, since the PIN was refused all the same */
-  async #record(pin: Buffer): Promise<Error | undefined> {
-    try {
-      await this.#refused.write(pin);
-      return undefined;
-    } catch (error) {
-      return error as Error;
-    }
-  }
-
-  #toLoginError(error: ReturnValueError, cause: Error | undefined): unknown {
-    const returnValue = returnValueName(error.returnValue);
-    const details = { returnValue, pkcs11Function: error.pkcs11Function, cause };
-    if (error.returnValue === ck.CKR_PIN_LOCKED) {
-      return new HsmError('ERR_HSM_PIN_LOCKED', `token "${this.token.label}": its PIN is locked`, details);
-    }
-    if (!isRefusal(error)) return error;
-    return new HsmError(
-      'ERR_HSM_PIN_INCORRECT',
-      `token "${this.token.label}": want its PIN, got ${returnValue}${cause ? '; the refusal could not be recorded' : ''}`,
-      details,
-    );
-  }
-}
-
-/** The token weighed the PIN and found it wanting; trying it again can only lock the token. */
-function isRefusal({ returnValue }: ReturnValueError): boolean {
-  const refusals: readonly number[] = [
-    ck.CKR_PIN_INCORRECT,
-    ck.CKR_PIN_INVALID,
-    ck.CKR_PIN_LEN_RANGE,
-    ck.CKR_PIN_EXPIRED,
-  ];
-  return refusals.includes(returnValue);
 }

@@ -1,12 +1,15 @@
 /**
- * The one import of the PKCS#11 binding. pkcs11js's asynchronous calls run on libuv's pool (its size is UV_THREADPOOL_SIZE,
- * set by who spawns the agent). graphene-pk11, the object layer on top of it, is not loaded: it would serve for listing slots
- * only, and takes as long to load as all the rest of an agent's start, which is the time a caller waits for a respawn.
+ * The one import of the PKCS#11 binding. What is done with a key millions of times (sign, encrypt, decrypt) goes through our
+ * own addon (token-calls.ts), which never blocks the event loop; pkcs11js does all the rest. graphene-pk11, the object layer
+ * on top of it, is not loaded: it would serve for listing slots only, and takes as long to load as all the rest of an agent's
+ * start, which is the time a caller waits for a respawn.
  *
- * Calls without an asynchronous form (the *Init ones among them) block the event loop for the length of one round trip to
- * the token; an agent that a frozen token blocks this way no longer answers `ping` and is killed by its parent.
+ * pkcs11js's asynchronous calls run on libuv's pool (its size is UV_THREADPOOL_SIZE, set by who spawns the agent). Its others
+ * (finding, reading, sessions, logins) block the event loop for the length of one round trip to the token; an agent that a
+ * frozen token blocks this way no longer answers `ping` and is killed by its parent.
  */
 import pkcs11js from 'pkcs11js';
+import { type OnePartMechanism, type Operation, TokenCalls } from './token-calls.js';
 
 /** The names of pkcs11t.h; those of PKCS #11 v3.0 that the binding lacks are added. */
 export const ck = Object.freeze({
@@ -49,13 +52,18 @@ export interface SlotContent {
   readonly manufacturer: string;
   readonly model: string;
   readonly flags: number;
+  /** Of a PIN, in bytes. */
+  readonly minimumPinBytes: number;
+  readonly maximumPinBytes: number;
 }
 
-type OnePart = 'Sign' | 'Encrypt' | 'Decrypt';
+/** Of CK_TOKEN_INFO: the binding hands the pointer on, and the module reads as many bytes whatever it points to. */
+const labelBytes = 32;
 
 /** A loaded and initialised PKCS#11 module. */
 export class Native {
   readonly #lib: pkcs11js.PKCS11;
+  readonly #calls: TokenCalls;
 
   /** dlopen and C_Initialize. @throws {ReturnValueError} or the loader's own error */
   constructor(path: string) {
@@ -63,10 +71,12 @@ export class Native {
     this.#lib.load(path);
     // Without it p11-kit refuses (CKR_CANT_LOCK) and SoftHSM, worse, accepts and crashes under concurrent calls.
     checked('C_Initialize', () => this.#lib.C_Initialize({ flags: ck.CKF_OS_LOCKING_OK }));
+    this.#calls = new TokenCalls(path, (value, pkcs11Function) => new ReturnValueError(value, pkcs11Function));
   }
 
   /** Never while a call is in flight: SoftHSM then crashes, and once left a token file empty. */
   finalize(): void {
+    this.#calls.close();
     checked('C_Finalize', () => this.#lib.C_Finalize());
   }
 
@@ -84,6 +94,8 @@ export class Native {
       manufacturer: info.manufacturerID.trim(),
       model: info.model.trim(),
       flags: info.flags,
+      minimumPinBytes: Number(info.minPinLen),
+      maximumPinBytes: Number(info.maxPinLen),
     };
   }
 
@@ -108,6 +120,30 @@ export class Native {
   /** The binding takes a string, which cannot be zeroed; it lives no longer than this call. */
   login(session: SessionHandle, pin: Buffer): void {
     checked('C_Login', () => this.#lib.C_Login(session, ck.CKU_USER, pin.toString('utf8')));
+  }
+
+  loginSecurityOfficer(session: SessionHandle, pin: Buffer): void {
+    checked('C_Login', () => this.#lib.C_Login(session, ck.CKU_SO, pin.toString('utf8')));
+  }
+
+  logout(session: SessionHandle): void {
+    checked('C_Logout', () => this.#lib.C_Logout(session));
+  }
+
+  /** Destroys every object of the token. @param label  at most 32 bytes; the token has it padded with blanks */
+  initToken(slot: SlotHandle, securityOfficerPin: Buffer, label: string): void {
+    const padded = label + ' '.repeat(labelBytes - Buffer.byteLength(label));
+    checked('C_InitToken', () => this.#lib.C_InitToken(slot, securityOfficerPin.toString('utf8'), padded));
+  }
+
+  /** The user's PIN, set by the security officer who is logged in. */
+  initPin(session: SessionHandle, pin: Buffer): void {
+    checked('C_InitPIN', () => this.#lib.C_InitPIN(session, pin.toString('utf8')));
+  }
+
+  /** The PIN of whoever is logged in. */
+  setPin(session: SessionHandle, oldPin: Buffer, newPin: Buffer): void {
+    checked('C_SetPIN', () => this.#lib.C_SetPIN(session, oldPin.toString('utf8'), newPin.toString('utf8')));
   }
 
   findObjects(session: SessionHandle, template: Attribute[]): ObjectHandle[] {
@@ -142,25 +178,19 @@ export class Native {
     return checked('C_GenerateRandom', () => this.#lib.C_GenerateRandom(session, Buffer.alloc(byteLength)));
   }
 
-  readonly sign = this.#onePart('C_SignInit', 'C_Sign');
-  readonly encrypt = this.#onePart('C_EncryptInit', 'C_Encrypt');
-  readonly decrypt = this.#onePart('C_DecryptInit', 'C_Decrypt');
+  readonly sign = this.#onePart('sign');
+  readonly encrypt = this.#onePart('encrypt');
+  readonly decrypt = this.#onePart('decrypt');
 
   /** An operation over data that is given whole; `outputBytes` is the room for its result. */
-  #onePart(init: `C_${OnePart}Init`, finish: `C_${OnePart}`) {
-    return async (
+  #onePart(operation: Operation) {
+    return (
       session: SessionHandle,
-      mechanism: Mechanism,
+      mechanism: OnePartMechanism,
       key: ObjectHandle,
       data: Buffer,
       outputBytes: number,
-    ): Promise<Buffer> => {
-      checked(init, () => this.#lib[init](session, mechanism, key));
-      const input = nonNull(data);
-      return settled(finish, [input, mechanism], (done) =>
-        this.#lib[finish](session, input, Buffer.alloc(outputBytes), done),
-      );
-    };
+    ): Promise<Buffer> => this.#calls.make(operation, session, mechanism, key, data, outputBytes);
   }
 
   async generateKey(session: SessionHandle, mechanism: Mechanism, template: Attribute[]): Promise<ObjectHandle> {
@@ -238,10 +268,4 @@ function named(thrown: unknown, pkcs11Function: string): Error {
   const { code, message } = error;
   const returnValue = typeof code === 'number' ? code : Number(/^CKR_\w+:(\d+)/.exec(message)?.[1] ?? 0);
   return returnValue === 0 ? error : new ReturnValueError(returnValue, pkcs11Function);
-}
-
-/** An empty Buffer reaches the token as a null pointer, which SoftHSM refuses; an empty view of something does not. */
-const somewhere = Buffer.alloc(1);
-function nonNull(data: Buffer): Buffer {
-  return data.length === 0 ? somewhere.subarray(0, 0) : data;
 }

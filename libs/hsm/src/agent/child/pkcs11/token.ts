@@ -1,4 +1,3 @@
-import { isAbsolute } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { HsmError } from '../../../errors.js';
 import type { KeyId } from '../../../key/key.js';
@@ -10,8 +9,9 @@ import type { TokenKey } from './key-inspection.js';
 import { KeyStore } from './key-store.js';
 import { Login } from './login.js';
 import { supportedNames } from './mechanism.js';
-import { ck, Native, ReturnValueError, type SessionHandle, type SlotContent } from './native.js';
-import { classify, returnValueName, toHsmError } from './return-value.js';
+import { closed, loadModule } from './module.js';
+import { ck, type Native, ReturnValueError, type SessionHandle, type SlotContent } from './native.js';
+import { classify, toHsmError } from './return-value.js';
 import { SessionPool } from './session-pool.js';
 import { selectToken } from './token-selection.js';
 import { type VendorProfile, vendorProfile } from './vendor-profile.js';
@@ -148,14 +148,6 @@ function mayRepeat({ returnValue }: ReturnValueError, repeatable: Repeatable): b
   return repeatable === 'repeatable' || isDeadOnArrival;
 }
 
-function endQuietly(native: Native): void {
-  try {
-    native.finalize();
-  } catch {
-    // The error that led here says more.
-  }
-}
-
 /**
  * A SoftHSM token that another process is writing at that moment is taken for an uninitialised one or is not seen, and stays so
  * until C_Finalize.
@@ -175,24 +167,6 @@ async function findToken({ module, token }: AgentSettings): Promise<{ native: Na
 
 function mayPass(error: unknown): boolean {
   return error instanceof ReturnValueError || (error instanceof HsmError && error.code !== 'ERR_HSM_TOKEN_AMBIGUOUS');
-}
-
-/** Ends the module after a failed start. @returns what to throw */
-function closed(native: Native, error: unknown): unknown {
-  endQuietly(native);
-  return error instanceof ReturnValueError ? toHsmError(error, new Set()) : error;
-}
-
-function loadModule(path: string): Native {
-  if (!isAbsolute(path)) {
-    throw new HsmError('ERR_HSM_MODULE_UNUSABLE', `PKCS#11 module: want an absolute path, got ${path}`);
-  }
-  try {
-    return new Native(path);
-  } catch (cause) {
-    const got = cause instanceof ReturnValueError ? returnValueName(cause.returnValue) : (cause as Error).message;
-    throw new HsmError('ERR_HSM_MODULE_UNUSABLE', `PKCS#11 module ${path}: want to load it, got ${got}`, { cause });
-  }
 }
 
 function describe(native: Native, { slot }: SlotContent, profile: VendorProfile): TokenDescription {
