@@ -9,6 +9,7 @@ COPY apps/ca/package.json apps/ca/
 COPY apps/cli/package.json apps/cli/
 COPY apps/records/package.json apps/records/
 COPY apps/tls-sidecar/package.json apps/tls-sidecar/
+COPY libs/audit/package.json libs/audit/
 COPY libs/ca/package.json libs/ca/
 COPY libs/data-encryption/package.json libs/data-encryption/
 COPY libs/hsm/package.json libs/hsm/

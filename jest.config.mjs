@@ -20,7 +20,7 @@ const shared = {
     ],
   },
   moduleNameMapper: {
-    '^@nest-hsm/(hsm|ca|tls-offload|data-encryption)$': '<rootDir>/libs/$1/src/index.ts',
+    '^@nest-hsm/(hsm|ca|tls-offload|data-encryption|audit)$': '<rootDir>/libs/$1/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/libs/.*/dist/', '<rootDir>/var/'],

@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import { type ChainFiles, listChains } from '@nest-hsm/hsm';
+import { AuditError, fileFault } from '../errors.js';
+
+/** One agent's chain, from all directories that have segments of it. */
+export interface Chain {
+  /** `MEMBER.SLOT`. */
+  readonly name: string;
+  readonly member: string;
+  /** In order. */
+  readonly segments: readonly ChainSegment[];
+}
+
+export interface ChainSegment {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** As members are named (`hsmConfigSchema`); a file that somebody named otherwise is no segment. */
+const memberName = /^[a-z0-9][a-z0-9._-]{0,31}$/i;
+
+/**
+ * Every chain that has a segment in one of the directories, by name. Segments that were moved elsewhere are found when that
+ * directory is named too.
+ * @throws {AuditError} ERR_AUDIT_TRAIL_UNREADABLE | ERR_AUDIT_CONFIG_INVALID when two directories have the same segment
+ */
+export async function readChains(directories: readonly string[]): Promise<Chain[]> {
+  const chains = new Map<string, { name: string; member: string; segments: ChainSegment[] }>();
+  for (const directory of directories) {
+    for (const { name, member, segments } of await list(directory)) {
+      const chain = chains.get(name) ?? { name, member, segments: [] };
+      chains.set(name, chain);
+      chain.segments.push(...segments.map((segment) => ({ name: segment, path: join(directory, segment) })));
+    }
+  }
+  return [...chains.values()]
+    .map((chain) => ({ ...chain, segments: inOrder(chain.segments) }))
+    .toSorted((one, other) => compare(one.member, other.member) || inNumberOrder(one, other));
+}
+
+async function list(directory: string): Promise<ChainFiles[]> {
+  try {
+    return (await listChains(directory)).filter(({ member }) => memberName.test(member));
+  } catch (cause) {
+    throw fileFault('ERR_AUDIT_TRAIL_UNREADABLE', directory, 'a directory of audit segments', cause);
+  }
+}
+
+function inOrder(segments: readonly ChainSegment[]): ChainSegment[] {
+  const sorted = segments.toSorted(inNumberOrder);
+  const twice = sorted.findIndex(({ name }, index) => name === sorted[index + 1]?.name);
+  if (twice < 0) return sorted;
+  const [one, other] = sorted.slice(twice);
+  throw new AuditError(
+    'ERR_AUDIT_CONFIG_INVALID',
+    `segment ${one.name}: want it in one directory, got ${one.path} and ${other.path}`,
+  );
+}
+
+/** Names that differ in one decimal number only: a longer one has the greater number. */
+function inNumberOrder(one: { readonly name: string }, other: { readonly name: string }): number {
+  return one.name.length - other.name.length || compare(one.name, other.name);
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
