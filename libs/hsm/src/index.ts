@@ -3,6 +3,8 @@ export {
   type HsmConfig,
   hsmConfigSchema,
   type HsmMemberConfig,
+  type HsmSocketMemberConfig,
+  type HsmTokenMemberConfig,
   parseHsmConfig,
   type ParsedHsmConfig,
 } from './config.js';
@@ -12,9 +14,29 @@ export type { PolicyRule, SignatureInput, TokenDescription } from './agent/proto
 export { type AsymmetricKeyAlgorithm, type KeyAlgorithm, keyAlgorithms } from './algorithm/key-algorithm.js';
 export { type EcdsaSignatureFormat, type SignatureScheme, signatureSchemes } from './algorithm/signature-scheme.js';
 export { type WrappingAlgorithm, wrappingAlgorithms } from './algorithm/wrapping-algorithm.js';
-export type { MemberState } from './fleet/member.js';
-export type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
+export type { MemberState } from './fleet/member-state.js';
+export type { AttemptEvent, CallEvent, HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
+export type { CallPurpose } from './fleet/call-options.js';
 export type { Enrolment } from './keyring/enrolment.js';
+export { SharedAgent, type SharedAgentObserver, type SharedAgentRole } from './shared-agent/shared-agent.js';
+export { type SharedAgentConfig, sharedAgentConfigSchema } from './shared-agent/config.js';
+export { FleetProvisioner, type MemberPlan, type ProvisioningConsent } from './provisioning/fleet-provisioner.js';
+export { type ProvisioningStep, provisioningSteps } from './provisioning/plan.js';
+export type { TokenState } from './provisioning/protocol.js';
+export {
+  type ParsedProvisioningConfig,
+  type ProvisioningConfig,
+  provisioningConfigSchema,
+} from './provisioning/provisioning-config.js';
+export {
+  changeTokenPin,
+  type PinChange,
+  type PinChangeOutcome,
+  type PinHolder,
+  revokeTokenUser,
+  type TokenStatus,
+  tokenStatus,
+} from './provisioning/token-pins.js';
 export { formatKeyUri, type KeyUri, parseKeyUri } from './key/key-uri.js';
 export {
   chainFault,
@@ -34,6 +56,7 @@ export {
 } from './audit/record.js';
 export { type ChainFiles, listChains, parseSegmentName, type SegmentName, segmentName } from './audit/segment-name.js';
 export { readSegment, type SegmentLine, type SegmentPart } from './audit/segment-reader.js';
+export { withProcessLock } from './process-lock.js';
 export { hsmCrypto } from './webcrypto/hsm-crypto.js';
 export { cryptoKeyPair } from './webcrypto/token-crypto-key.js';
 export { HsmModule } from './nest/hsm.module.js';

@@ -8,6 +8,7 @@
 import type { KeyAlgorithm } from '../algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat, SignatureScheme } from '../algorithm/signature-scheme.js';
 import type { TransportAlgorithm, WrappingAlgorithm } from '../algorithm/wrapping-algorithm.js';
+import type { AuditSettings } from '../audit/audit-settings.js';
 import type { KeyDescription, KeyId, KeySelector, KeyUsage } from '../key/key.js';
 
 /** Raised by every incompatible change; an agent and an application of different versions refuse each other. */
@@ -34,10 +35,32 @@ export interface AgentSettings {
   readonly vendor: 'auto' | 'softhsm' | 'cloudhsm' | 'generic';
   /** Directory (0700) where a refused PIN is recorded, so that no later process tries it again. */
   readonly stateDirectory: string;
-  /** Append-only file of audit lines; absent: none is written. */
-  readonly auditFile?: string;
+  /** The trail it writes; absent: none. */
+  readonly audit?: AuditSettings;
   /** What this client may do; absent: whatever its own token holds. */
   readonly policy?: readonly PolicyRule[];
+  /** Absent: the agent is for the application that spawned it alone. */
+  readonly sharing?: SharingSettings;
+}
+
+/** What an agent needs to serve the clients whose sockets it is handed by the process that spawned it. */
+export interface SharingSettings {
+  readonly roles: readonly SharedRole[];
+  /** How long one operation may stay on the token before the agent ends itself, since no client may end it. */
+  readonly hangMilliseconds: number;
+  readonly generateHangMilliseconds: number;
+}
+
+/** One kind of client of a shared agent: whoever may open its socket. */
+export interface SharedRole {
+  /** The client in audit lines. */
+  readonly name: string;
+  /** All it may do. */
+  readonly policy: readonly PolicyRule[];
+  /** Connections at once. */
+  readonly connections: number;
+  /** Calls that one connection may have with the agent at once. */
+  readonly callsInFlight: number;
 }
 
 export type TokenSelector = { readonly label: string } | { readonly serial: string };
@@ -52,6 +75,8 @@ export interface PolicyRule {
   readonly operations: readonly PolicyOperation[];
   /** Signature schemes or wrapping algorithms; absent: any of our tables. */
   readonly mechanisms?: readonly string[];
+  /** Whom a key may be exported to: SHA-256 of the SubjectPublicKeyInfo, hexadecimal; absent: anybody. */
+  readonly recipients?: readonly string[];
 }
 export const policyOperations = [
   'sign', 'encrypt', 'decrypt', 'mac', 'generate', 'find', 'destroy', 'wrap', 'unwrap', 'export', 'import',
@@ -60,7 +85,7 @@ export type PolicyOperation = (typeof policyOperations)[number];
 
 export interface Hello {
   readonly version: number;
-  /** Who is calling; the transport vouches for it, a client of a shared socket cannot choose it. */
+  /** Who is calling. On the socket of a shared agent it is ignored: the role is the socket's. */
   readonly client: string;
   readonly settings?: AgentSettings;
 }
@@ -86,6 +111,47 @@ export interface NewKey {
   readonly usage: KeyUsage;
   /** A session object that may be wrapped once (replication); everything else is a non-extractable token object. */
   readonly extractable: boolean;
+}
+
+/** Keys, or ids, in one page: the largest fits a frame. */
+export const largestPage = 256;
+
+/** Which part of a list is wanted. */
+export interface PageRequest {
+  /** What `next` of the page before said; absent for the first page. */
+  readonly after?: string;
+  /** At most so many; `largestPage` when absent. */
+  readonly limit?: number;
+}
+
+/**
+ * Keys in the order of their ids. `next` is absent on the last page; a page before it may be empty, when the token is slow. What
+ * is asked for by id fits one page, and by label unless it has more than `largestPage` versions.
+ */
+export type KeyPage = readonly KeyDescription[] & { readonly next?: string };
+
+export interface ObjectPage {
+  readonly objects: readonly ObjectReport[];
+  readonly next?: string;
+}
+
+/** One object as it is: of whatever program, and whatever may be wrong with it. */
+export interface ObjectReport {
+  /** CKA_ID, lower-case hexadecimal, cut to 64 bytes; empty when it has none. */
+  readonly id: string;
+  readonly kind: 'private' | 'public' | 'secret';
+  readonly label: string;
+  /** False for a session object, which is on its way. */
+  readonly isToken: boolean;
+  /** Absent when it is not in our tables. */
+  readonly algorithm?: KeyAlgorithm;
+  readonly usage?: KeyUsage;
+  /** SubjectPublicKeyInfo of a public half. */
+  readonly spki?: Buffer;
+  /** CKA_CHECK_VALUE as the token gives it (3 bytes, hexadecimal): where it differs, so do the keys. */
+  readonly digest?: string;
+  /** Each attribute that is not as the table wants it: `CKA_WRAP: want false, got true`. */
+  readonly faults: readonly string[];
 }
 
 /** Members and recovery keys of the largest fleet. */
@@ -144,8 +210,22 @@ export interface Verbs {
   mac: { request: { readonly keyId: KeyId; readonly data: Uint8Array }; answer: { readonly mac: Buffer } };
   random: { request: { readonly byteLength: number }; answer: { readonly data: Buffer } };
   generateKey: { request: NewKey; answer: KeyDescription };
-  findKeys: { request: KeySelector; answer: readonly KeyDescription[] };
-  destroyKey: { request: { readonly keyId: KeyId }; answer: { readonly destroyedObjects: number } };
+  findKeys: { request: KeySelector & PageRequest; answer: KeyPage };
+  /** What each object of a key says of itself, safe or not, ours or not: for audits. No value of a key is read. */
+  inspectObjects: { request: PageRequest; answer: ObjectPage };
+  /**
+   * Makes a secret key's check value (key/check-value.ts), or says whether the one that is given is its own. Keys with a public
+   * half, and keys that wrap, have none.
+   */
+  checkKey: {
+    request: { readonly keyId: KeyId; readonly checkValue?: Uint8Array };
+    answer: { readonly checkValue?: Buffer; readonly matches: boolean };
+  };
+  /** Also the objects that hold the same public key: of what carries the id, or as given when nothing carries it any more. */
+  destroyKey: {
+    request: { readonly keyId: KeyId; readonly spki?: Uint8Array };
+    answer: { readonly destroyedObjects: number };
+  };
   wrapKey: {
     request: { readonly keyId: KeyId; readonly wrappingKeyId: KeyId; readonly algorithm: WrappingAlgorithm };
     answer: { readonly wrapped: Buffer };
@@ -190,6 +270,24 @@ export interface Verbs {
     };
     answer: KeyDescription;
   };
+  /**
+   * On a recovery token: opens what was left to its key and wraps it for others, each under a one-use AES key of its own. What is
+   * opened is destroyed with the answer, and is nobody's to use meanwhile.
+   */
+  transferKey: {
+    request: {
+      /** The recovery key, by its label. */
+      readonly unwrappingKeyId: KeyId;
+      readonly algorithm: TransportAlgorithm;
+      /** What it is. */
+      readonly key: NewKey;
+      readonly transport: Uint8Array;
+      readonly wrapped: Uint8Array;
+      readonly recipients: readonly Recipient[];
+    };
+    /** In the order of the recipients. */
+    answer: { readonly transfers: readonly KeyTransfer[] };
+  };
 }
 export type Verb = keyof Verbs;
 export type Request<V extends Verb> = Verbs[V]['request'];
@@ -204,13 +302,15 @@ export interface RequestHeader<V extends Verb = Verb> {
   readonly requestId: number;
   /** What is left of the caller's deadline; 0 means it has passed. */
   readonly remainingMilliseconds: number;
+  /** 1 for a call's first, more when it is made again or elsewhere too; 255 stands for any number above. */
+  readonly attempt: number;
   /** At most 64 bytes; empty when the caller gave none. */
   readonly correlationId: string;
 }
 /** One received request with its header, of whichever verb. */
 export type ReceivedRequest = { [V in Verb]: RequestHeader<V> & { readonly request: Received<V> } }[Verb];
 
-/** The u8 of each verb. Retry-safe: may be made again, here or elsewhere, without a second effect (SECURITY.md). */
+/** The u8 of each verb. Retry-safe: may be made again, here or elsewhere, without a second effect (SECURITY.md); what is wrapped is on one member. */
 export const verbFacts = {
   hello: { number: 0, retrySafe: false },
   ping: { number: 1, retrySafe: false },
@@ -223,8 +323,14 @@ export const verbFacts = {
   generateKey: { number: 8, retrySafe: false },
   findKeys: { number: 9, retrySafe: true },
   destroyKey: { number: 10, retrySafe: false },
-  wrapKey: { number: 11, retrySafe: true },
+  wrapKey: { number: 11, retrySafe: false },
   unwrapKey: { number: 12, retrySafe: false },
   exportKey: { number: 13, retrySafe: false },
   importKey: { number: 14, retrySafe: false },
+  transferKey: { number: 15, retrySafe: false },
+  inspectObjects: { number: 20, retrySafe: true },
+  checkKey: { number: 21, retrySafe: true },
 } as const satisfies Record<Verb, { number: number; retrySafe: boolean }>;
+
+/** Verbs that take seconds by nature: those that make a key, or one for each of many recipients. */
+export const slowVerbs: ReadonlySet<Verb> = new Set<Verb>(['generateKey', 'exportKey', 'importKey', 'transferKey']);

@@ -6,7 +6,15 @@ export interface FleetCallOptions {
   readonly correlationId?: string;
   /** Send it to a second member when the first takes unusually long. */
   readonly hedge?: boolean;
+  /** Default `application`. */
+  readonly purpose?: CallPurpose;
 }
+
+/**
+ * `application`: somebody outside asked for it. `probe`: whether the member signs. `look-up`: what became of a key in the
+ * making, for another call.
+ */
+export type CallPurpose = 'application' | 'probe' | 'look-up';
 
 /** What callers may ask for; the rest of the protocol is between client and agent. */
 export type FleetVerb = Exclude<Verb, 'hello' | 'ping' | 'cancel'>;

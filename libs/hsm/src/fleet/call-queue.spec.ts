@@ -3,7 +3,12 @@ import { Call } from './call.js';
 import { CallQueue } from './call-queue.js';
 
 const newCall = () =>
-  new Call('ping', {}, { deadline: Infinity, correlationId: '', attemptsAllowed: 1 }, () => undefined);
+  new Call(
+    'ping',
+    {},
+    { deadline: Infinity, correlationId: '', attemptsAllowed: 1, purpose: 'application' },
+    () => undefined,
+  );
 
 describe('CallQueue', () => {
   it('behaves as a list from which anyone may leave', () => {

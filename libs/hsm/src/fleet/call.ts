@@ -1,6 +1,7 @@
 import type { Answer, Request, Verb } from '../agent/protocol.js';
 import type { HsmError, HsmErrorCode } from '../errors.js';
 import type { KeyId } from '../key/key.js';
+import type { CallPurpose } from './call-options.js';
 
 /** A member, as far as a call knows it: one that may serve it, or could not. */
 interface CallMember {
@@ -20,6 +21,7 @@ export interface CallTerms {
   readonly attemptsAllowed: number;
   /** Whether it may be on two members at once. */
   readonly mayHedge?: boolean;
+  readonly purpose: CallPurpose;
 }
 
 /** One caller waiting for one answer. It is settled once: by the answer, its deadline, its signal or the end of the fleet. */
@@ -31,10 +33,13 @@ export class Call {
   readonly only: CallMember | undefined;
   readonly attemptsAllowed: number;
   readonly mayHedge: boolean;
+  readonly purpose: CallPurpose;
   /** The key it is about, which not every member need have. */
   readonly keyId: KeyId | undefined;
   /** How often it went to an agent. */
   attempts = 0;
+  /** The member that it was last with. */
+  member: CallMember | undefined;
   /** How many of these are still with one. */
   underWay = 0;
   /** The members that could not serve it; another is asked first. */
@@ -53,7 +58,7 @@ export class Call {
   constructor(
     readonly verb: Verb,
     readonly request: Request<Verb>,
-    { deadline, correlationId, signal, only, attemptsAllowed, mayHedge = false }: CallTerms,
+    { deadline, correlationId, signal, only, attemptsAllowed, mayHedge = false, purpose }: CallTerms,
     private readonly ended: (call: Call, code: CallCode) => void,
   ) {
     this.deadline = deadline;
@@ -61,6 +66,7 @@ export class Call {
     this.only = only;
     this.attemptsAllowed = attemptsAllowed;
     this.mayHedge = mayHedge;
+    this.purpose = purpose;
     this.keyId = (request as { keyId?: KeyId }).keyId;
     this.#signal = signal;
     this.promise = new Promise((resolve, reject) => {

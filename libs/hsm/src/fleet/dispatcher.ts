@@ -1,6 +1,14 @@
-import { type Answer, maximumCorrelationIdBytes, type Request, type Verb, verbFacts } from '../agent/protocol.js';
+import {
+  type Answer,
+  maximumCorrelationIdBytes,
+  type Request,
+  slowVerbs,
+  type Verb,
+  verbFacts,
+} from '../agent/protocol.js';
 import type { ParsedHsmConfig } from '../config.js';
 import { HsmError } from '../errors.js';
+import type { KeyId } from '../key/key.js';
 import { Alarm } from './alarm.js';
 import type { Attempt } from './attempt.js';
 import type { FleetCallOptions, FleetVerb } from './call-options.js';
@@ -10,7 +18,7 @@ import { keyInTheMaking, mayBeDone, remedyFor } from './failover.js';
 import { aborted, closed, outcomeUnknown, overloaded, timedOut } from './failure.js';
 import { Hedging } from './hedging.js';
 import { KeyHolders } from './key-holders.js';
-import { type Member, slowVerbs } from './member.js';
+import type { Member } from './member.js';
 import type { HsmObserver } from './observer.js';
 import { route } from './routing.js';
 
@@ -58,7 +66,7 @@ export class Dispatcher {
     options: FleetCallOptions,
   ): Promise<Answer<V>> {
     if (only.state === 'refused' && only.trouble !== undefined) return Promise.reject(only.trouble);
-    if (only.state === 'leaving') return Promise.reject(closed(only.name));
+    if (only.state === 'leaving') return Promise.reject(closed(this.config.name, { member: only }));
     return this.#call(verb, request, options, { only, attemptsAllowed: 1 });
   }
 
@@ -69,14 +77,16 @@ export class Dispatcher {
     if (this.#unsettled > 0) await this.#settled(deadlineMilliseconds);
     const underWay = this.#members.flatMap(({ attempts }) => Array.from(attempts, ({ call }) => call));
     for (const call of [...this.#queue, ...underWay]) {
-      call.reject(mayBeDone(call) ? outcomeUnknown(name, call) : closed(name));
+      call.reject(mayBeDone(call) ? outcomeUnknown(name, call) : closed(name, call));
     }
     this.#alarm.stop();
   }
 
   // What members say.
 
-  answered(member: Member, { call, sentAt }: Attempt, answer: Answer<Verb>): void {
+  answered(member: Member, attempt: Attempt, answer: Answer<Verb>): void {
+    const { call, sentAt } = attempt;
+    this.#attemptEnded(member, attempt, 'OK');
     if (call.keyId !== undefined) this.#holders.present(member, call.keyId);
     if (verbFacts[call.verb].retrySafe) this.#hedging.answered(performance.now() - sentAt);
     // Where there is no other to go to, doing what was asked is the probe.
@@ -89,7 +99,9 @@ export class Dispatcher {
     this.dispatch();
   }
 
-  failed(member: Member, { call }: Attempt, error: HsmError): void {
+  failed(member: Member, attempt: Attempt, error: HsmError): void {
+    const { call } = attempt;
+    this.#attemptEnded(member, attempt, error.code);
     // Wrapping is about two keys, and the error does not say which is missing.
     if (error.code === 'ERR_HSM_KEY_NOT_FOUND' && call.keyId !== undefined && call.verb !== 'wrapKey') {
       this.#holders.absent(member, call.keyId, performance.now());
@@ -99,7 +111,9 @@ export class Dispatcher {
   }
 
   lost(member: Member, attempts: readonly Attempt[], reason: HsmError): void {
-    for (const { call } of attempts.toReversed()) {
+    for (const attempt of attempts.toReversed()) {
+      const { call } = attempt;
+      this.#attemptEnded(member, attempt, reason.code);
       if (!call.settled && call.underWay === 0) this.#failOver(call, member, reason);
     }
     this.dispatch();
@@ -114,7 +128,13 @@ export class Dispatcher {
   }
 
   left(member: Member): void {
-    for (const call of this.#queue) if (call.only === member) this.#giveUp(call, closed(member.name));
+    for (const call of this.#queue) if (call.only === member) this.#giveUp(call, closed(this.config.name, { member }));
+    this.#holders.forget(member);
+  }
+
+  #attemptEnded({ name: member }: Member, { call: { verb, purpose }, sentAt }: Attempt, code: CallCode): void {
+    const milliseconds = sentAt === 0 ? 0 : performance.now() - sentAt;
+    this.observer.attemptEnded({ member, verb, code, milliseconds, purpose });
   }
 
   // From the caller to a member.
@@ -133,6 +153,7 @@ export class Dispatcher {
       correlationId: options.correlationId ?? '',
       signal: options.signal,
       mayHedge: options.hedge === true && verbFacts[verb].retrySafe,
+      purpose: options.purpose ?? 'application',
     });
     const now = performance.now();
     this.#alarm.at(call.deadline);
@@ -166,7 +187,17 @@ export class Dispatcher {
   }
 
   readonly #onEnded = (call: Call, code: CallCode): void => {
-    this.observer.callEnded(call.verb, code, performance.now() - call.startedAt);
+    this.observer.callEnded({
+      verb: call.verb,
+      code,
+      milliseconds: performance.now() - call.startedAt,
+      purpose: call.purpose,
+      client: this.config.client,
+      correlationId: call.correlationId,
+      keyId: keyOf(call),
+      member: call.member?.name,
+      attempts: call.attempts,
+    });
     if (--this.#unsettled === 0) this.#drained?.();
   };
 
@@ -194,6 +225,7 @@ export class Dispatcher {
     if (call.deadline <= now) return this.#expire(call);
     try {
       member.send(call, now);
+      call.member = member;
       this.#alarm.at(now + member.hangMilliseconds(call.verb));
       if (call.mayHedge && call.underWay === 1) this.#alarm.at(now + this.#hedging.delayMilliseconds);
     } catch (cause) {
@@ -210,7 +242,7 @@ export class Dispatcher {
       this.#queue.unshift(call);
     } else if (remedy === 'look up') {
       const isSaid = error.code === 'ERR_HSM_OUTCOME_UNKNOWN';
-      this.#lookUp(call, member, isSaid ? error : outcomeUnknown(member.name, call, error));
+      this.#lookUp(call, member, isSaid ? error : outcomeUnknown(this.config.name, call, error));
     } else call.reject(error);
   }
 
@@ -222,7 +254,8 @@ export class Dispatcher {
     const key = keyInTheMaking(call);
     if (key === undefined) return call.reject(otherwise);
     const { deadline, correlationId } = call;
-    const lookup = this.#newCall('findKeys', { id: key.id }, { deadline, correlationId, only, attemptsAllowed: 2 });
+    const terms = { deadline, correlationId, only, attemptsAllowed: 2, purpose: 'look-up' } as const;
+    const lookup = this.#newCall('findKeys', { id: key.id }, terms);
     this.#queue.unshift(lookup);
     this.#alarm.at(deadline);
     lookup.promise.then(
@@ -231,7 +264,7 @@ export class Dispatcher {
         if (made === undefined) call.reject(otherwise);
         else call.resolve(made);
       },
-      (cause: unknown) => call.reject(outcomeUnknown(only.name, call, cause)),
+      (cause: unknown) => call.reject(outcomeUnknown(this.config.name, call, cause)),
     );
   }
 
@@ -284,7 +317,7 @@ export class Dispatcher {
   #abort(call: Call, signal: AbortSignal | undefined): void {
     this.#queue.remove(call);
     this.#cancelAttempts(call);
-    call.reject(aborted(this.config.name, signal));
+    call.reject(aborted(this.config.name, signal, call));
   }
 
   #giveUp(call: Call, reason: HsmError): void {
@@ -327,6 +360,12 @@ export class Dispatcher {
     const { deadlineMilliseconds, generateHangMilliseconds } = this.config;
     return slowVerbs.has(verb) ? Math.max(deadlineMilliseconds, generateHangMilliseconds) : deadlineMilliseconds;
   }
+}
+
+/** The one key that it uses, destroys or makes. */
+function keyOf({ keyId, request }: Call): KeyId | undefined {
+  const { id, key } = request as { id?: KeyId; key?: { id: KeyId } };
+  return keyId ?? id ?? key?.id;
 }
 
 /** A late answer may hold a data key that nobody will zero. */

@@ -12,17 +12,16 @@ export type Remedy = 'again' | 'look up' | 'none';
 
 export function remedyFor(call: Call, member: Member, error: HsmError, members: readonly Member[]): Remedy {
   const isLost = error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable;
-  const { retrySafe } = verbFacts[call.verb];
-  if (retrySafe && call.attempts < call.attemptsAllowed) {
+  if (mayBeMadeAgain(call, error) && call.attempts < call.attemptsAllowed) {
     // A lost agent is replaced, so its member may be asked again.
     if (isLost || mayOtherServe(call, member, error, members)) return 'again';
   }
-  return error.code === 'ERR_HSM_OUTCOME_UNKNOWN' || (isLost && !retrySafe) ? 'look up' : 'none';
+  return error.code === 'ERR_HSM_OUTCOME_UNKNOWN' || (isLost && mayBeDone(call)) ? 'look up' : 'none';
 }
 
-/** Sent, and of lasting effect if the token did it. */
+/** Sent, and of lasting effect if the token did it. Wrapping has none, and what it wraps is gone with its agent. */
 export function mayBeDone({ attempts, verb }: Call): boolean {
-  return attempts > 0 && !verbFacts[verb].retrySafe;
+  return attempts > 0 && !verbFacts[verb].retrySafe && verb !== 'wrapKey';
 }
 
 /** The durable key that a call makes; a session object is gone with its agent. */
@@ -32,6 +31,11 @@ export function keyInTheMaking({ verb, request }: Call): NewKey | undefined {
     return key.extractable ? undefined : key;
   }
   return verb === 'unwrapKey' ? (request as Request<'unwrapKey'>).key : undefined;
+}
+
+/** What is wrapped is a session object of one member, which those that lack it are asked for in vain and without effect. */
+function mayBeMadeAgain({ verb }: Call, { code }: HsmError): boolean {
+  return verbFacts[verb].retrySafe || (verb === 'wrapKey' && code === 'ERR_HSM_KEY_NOT_FOUND');
 }
 
 /** Whether the fault is the member's own, and another that has not been asked yet is there, or may come with the key. */

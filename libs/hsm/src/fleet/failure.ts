@@ -1,31 +1,37 @@
-/** The ways in which a call fails before or without an answer of the agent. */
+/**
+ * The ways in which a call fails before or without an answer of the agent. The message names the fleet; `member` is the one
+ * that the call was last with, and absent when it never was with any.
+ */
 import type { Verb } from '../agent/protocol.js';
 import { HsmError } from '../errors.js';
 import type { Call } from './call.js';
 
-export function closed(member: string): HsmError {
-  return new HsmError('ERR_HSM_CLOSED', `${member}: closed`, { member });
+type Asked = Pick<Call, 'member'>;
+
+export function closed(fleet: string, asked?: Asked): HsmError {
+  return new HsmError('ERR_HSM_CLOSED', `${fleet}: closed`, { member: asked?.member?.name });
 }
 
-export function aborted(member: string, signal: AbortSignal | undefined): HsmError {
-  return new HsmError('ERR_HSM_ABORTED', `${member}: the caller aborted`, { member, cause: signal?.reason });
+export function aborted(fleet: string, signal: AbortSignal | undefined, asked?: Asked): HsmError {
+  const details = { member: asked?.member?.name, cause: signal?.reason as unknown };
+  return new HsmError('ERR_HSM_ABORTED', `${fleet}: the caller aborted`, details);
 }
 
-export function overloaded(member: string, queueLimit: number): HsmError {
-  const message = `${member}: want fewer than ${queueLimit} calls waiting`;
-  return new HsmError('ERR_HSM_OVERLOADED', message, { member, retryable: true });
+export function overloaded(fleet: string, queueLimit: number): HsmError {
+  const message = `${fleet}: want fewer than ${queueLimit} calls waiting`;
+  return new HsmError('ERR_HSM_OVERLOADED', message, { retryable: true });
 }
 
 /** @param trouble  why no agent could be started, if that is what the call waited for */
-export function timedOut(member: string, call: Call, trouble: HsmError | undefined): HsmError {
+export function timedOut(fleet: string, call: Call, trouble: HsmError | undefined): HsmError {
   const waited = Math.round(performance.now() - call.startedAt);
-  const message = `${member}: want an answer to ${call.verb} in time, got none in ${waited} ms`;
-  return new HsmError('ERR_HSM_TIMEOUT', message, { member, retryable: true, cause: trouble });
+  const message = `${fleet}: want an answer to ${call.verb} in time, got none in ${waited} ms`;
+  return new HsmError('ERR_HSM_TIMEOUT', message, { member: call.member?.name, retryable: true, cause: trouble });
 }
 
-export function outcomeUnknown(member: string, call: Call, cause?: unknown): HsmError {
-  const message = `${member}: ${call.verb} was sent to the token and its outcome is unknown`;
-  return new HsmError('ERR_HSM_OUTCOME_UNKNOWN', message, { member, retryable: true, cause });
+export function outcomeUnknown(fleet: string, call: Call, cause?: unknown): HsmError {
+  const message = `${fleet}: ${call.verb} was sent to the token and its outcome is unknown`;
+  return new HsmError('ERR_HSM_OUTCOME_UNKNOWN', message, { member: call.member?.name, retryable: true, cause });
 }
 
 export function hung(member: string, verb: Verb, limitMilliseconds: number): HsmError {

@@ -26,4 +26,11 @@ describe('KeyHolders', () => {
     holders.present(first, id);
     expect(holders.mayHold(first, id, 1)).toBe(true);
   });
+
+  it('forgets a member that left, and nothing of the others', () => {
+    const holders = new KeyHolders();
+    for (const member of [first, second]) holders.absent(member, id, 0);
+    holders.forget(first);
+    expect([holders.mayHold(first, id, 1), holders.mayHold(second, id, 1)]).toEqual([true, false]);
+  });
 });

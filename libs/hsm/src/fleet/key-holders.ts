@@ -25,4 +25,9 @@ export class KeyHolders {
     const members = this.#absentUntil.get(id);
     if (members?.delete(member) === true && members.size === 0) this.#absentUntil.delete(id);
   }
+
+  /** It is no member any more. */
+  forget(member: Member): void {
+    for (const id of this.#absentUntil.keys()) this.present(member, id);
+  }
 }

@@ -1,5 +1,6 @@
 import type { AgentClient } from '../agent/agent-client.js';
-import { type Answer, type TokenDescription, type Verb, verbFacts } from '../agent/protocol.js';
+import { agentSource } from '../agent/agent-source.js';
+import { type Answer, slowVerbs, type TokenDescription, type Verb, verbFacts } from '../agent/protocol.js';
 import type { MemberConfig } from '../config.js';
 import { type HsmError } from '../errors.js';
 import { Attempt } from './attempt.js';
@@ -7,22 +8,18 @@ import { Breaker } from './breaker.js';
 import type { Call } from './call.js';
 import { hung } from './failure.js';
 import { LatencyWindow } from './latency.js';
+import type { MemberState } from './member-state.js';
 import { Supervisor } from './supervisor.js';
 
 /** The protocol's u32. */
 const longestMilliseconds = 2 ** 32 - 1;
+/** The protocol's u8. */
+const highestAttempt = 255;
 /** A call this many times as old as the median, and this old at least, means that the member may be frozen. */
 const suspiciousFactor = 10;
 const suspiciousMilliseconds = 25;
 /** Short, so that a member that turns slow is known for it after some dozen calls. */
 const latencyMemory = 128;
-
-/**
- * `starting`: no agent yet. `serving`: takes calls. `probation`: an agent is back after a loss, or the breaker is open, and a
- * probe decides. `down`: its agent was lost and is being replaced. `refused`: no agent will be started any more (a refused
- * PIN). `leaving`: drained or closed.
- */
-export type MemberState = 'starting' | 'serving' | 'probation' | 'down' | 'refused' | 'leaving';
 
 export interface MemberOwner {
   /** It is logged in. */
@@ -57,21 +54,17 @@ export class Member {
     agentEntry?: string,
   ) {
     this.name = config.name;
-    this.#supervisor = new Supervisor(
-      config,
-      {
-        started: (client, token) => this.#started(client, token),
-        answered: (attempt, answer) => this.#answered(attempt, answer),
-        failed: (attempt, error) => this.#failed(attempt, error),
-        lost: (attempts, reason) => this.#lost(attempts, reason),
-        buried: (reason) => {
-          this.#trouble = reason;
-          this.owner.buried(this, reason);
-        },
-        refused: (reason, final) => this.#refused(reason, final),
+    this.#supervisor = new Supervisor(config, agentSource(config, agentEntry), {
+      started: (client, token) => this.#started(client, token),
+      answered: (attempt, answer) => this.#answered(attempt, answer),
+      failed: (attempt, error) => this.#failed(attempt, error),
+      lost: (attempts, reason) => this.#lost(attempts, reason),
+      buried: (reason) => {
+        this.#trouble = reason;
+        this.owner.buried(this, reason);
       },
-      agentEntry,
-    );
+      refused: (reason, final) => this.#refused(reason, final),
+    });
   }
 
   get state(): MemberState {
@@ -122,7 +115,7 @@ export class Member {
 
   /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when the call does not fit the protocol; nothing was sent then */
   send(call: Call, now: number): void {
-    const attempt = new Attempt(call);
+    const attempt = new Attempt(call, Math.min(call.attempts + 1, highestAttempt));
     const remaining = Math.min(Math.ceil(call.deadline - now), longestMilliseconds);
     (this.#client as AgentClient<Attempt>).send(attempt, remaining);
     call.attempts++;
@@ -219,9 +212,6 @@ export class Member {
     if (this.#state !== 'leaving') this.#state = 'down';
   }
 }
-
-/** Those that make a key, or one for each of many recipients. */
-export const slowVerbs: ReadonlySet<Verb> = new Set<Verb>(['generateKey', 'exportKey', 'importKey']);
 
 /** Of these one is enough: a wrong answer, and a token that asks for a pause. */
 const graveCodes: ReadonlySet<string> = new Set(['ERR_HSM_SIGNATURE_INVALID', 'ERR_HSM_THROTTLED']);

@@ -4,6 +4,8 @@ import { guarded, type HsmObserver } from './observer.js';
 describe('guarded', () => {
   const token = {} as Parameters<NonNullable<HsmObserver['agentStarted']>>[0];
   const reason = new HsmError('ERR_HSM_UNAVAILABLE', 'gone');
+  const attempt = { member: 'm1', verb: 'sign', code: 'OK', milliseconds: 1.5, purpose: 'application' } as const;
+  const call = { ...attempt, client: 'tests', correlationId: '', attempts: 1 };
 
   it('tells the observer as itself, of whatever it wants to know', () => {
     class Observer implements HsmObserver {
@@ -16,13 +18,14 @@ describe('guarded', () => {
       }
     }
     const observer = new Observer();
-    const { callEnded, agentStarted, agentLost, agentRefused, callHedged } = guarded(observer);
-    callEnded('sign', 'OK', 1.5);
+    const { callEnded, attemptEnded, agentStarted, agentLost, agentRefused, callHedged } = guarded(observer);
+    callEnded(call);
+    attemptEnded(attempt);
     agentStarted(token, 'm1');
     agentLost(reason, 'm1');
     agentRefused(reason, 'm1');
     callHedged('m1', 'm2');
-    expect(observer.seen).toEqual([['sign', 'OK', 1.5], reason, 'm1']);
+    expect(observer.seen).toEqual([[call], reason, 'm1']);
   });
 
   it('makes the faults of an observer warnings of the process', () => {
@@ -34,17 +37,19 @@ describe('guarded', () => {
     };
     const observer = guarded({
       callEnded: fail,
+      attemptEnded: fail,
       agentStarted: fail,
       agentLost: fail,
       agentRefused: fail,
       callHedged: fail,
     });
-    observer.callEnded('sign', 'OK', 1);
+    observer.callEnded(call);
+    observer.attemptEnded(attempt);
     observer.agentStarted(token, 'm1');
     observer.agentLost(reason, 'm1');
     observer.agentRefused(reason, 'm1');
     observer.callHedged('m1', 'm2');
     process.emitWarning = emitWarning;
-    expect(warnings).toEqual(Array(5).fill('an observer of an Hsm failed: Error: out of order'));
+    expect(warnings).toEqual(Array(6).fill('an observer of an Hsm failed: Error: out of order'));
   });
 });

@@ -1,11 +1,16 @@
 import type { TokenDescription, Verb } from '../agent/protocol.js';
 import type { HsmError, HsmErrorCode } from '../errors.js';
-import type { MemberState } from './member.js';
+import type { KeyId } from '../key/key.js';
+import type { CallPurpose } from './call-options.js';
+import type { CallCode } from './call.js';
+import type { MemberState } from './member-state.js';
 
-/** What an application may watch of an Hsm, e.g. to count it. Called synchronously: be quick. */
+/** What an application may watch of an Hsm, e.g. to count or record it. Called synchronously: be quick. Never told any data. */
 export interface HsmObserver {
   /** A call was settled, however often it went to an agent. */
-  callEnded?(verb: Verb, code: HsmErrorCode | 'OK', milliseconds: number): void;
+  callEnded?(call: CallEvent): void;
+  /** A member answered a call, failed it or was lost with it. */
+  attemptEnded?(attempt: AttemptEvent): void;
   /** An agent is logged in: the first one, or one in place of an agent that was lost. */
   agentStarted?(token: TokenDescription, member: string): void;
   /** An agent crashed, hung or lost its HSM. It is replaced. */
@@ -18,6 +23,35 @@ export interface HsmObserver {
   callHedged?(member: string, other: string): void;
 }
 
+/** Who asked for what of which key, and what came of it. */
+export interface CallEvent {
+  readonly verb: Verb;
+  readonly code: CallCode;
+  /** From the caller's call to its answer. */
+  readonly milliseconds: number;
+  readonly purpose: CallPurpose;
+  /** The application, as the configuration names it. */
+  readonly client: string;
+  /** As the caller gave it; empty when it gave none. */
+  readonly correlationId: string;
+  /** Absent where the call is about no key, or about those that a search finds. */
+  readonly keyId?: KeyId;
+  /** The member that it was last with; absent when it never was with any. */
+  readonly member?: string;
+  /** How often it went to a member: more than once when it was moved or hedged. */
+  readonly attempts: number;
+}
+
+/** What one member did with one call. */
+export interface AttemptEvent {
+  readonly member: string;
+  readonly verb: Verb;
+  readonly code: CallCode;
+  /** From its leaving this process. */
+  readonly milliseconds: number;
+  readonly purpose: CallPurpose;
+}
+
 /** The same observer, complete, whose faults are warnings of the process and never those of a call. */
 export function guarded(observer: HsmObserver): Required<HsmObserver> {
   const guard = (watch: () => void): void => {
@@ -28,7 +62,8 @@ export function guarded(observer: HsmObserver): Required<HsmObserver> {
     }
   };
   return {
-    callEnded: (verb, code, milliseconds) => guard(() => observer.callEnded?.(verb, code, milliseconds)),
+    callEnded: (call) => guard(() => observer.callEnded?.(call)),
+    attemptEnded: (attempt) => guard(() => observer.attemptEnded?.(attempt)),
     agentStarted: (token, member) => guard(() => observer.agentStarted?.(token, member)),
     agentLost: (reason, member) => guard(() => observer.agentLost?.(reason, member)),
     agentRefused: (reason, member) => guard(() => observer.agentRefused?.(reason, member)),

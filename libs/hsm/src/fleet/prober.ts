@@ -15,6 +15,8 @@ const keylessCodes: ReadonlySet<string> = new Set([
   'ERR_HSM_MECHANISM_UNSUPPORTED',
   'ERR_HSM_TOKEN_FULL',
   'ERR_HSM_TOKEN_ERROR',
+  // A shared agent makes it itself, as far as it can be made.
+  'ERR_HSM_POLICY_DENIED',
 ]);
 
 export interface ProbedFleet {
@@ -100,7 +102,7 @@ export class Prober {
   }
 
   #call<V extends FleetVerb>(member: Member, verb: V, request: Request<V>): Promise<Answer<V>> {
-    return this.fleet.callOn(member, verb, request, { deadlineMilliseconds });
+    return this.fleet.callOn(member, verb, request, { deadlineMilliseconds, purpose: 'probe' });
   }
 
   #tick(): void {

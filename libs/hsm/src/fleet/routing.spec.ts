@@ -36,7 +36,7 @@ function member({
 }
 
 function call(terms: Partial<CallTerms> = {}): Call {
-  const all = { deadline: Infinity, correlationId: '', attemptsAllowed: 2, ...terms };
+  const all = { deadline: Infinity, correlationId: '', attemptsAllowed: 2, purpose: 'application' as const, ...terms };
   return new Call('mac', { keyId: id, data: Buffer.alloc(0) }, all, () => undefined);
 }
 

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { HsmErrorCode } from '../errors.js';
-import type { HsmLoad, HsmObserver, MemberStatus } from '../fleet/observer.js';
+import { memberStates } from '../fleet/member-state.js';
+import type { AttemptEvent, CallEvent, HsmLoad, MemberStatus } from '../fleet/observer.js';
 
 /** Seconds, from a token in memory to a network HSM that is about to be given up. */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -11,18 +12,13 @@ export interface Watched {
   readonly members: readonly MemberStatus[];
 }
 
-/**
- * The metrics of one Hsm. Several share the metrics of a registry and are told apart by the label `hsm`.
- *
- * Of callers: nest_hsm_calls_total{hsm, verb, code} · nest_hsm_call_duration_seconds{hsm, verb} · nest_hsm_calls_in_flight{hsm} ·
- * nest_hsm_calls_queued{hsm}. Of members: nest_hsm_member_serving{hsm, member} (1 or 0) ·
- * nest_hsm_member_calls_in_flight{hsm, member} · nest_hsm_agent_restarts_total{hsm, member} ·
- * nest_hsm_calls_moved_total{hsm, member, code} (made again after that member failed them) ·
- * nest_hsm_calls_hedged_total{hsm, member} (made elsewhere too, since that member took long)
- */
+/** The metrics of one Hsm (docs/FLEET.md lists them). Several share those of a registry and are told apart by the label `hsm`. */
 export class HsmMetrics {
   readonly #calls: Counter;
   readonly #duration: Histogram;
+  readonly #ownCalls: Counter;
+  readonly #memberDuration: Histogram;
+  readonly #memberErrors: Counter;
   readonly #restarts: Counter;
   readonly #moved: Counter;
   readonly #hedged: Counter;
@@ -33,44 +29,59 @@ export class HsmMetrics {
     private readonly name: string,
     registry: Registry,
   ) {
-    const counter = (metric: string, help: string, labelNames: string[]): Counter =>
-      shared(registry, metric, () => new Counter({ name: metric, help, labelNames, registers: [registry] }));
-    const gauge = (metric: string, help: string, read: Reader): WatchingGauge =>
-      shared(registry, metric, () => new WatchingGauge(metric, help, registry, read));
-    const ofMembers = ['hsm', 'member'];
-    this.#calls = counter('nest_hsm_calls_total', 'Calls to the HSM by verb and result: OK or an error code', [
-      'hsm',
-      'verb',
+    const counter = (suffix: string, help: string, ...labels: string[]): Counter =>
+      shared(registry, suffix, (metric) => new Counter({ ...metric, help, labelNames: ['hsm', ...labels] }));
+    const histogram = (suffix: string, help: string, ...labels: string[]): Histogram =>
+      shared(registry, suffix, (metric) => new Histogram({ ...metric, help, labelNames: ['hsm', ...labels], buckets }));
+    const gauge = (suffix: string, help: string, read: Reader): WatchingGauge =>
+      shared(registry, suffix, (metric) => new WatchingGauge({ ...metric, help }, read));
+
+    this.#calls = counter('calls_total', 'Calls of the application by verb and result: OK or a code', 'verb', 'code');
+    this.#duration = histogram('call_duration_seconds', 'How long callers waited, in the queue and on tokens', 'verb');
+    this.#ownCalls = counter(
+      'own_calls_total',
+      'Calls that nobody asked for: probes, and look-ups of keys that were being made when an agent was lost',
+      ...['purpose', 'verb', 'code'],
+    );
+    this.#memberDuration = histogram('member_call_duration_seconds', 'How long members took to answer', 'member');
+    this.#memberErrors = counter(
+      'member_errors_total',
+      'Calls that members failed or were lost with',
+      'member',
       'code',
-    ]);
-    const duration = 'nest_hsm_call_duration_seconds';
-    this.#duration = shared(registry, duration, () => {
-      const help = 'How long callers waited for the HSM, in the queue and on the token';
-      return new Histogram({ name: duration, help, labelNames: ['hsm', 'verb'], buckets, registers: [registry] });
-    });
-    const lost = 'Token agents that crashed, hung or lost their HSM and were replaced';
-    this.#restarts = counter('nest_hsm_agent_restarts_total', lost, ofMembers);
-    const moved = 'Calls that a member failed with that code and that were made again';
-    this.#moved = counter('nest_hsm_calls_moved_total', moved, [...ofMembers, 'code']);
-    const hedged = 'Calls that were made on a second member too, since the first took long';
-    this.#hedged = counter('nest_hsm_calls_hedged_total', hedged, ofMembers);
+    );
+    this.#restarts = counter('agent_restarts_total', 'Agents that crashed, hung or lost their HSM', 'member');
+    this.#moved = counter('calls_moved_total', 'Calls that a member failed and that were made again', 'member', 'code');
+    this.#hedged = counter('calls_hedged_total', 'Calls made elsewhere too, since the member took long', 'member');
     this.#gauges = [
-      gauge('nest_hsm_calls_in_flight', 'Calls that are with a token agent', ({ load }) => [[{}, load.inFlight]]),
-      gauge('nest_hsm_calls_queued', 'Calls that wait for a session', ({ load }) => [[{}, load.queued]]),
-      gauge('nest_hsm_member_serving', 'Whether the member serves calls', ({ members }) =>
+      gauge('calls_in_flight', 'Calls that are with a token agent', ({ load }) => [[{}, load.inFlight]]),
+      gauge('calls_queued', 'Calls that wait for a session', ({ load }) => [[{}, load.queued]]),
+      gauge('member_serving', 'Whether the member serves calls', ({ members }) =>
         members.map(({ name: member, state }) => [{ member }, Number(state === 'serving')]),
       ),
-      gauge('nest_hsm_member_calls_in_flight', "Calls that are with the member's agent", ({ members }) =>
+      gauge('member_state', 'In which state the member is', ({ members }) =>
+        members.flatMap(({ name: member, state: its }) =>
+          memberStates.map((state): Reading => [{ member, state }, Number(state === its)]),
+        ),
+      ),
+      gauge('member_calls_in_flight', "Calls that are with the member's agent", ({ members }) =>
         members.map(({ name: member, inFlight }) => [{ member }, inFlight]),
       ),
     ];
   }
 
-  readonly callEnded: NonNullable<HsmObserver['callEnded']> = (verb, code, milliseconds) => {
+  callEnded({ verb, code, milliseconds, purpose }: CallEvent): void {
     const hsm = this.name;
+    if (purpose !== 'application') return this.#ownCalls.inc({ hsm, purpose, verb, code });
     this.#calls.inc({ hsm, verb, code });
     this.#duration.observe({ hsm, verb }, milliseconds / 1_000);
-  };
+  }
+
+  attemptEnded({ member, code, milliseconds }: AttemptEvent): void {
+    const hsm = this.name;
+    this.#memberDuration.observe({ hsm, member }, milliseconds / 1_000);
+    if (code !== 'OK') this.#memberErrors.inc({ hsm, member, code });
+  }
 
   agentLost(member: string): void {
     this.#restarts.inc({ hsm: this.name, member });
@@ -91,24 +102,31 @@ export class HsmMetrics {
   }
 }
 
-/** The registry's own metric of that name, or a new one. */
-function shared<M>(registry: Registry, name: string, make: () => M): M {
-  return (registry.getSingleMetric(name) as M | undefined) ?? make();
+interface Metric {
+  readonly name: string;
+  readonly registers: Registry[];
 }
 
-type Reader = (hsm: Watched) => readonly (readonly [{ member?: string }, number])[];
+/** The registry's own metric of that name, or a new one. */
+function shared<M>(registry: Registry, suffix: string, make: (metric: Metric) => M): M {
+  const name = `nest_hsm_${suffix}`;
+  return (registry.getSingleMetric(name) as M | undefined) ?? make({ name, registers: [registry] });
+}
+
+type Reading = readonly [{ member?: string; state?: string }, number];
+type Reader = (hsm: Watched) => readonly Reading[];
 
 /** A gauge that asks each Hsm when it is collected, so that calls cost nothing. */
-class WatchingGauge extends Gauge<'hsm' | 'member'> {
+class WatchingGauge extends Gauge<'hsm' | 'member' | 'state'> {
   readonly sources = new Map<string, Watched>();
 
-  constructor(name: string, help: string, registry: Registry, read: Reader) {
+  constructor(metric: Metric & { readonly help: string }, read: Reader) {
     const collect = (): void => {
       this.reset();
       for (const [hsm, watched] of this.sources) {
         for (const [labels, value] of read(watched)) this.set({ hsm, ...labels }, value);
       }
     };
-    super({ name, help, labelNames: ['hsm', 'member'], registers: [registry], collect });
+    super({ ...metric, labelNames: ['hsm', 'member', 'state'], collect });
   }
 }

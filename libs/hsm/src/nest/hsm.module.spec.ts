@@ -73,6 +73,12 @@ describe('HsmModule', () => {
       expect(text).toContain('nest_hsm_calls_total{hsm="ca",verb="random",code="ERR_HSM_ARGUMENT_INVALID"} 1');
       expect(text).toContain('nest_hsm_calls_total{hsm="tls",verb="random",code="OK"} 2');
       expect(text).toContain('nest_hsm_call_duration_seconds_count{hsm="tls",verb="random"} 2');
+      expect(text).toContain('nest_hsm_member_call_duration_seconds_count{hsm="tls",member="nest-tls"} 2');
+      expect(text).toContain(
+        'nest_hsm_member_errors_total{hsm="ca",member="nest-ca",code="ERR_HSM_ARGUMENT_INVALID"} 1',
+      );
+      expect(text).toContain('nest_hsm_member_state{hsm="ca",member="nest-ca",state="serving"} 1');
+      expect(text).toContain('nest_hsm_member_state{hsm="ca",member="nest-ca",state="down"} 0');
       expect(text).toContain('nest_hsm_calls_in_flight{hsm="ca"} 0');
       expect(text).toContain('nest_hsm_calls_queued{hsm="tls"} 0');
       expect(text).toContain('nest_hsm_agent_restarts_total{hsm="ca",member="nest-ca"} 0');
@@ -81,9 +87,13 @@ describe('HsmModule', () => {
     it('is healthy when the token signs, with a probe key that it makes once', async () => {
       const { health } = app.get(Service);
       const results = await Promise.all([health.isHealthy(), health.isHealthy(), health.isHealthy()]);
-      expect(results[0]).toMatchObject({ 'hsm-ca': { status: 'up' } });
+      expect(results[0]).toMatchObject({ 'hsm-ca': { status: 'up', members: { 'nest-ca': 'serving' } } });
       await expect(ca.listKeys({ label: probeKeyLabel })).resolves.toHaveLength(1);
-      expect(await registry.metrics()).toContain('nest_hsm_member_serving{hsm="ca",member="nest-ca"} 1');
+      const text = await registry.metrics();
+      expect(text).toContain('nest_hsm_member_serving{hsm="ca",member="nest-ca"} 1');
+      // What the provider does for itself is no call of the application.
+      expect(text).toContain('nest_hsm_own_calls_total{hsm="ca",purpose="probe",verb="sign",code="OK"}');
+      expect(text).not.toContain('nest_hsm_calls_total{hsm="ca",verb="sign"');
     });
   });
 

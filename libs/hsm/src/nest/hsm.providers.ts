@@ -31,7 +31,8 @@ async function openHsm(config: HsmConfig, registry: Registry = register): Promis
   const metrics = new HsmMetrics(config.name, registry);
   const logger = new Logger(`Hsm ${config.name}`);
   const hsm = await Hsm.open(config, {
-    callEnded: (verb, code, milliseconds) => metrics.callEnded(verb, code, milliseconds),
+    callEnded: (call) => metrics.callEnded(call),
+    attemptEnded: (attempt) => metrics.attemptEnded(attempt),
     agentStarted: ({ label, serial }, member) =>
       logger.log(`${member}: logged in to token "${label}", serial ${serial}`),
     agentLost: ({ code, message }, member) => {
