@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HsmConfig, HsmMemberConfig } from '@nest-hsm/hsm';
+import type { HsmConfig, HsmTokenMemberConfig } from '@nest-hsm/hsm';
 import { type Overrides, softHsmModule, TestToken } from '../support/token.js';
 import { actions, ControlFile, forever, type SteerableFunction, steerableFunctions } from './control-file.js';
 import { type ReturnValue, returnValues } from './return-values.js';
@@ -50,7 +50,7 @@ export class VirtualHsm {
   }
 
   /** This device as a member of a fleet. */
-  member(overrides: Partial<HsmMemberConfig> = {}): HsmMemberConfig {
+  member(overrides: Partial<HsmTokenMemberConfig> = {}): HsmTokenMemberConfig {
     return this.token.member({ module: this.module, moduleEnvironment: this.moduleEnvironment, ...overrides });
   }
 

@@ -2,11 +2,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { HsmTokenMemberConfig, ParsedHsmConfig } from '@nest-hsm/hsm';
 import { parse } from 'yaml';
 import { readConfig as readCaConfig } from '../../apps/ca/src/config.js';
 import { readConfig as readRecordsConfig } from '../../apps/records/src/config.js';
 import { readConfig as readSidecarConfig } from '../../apps/tls-sidecar/src/config.js';
 import { runProcess } from '../support/scratch-workspace.js';
+
+const tokenMember = (hsm: ParsedHsmConfig) => hsm.members[0] as HsmTokenMemberConfig;
 
 interface Service {
   readonly image: string;
@@ -136,12 +139,12 @@ describe('the configuration of', () => {
         inVolume('records', urlFile(records.database)),
         inVolume('tls-sidecar', issuer?.tokenFile ?? ''),
         ...Object.entries({ ca, records, 'tls-sidecar': sidecar }).map(([service, { hsm }]) =>
-          inVolume(service, (hsm.members[0].pin as { file: string }).file),
+          inVolume(service, (tokenMember(hsm).pin as { file: string }).file),
         ),
       ];
       for (const secret of secrets) expect([secret, statSync(secret).mode & 0o777]).toEqual([secret, 0o600]);
       for (const [service, { hsm }] of Object.entries({ ca, records, 'tls-sidecar': sidecar })) {
-        const conf = readFileSync(inVolume(service, hsm.members[0].moduleEnvironment.SOFTHSM2_CONF), 'utf8');
+        const conf = readFileSync(inVolume(service, tokenMember(hsm).moduleEnvironment?.SOFTHSM2_CONF ?? ''), 'utf8');
         const tokens = /tokendir = (.+)/.exec(conf)?.[1] ?? '';
         expect(readdirSync(inVolume(service, tokens))).toHaveLength(1);
       }

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Hsm, type HsmError, type HsmMemberConfig } from '@nest-hsm/hsm';
+import { Hsm, type HsmError, type HsmTokenMemberConfig } from '@nest-hsm/hsm';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { childrenOf } from '../support/processes.js';
 import type { Overrides } from '../support/token.js';
@@ -135,7 +135,7 @@ describe('the PIN', () => {
     expect(device.calls('C_Login')).toBe(1);
   });
 
-  test.each<[string, () => HsmMemberConfig['pin']]>([
+  test.each<[string, () => HsmTokenMemberConfig['pin']]>([
     [
       'is in a file that others may read',
       () => (chmodSync(device.token.pinFile, 0o644), { file: device.token.pinFile }),
@@ -153,7 +153,7 @@ describe('the PIN', () => {
     expect(device.calls('C_Login')).toBe(0);
   });
 
-  test.each<[string, (pin: string) => HsmMemberConfig['pin']]>([
+  test.each<[string, (pin: string) => HsmTokenMemberConfig['pin']]>([
     ['a program', (pin) => ({ command: ['/bin/echo', pin] })],
     ['a function', (pin) => ({ callback: () => pin })],
     ['a function that takes its time', (pin) => ({ callback: () => Promise.resolve(pin) })],

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { HsmConfig, HsmMemberConfig } from '@nest-hsm/hsm';
+import type { HsmConfig, HsmTokenMemberConfig } from '@nest-hsm/hsm';
 import { type Overrides, split } from './token.js';
 
 /** An agent without a token that misbehaves as told (stand-in-agent.mjs), and what it left behind. */
@@ -20,7 +20,7 @@ export class StandIn {
     return { name: 'stand-in', members: [this.member(member)], stateDirectory: this.directory, ...fleet };
   }
 
-  member(overrides: Partial<HsmMemberConfig> = {}): HsmMemberConfig {
+  member(overrides: Partial<HsmTokenMemberConfig> = {}): HsmTokenMemberConfig {
     return {
       module: '/none',
       token: { label: 'stand-in' },

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { HsmConfig, HsmMemberConfig } from '@nest-hsm/hsm';
+import type { HsmConfig, HsmTokenMemberConfig } from '@nest-hsm/hsm';
 
 const softHsmModules = [
   '/usr/lib/softhsm/libsofthsm2.so',
@@ -23,12 +23,12 @@ export function softHsmModule(): string {
 }
 
 /** Settings of the fleet or of its one member, as a test wants them. */
-export type Overrides = Partial<HsmConfig & HsmMemberConfig>;
+export type Overrides = Partial<HsmConfig & HsmTokenMemberConfig>;
 
-const memberSettings = ['module', 'token', 'pin', 'sessions', 'moduleEnvironment', 'vendor', 'auditFile'];
+const memberSettings = ['module', 'token', 'pin', 'sessions', 'moduleEnvironment', 'vendor'];
 
 /** @returns what is about the member, what is about the fleet */
-export function split(overrides: Overrides): [Partial<HsmMemberConfig>, Partial<HsmConfig>] {
+export function split(overrides: Overrides): [Partial<HsmTokenMemberConfig>, Partial<HsmConfig>] {
   const entries = Object.entries(overrides);
   const isOfMember = ([name]: [string, unknown]) => memberSettings.includes(name);
   return [
@@ -73,7 +73,7 @@ export class TestToken {
   }
 
   /** This token as a member of a fleet. */
-  member(overrides: Partial<HsmMemberConfig> = {}): HsmMemberConfig {
+  member(overrides: Partial<HsmTokenMemberConfig> = {}): HsmTokenMemberConfig {
     return {
       module: softHsmModule(),
       token: { label: this.label },

@@ -2,8 +2,14 @@ import { createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { transportAlgorithmNames } from './algorithm/wrapping-algorithm.js';
+import { type AuditConfig, auditConfigSchema } from './audit/audit-settings.js';
 import { HsmError } from './errors.js';
 import { policyOperations } from './agent/protocol.js';
+
+/** Fit to be part of a file's name. */
+export const memberNamePattern = /^[a-z0-9][a-z0-9._-]{0,31}$/i;
+/** Of the path of a Unix socket, on Linux and macOS. */
+export const maximumSocketPathBytes = 103;
 
 const pin = z.union(
   [
@@ -29,46 +35,76 @@ const token = z.union(
   'want { label } of at most 32 characters or { serial } of at most 16',
 );
 
-const policyRule = z
+const fingerprint = z.string().regex(/^[0-9a-f]{64}$/, 'want a fingerprint of 64 hexadecimal digits');
+
+export const policyRuleSchema = z
   .strictObject({
     /** Exact key label, or a prefix ending in `*`. */
     label: z.string().min(1),
     operations: z.array(z.enum(policyOperations)).min(1).readonly(),
     /** Signature schemes or wrapping algorithms; any when absent. */
     mechanisms: z.array(z.string()).readonly().optional(),
+    /** Whom a key may be exported to: fingerprints (SHA-256 of the SubjectPublicKeyInfo); anybody when absent. */
+    recipients: z.array(fingerprint).readonly().optional(),
   })
   .readonly();
 
 /** Nothing that would change how the agent itself runs. */
 const variableName = z.string().regex(/^(?!NODE_|UV_)[A-Za-z_][A-Za-z0-9_]*$/);
 
-/** One token of a fleet, and how to reach it. */
-const memberSchema = z
+/** PKCS#11 sessions, hence operations at once on the token. */
+const sessions = z.int().min(1).max(256).default(16);
+
+/** A token, and all that an agent needs to log in to it. */
+export const tokenAccessSchema = z.strictObject({
+  /** Absolute path of the PKCS#11 module (.so). */
+  module: z.string().min(1),
+  /** Chosen by label or serial, never by slot. */
+  token,
+  pin,
+  sessions,
+  /** Variables the PKCS#11 module needs, e.g. SOFTHSM2_CONF. The agent gets these and an allow-list, nothing else. */
+  moduleEnvironment: z
+    .record(variableName, z.string().regex(/^[^\0]*$/))
+    .default({})
+    .readonly(),
+  vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']).default('auto'),
+});
+
+/** One token of a fleet, whose agent this application spawns. */
+const tokenMemberSchema = z
   .strictObject({
     /** What errors, metrics, logs and its state directory call it; the token's label or serial when absent. */
     name: z.string().optional(),
-    /** Absolute path of the PKCS#11 module (.so). */
-    module: z.string().min(1),
-    /** Chosen by label or serial, never by slot. */
-    token,
-    pin,
-    /** PKCS#11 sessions, hence operations at once on the token. */
-    sessions: z.int().min(1).max(256).default(16),
-    /** Variables the PKCS#11 module needs, e.g. SOFTHSM2_CONF. The agent gets these and an allow-list, nothing else. */
-    moduleEnvironment: z
-      .record(variableName, z.string().regex(/^[^\0]*$/))
-      .default({})
-      .readonly(),
-    vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']).default('auto'),
-    /** Append-only audit lines, one JSON object each, written by this member's agent. */
-    auditFile: z.string().min(1).optional(),
+    ...tokenAccessSchema.shape,
     /** Of the key by which it takes in replicated keys (`Hsm.enrolMembers`), as two people confirmed it. */
-    fingerprint: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional(),
+    fingerprint: fingerprint.optional(),
   })
   .readonly();
+
+/** One token of a fleet, whose agent several processes of this host share (`nest-hsm agent`). */
+const socketMemberSchema = z
+  .strictObject({
+    /** What errors, metrics and logs call it. */
+    name: z.string(),
+    /** Absolute path of the agent's socket for this application's role. */
+    socket: z.string().regex(/^\//, 'want an absolute path').max(maximumSocketPathBytes),
+    /** Calls that this application has with the agent at once; not more than the agent allows a connection. */
+    sessions,
+    fingerprint: fingerprint.optional(),
+  })
+  .readonly();
+
+/** Whichever is meant, so that only its faults are told. */
+const memberSchema = z
+  .custom<z.input<typeof tokenMemberSchema> | z.input<typeof socketMemberSchema>>()
+  .transform((member, context) => {
+    const isSocket = typeof member === 'object' && member !== null && 'socket' in member;
+    const parsed = (isSocket ? socketMemberSchema : tokenMemberSchema).safeParse(member);
+    if (parsed.success) return parsed.data;
+    context.issues.push(...parsed.error.issues.map((issue) => ({ ...issue, input: member }) as never));
+    return z.NEVER;
+  });
 
 /** A key that only a recovery token can use: what is replicated is left to it too. */
 const recoveryKey = z
@@ -107,8 +143,10 @@ export const hsmConfigSchema = z.strictObject({
   stateDirectory: z.string().min(1),
   /** Identity of this application towards the agents, in audit lines and policy. */
   client: z.string().min(1).max(64).default('application'),
+  /** The trail that the members' agents write; none when absent. That of a shared agent is in its own configuration. */
+  audit: auditConfigSchema.optional(),
   /** Narrows what this application may do with its own tokens. */
-  policy: z.array(policyRule).readonly().optional(),
+  policy: z.array(policyRuleSchema).readonly().optional(),
   /** How long a caller waits when it names no deadline. */
   deadlineMilliseconds: z.int().min(1).default(5_000),
   /** How long one operation may stay on a token before the agent is taken for hung and killed. */
@@ -123,15 +161,23 @@ export const hsmConfigSchema = z.strictObject({
 
 /** What an application writes. */
 export type HsmConfig = z.input<typeof hsmConfigSchema>;
-/** One of its members, as an application writes it. */
-export type HsmMemberConfig = z.input<typeof memberSchema>;
+/** A member whose agent the application spawns, as it writes it. */
+export type HsmTokenMemberConfig = z.input<typeof tokenMemberSchema>;
+/** A member whose agent it shares with other processes, as it writes it. */
+export type HsmSocketMemberConfig = z.input<typeof socketMemberSchema>;
+/** One of its members. */
+export type HsmMemberConfig = HsmTokenMemberConfig | HsmSocketMemberConfig;
 /** What the provider works with: parsed once, complete, frozen. */
 export type ParsedHsmConfig = Readonly<z.output<typeof hsmConfigSchema>>;
 /** What one member works with: its own settings and those it shares with the others. */
-export type MemberConfig = Readonly<
-  Required<Pick<z.output<typeof memberSchema>, 'name'>> &
-    Omit<z.output<typeof memberSchema>, 'name'> &
-    Omit<ParsedHsmConfig, 'name' | 'members' | 'quorum' | 'replication' | 'queueLimit'>
+export type MemberConfig = TokenMemberConfig | SocketMemberConfig;
+export type TokenMemberConfig = Completed<z.output<typeof tokenMemberSchema>>;
+export type SocketMemberConfig = Completed<z.output<typeof socketMemberSchema>>;
+type Completed<Member> = Readonly<
+  Omit<Member, 'name'> & { name: string } & Omit<
+      ParsedHsmConfig,
+      'name' | 'members' | 'quorum' | 'replication' | 'queueLimit'
+    >
 >;
 
 /**
@@ -146,22 +192,34 @@ export function parseHsmConfig(config: HsmConfig): ParsedHsmConfig {
 
 /** @returns a configuration for each member, with a state directory of its own */
 export function memberConfigs({
-  name: _,
+  name: role,
   members,
-  quorum: __,
-  replication: ___,
-  queueLimit: ____,
+  quorum: _,
+  replication: __,
+  queueLimit: ___,
   ...shared
 }: ParsedHsmConfig): MemberConfig[] {
+  const audit = shared.audit && withIssuerKeys(shared.audit, role);
   return members.map((member) => {
     const name = memberName(member);
-    return Object.freeze({ ...shared, ...member, name, stateDirectory: join(shared.stateDirectory, name) });
+    return Object.freeze({ ...shared, ...member, audit, name, stateDirectory: join(shared.stateDirectory, name) });
   });
 }
 
-function memberName({ name, token: chosen }: z.output<typeof memberSchema>): string {
+/** In the fleet of a CA whatever is not known to be something else signs certificates. */
+function withIssuerKeys(audit: AuditConfig, role: string): AuditConfig {
+  return { ...audit, issuerKeys: audit.issuerKeys ?? (role === 'ca' ? ['*'] : []) };
+}
+
+/** What a token is called that was given no name. */
+export function memberName(
+  member: SocketMember | { readonly name?: string; readonly token: z.output<typeof token> },
+): string {
+  if ('socket' in member) return member.name;
+  const { name, token: chosen } = member;
   return name ?? ('label' in chosen ? chosen.label : chosen.serial);
 }
+type SocketMember = z.output<typeof socketMemberSchema>;
 
 function isRsaPublicKey(pem: string): boolean {
   try {
@@ -179,7 +237,7 @@ function isRsaPublicKey(pem: string): boolean {
 function checkNames(members: readonly z.output<typeof memberSchema>[], context: z.RefinementCtx): void {
   const names = members.map(memberName);
   for (const [index, name] of names.entries()) {
-    const fault = !/^[a-z0-9][a-z0-9._-]{0,31}$/i.test(name)
+    const fault = !memberNamePattern.test(name)
       ? 'want a name of letters, digits, ".", "_" and "-"'
       : names.indexOf(name) < index
         ? 'want a name of its own for each member'

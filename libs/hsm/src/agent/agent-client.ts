@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { HsmError } from '../errors.js';
 import { FrameSplitter, FrameWriter } from './frame.js';
 import { AnswerReader, writeRequest } from './message.js';
-import type { Answer, Hello, Request, TokenDescription, Verb } from './protocol.js';
+import type { Answer, Hello, Request, RequestHeader, TokenDescription, Verb } from './protocol.js';
 
 /** How often a busy agent is asked whether it lives, and how many beats without a byte from it mean that it does not. */
 const heartbeatMilliseconds = 250;
@@ -11,11 +11,16 @@ const silentBeatsAllowed = 5;
 /** Room for the requests of one turn of the event loop; larger buffers are not kept. */
 const outgoingBytes = 16_384;
 
+/** Of what no caller asked for. */
+const callless = { remainingMilliseconds: 0, attempt: 1, correlationId: '' };
+
 /** A request on its way, in the shape that its owner keeps it. */
 export interface AgentRequest {
   readonly verb: Verb;
   readonly request: Request<Verb>;
   readonly correlationId: string;
+  /** 1 for the first of its call. */
+  readonly attempt: number;
   /** Given by the client when the request is accepted. */
   requestId: number;
   /** On the clock of performance.now(), given when the request has left this process; 0 until then. */
@@ -46,6 +51,7 @@ export class AgentClient<R extends AgentRequest> {
   #unsent: R[] = [];
   #requestId = 0;
   #heartbeat: NodeJS.Timeout | undefined;
+  #isWatched = false;
   #pinged = false;
   #silentBeats = 0;
   #lost: HsmError | undefined;
@@ -86,14 +92,20 @@ export class AgentClient<R extends AgentRequest> {
 
   /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when the request does not fit the protocol; nothing was sent then */
   send(request: R, remainingMilliseconds: number): void {
-    const { verb, correlationId } = request;
+    const { verb, correlationId, attempt } = request;
     const requestId = this.#nextRequestId();
-    this.#write(verb, requestId, request.request, remainingMilliseconds, correlationId);
+    this.#write(verb, requestId, request.request, { remainingMilliseconds, correlationId, attempt });
     request.requestId = requestId;
     request.sentAt = 0;
     this.#unsent.push(request);
     this.#unanswered.set(requestId, request);
-    this.#heartbeat ??= setInterval(() => this.#beat(), heartbeatMilliseconds);
+    this.#startHeartbeat();
+  }
+
+  /** From now on the agent is pinged whether requests are under way or not. */
+  watch(): void {
+    this.#isWatched = true;
+    this.#startHeartbeat();
   }
 
   /** Asks the agent to drop a request that still waits for the token; its answer comes as usual. */
@@ -104,6 +116,7 @@ export class AgentClient<R extends AgentRequest> {
 
   /** Sends what there is and closes: the agent answers, finishes and ends. */
   end(): void {
+    this.#isWatched = false;
     this.#flush();
     this.stream.end();
   }
@@ -114,15 +127,9 @@ export class AgentClient<R extends AgentRequest> {
     return this.#requestId;
   }
 
-  #write<V extends Verb>(
-    verb: V,
-    requestId: number,
-    request: Request<V>,
-    remainingMilliseconds = 0,
-    correlationId = '',
-  ): void {
+  #write<V extends Verb>(verb: V, requestId: number, request: Request<V>, call: Partial<RequestHeader> = {}): void {
     const isFirst = this.#outgoing.isEmpty;
-    writeRequest(this.#outgoing, { verb, requestId, remainingMilliseconds, correlationId }, request);
+    writeRequest(this.#outgoing, { ...callless, ...call, verb, requestId }, request);
     if (isFirst) process.nextTick(() => this.#flush());
   }
 
@@ -173,7 +180,7 @@ export class AgentClient<R extends AgentRequest> {
   }
 
   #beat(): void {
-    if (this.#unanswered.size === 0) return this.#stopHeartbeat();
+    if (this.#unanswered.size === 0 && !this.#isWatched) return this.#stopHeartbeat();
     if (!this.#pinged) {
       this.#pinged = true;
       this.#write('ping', this.#nextRequestId(), {});
@@ -181,6 +188,10 @@ export class AgentClient<R extends AgentRequest> {
       // Beats that this event loop slept through were never counted, so the agent had the whole time to answer.
       this.#lose(`the agent was silent for ${silentBeatsAllowed * heartbeatMilliseconds} ms`);
     }
+  }
+
+  #startHeartbeat(): void {
+    this.#heartbeat ??= setInterval(() => this.#beat(), heartbeatMilliseconds);
   }
 
   #stopHeartbeat(): void {

@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { HsmError } from '../errors.js';
+import type { AgentLink } from './agent-link.js';
+import type { HandedOver } from './hand-over.js';
 
 /**
  * The built agent. A child process cannot run TypeScript sources, so tests that map this library to `src` spawn its twin in
@@ -41,6 +44,8 @@ export interface AgentProcessOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Calls that may block in the PKCS#11 module at once. */
   readonly threads: number;
+  /** Whether it is given clients of other processes. Default false. */
+  readonly isShared?: boolean;
   /** The program to run; the built agent when absent. */
   readonly entry?: string;
 }
@@ -49,7 +54,7 @@ export interface AgentProcessOptions {
  * One token agent as an operating-system process: a private stream on its descriptor 3, no environment but an allow-list, no
  * inspector, no core dump. It ends when its stream closes; `kill` ends it whatever it is doing.
  */
-export class AgentProcess {
+export class AgentProcess implements AgentLink {
   /** Carries the protocol. Closing it ends the agent. */
   readonly stream: Duplex;
   /** Resolves when the process is gone and its `epitaph` is complete. */
@@ -59,13 +64,9 @@ export class AgentProcess {
   #lastWords = '';
 
   /** @throws {HsmError} ERR_HSM_UNAVAILABLE when the system has no process or descriptor left */
-  constructor({ environment, threads, entry = agentEntry }: AgentProcessOptions) {
-    this.#child = start(entry, {
-      ...inherited(),
-      ...allocatorSettings,
-      ...environment,
-      UV_THREADPOOL_SIZE: String(threads),
-    });
+  constructor({ environment, threads, isShared = false, entry = agentEntry }: AgentProcessOptions) {
+    const variables = { ...inherited(), ...allocatorSettings, ...environment, UV_THREADPOOL_SIZE: String(threads) };
+    this.#child = start(entry, variables, isShared);
     const stream = this.#child.stdio?.[3] as Duplex | null | undefined;
     this.exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -99,6 +100,19 @@ export class AgentProcess {
     return [this.#exit || 'still running', this.#lastWords.trim()].filter(Boolean).join(': ');
   }
 
+  /**
+   * Hands an accepted connection of a role over to the agent, which must be shared and logged in. It is this process's no more.
+   * @returns when the agent has it, or will not have it any more because it is gone: the connection is closed then
+   */
+  async handOver(role: string, socket: Socket): Promise<void> {
+    const message: HandedOver = { role };
+    const takenOver = new Promise((resolve) => this.#child.once('message', resolve));
+    this.#child.send(message, socket, (error) => {
+      if (error !== null) socket.destroy();
+    });
+    await Promise.race([takenOver, this.exited]);
+  }
+
   /** Ends the process at once, hung or not. */
   kill(): void {
     this.#child.kill('SIGKILL');
@@ -106,14 +120,14 @@ export class AgentProcess {
   }
 }
 
-function start(entry: string, env: NodeJS.ProcessEnv): ChildProcess {
+function start(entry: string, env: NodeJS.ProcessEnv, isShared: boolean): ChildProcess {
   const agent = [process.execPath, '--disable-sigusr1', entry];
   try {
     // A session of its own: Ctrl-C in a terminal reaches the application, which drains, and not the agent under it.
     return spawn('/bin/sh', ['-c', launcher, 'sh', ...agent], {
       env,
       detached: true,
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(isShared ? (['ipc'] as const) : [])],
     });
   } catch (cause) {
     throw new HsmError('ERR_HSM_UNAVAILABLE', 'agent: the process could not be started', { retryable: true, cause });

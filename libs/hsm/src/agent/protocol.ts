@@ -130,6 +130,12 @@ export interface PageRequest {
  */
 export type KeyPage = readonly KeyDescription[] & { readonly next?: string };
 
+/** Of every key, page by page; or at once those that carry an id, or hold the same public key. */
+export interface ObjectsRequest extends PageRequest {
+  readonly id?: KeyId;
+  readonly spki?: Buffer;
+}
+
 export interface ObjectPage {
   readonly objects: readonly ObjectReport[];
   readonly next?: string;
@@ -212,7 +218,7 @@ export interface Verbs {
   generateKey: { request: NewKey; answer: KeyDescription };
   findKeys: { request: KeySelector & PageRequest; answer: KeyPage };
   /** What each object of a key says of itself, safe or not, ours or not: for audits. No value of a key is read. */
-  inspectObjects: { request: PageRequest; answer: ObjectPage };
+  inspectObjects: { request: ObjectsRequest; answer: ObjectPage };
   /**
    * Makes a secret key's check value (key/check-value.ts), or says whether the one that is given is its own. Keys with a public
    * half, and keys that wrap, have none.

@@ -5,11 +5,28 @@
 import { z } from 'zod';
 import { keyAlgorithmNames } from '../algorithm/key-algorithm.js';
 import { ecdsaSignatureFormats, signatureSchemeNames } from '../algorithm/signature-scheme.js';
-import { transportAlgorithmNames, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
+import {
+  type TransportAlgorithm,
+  transportAlgorithmNames,
+  wrappingAlgorithmNames,
+} from '../algorithm/wrapping-algorithm.js';
+import { auditSettingsSchema } from '../audit/audit-settings.js';
 import { HsmError, type HsmErrorCode, hsmErrorCodes } from '../errors.js';
 import { type KeyDescription, type KeyId, keyUsages } from '../key/key.js';
 import type { FrameReader, FrameWriter } from './frame.js';
-import { type Answer, policyOperations, type Received, type Request, signatureInputs, type Verb } from './protocol.js';
+import {
+  type Answer,
+  type KeyPage,
+  type KeyTransfer,
+  largestPage,
+  type ObjectPage,
+  policyOperations,
+  type Received,
+  type Recipient,
+  type Request,
+  signatureInputs,
+  type Verb,
+} from './protocol.js';
 
 const keyId = z
   .string()
@@ -32,6 +49,21 @@ const keyDescription = z.strictObject({
   spki: z.base64().optional(),
   extractable: z.boolean(),
 });
+const policy = z.array(
+  z.strictObject({
+    label: z.string(),
+    operations: z.array(z.enum(policyOperations)),
+    mechanisms: z.array(z.string()).optional(),
+    recipients: z.array(z.string()).optional(),
+  }),
+);
+const sharing = z.strictObject({
+  roles: z.array(
+    z.strictObject({ name: z.string(), policy, connections: z.int().min(1), callsInFlight: z.int().min(1) }),
+  ),
+  hangMilliseconds: z.number(),
+  generateHangMilliseconds: z.number(),
+});
 const helloSchema = z.strictObject({
   version: z.int(),
   client: z.string().min(1).max(64),
@@ -47,16 +79,9 @@ const helloSchema = z.strictObject({
       sessions: z.int().min(1).max(1024),
       vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']),
       stateDirectory: z.string(),
-      auditFile: z.string().optional(),
-      policy: z
-        .array(
-          z.strictObject({
-            label: z.string(),
-            operations: z.array(z.enum(policyOperations)),
-            mechanisms: z.array(z.string()).optional(),
-          }),
-        )
-        .optional(),
+      audit: auditSettingsSchema.optional(),
+      policy: policy.optional(),
+      sharing: sharing.optional(),
     })
     .optional(),
 });
@@ -69,7 +94,31 @@ const tokenDescription = z.strictObject({
   mechanisms: z.array(z.string()),
   pinWarnings: z.array(z.string()),
 });
-const selector = z.strictObject({ id: keyId.optional(), label: z.string().optional(), usage: usage.optional() });
+const page = {
+  after: z
+    .string()
+    .regex(/^(|-|[0-9a-f]{1,128})$/)
+    .optional(),
+  limit: z.int().min(1).max(largestPage).optional(),
+};
+const next = z.string().max(128).optional();
+const selector = z.strictObject({
+  id: keyId.optional(),
+  label: z.string().optional(),
+  usage: usage.optional(),
+  ...page,
+});
+const objectReport = z.strictObject({
+  id: z.string().regex(/^[0-9a-f]{0,128}$/),
+  kind: z.enum(['private', 'public', 'secret']),
+  label: z.string(),
+  isToken: z.boolean(),
+  algorithm: z.enum(keyAlgorithmNames).optional(),
+  usage: usage.optional(),
+  spki: z.base64().optional(),
+  digest: z.string().optional(),
+  faults: z.array(z.string()).readonly(),
+});
 
 interface Codec<Sent, Read = Sent> {
   write(writer: FrameWriter, value: Sent): void;
@@ -116,6 +165,23 @@ function listOf<T>(reader: FrameReader, item: () => T): T[] {
   return Array.from({ length: reader.u8() }, item);
 }
 
+const recipients: Codec<readonly Recipient[], { readonly spki: Buffer; readonly algorithm: TransportAlgorithm }[]> = {
+  write: (writer, value) => {
+    writer.u8(value.length);
+    for (const { spki, algorithm } of value) writer.bytes(spki).u8(indexOf(transportAlgorithmNames, algorithm));
+  },
+  read: (reader) =>
+    listOf(reader, () => ({ spki: reader.bytes(), algorithm: valueAt(transportAlgorithmNames, reader.u8()) })),
+};
+const transfers: Codec<readonly KeyTransfer[]> = {
+  write: (writer, value) => {
+    writer.u8(value.length);
+    for (const { transport, wrapped } of value) writer.bytes(transport).bytes(wrapped);
+  },
+  read: (reader) =>
+    listOf(reader, () => ({ transport: Buffer.from(reader.bytes()), wrapped: Buffer.from(reader.bytes()) })),
+};
+
 const newKeyCodec = jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID');
 
 function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
@@ -128,10 +194,38 @@ const key: Codec<KeyDescription> = {
   write: (writer, value) => void writer.json({ ...value, spki: value.spki?.toString('base64') }),
   read: (reader) => describe(jsonCodec(keyDescription).read(reader)),
 };
-const keys: Codec<readonly KeyDescription[]> = {
-  write: (writer, value) => void writer.json(value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }))),
-  read: (reader) => jsonCodec(z.array(keyDescription)).read(reader).map(describe),
+const keyPage = jsonCodec(z.strictObject({ keys: z.array(keyDescription), next }));
+const keys: Codec<KeyPage> = {
+  write: (writer, value) => {
+    const described = value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }));
+    keyPage.write(writer, { keys: described, next: value.next });
+  },
+  read: (reader) => {
+    const { keys: described, next: following } = keyPage.read(reader);
+    return toPage(described.map(describe), following);
+  },
 };
+const objectsRequest = jsonCodec(
+  z.strictObject({ id: keyId.optional(), spki: z.base64().optional(), ...page }),
+  'ERR_HSM_ARGUMENT_INVALID',
+);
+const objectPage = jsonCodec(z.strictObject({ objects: z.array(objectReport), next }));
+const objects: Codec<ObjectPage> = {
+  write: (writer, value) => {
+    const reports = value.objects.map((each) => ({ ...each, spki: each.spki?.toString('base64') }));
+    objectPage.write(writer, { objects: reports, next: value.next });
+  },
+  read: (reader) => {
+    const { objects: reports, next: following } = objectPage.read(reader);
+    const read = reports.map(({ spki, ...rest }) => (spki ? { ...rest, spki: Buffer.from(spki, 'base64') } : rest));
+    return following === undefined ? { objects: read } : { objects: read, next: following };
+  },
+};
+
+/** A list of keys that knows what comes after it. */
+export function toPage(described: readonly KeyDescription[], following?: string): KeyPage {
+  return following === undefined ? described : Object.assign([...described], { next: following });
+}
 
 export const verbCodecs: {
   readonly [V in Verb]: { readonly request: Codec<Request<V>, Received<V>>; readonly answer: Codec<Answer<V>> };
@@ -190,8 +284,31 @@ export const verbCodecs: {
   },
   generateKey: { request: newKeyCodec, answer: key },
   findKeys: { request: jsonCodec(selector, 'ERR_HSM_ARGUMENT_INVALID'), answer: keys },
+  inspectObjects: {
+    request: {
+      write: (w, { spki, ...rest }) => objectsRequest.write(w, { ...rest, spki: spki?.toString('base64') }),
+      read: (r) => {
+        const { spki, ...rest } = objectsRequest.read(r);
+        return spki === undefined ? rest : { ...rest, spki: Buffer.from(spki, 'base64') };
+      },
+    },
+    answer: objects,
+  },
+  checkKey: {
+    request: {
+      write: (w, r) => void w.id(r.keyId).bytes(r.checkValue ?? noBytes),
+      read: (r) => ({ keyId: r.id() as KeyId, checkValue: someBytes(r.bytes()) }),
+    },
+    answer: {
+      write: (w, a) => void w.bytes(a.checkValue ?? noBytes).u8(a.matches ? 1 : 0),
+      read: (r) => ({ checkValue: someBytes(Buffer.from(r.bytes())), matches: valueAt(booleans, r.u8()) }),
+    },
+  },
   destroyKey: {
-    request: { write: (w, r) => void w.id(r.keyId), read: (r) => ({ keyId: r.id() as KeyId }) },
+    request: {
+      write: (w, r) => void w.id(r.keyId).bytes(r.spki ?? noBytes),
+      read: (r) => ({ keyId: r.id() as KeyId, spki: someBytes(r.bytes()) }),
+    },
     answer: { write: (w, a) => void w.u32(a.destroyedObjects), read: (r) => ({ destroyedObjects: r.u32() }) },
   },
   wrapKey: {
@@ -227,24 +344,36 @@ export const verbCodecs: {
   exportKey: {
     request: {
       write: (w, r) => {
-        w.id(r.keyId).u8(r.recipients.length);
-        for (const { spki, algorithm } of r.recipients) w.bytes(spki).u8(indexOf(transportAlgorithmNames, algorithm));
+        w.id(r.keyId);
+        recipients.write(w, r.recipients);
       },
-      read: (r) => ({
-        keyId: r.id() as KeyId,
-        recipients: listOf(r, () => ({ spki: r.bytes(), algorithm: valueAt(transportAlgorithmNames, r.u8()) })),
-      }),
+      read: (r) => ({ keyId: r.id() as KeyId, recipients: recipients.read(r) }),
     },
     answer: {
       write: (w, a) => {
-        w.bytes(a.checkValue ?? noBytes).u8(a.transfers.length);
-        for (const { transport, wrapped } of a.transfers) w.bytes(transport).bytes(wrapped);
+        w.bytes(a.checkValue ?? noBytes);
+        transfers.write(w, a.transfers);
+      },
+      read: (r) => ({ checkValue: someBytes(Buffer.from(r.bytes())), transfers: transfers.read(r) }),
+    },
+  },
+  transferKey: {
+    request: {
+      write: (w, r) => {
+        w.id(r.unwrappingKeyId).u8(indexOf(transportAlgorithmNames, r.algorithm)).json(r.key);
+        w.bytes(r.transport).bytes(r.wrapped);
+        recipients.write(w, r.recipients);
       },
       read: (r) => ({
-        checkValue: someBytes(Buffer.from(r.bytes())),
-        transfers: listOf(r, () => ({ transport: Buffer.from(r.bytes()), wrapped: Buffer.from(r.bytes()) })),
+        unwrappingKeyId: r.id() as KeyId,
+        algorithm: valueAt(transportAlgorithmNames, r.u8()),
+        key: newKeyCodec.read(r),
+        transport: r.bytes(),
+        wrapped: r.bytes(),
+        recipients: recipients.read(r),
       }),
     },
+    answer: { write: (w, a) => transfers.write(w, a.transfers), read: (r) => ({ transfers: transfers.read(r) }) },
   },
   importKey: {
     request: {

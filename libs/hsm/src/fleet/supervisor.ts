@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentClient } from '../agent/agent-client.js';
-import { agentHello } from '../agent/agent-hello.js';
-import { AgentProcess } from '../agent/agent-process.js';
+import type { AgentLink, AgentSource } from '../agent/agent-link.js';
 import type { Answer, TokenDescription, Verb } from '../agent/protocol.js';
-import type { MemberConfig } from '../config.js';
 import { HsmError, type HsmErrorCode } from '../errors.js';
 import type { Attempt } from './attempt.js';
 import { respawnDelayMilliseconds } from './respawn-delay.js';
@@ -36,10 +34,19 @@ export interface SupervisorOwner {
   refused(reason: HsmError, final: boolean): void;
 }
 
-/** Keeps one agent running: starts it, ends it when it hangs, starts another. */
+/** What it calls the agent in errors, and how long one may take to start. */
+export interface SupervisorTerms {
+  readonly name: string;
+  readonly startMilliseconds: number;
+}
+
+/**
+ * Keeps one agent at hand: starts it, ends it when it hangs, starts another. Of an agent that is shared with other processes it
+ * keeps a connection, and leaves starting and ending to its host.
+ */
 export class Supervisor {
   readonly #stopping = new AbortController();
-  #process: AgentProcess | undefined;
+  #link: AgentLink | undefined;
   #client: AgentClient<Attempt> | undefined;
   /** Why the agent is on its way out, when it said so itself. */
   #retirement: HsmError | undefined;
@@ -49,10 +56,9 @@ export class Supervisor {
   #failures = 0;
 
   constructor(
-    private readonly config: MemberConfig,
+    private readonly terms: SupervisorTerms,
+    private readonly source: AgentSource,
     private readonly owner: SupervisorOwner,
-    /** The agent's program, when it is not the built one. */
-    private readonly entry?: string,
   ) {}
 
   /**
@@ -83,32 +89,31 @@ export class Supervisor {
     this.#retiring = setTimeout(() => void this.#lost(client, reason), retirementMilliseconds);
   }
 
-  /** Ends the agent, in good order if it still can, and starts no other. */
-  stop(): Promise<void> {
-    return (this.#stopped ??= this.#stop());
+  /** Ends the agent, in good order if it still can within that time, and starts no other. */
+  stop(graceMilliseconds = exitMilliseconds): Promise<void> {
+    return (this.#stopped ??= this.#stop(graceMilliseconds));
   }
 
-  async #stop(): Promise<void> {
+  async #stop(graceMilliseconds: number): Promise<void> {
     this.#stopping.abort();
     clearTimeout(this.#retiring);
-    const process = this.#process;
+    const link = this.#link;
     const client = this.#client;
     // Its end is no loss now.
     this.#client = undefined;
-    if (process === undefined) return;
-    if (client === undefined) process.kill();
+    if (link === undefined) return;
+    if (client === undefined) link.kill();
     else client.end();
-    await gone(process);
+    await gone(link, graceMilliseconds);
   }
 
   async #launch(): Promise<void> {
-    const { name, sessions, moduleEnvironment, startMilliseconds } = this.config;
-    const hello = await within(startMilliseconds, agentHello(this.config));
+    const { name, startMilliseconds } = this.terms;
+    const hello = await within(startMilliseconds, this.source.hello());
     this.#stopping.signal.throwIfAborted();
-    // Each session may block a thread; one more each for the audit file and whatever else the agent reads.
-    const process = new AgentProcess({ environment: moduleEnvironment, threads: sessions + 2, entry: this.entry });
-    this.#process = process;
-    const client: AgentClient<Attempt> = new AgentClient(process.stream, name, {
+    const link = this.source.open();
+    this.#link = link;
+    const client: AgentClient<Attempt> = new AgentClient(link.stream, name, {
       answered: (attempt, answer) => this.owner.answered(attempt, answer),
       failed: (attempt, error) => this.owner.failed(attempt, error),
       lost: (reason) => void this.#lost(client, reason),
@@ -119,9 +124,9 @@ export class Supervisor {
       // It may have answered and died in one breath, before there was anyone to replace it.
       if (client.lost !== undefined) throw client.lost;
     } catch (error) {
-      process.kill();
-      await gone(process);
-      throw error instanceof HsmError && error.code === 'ERR_HSM_UNAVAILABLE' ? explained(error, process) : error;
+      link.kill();
+      await gone(link);
+      throw error instanceof HsmError && error.code === 'ERR_HSM_UNAVAILABLE' ? explained(error, link) : error;
     }
     this.#client = client;
     this.#startedAt = performance.now();
@@ -135,10 +140,10 @@ export class Supervisor {
     this.#client = undefined;
     this.#retirement = undefined;
     this.owner.lost([...client.unanswered.values()], why);
-    const process = this.#process as AgentProcess;
-    process.kill();
-    await gone(process);
-    this.owner.buried(explained(why, process));
+    const link = this.#link as AgentLink;
+    link.kill();
+    await gone(link);
+    this.owner.buried(explained(why, link));
     if (performance.now() - this.#startedAt > soundAfterMilliseconds) this.#failures = 0;
     await this.#relaunch();
   }
@@ -160,7 +165,7 @@ export class Supervisor {
   #refused(reason: HsmError): boolean {
     const final = finalCodes.has(reason.code);
     this.owner.refused(reason, final);
-    return !final;
+    return !final || this.source.isShared;
   }
 }
 
@@ -178,23 +183,23 @@ async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> 
   }
 }
 
-/** Waits for the process to end, then sees to it. */
-async function gone(process: AgentProcess): Promise<void> {
-  if (await endsInTime(process)) return;
-  process.kill();
+/** Waits for the agent to end, then sees to it. */
+async function gone(link: AgentLink, graceMilliseconds = exitMilliseconds): Promise<void> {
+  if (await endsWithin(graceMilliseconds, link)) return;
+  link.kill();
   // In vain only while the kernel itself holds the process; its successor does not wait for that.
-  await endsInTime(process);
+  await endsWithin(exitMilliseconds, link);
 }
 
-async function endsInTime(process: AgentProcess): Promise<boolean> {
+async function endsWithin(milliseconds: number, { exited }: AgentLink): Promise<boolean> {
   const timeout = new AbortController();
-  const late = delay(exitMilliseconds, false, { signal: timeout.signal }).catch(() => false);
-  const ended = await Promise.race([process.exited.then(() => true), late]);
+  const late = delay(milliseconds, false, { signal: timeout.signal }).catch(() => false);
+  const ended = await Promise.race([exited.then(() => true), late]);
   timeout.abort();
   return ended;
 }
 
-function explained(reason: HsmError, process: AgentProcess): HsmError {
+function explained(reason: HsmError, { epitaph }: AgentLink): HsmError {
   const { code, message, member, cause } = reason;
-  return new HsmError(code, `${message} (${process.epitaph})`, { member, retryable: true, cause });
+  return new HsmError(code, `${message} (${epitaph})`, { member, retryable: true, cause });
 }

@@ -1,16 +1,27 @@
 import { HsmError } from '../../errors.js';
+import { type Caller, soleCaller } from './caller.js';
 
 /** One request on its way through the agent: how long its caller waits, and whether the caller still wants it. */
 export class Call {
   readonly #deadline: number;
   #isCancelled = false;
+  #onTokenSince: number | undefined;
 
   constructor(
     remainingMilliseconds: number,
     /** At most 64 bytes; empty when the caller gave none. */
     readonly correlationId: string,
+    /** 1 for the first of what its caller wants. */
+    readonly attempt = 1,
+    /** Whose turn it is to have a session, when several wait. */
+    readonly caller: Caller = soleCaller,
   ) {
     this.#deadline = performance.now() + remainingMilliseconds;
+  }
+
+  /** Since when the token has been busy with it, on the clock of performance.now(); undefined while it is not. */
+  get onTokenSince(): number | undefined {
+    return this.#onTokenSince;
   }
 
   cancel(): void {
@@ -23,5 +34,14 @@ export class Call {
     if (performance.now() >= this.#deadline) {
       throw new HsmError('ERR_HSM_TIMEOUT', 'the deadline passed before the token was asked', { retryable: true });
     }
+  }
+
+  /** It has a session. */
+  enterToken(): void {
+    this.#onTokenSince = performance.now();
+  }
+
+  leaveToken(): void {
+    this.#onTokenSince = undefined;
   }
 }

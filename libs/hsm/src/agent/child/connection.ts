@@ -6,15 +6,31 @@ import { decodeRequest } from '../message.js';
 import { type Answer, type Hello, protocolVersion, type ReceivedRequest, type Verb } from '../protocol.js';
 import { AnswerBatch } from './answer-batch.js';
 import { Call } from './call.js';
+import { type Caller, soleCaller } from './caller.js';
 import type { RequestHandler, TokenRequest } from './request-handler.js';
+
+/** How long a client may take to read its last answers when the agent ends. */
+const lastAnswersMilliseconds = 3_000;
+
+/** Whose connection it is, and what it may have with the agent at once. */
+export interface ConnectionTerms {
+  readonly role: object;
+  readonly callsInFlight: number;
+  /** Of requests that are not answered yet. */
+  readonly bytesInFlight: number;
+}
+
+/** An application limits itself. */
+const ownTerms: ConnectionTerms = { ...soleCaller, callsInFlight: Infinity, bytesInFlight: Infinity };
 
 /**
  * One client's stream: `hello` first, then requests, each answered once, in the order they are done. While the client does
  * not take its answers, nothing more is read from it.
  */
-export class Connection {
+export class Connection implements Caller {
   readonly #splitter = new FrameSplitter();
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Map<number, { readonly verb: Verb; readonly call: Call }>();
+  #bytesInFlight = 0;
   readonly #answers: AnswerBatch;
   #handler: RequestHandler | undefined;
   #isGreeted = false;
@@ -24,9 +40,40 @@ export class Connection {
   constructor(
     private readonly stream: Duplex,
     private readonly greet: (hello: Hello) => Promise<RequestHandler>,
+    private readonly terms = ownTerms,
   ) {
     this.#answers = new AnswerBatch(stream);
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+  }
+
+  get role(): object {
+    return this.terms.role;
+  }
+
+  /** Whether the client was let in. */
+  get isWelcome(): boolean {
+    return this.#handler !== undefined;
+  }
+
+  get isGone(): boolean {
+    return this.stream.destroyed;
+  }
+
+  get isIdle(): boolean {
+    return this.#calls.size === 0;
+  }
+
+  /** The client is gone: calls that still wait for the token are dropped. */
+  abandon(): void {
+    for (const { call } of this.#calls.values()) call.cancel();
+  }
+
+  /** @returns the verb of a call that has been on the token for longer than its verb may be, if there is one */
+  overdue(now: number, limitMilliseconds: (verb: Verb) => number): Verb | undefined {
+    for (const { verb, call } of this.#calls.values()) {
+      if (call.onTokenSince !== undefined && now - call.onTokenSince > limitMilliseconds(verb)) return verb;
+    }
+    return undefined;
   }
 
   /**
@@ -36,20 +83,34 @@ export class Connection {
   async drain(error: HsmError, graceMilliseconds: number): Promise<boolean> {
     this.#refusal = error;
     const giveUpAt = performance.now() + graceMilliseconds;
-    while ((this.#calls.size > 0 || this.#answers.isUnwritten) && performance.now() < giveUpAt) await pause(2);
-    return this.#calls.size === 0;
+    while (!this.isIdle && performance.now() < giveUpAt) await pause(2);
+    const isIdle = this.isIdle;
+    const writtenBy = Math.min(giveUpAt, performance.now() + lastAnswersMilliseconds);
+    while (this.#answers.isUnwritten && performance.now() < writtenBy) await pause(2);
+    return isIdle;
   }
 
   #receive(chunk: Buffer): void {
+    let frames = 0;
     try {
       for (const body of this.#splitter.push(chunk)) {
         if (this.stream.destroyed) return;
         this.#accept(body);
+        frames++;
       }
     } catch {
       // Whoever sends frames that are none is not our application: there is nobody to answer.
       this.stream.destroy();
     }
+    if (frames > this.terms.callsInFlight) this.#yield();
+  }
+
+  /** More at once than may be in flight: others are read from first. */
+  #yield(): void {
+    this.stream.pause();
+    setImmediate(() => {
+      if (!this.stream.writableNeedDrain) this.stream.resume();
+    });
   }
 
   #accept(body: Buffer): void {
@@ -73,14 +134,25 @@ export class Connection {
         this.#answers.result('ping', received.requestId, {});
         break;
       case 'cancel':
-        this.#calls.get(received.request.requestId)?.cancel();
+        this.#calls.get(received.request.requestId)?.call.cancel();
         this.#answers.result('cancel', received.requestId, {});
         break;
       default:
         // Two calls under one id would be counted as one, and the token closed while the second is on it.
         if (this.#calls.has(received.requestId)) throw new HsmError('ERR_HSM_PROTOCOL', 'want a request id not in use');
-        void this.#serve(received, body);
+        this.#admit(received, body);
     }
+  }
+
+  #admit(request: TokenRequest, body: Buffer): void {
+    const { callsInFlight, bytesInFlight } = this.terms;
+    if (this.#calls.size < callsInFlight && this.#bytesInFlight + body.length <= bytesInFlight) {
+      void this.#serve(request, body);
+      return;
+    }
+    const message = `agent: want at most ${callsInFlight} calls and ${bytesInFlight} bytes of a connection in flight`;
+    this.#answers.error(request.requestId, new HsmError('ERR_HSM_OVERLOADED', message, { retryable: true }));
+    body.fill(0);
   }
 
   async #welcome(hello: Hello): Promise<Answer<'hello'>> {
@@ -93,9 +165,10 @@ export class Connection {
   }
 
   async #serve(request: TokenRequest, body: Buffer): Promise<void> {
-    const { requestId } = request;
-    const call = new Call(request.remainingMilliseconds, request.correlationId);
-    this.#calls.set(requestId, call);
+    const { requestId, verb } = request;
+    const call = new Call(request.remainingMilliseconds, request.correlationId, request.attempt, this);
+    this.#calls.set(requestId, { verb, call });
+    this.#bytesInFlight += body.length;
     await this.#answer(request, body, () => {
       if (this.#refusal) throw this.#refusal;
       if (!this.#handler) throw new HsmError('ERR_HSM_PROTOCOL', 'want the answer to hello awaited');
@@ -103,6 +176,7 @@ export class Connection {
       return this.#handler.handle(call, request);
     });
     this.#calls.delete(requestId);
+    this.#bytesInFlight -= body.length;
   }
 
   async #answer<V extends Verb>(

@@ -28,6 +28,14 @@ test.each([
   expect(policy.allows(operation, label, mechanism)).toBe(allowed);
 });
 
+test.each([
+  ['a listed recipient', 'aa', true],
+  ['another recipient', 'bb', false],
+] as const)('%s', (_name, recipient, allowed) => {
+  const exporting = Policy.allowing([{ label: 'data', operations: ['export'], recipients: ['aa'] }]);
+  expect(exporting.allows('export', 'data', 'rsa-oaep-sha256', recipient)).toBe(allowed);
+});
+
 test('the error names key, operation and mechanism', () => {
   expect(() => policy.require('sign', 'issuer', 'ecdsa-sha256')).toThrow(
     expect.objectContaining({

@@ -1,4 +1,5 @@
 import { HsmError } from '../../errors.js';
+import { matchesLabel } from '../../key/label-pattern.js';
 import type { PolicyOperation, PolicyRule } from '../protocol.js';
 
 /**
@@ -14,25 +15,31 @@ export class Policy {
 
   private constructor(private readonly rules: readonly PolicyRule[] | undefined) {}
 
-  /** @param mechanism  a signature scheme or wrapping algorithm, for the operations that have one */
-  allows(operation: PolicyOperation, label: string, mechanism?: string): boolean {
+  /**
+   * @param mechanism  a signature scheme or wrapping algorithm, for the operations that have one
+   * @param recipient  whom a key is exported to, as a fingerprint
+   */
+  allows(operation: PolicyOperation, label: string, mechanism?: string, recipient?: string): boolean {
     if (!this.rules) return true;
     return this.rules.some(
       (rule) =>
         rule.operations.includes(operation) &&
         matchesLabel(rule.label, label) &&
-        (mechanism === undefined || rule.mechanisms === undefined || rule.mechanisms.includes(mechanism)),
+        isAmong(rule.mechanisms, mechanism) &&
+        isAmong(rule.recipients, recipient),
     );
   }
 
   /** @throws {HsmError} ERR_HSM_POLICY_DENIED */
-  require(operation: PolicyOperation, label: string, mechanism?: string): void {
-    if (this.allows(operation, label, mechanism)) return;
+  require(operation: PolicyOperation, label: string, mechanism?: string, recipient?: string): void {
+    if (this.allows(operation, label, mechanism, recipient)) return;
     const how = mechanism === undefined ? operation : `${operation} with ${mechanism}`;
-    throw new HsmError('ERR_HSM_POLICY_DENIED', `key "${label}": policy does not allow this client to ${how}`);
+    const whom = recipient === undefined ? '' : ` to ${recipient}`;
+    throw new HsmError('ERR_HSM_POLICY_DENIED', `key "${label}": policy does not allow this client to ${how}${whom}`);
   }
 }
 
-function matchesLabel(pattern: string, label: string): boolean {
-  return pattern.endsWith('*') ? label.startsWith(pattern.slice(0, -1)) : label === pattern;
+/** A list that is not there, or a call that has no such thing, narrows nothing. */
+function isAmong(listed: readonly string[] | undefined, value: string | undefined): boolean {
+  return listed === undefined || value === undefined || listed.includes(value);
 }

@@ -4,7 +4,7 @@
  */
 import { fingerprint } from '../../algorithm/encoding-public-key.js';
 import { HsmError } from '../../errors.js';
-import type { KeyId, KeySelector, KeyUsage } from '../../key/key.js';
+import type { KeyId, KeyUsage } from '../../key/key.js';
 import type {
   Answer,
   NewKey,
@@ -14,18 +14,21 @@ import type {
   TokenDescription,
   Verb,
 } from '../protocol.js';
+import { toPage } from '../verb-codec.js';
 import type { AuditTrail, Operation } from './audit-trail.js';
 import type { Call } from './call.js';
+import { isCheckValueOf, makeCheckValue } from './pkcs11/check-value.js';
 import { decrypt, encrypt } from './pkcs11/encryption.js';
 import { destroyKey } from './pkcs11/key-destruction.js';
 import { exportKey } from './pkcs11/key-export.js';
 import { generateKey } from './pkcs11/key-generation.js';
 import { importKey } from './pkcs11/key-import.js';
 import { describeKey, type TokenKey } from './pkcs11/key-inspection.js';
+import { transferKey } from './pkcs11/key-transfer.js';
 import { unwrapKey } from './pkcs11/key-unwrapping.js';
 import { wrapKey } from './pkcs11/key-wrapping.js';
 import type { SessionHandle } from './pkcs11/native.js';
-import { mac, sign } from './pkcs11/signing.js';
+import { mac, sign, signedDigest } from './pkcs11/signing.js';
 import type { Token } from './pkcs11/token.js';
 import type { Policy } from './policy.js';
 
@@ -63,6 +66,10 @@ export class RequestHandler {
         return this.#generateKey(call, request);
       case 'findKeys':
         return this.#findKeys(call, request);
+      case 'inspectObjects':
+        return this.#inspectObjects(call, request);
+      case 'checkKey':
+        return this.#checkKey(call, request);
       case 'destroyKey':
         return this.#destroyKey(call, request);
       case 'wrapKey':
@@ -73,14 +80,17 @@ export class RequestHandler {
         return this.#exportKey(call, request);
       case 'importKey':
         return this.#importKey(call, request);
+      case 'transferKey':
+        return this.#transferKey(call, request);
     }
   }
 
   #sign(call: Call, request: Received<'sign'>): Promise<Answer<'sign'>> {
     const operation: KeyOperation = { operation: 'sign', keyId: request.keyId, mechanism: request.scheme };
-    return this.#use(call, operation, 'sign', async (session, key) => ({
+    const work = async (session: SessionHandle, key: TokenKey) => ({
       signature: await sign(this.token, session, key, request, operation),
-    }));
+    });
+    return this.#use(call, operation, 'sign', work, () => signedDigest(request));
   }
 
   #encrypt(call: Call, { keyId, data, aad }: Received<'encrypt'>): Promise<Answer<'encrypt'>> {
@@ -102,11 +112,12 @@ export class RequestHandler {
   }
 
   /** An operation on data or a message, with a key of the one usage that was not made to leave the token. */
-  #use<T>(
+  #use<T extends object>(
     call: Call,
     operation: KeyOperation,
     usage: KeyUsage,
     work: (session: SessionHandle, key: TokenKey) => Promise<T>,
+    digest?: () => Buffer,
   ): Promise<T> {
     return this.audit.record(call, operation, () =>
       this.token.run(call, 'repeatable', (session) => {
@@ -114,7 +125,11 @@ export class RequestHandler {
         operation.label = key.label;
         requireUsable(key, usage);
         this.policy.require(operation.operation, key.label, operation.mechanism);
-        return work(session, key);
+        if (!this.audit.isToBeIntended(operation)) return work(session, key);
+        // Looked up again after the wait, since handles go with the login.
+        return this.audit
+          .intend(call, operation, digest)
+          .then(() => work(session, this.token.keys.one(session, operation.keyId)));
       }),
     );
   }
@@ -140,24 +155,48 @@ export class RequestHandler {
     });
   }
 
-  #findKeys(call: Call, selector: KeySelector): Promise<Answer<'findKeys'>> {
+  #findKeys(call: Call, { after, limit, ...selector }: Received<'findKeys'>): Promise<Answer<'findKeys'>> {
     const { id: keyId, label } = selector;
     return this.audit.record(call, { operation: 'find', keyId, label }, async () => {
-      const found = await this.token.run(call, 'repeatable', (session) => this.token.keys.list(session, selector));
+      const { keys: found, next } = await this.token.run(call, 'repeatable', (session) =>
+        this.token.keys.page(session, selector, { after, limit }),
+      );
       const visible = found.filter((key) => this.policy.allows('find', key.label));
       const isNamed = keyId !== undefined || label !== undefined;
       if (isNamed && visible.length < found.length) this.policy.require('find', found[0].label);
-      return visible.map(describeKey);
+      return toPage(visible.map(describeKey), next);
     });
   }
 
-  #destroyKey(call: Call, { keyId }: Received<'destroyKey'>): Promise<Answer<'destroyKey'>> {
+  #inspectObjects(call: Call, request: Received<'inspectObjects'>): Promise<Answer<'inspectObjects'>> {
+    return this.audit.record(call, { operation: 'inspect' }, async () => {
+      const page = await this.token.run(call, 'repeatable', (session) => this.token.keys.inspect(session, request));
+      return { ...page, objects: page.objects.filter(({ label }) => this.policy.allows('find', label)) };
+    });
+  }
+
+  #checkKey(call: Call, { keyId, checkValue }: Received<'checkKey'>): Promise<Answer<'checkKey'>> {
+    return this.audit.record(call, { operation: 'check', keyId }, (operation) =>
+      this.token.run(call, 'repeatable', async (session) => {
+        const key = this.token.keys.one(session, keyId);
+        operation.label = key.label;
+        this.policy.require('find', key.label);
+        if (checkValue === undefined) {
+          const made = await makeCheckValue(this.token, session, key);
+          return { checkValue: made, matches: made !== undefined };
+        }
+        return { matches: await isCheckValueOf(this.token, session, key, checkValue) };
+      }),
+    );
+  }
+
+  #destroyKey(call: Call, { keyId, spki }: Received<'destroyKey'>): Promise<Answer<'destroyKey'>> {
     return this.audit.recordWithIntent(call, { operation: 'destroy', keyId }, async (operation) => {
       const permit = (label: string): void => {
         operation.label ??= label;
         this.policy.require('destroy', label);
       };
-      return { destroyedObjects: await destroyKey(this.token, call, keyId, permit) };
+      return { destroyedObjects: await destroyKey(this.token, call, { keyId, spki }, permit) };
     });
   }
 
@@ -185,12 +224,13 @@ export class RequestHandler {
   }
 
   #exportKey(call: Call, request: Received<'exportKey'>): Promise<Answer<'exportKey'>> {
-    const { keyId, recipients } = request;
-    const operation = { operation: 'export', keyId, recipients: recipients.map(({ spki }) => fingerprint(spki)) };
+    const { keyId } = request;
+    const recipients = request.recipients.map(({ spki, algorithm }) => ({ recipient: fingerprint(spki), algorithm }));
+    const operation = { operation: 'export', keyId, recipients: recipients.map(({ recipient }) => recipient) };
     return this.audit.recordWithIntent(call, operation, async (exporting) => {
       const { label } = await this.token.key(call, keyId);
       exporting.label = label;
-      for (const { algorithm } of recipients) this.policy.require('export', label, algorithm);
+      for (const { algorithm, recipient } of recipients) this.policy.require('export', label, algorithm, recipient);
       return exportKey(this.token, call, request);
     });
   }
@@ -203,6 +243,18 @@ export class RequestHandler {
       this.policy.require('import', unwrappingKey.label, algorithm);
       this.policy.require('import', key.label, algorithm);
       return describeKey(await importKey(this.token, call, request));
+    });
+  }
+
+  #transferKey(call: Call, request: Received<'transferKey'>): Promise<Answer<'transferKey'>> {
+    const { key, unwrappingKeyId, algorithm, recipients } = request;
+    const identity = { operation: 'transfer', keyId: key.id, label: key.label, mechanism: algorithm };
+    const operation = { ...identity, recipients: recipients.map(({ spki }) => fingerprint(spki)) };
+    return this.audit.recordWithIntent(call, operation, async () => {
+      const unwrappingKey = await this.token.key(call, unwrappingKeyId);
+      this.policy.require('unwrap', unwrappingKey.label, algorithm);
+      for (const recipient of recipients) this.policy.require('export', key.label, recipient.algorithm);
+      return transferKey(this.token, call, request);
     });
   }
 }

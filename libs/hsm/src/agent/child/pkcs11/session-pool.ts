@@ -7,6 +7,7 @@
  */
 import { HsmError } from '../../../errors.js';
 import type { Call } from '../call.js';
+import { FairQueue } from '../fair-queue.js';
 import { ck, type Native, ReturnValueError, type SessionHandle, type SlotHandle } from './native.js';
 
 /** Calls waiting for a session beyond which one is refused; applications keep a smaller limit of their own. */
@@ -20,7 +21,7 @@ interface Waiter {
 
 export class SessionPool {
   readonly #idle: SessionHandle[] = [];
-  readonly #waiting: Waiter[] = [];
+  readonly #waiting = new FairQueue<Waiter>(({ call }) => call.caller);
   #open = 0;
 
   constructor(
@@ -36,6 +37,7 @@ export class SessionPool {
    */
   async withSession<T>(call: Call, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
     const session = await this.#acquire(call);
+    call.enterToken();
     try {
       const result = await work(session);
       this.#release(session);
@@ -44,6 +46,8 @@ export class SessionPool {
       if (leavesDoubt(error)) this.#discard(session);
       else this.#release(session);
       throw error;
+    } finally {
+      call.leaveToken();
     }
   }
 
@@ -87,14 +91,13 @@ export class SessionPool {
 
   #discard(session: SessionHandle): void {
     this.#close(session);
-    for (let next = this.#nextWaiter(); next; next = this.#nextWaiter()) {
+    while (this.#waiting.length > 0) {
       try {
         const fresh = this.#openOne();
-        if (fresh) next.resolve(fresh);
-        else this.#waiting.unshift(next);
+        if (fresh) this.#release(fresh);
         return;
       } catch (error) {
-        next.reject(error);
+        this.#nextWaiter()?.reject(error);
         // Whoever ends on another session wakes the rest; when this was the last one, nobody would.
         if (this.#open > 0) return;
       }
