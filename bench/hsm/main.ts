@@ -62,7 +62,7 @@ try {
     name: '16 sessions ÷ 2 ms',
     run: (caseName: string) => Promise.resolve({ [caseName]: { value: (sessions * 1_000) / networkMilliseconds } }),
   };
-  const audited = token.config({ auditFile: join(token.directory, 'audit.jsonl') });
+  const audited = token.config({ audit: { directory: join(token.directory, 'audit') } });
 
   const signing: readonly SigningCase[] = [
     ['ec-sign-1', ours('Hsm', task({ callers: 1 })), inApplication(task({ callers: 1 }))],

@@ -74,7 +74,7 @@ admin: { host: 127.0.0.1, port: ${ports.sidecarAdmin} }
 
 /** Each application reaches the tokens of one role, and has the PINs of no other. */
 function hsm(role, module, fingerprints) {
-  const { state, keyring } = fleetPaths(role);
+  const { state, keyring, audit } = fleetPaths(role);
   const members = tokensOf(role).map((label) => {
     const token = tokenPaths(label);
     const pinned = fingerprints[label];
@@ -82,13 +82,13 @@ function hsm(role, module, fingerprints) {
     - module: ${quote(module)}
       token: { label: ${label} }
       pin: { file: ${quote(token.pin)} }
-      moduleEnvironment: { SOFTHSM2_CONF: ${quote(token.softHsmConf)} }
-      auditFile: ${quote(token.audit)}${pinned ? `\n      fingerprint: ${quote(pinned)}` : ''}`;
+      moduleEnvironment: { SOFTHSM2_CONF: ${quote(token.softHsmConf)} }${pinned ? `\n      fingerprint: ${quote(pinned)}` : ''}`;
   });
   return `hsm:
   name: ${role}
   members:${members.join('')}
   replication: { mode: wrapped, keyring: ${quote(keyring)} }
+  audit: { directory: ${quote(audit)} }
   stateDirectory: ${quote(state)}`;
 }
 

@@ -20,17 +20,17 @@ export function tokenPaths(token) {
     objects: join(directory, 'objects'),
     pin: join(directory, 'pin'),
     soPin: join(directory, 'so-pin'),
-    audit: join(varDirectory, 'log', `audit-${token}.jsonl`),
   };
 }
 
-/** What a fleet keeps beside its tokens: the agents' state, the keyring, and its members' pinned fingerprints. */
+/** What a fleet keeps beside its tokens: the agents' state, the keyring, the audit trail, and its members' pinned fingerprints. */
 export function fleetPaths(role) {
   const directory = join(varDirectory, 'fleets', role);
   return {
     directory,
     state: join(directory, 'state'),
     keyring: join(directory, 'keyring'),
+    audit: join(directory, 'audit'),
     fingerprints: join(directory, 'fingerprints.json'),
   };
 }

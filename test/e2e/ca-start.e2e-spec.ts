@@ -200,7 +200,7 @@ describe('the CA app', () => {
   test(
     'answers 503 with Retry-After while its HSM is gone, keeps what it committed, and goes on when it is back',
     atHome(async (home) => {
-      home.configure({ hsm: home.token.config({ deadlineMilliseconds: 1_500, auditFile: home.auditFile }) });
+      home.configure({ hsm: home.token.config({ deadlineMilliseconds: 1_500, audit: home.audit }) });
       const service = await CaService.start(home);
       const tokens = join(home.token.directory, 'tokens');
       renameSync(tokens, `${tokens}.gone`);

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { auditRecords } from '../support/audit-records.js';
 import { type Outcome, runProcess } from '../support/scratch-workspace.js';
 import { TestToken } from '../support/token.js';
 
@@ -9,10 +10,10 @@ import { TestToken } from '../support/token.js';
 class Application {
   readonly token = new TestToken('data');
   readonly config = join(this.token.directory, 'application.yaml');
-  readonly auditFile = join(this.token.directory, 'audit.jsonl');
+  readonly audit = { directory: join(this.token.directory, 'audit') };
 
   constructor() {
-    this.configure({ auditFile: this.auditFile });
+    this.configure({ audit: this.audit });
   }
 
   /** Writes the file anew. JSON is YAML, and what else it holds is no concern of the command line. */
@@ -138,11 +139,10 @@ describe('nest-hsm', () => {
   );
 
   it.concurrent(
-    'is named in the audit lines',
+    'is named in the audit trail',
     withApplication(async (application) => {
       await application.generated('kek', '--algorithm', 'aes-256');
-      const lines = readFileSync(application.auditFile, 'utf8').trim().split('\n');
-      const events = lines.map((line) => JSON.parse(line) as { client: string; operation: string });
+      const events = auditRecords(application.audit.directory).filter(({ kind }) => kind === 'result');
       expect(events.every(({ client }) => client === 'nest-hsm')).toBe(true);
       expect(events.map(({ operation }) => operation)).toContain('generate');
     }),

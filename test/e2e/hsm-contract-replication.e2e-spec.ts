@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import type { KeyAlgorithm, KeyDescription, KeyId, KeyUsage } from '@nest-hsm/hsm';
 import type { Answer, KeyTransfer, NewKey, Recipient, Request } from '../../libs/hsm/src/agent/protocol.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
-import { AgentUnderTest } from '../support/agent-under-test.js';
+import { AgentUnderTest, auditSettings } from '../support/agent-under-test.js';
 import { rawObjects } from '../support/raw-token.js';
 import { TestToken } from '../support/token.js';
 
@@ -28,8 +28,7 @@ let a: Member;
 let b: Member;
 beforeAll(async () => {
   const tokens = [new TestToken('member-a'), new TestToken('member-b')];
-  const auditFile = join(tokens[0].directory, 'audit.jsonl');
-  a = await member(await AgentUnderTest.loggedIn(tokens[0], { auditFile }), tokens[0]);
+  a = await member(await AgentUnderTest.loggedIn(tokens[0], { audit: auditSettings(tokens[0]) }), tokens[0]);
   b = await member(await AgentUnderTest.loggedIn(tokens[1]), tokens[1]);
 });
 afterAll(() => {
@@ -129,8 +128,9 @@ describe('a key that is exported to two members', () => {
   test('is recorded with those it went to, before it goes', async () => {
     const original = await pending(a, macKey, 'recorded');
     const { transfers, checkValue } = await exported(a, original, to(b));
-    await a.agent.call('ping', {});
-    const text = readFileSync(join(a.token.directory, 'audit.jsonl'), 'utf8');
+    // What was recorded before an intent is written with it.
+    await pending(a, macKey, 'later');
+    const text = readFileSync(join(auditSettings(a.token).directory, 'test.1.000001.jsonl'), 'utf8');
     const lines = text.split('\n').filter((line) => line.includes('"export"') && line.includes(original.id));
     const [intent, result] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     const recipients = [expect.stringMatching(/^[0-9a-f]{64}$/)];

@@ -13,6 +13,7 @@ import {
   type RequestHeader,
   type Verb,
 } from '../../libs/hsm/src/agent/protocol.js';
+import type { AuditSettings } from '../../libs/hsm/src/audit/audit-settings.js';
 import { softHsmModule, type TestToken } from './token.js';
 
 const entry = fileURLToPath(new URL('../../libs/hsm/dist/agent/child/main.js', import.meta.url));
@@ -109,8 +110,26 @@ export class AgentUnderTest {
       });
     });
     const writer = new FrameWriter();
-    writeRequest(writer, { remainingMilliseconds: 60_000, correlationId: '', ...header, verb, requestId }, request);
+    writeRequest(
+      writer,
+      { remainingMilliseconds: 60_000, attempt: 1, correlationId: '', ...header, verb, requestId },
+      request,
+    );
     this.stream.write(writer.frames);
     return { requestId, answer };
   }
+}
+
+/** The trail that an agent on that token is told to write; of a member named `test`. */
+export function auditSettings(token: TestToken, changes: Partial<AuditSettings> = {}): AuditSettings {
+  return {
+    directory: `${token.directory}/audit`,
+    member: 'test',
+    maximumSegmentBytes: 64 << 20,
+    issuerKeys: [],
+    folded: [],
+    foldSeconds: 60,
+    onFailure: { use: 'count' },
+    ...changes,
+  };
 }

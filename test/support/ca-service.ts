@@ -5,25 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { auditRecords } from './audit-records.js';
 import { TestToken } from './token.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Starts the same service, but kills its process at a step: `node … CONFIG STEP PHASE`. */
 const killedMain = join(root, 'test', 'support', 'ca-killed-at.mjs');
 
-/** As far as the tests read it. */
-interface AuditLine {
-  readonly operation: string;
-  readonly key?: { readonly label?: string };
-  readonly correlationId?: string;
-}
-
 /** A directory, a SoftHSM token and a configuration file for the CA app. */
 export class CaHome {
   readonly directory = mkdtempSync(join(tmpdir(), 'nest-hsm-ca-'));
   readonly token = new TestToken('ca');
   readonly configFile = join(this.directory, 'ca.yaml');
-  readonly auditFile = join(this.directory, 'audit.jsonl');
+  readonly audit = { directory: join(this.directory, 'audit') };
   readonly database = join(this.directory, 'ca.sqlite');
   readonly setupTokenFile = join(this.directory, 'setup-token');
 
@@ -46,7 +40,7 @@ export class CaHome {
   configure(sections: Record<string, unknown>): void {
     const config = {
       listen: { port: 0 },
-      hsm: this.token.config({ auditFile: this.auditFile }),
+      hsm: this.token.config({ audit: this.audit }),
       database: { type: 'better-sqlite3', database: this.database },
       setupTokenFile: this.setupTokenFile,
       allowedNames: { dns: ['*.example.test', 'localhost'], ip: ['127.0.0.0/8', '2001:db8::/32'] },
@@ -82,9 +76,8 @@ export class CaHome {
 
   /** Correlation ids of every signature of the CA's own keys, in order. */
   signedDigests(): string[] {
-    const lines = readFileSync(this.auditFile, 'utf8').trim().split('\n');
-    const events = lines.map((line) => JSON.parse(line) as AuditLine);
-    const signatures = events.filter(({ operation, key }) => operation === 'sign' && key?.label !== 'nest-hsm-probe');
+    const results = auditRecords(this.audit.directory).filter(({ kind }) => kind === 'result');
+    const signatures = results.filter(({ operation, key }) => operation === 'sign' && key?.label !== 'nest-hsm-probe');
     return signatures.map(({ correlationId }) => correlationId ?? '');
   }
 

@@ -22,6 +22,28 @@ export async function withProcessLock<T>(path: string, work: () => Promise<T>): 
   }
 }
 
+/** A lock that this process holds until it gives it back or ends. */
+export interface HeldLock {
+  release(): void;
+}
+
+/**
+ * Takes a lock file if no other process of this machine holds it.
+ * @returns undefined when one does
+ * @throws {HsmError} ERR_HSM_CONFIG_INVALID
+ */
+export function tryProcessLock(path: string): HeldLock | undefined {
+  const database = openDatabase(path);
+  try {
+    database.exec('BEGIN EXCLUSIVE');
+    return { release: () => database.close() };
+  } catch (cause) {
+    database.close();
+    if ((cause as { errcode?: number }).errcode === sqliteBusy) return undefined;
+    throw new HsmError('ERR_HSM_CONFIG_INVALID', `lock ${path}: want to take it`, { cause });
+  }
+}
+
 function openDatabase(path: string): DatabaseSync {
   try {
     return new DatabaseSync(path, { timeout: 0 });

@@ -15,6 +15,7 @@ import {
   type Verb,
   verbFacts,
 } from './protocol.js';
+import { toPage } from './verb-codec.js';
 
 const bytes = fc.uint8Array({ maxLength: 100 }).map((each) => Buffer.from(each));
 const keyId = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((each) => Buffer.from(each).toString('hex') as KeyId);
@@ -31,6 +32,20 @@ const description = fc.record({
   extractable: fc.boolean(),
   spki: bytes.filter((each) => each.length > 0),
 });
+const report = fc.record(
+  {
+    id: fc.constantFrom('', '00ff', 'ab'.repeat(16)),
+    kind: fc.constantFrom('private' as const, 'public' as const, 'secret' as const),
+    label: fc.string(),
+    isToken: fc.boolean(),
+    algorithm,
+    usage,
+    spki: bytes.filter((each) => each.length > 0),
+    digest: fc.string(),
+    faults: fc.array(fc.string()),
+  },
+  { requiredKeys: ['id', 'kind', 'label', 'isToken', 'faults'] },
+);
 const maybe = fc.option(
   bytes.filter((each) => each.length > 0),
   { nil: undefined },
@@ -49,7 +64,15 @@ const settings = fc.record(
     sessions: fc.integer({ min: 1, max: 256 }),
     vendor: fc.constantFrom('auto' as const, 'softhsm' as const, 'cloudhsm' as const, 'generic' as const),
     stateDirectory: fc.string(),
-    auditFile: fc.string(),
+    audit: fc.record({
+      directory: fc.string({ minLength: 1 }),
+      member: fc.constantFrom('hsm-a', 'member.1'),
+      maximumSegmentBytes: fc.integer({ min: 4_096, max: 1 << 30 }),
+      issuerKeys: fc.array(fc.string({ minLength: 1 })),
+      folded: fc.array(fc.record({ label: fc.string({ minLength: 1 }), operations: fc.constant(['sign' as const]) })),
+      foldSeconds: fc.integer({ min: 1, max: 86_400 }),
+      onFailure: fc.record({ use: fc.constantFrom('refuse' as const, 'count' as const) }),
+    }),
     policy: fc.array(
       fc.record({
         label: fc.string(),
@@ -60,6 +83,11 @@ const settings = fc.record(
   },
   { requiredKeys: ['module', 'token', 'pin', 'sessions', 'vendor', 'stateDirectory'] },
 );
+
+const recipients = fc.array(fc.record({ spki: bytes, algorithm: fc.constantFrom(...transportAlgorithmNames) }), {
+  maxLength: 4,
+});
+const transfers = fc.array(fc.record({ transport: bytes, wrapped: bytes }), { maxLength: 4 });
 
 const requests: { readonly [V in Verb]: fc.Arbitrary<Request<V>> } = {
   hello: fc.record({ version: fc.nat(), client: label, settings }, { requiredKeys: ['version', 'client'] }),
@@ -78,8 +106,10 @@ const requests: { readonly [V in Verb]: fc.Arbitrary<Request<V>> } = {
   mac: fc.record({ keyId, data: bytes }),
   random: fc.record({ byteLength: fc.nat(2 ** 32 - 1) }),
   generateKey: key,
-  findKeys: fc.record({ id: keyId, label, usage }, optional),
-  destroyKey: fc.record({ keyId }),
+  findKeys: fc.record({ id: keyId, label, usage, after: keyId, limit: fc.integer({ min: 1, max: 256 }) }, optional),
+  inspectObjects: fc.record({ id: keyId, spki: bytes, after: fc.constantFrom('', '-', '00ff'), limit: fc.constant(1) }, optional),
+  checkKey: fc.record({ keyId, checkValue: maybe }),
+  destroyKey: fc.record({ keyId, spki: maybe }),
   wrapKey: fc.record({ keyId, wrappingKeyId: keyId, algorithm: wrapping }),
   unwrapKey: fc.record({
     unwrappingKeyId: keyId,
@@ -88,12 +118,7 @@ const requests: { readonly [V in Verb]: fc.Arbitrary<Request<V>> } = {
     spki: maybe,
     wrapped: bytes,
   }),
-  exportKey: fc.record({
-    keyId,
-    recipients: fc.array(fc.record({ spki: bytes, algorithm: fc.constantFrom(...transportAlgorithmNames) }), {
-      maxLength: 4,
-    }),
-  }),
+  exportKey: fc.record({ keyId, recipients }),
   importKey: fc.record({
     unwrappingKeyId: keyId,
     algorithm: fc.constantFrom(...transportAlgorithmNames),
@@ -102,6 +127,14 @@ const requests: { readonly [V in Verb]: fc.Arbitrary<Request<V>> } = {
     checkValue: maybe,
     transport: bytes,
     wrapped: bytes,
+  }),
+  transferKey: fc.record({
+    unwrappingKeyId: keyId,
+    algorithm: fc.constantFrom(...transportAlgorithmNames),
+    key,
+    transport: bytes,
+    wrapped: bytes,
+    recipients,
   }),
 };
 
@@ -123,15 +156,20 @@ const answers: { readonly [V in Verb]: fc.Arbitrary<Answer<V>> } = {
   mac: fc.record({ mac: bytes }),
   random: fc.record({ data: bytes }),
   generateKey: description,
-  findKeys: fc.array(description, { maxLength: 4 }),
+  findKeys: fc
+    .tuple(fc.array(description, { maxLength: 4 }), fc.option(keyId, { nil: undefined }))
+    .map(([keys, next]) => toPage(keys, next)),
+  inspectObjects: fc.record(
+    { objects: fc.array(report, { maxLength: 4 }), next: keyId },
+    { requiredKeys: ['objects'] },
+  ),
+  checkKey: fc.record({ checkValue: maybe, matches: fc.boolean() }),
   destroyKey: fc.record({ destroyedObjects: fc.nat(2 ** 32 - 1) }),
   wrapKey: fc.record({ wrapped: bytes }),
   unwrapKey: description,
-  exportKey: fc.record({
-    checkValue: maybe,
-    transfers: fc.array(fc.record({ transport: bytes, wrapped: bytes }), { maxLength: 4 }),
-  }),
+  exportKey: fc.record({ checkValue: maybe, transfers }),
   importKey: description,
+  transferKey: fc.record({ transfers }),
 };
 
 const verbs = Object.keys(verbFacts) as Verb[];
@@ -159,6 +197,7 @@ const header = <V extends Verb>(verb: V): RequestHeader<V> => ({
   verb,
   requestId: 7,
   remainingMilliseconds: 5_000,
+  attempt: 1,
   correlationId: '',
 });
 
@@ -194,6 +233,7 @@ describe('messages of the agent protocol', () => {
       const terms = fc.record({
         requestId: fc.nat(2 ** 32 - 1),
         remainingMilliseconds: fc.nat(2 ** 32 - 1),
+        attempt: fc.nat(255),
         correlationId: fc.string({ maxLength: 64 }),
       });
       fc.assert(
@@ -264,7 +304,14 @@ describe('messages of the agent protocol', () => {
   it('turns damaged requests into ERR_HSM_PROTOCOL, or for key arguments ERR_HSM_ARGUMENT_INVALID', () => {
     fc.assert(
       fc.property(anyRequest, damage, ({ verb, request }, how) => {
-        const isAboutKeys = ['generateKey', 'findKeys', 'unwrapKey', 'importKey'].includes(verb);
+        const isAboutKeys = [
+          'generateKey',
+          'findKeys',
+          'inspectObjects',
+          'unwrapKey',
+          'importKey',
+          'transferKey',
+        ].includes(verb);
         const bytesOf = encode(header(verb), request);
         // The verb stays, else the damage is to another request.
         const received = damaged(bytesOf, how);

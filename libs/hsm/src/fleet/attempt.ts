@@ -7,7 +7,11 @@ export class Attempt implements AgentRequest {
   requestId = 0;
   sentAt = 0;
 
-  constructor(readonly call: Call) {}
+  constructor(
+    readonly call: Call,
+    /** 1 for the first of its call. */
+    readonly attempt: number,
+  ) {}
 
   get verb(): Verb {
     return this.call.verb;

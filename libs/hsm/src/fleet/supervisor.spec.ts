@@ -79,7 +79,7 @@ describe('Starting agents', () => {
   it('tells the agent what it needs and nothing else', async () => {
     prepare();
     const policy = [{ label: 'tls-*', operations: ['sign' as const] }];
-    await start({ client: 'tests', sessions: 4, policy, auditFile: '/none/audit' });
+    await start({ client: 'tests', sessions: 4, policy, audit: { directory: '/none/audit' } });
     expect(standIn.hello(1).request).toEqual({
       version: protocolVersion,
       client: 'tests',
@@ -90,7 +90,15 @@ describe('Starting agents', () => {
         sessions: 4,
         vendor: 'auto',
         stateDirectory: join(standIn.directory, 'stand-in'),
-        auditFile: '/none/audit',
+        audit: {
+          directory: '/none/audit',
+          member: 'stand-in',
+          maximumSegmentBytes: 64 << 20,
+          issuerKeys: [],
+          folded: [],
+          foldSeconds: 60,
+          onFailure: { use: 'count' },
+        },
         policy,
       },
     });

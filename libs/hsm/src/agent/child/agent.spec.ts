@@ -1,12 +1,11 @@
 /** The built agent as a process of its own, on a SoftHSM token, with nothing but its protocol in between. */
 import { execFileSync } from 'node:child_process';
-import { createHash, randomBytes, verify } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { randomBytes, verify } from 'node:crypto';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentUnderTest } from '../../../../../test/support/agent-under-test.js';
 import { importSecretKeys } from '../../../../../test/support/raw-token.js';
 import { softHsmModule, TestToken } from '../../../../../test/support/token.js';
-import type { AuditEvent } from '../../audit/audit-event.js';
 import type { KeyAlgorithm } from '../../algorithm/key-algorithm.js';
 import type { KeyDescription, KeyId, KeyUsage } from '../../key/key.js';
 import { FrameWriter } from '../frame.js';
@@ -82,7 +81,13 @@ describe('the stream', () => {
   test('ends at a second call under the id of one that is not answered yet', async () => {
     const agent = await AgentUnderTest.loggedIn(token);
     const twice = new FrameWriter();
-    const header = { verb: 'random', requestId: 9, remainingMilliseconds: 1_000, correlationId: '' } as const;
+    const header = {
+      verb: 'random',
+      requestId: 9,
+      remainingMilliseconds: 1_000,
+      attempt: 1,
+      correlationId: '',
+    } as const;
     for (const byteLength of [1, 2]) writeRequest(twice, header, { byteLength });
     agent.stream.write(twice.frames);
     expect(await agent.exited).toBe(0);
@@ -400,72 +405,6 @@ describe('a key pair that is on the token twice', () => {
     expect(await agent.call('destroyKey', { keyId: one.id })).toEqual({ destroyedObjects: 4 });
     expect(await agent.call('findKeys', { id: other.id })).toEqual([]);
     expect(await agent.call('findKeys', { id: stranger.id })).toHaveLength(1);
-  });
-});
-
-describe('the audit file', () => {
-  const auditFile = () => join(token.directory, 'audit.jsonl');
-  const events = (): AuditEvent[] =>
-    readFileSync(auditFile(), 'utf8')
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as AuditEvent);
-
-  test('tells of every operation who did what with which key, and holds no data', async () => {
-    const agent = await AgentUnderTest.loggedIn(token, { auditFile: auditFile() });
-    const signing = await generate(agent, 'ec-p256', 'sign', 'audited');
-    const kek = await generate(agent, 'aes-256', 'encrypt', 'audited-kek');
-    const { signature } = await sign(agent, signing, { correlationId: 'request-7' }).answer;
-    const secret = randomBytes(32);
-    const { envelope } = await agent.call('encrypt', { keyId: kek.id, aad: Buffer.from('aad'), data: secret });
-    const failed = agent.call('decrypt', { keyId: kek.id, aad: Buffer.alloc(0), envelope });
-    await expect(failed).rejects.toMatchObject({ code: 'ERR_HSM_DECRYPTION_FAILED' });
-    await agent.call('destroyKey', { keyId: kek.id });
-    agent.stream.end();
-    await agent.exited;
-
-    const all = events();
-    expect(all.map(({ kind, operation, result }) => `${kind} ${operation} ${result ?? ''}`.trim())).toEqual([
-      'intent generate',
-      'result generate ok',
-      'intent generate',
-      'result generate ok',
-      'result sign ok',
-      'result encrypt ok',
-      'result decrypt ERR_HSM_DECRYPTION_FAILED',
-      'intent destroy',
-      'result destroy ok',
-    ]);
-    expect(all[4]).toMatchObject({
-      client: 'test',
-      token: 'agent',
-      key: { id: signing.id, label: 'audited' },
-      mechanism: 'ecdsa-sha256',
-      digest: createHash('sha256').update(message).digest('hex'),
-      correlationId: 'request-7',
-    });
-    expect(all[4].durationMicroseconds).toBeGreaterThan(0);
-    expect(all[8].key).toEqual({ id: kek.id, label: 'audited-kek' });
-
-    const text = readFileSync(auditFile(), 'utf8');
-    for (const bytes of [secret, message, signature, envelope, Buffer.from(token.pin)]) {
-      for (const encoding of ['hex', 'base64', 'latin1'] as const) expect(text).not.toContain(bytes.toString(encoding));
-    }
-    expect(statSync(auditFile()).mode & 0o777).toBe(0o600);
-  });
-
-  test('that cannot be opened stops the start', async () => {
-    const hello = new AgentUnderTest(token).hello({ auditFile: join(token.directory, 'none', 'audit') });
-    await expect(hello).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });
-  });
-
-  test('that is full stops key management before the token is asked, and nothing else', async () => {
-    const agent = await AgentUnderTest.loggedIn(token, { auditFile: '/dev/full' });
-    const refused = { code: 'ERR_HSM_AUDIT_UNAVAILABLE' };
-    await expect(generate(agent, 'aes-256', 'encrypt', 'never-made')).rejects.toMatchObject(refused);
-    expect(await agent.call('findKeys', { label: 'never-made' })).toEqual([]);
-    expect((await agent.call('random', { byteLength: 8 })).data).toHaveLength(8);
-    expect(agent.output).toMatch(/audit lines are being lost: .*ENOSPC/);
   });
 });
 

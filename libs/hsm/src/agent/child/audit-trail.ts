@@ -1,5 +1,5 @@
-import type { AuditEvent } from '../../audit/audit-event.js';
-import type { AuditWriter } from '../../audit/audit-writer.js';
+import type { AuditLog } from '../../audit/audit-log.js';
+import type { CallFacts } from '../../audit/record-fields.js';
 import { HsmError } from '../../errors.js';
 import type { KeyId } from '../../key/key.js';
 import type { Call } from './call.js';
@@ -12,59 +12,109 @@ export interface Operation {
   readonly recipients?: readonly string[];
   label?: string;
   digest?: Buffer;
+  /** `seq` of the record that says that it is about to be done. */
+  intent?: number;
 }
 
-/** Writes one client's operations to the agent's audit file, if there is one. */
+/** Writes one client's operations to the agent's chain, if there is one. */
 export class AuditTrail {
   constructor(
-    private readonly writer: AuditWriter | undefined,
+    private readonly log: AuditLog | undefined,
     private readonly client: string,
-    private readonly token: string,
   ) {}
 
-  /** Does `work` and records its outcome. */
-  async record<T>(call: Call, operation: Operation, work: (operation: Operation) => Promise<T>): Promise<T> {
-    if (!this.writer) return work(operation);
+  /** Does `work` and records its outcome. @throws {HsmError} of `work`, or ERR_HSM_AUDIT_UNAVAILABLE */
+  async record<T extends object>(
+    call: Call,
+    operation: Operation,
+    work: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
+    if (!this.log) return work(operation);
     const started = performance.now();
+    let answer: T;
     try {
-      const result = await work(operation);
-      this.#write(call, operation, started, { result: 'ok' });
-      return result;
+      this.log.requireWritable();
+      answer = await work(operation);
     } catch (error) {
       const { code, returnValue } =
         error instanceof HsmError ? error : { code: 'ERR_HSM_PROTOCOL', returnValue: undefined };
-      this.#write(call, operation, started, { result: code, returnValue });
+      // Nothing is held back for it.
+      this.#result(call, operation, started, code, returnValue)?.catch(() => undefined);
       throw error;
     }
+    const written = this.#result(call, operation, started, 'ok');
+    return written === undefined ? answer : released(answer, written);
   }
 
   /**
    * The same for key management, which is not begun before its intent is on the disk.
-   * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
+   * @throws {HsmError} of `work`, or ERR_HSM_AUDIT_UNAVAILABLE
    */
-  async recordWithIntent<T>(call: Call, operation: Operation, work: (operation: Operation) => Promise<T>): Promise<T> {
-    if (this.writer) await this.writer.recordDurably(this.#event('intent', call, operation));
-    return this.record(call, operation, work);
+  recordWithIntent<T extends object>(
+    call: Call,
+    operation: Operation,
+    work: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
+    return this.record(call, operation, async () => {
+      await this.intend(call, operation);
+      return work(operation);
+    });
   }
 
-  #write(call: Call, operation: Operation, started: number, outcome: Pick<AuditEvent, 'result' | 'returnValue'>): void {
+  /** Whether the use of a key, whose label is known by now, is to be on the disk before it is made and is not yet. */
+  isToBeIntended({ label, intent }: Operation): boolean {
+    return this.log !== undefined && intent === undefined && label !== undefined && this.log.isIssuerKey(label);
+  }
+
+  /**
+   * Records what is about to be done; when it returns, that is on the disk, and its caller still waits.
+   * @param digest  of what is signed
+   * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE | ERR_HSM_TIMEOUT | ERR_HSM_ABORTED
+   */
+  async intend(call: Call, operation: Operation, digest?: () => Buffer): Promise<void> {
+    if (!this.log) return;
+    operation.digest = digest?.();
+    operation.intent = await this.log.intent(this.#facts(call, operation));
+    call.throwIfOver();
+  }
+
+  #result(
+    call: Call,
+    operation: Operation,
+    started: number,
+    result: string,
+    returnValue?: string,
+  ): Promise<void> | undefined {
     const durationMicroseconds = Math.round((performance.now() - started) * 1000);
-    this.writer?.record({ ...this.#event('result', call, operation), ...outcome, durationMicroseconds });
+    const { intent } = operation;
+    return this.log?.result(this.#facts(call, operation), { result, returnValue, intent, durationMicroseconds });
   }
 
-  #event(kind: AuditEvent['kind'], call: Call, operation: Operation): AuditEvent {
-    const { keyId, mechanism, label, digest, recipients } = operation;
+  #facts({ correlationId, attempt }: Call, operation: Operation): CallFacts {
+    const { keyId, label, mechanism, digest, recipients } = operation;
+    const { client } = this;
     return {
-      time: new Date().toISOString(),
-      kind,
-      client: this.client,
+      client,
       operation: operation.operation,
-      token: this.token,
-      key: keyId && { id: keyId, label },
+      keyId,
+      label,
       mechanism,
+      digest,
       recipients,
-      digest: digest?.toString('hex'),
-      correlationId: call.correlationId || undefined,
+      correlationId,
+      attempt,
     };
+  }
+}
+
+/** The answer, once it is recorded. */
+async function released<T extends object>(answer: T, written: Promise<void>): Promise<T> {
+  try {
+    await written;
+    return answer;
+  } catch (error) {
+    // Nobody will have it: plaintext, a signature.
+    for (const value of Object.values(answer)) if (Buffer.isBuffer(value)) value.fill(0);
+    throw error;
   }
 }

@@ -8,6 +8,7 @@ import type { KeyId, KeyUsage } from '../../key/key.js';
 import type {
   Answer,
   NewKey,
+  ObjectReport,
   PolicyOperation,
   Received,
   ReceivedRequest,
@@ -171,7 +172,12 @@ export class RequestHandler {
   #inspectObjects(call: Call, request: Received<'inspectObjects'>): Promise<Answer<'inspectObjects'>> {
     return this.audit.record(call, { operation: 'inspect' }, async () => {
       const page = await this.token.run(call, 'repeatable', (session) => this.token.keys.inspect(session, request));
-      return { ...page, objects: page.objects.filter(({ label }) => this.policy.allows('find', label)) };
+      const isVisible = ({ label }: ObjectReport): boolean =>
+        this.policy.allows('find', label) || this.policy.allows('destroy', label);
+      const hidden = page.objects.find((object) => !isVisible(object));
+      // Whoever asks for one must not be told that it is not there.
+      if (hidden !== undefined && request.id !== undefined) this.policy.require('find', hidden.label);
+      return { ...page, objects: page.objects.filter(isVisible) };
     });
   }
 

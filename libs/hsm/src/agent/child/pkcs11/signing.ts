@@ -41,6 +41,13 @@ export async function sign(
   return isEcdsa && request.format === 'der' ? ecdsaSignatureToDer(signature) : signature;
 }
 
+/** What the audit trail says was signed: its hash under the scheme, or SHA-512 for Ed25519, which signs messages. */
+export function signedDigest({ scheme, input, data }: Received<'sign'>): Buffer {
+  const { family, ...facts } = signatureSchemes[scheme];
+  if (input === 'digest') return data;
+  return createHash(family === 'edwards' ? 'sha512' : (facts as { hash: string }).hash).update(data).digest();
+}
+
 /** HMAC-SHA-256 (RFC 2104), 32 bytes. */
 export function mac({ native }: Token, session: SessionHandle, { handle }: KeyObjects, data: Buffer): Promise<Buffer> {
   return native.sign(session, hmacMechanism, handle, data, macBytes);
@@ -102,7 +109,7 @@ function signatureInput(key: TokenKey, request: Received<'sign'>): SignatureInpu
         throw new HsmError('ERR_HSM_ARGUMENT_INVALID', 'ed25519: want the message, got a digest');
       }
       const isValid = (signature: Buffer): boolean => !request.verify || verify(null, data, publicKey, signature);
-      return { toSign: data, signatureBytes: 64, isValid };
+      return { toSign: data, digest: createHash('sha512').update(data).digest(), signatureBytes: 64, isValid };
     }
   }
 }

@@ -1,0 +1,313 @@
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { HsmError } from '../errors.js';
+import { type HeldLock, tryProcessLock } from '../process-lock.js';
+import { type ChainPosition, chainStart, hashOfLine } from './chain.js';
+import { readTail } from './chain-tail.js';
+import { gapFields, rfc3339, segmentFields } from './record-fields.js';
+import { AppendError, SegmentFile } from './segment-file.js';
+import { maximumChains, type SegmentName, segmentName } from './segment-name.js';
+import { type UnreadableBytes } from './record.js';
+
+/** Records that may wait for a slow disk; those beyond are lost, and counted. */
+const maximumPending = 16_384;
+/** From one write to the next at least, so that a busy agent writes many lines at once. */
+const writeEachMilliseconds = 1;
+/** How long the disk may take; well below what an agent may take for a call before it is killed. */
+const patienceMilliseconds = 1_500;
+/** How often a trail that could not be written is tried again while nothing else is to be recorded. */
+const retryMilliseconds = 1_000;
+
+export interface ChainWriterSettings {
+  readonly directory: string;
+  readonly member: string;
+  readonly maximumSegmentBytes: number;
+}
+
+/** A record on its way to the file. */
+interface Entry {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  /** As record-fields.ts makes them, perhaps not before they are written. */
+  readonly fields: string | (() => string);
+  /** How many operations it tells of. */
+  readonly operations: number;
+  readonly durable: boolean;
+  /** 0 until it is known, and again when it was lost. */
+  seq: number;
+  readonly done?: (entry: Entry) => void;
+  readonly failed?: (error: HsmError) => void;
+}
+
+/**
+ * The one writer of a chain. What comes in while a write is under way goes out in the next one, and one fdatasync is for all
+ * that wait for it, so that a record costs a busy agent some microseconds. What cannot be written is counted, and the chain
+ * itself says so as soon as it can be written again.
+ */
+export class ChainWriter {
+  /**
+   * Takes up the member's first chain that no living agent holds, or begins it.
+   * @param alarm  told when records begin to be lost
+   * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
+   */
+  static async open(settings: ChainWriterSettings, alarm: (error: HsmError) => void): Promise<ChainWriter> {
+    const { directory, member } = settings;
+    try {
+      for (let slot = 1; slot <= maximumChains; slot++) {
+        const lock = tryProcessLock(join(directory, `${member}.${slot}.lock`));
+        if (lock === undefined) continue;
+        const writer = new ChainWriter(settings, slot, lock, alarm);
+        await writer.#takeUp().catch((error: unknown) => {
+          lock.release();
+          throw error;
+        });
+        return writer;
+      }
+    } catch (cause) {
+      throw unavailable(directory, cause);
+    }
+    throw unavailable(directory, `${maximumChains} agents that write for ${member}`);
+  }
+
+  #position: ChainPosition = chainStart;
+  /** Random, the same in all segments. */
+  #chain = '';
+  #segment: SegmentFile | undefined;
+  /** The first record of a segment that has none yet. */
+  #head: string | undefined;
+  #pending: Entry[] = [];
+  #isAwake = false;
+  #wroteAt = 0;
+  #unsynced: Entry[] = [];
+  #syncing: Promise<void> | undefined;
+  #failure: HsmError | undefined;
+  #lost = { records: 0, operations: 0, since: 0 };
+  #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  private constructor(
+    private readonly settings: ChainWriterSettings,
+    private readonly slot: number,
+    private readonly lock: HeldLock,
+    private readonly alarm: (error: HsmError) => void,
+  ) {}
+
+  /** Why records are being lost, if they are. */
+  get failure(): HsmError | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Records soon.
+   * @param operations  how many the record tells of
+   * @returns where its `seq` will be read; 0 while it is not in the chain
+   */
+  append(fields: string | (() => string), operations: number): { readonly seq: number } {
+    const entry = { time: Date.now(), fields, operations, durable: false, seq: 0 };
+    this.#enqueue(entry);
+    return entry;
+  }
+
+  /** Records; when it returns, the operating system has the line. @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE */
+  async write(fields: string, operations: number): Promise<void> {
+    await this.#record(fields, operations, false);
+  }
+
+  /**
+   * Records; when it returns, the line is on the disk.
+   * @returns its `seq`
+   * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
+   */
+  async commit(fields: string, operations: number): Promise<number> {
+    return this.#record(fields, operations, true);
+  }
+
+  /** Writes what is pending and one record more, and leaves the chain to others. What comes later is lost. */
+  async close(lastFields: string): Promise<void> {
+    await this.commit(lastFields, 0).catch(() => undefined);
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
+    await Promise.race([this.#letGo(), pause(patienceMilliseconds, undefined, { ref: false })]);
+    this.lock.release();
+  }
+
+  #record(fields: string, operations: number, durable: boolean): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const { directory } = this.settings;
+      const timer = setTimeout(() => reject(unavailable(directory, 'a disk that hangs')), patienceMilliseconds);
+      const done = ({ seq }: Entry): void => {
+        clearTimeout(timer);
+        resolve(seq);
+      };
+      const failed = (error: HsmError): void => {
+        clearTimeout(timer);
+        reject(error);
+      };
+      this.#enqueue({ time: Date.now(), fields, operations, durable, seq: 0, done, failed });
+    });
+  }
+
+  #enqueue(entry: Entry): void {
+    const { directory } = this.settings;
+    if (this.#isClosed) return this.#lose([entry], unavailable(directory, 'a record after its end'));
+    if (this.#pending.length >= maximumPending) return this.#lose([entry], unavailable(directory, 'a slow disk'));
+    this.#pending.push(entry);
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#isAwake) return;
+    this.#isAwake = true;
+    const early = this.#wroteAt + writeEachMilliseconds - performance.now();
+    if (early > 0) setTimeout(this.#flush, early);
+    else setImmediate(this.#flush);
+  }
+
+  readonly #flush = async (): Promise<void> => {
+    const entries = this.#pending;
+    this.#pending = [];
+    this.#wroteAt = performance.now();
+    if (entries.length > 0 || this.#lost.records > 0) await this.#write(entries);
+    this.#isAwake = false;
+    if (this.#pending.length > 0) this.#wake();
+  };
+
+  async #write(entries: readonly Entry[]): Promise<void> {
+    const { records, operations } = this.#lost;
+    try {
+      const segment = await this.#writableSegment();
+      const { lines, position } = this.#chained(entries);
+      await segment.append(lines);
+      this.#position = position;
+    } catch (cause) {
+      if (cause instanceof AppendError && !cause.isWhole) await this.#letGo();
+      return this.#lose(entries, unavailable(this.settings.directory, cause));
+    }
+    this.#head = undefined;
+    this.#failure = undefined;
+    this.#lost.records -= records;
+    this.#lost.operations -= operations;
+    for (const entry of entries) {
+      if (entry.durable) this.#unsynced.push(entry);
+      else entry.done?.(entry);
+    }
+    if (this.#unsynced.length > 0) this.#syncing ??= this.#sync();
+  }
+
+  /** The lines that follow the chain's last one: a segment's head, what was lost, the records. */
+  #chained(entries: readonly Entry[]): { lines: Buffer; position: ChainPosition } {
+    let { seq, hash } = this.#position;
+    let lines = '';
+    const add = (time: number, fields: string): void => {
+      const line = `{"seq":${++seq},"prev":"${hash}","time":"${rfc3339(time)}"${fields}`;
+      hash = hashOfLine(line);
+      lines += `${line}\n`;
+    };
+    const now = entries[0]?.time ?? Date.now();
+    if (this.#head !== undefined) add(now, this.#head);
+    const { records: lost, operations, since } = this.#lost;
+    if (lost > 0) add(now, gapFields({ lost, operations, since: rfc3339(since) }));
+    for (const entry of entries) {
+      add(entry.time, typeof entry.fields === 'string' ? entry.fields : entry.fields());
+      entry.seq = seq;
+    }
+    return { lines: Buffer.from(lines, 'utf8'), position: { seq, hash } };
+  }
+
+  /** Group commit: what is written while the disk syncs is synced together afterwards. */
+  async #sync(): Promise<void> {
+    while (this.#unsynced.length > 0) {
+      const group = this.#unsynced;
+      this.#unsynced = [];
+      try {
+        await this.#segment?.sync();
+        for (const entry of group) entry.done?.(entry);
+      } catch (cause) {
+        const error = unavailable(this.settings.directory, cause);
+        this.alarm(error);
+        for (const entry of group) entry.failed?.(error);
+      }
+    }
+    this.#syncing = undefined;
+  }
+
+  #lose(entries: readonly Entry[], error: HsmError): void {
+    if (this.#failure === undefined) this.alarm(error);
+    this.#failure = error;
+    if (this.#lost.records === 0) this.#lost.since = Date.now();
+    this.#lost.records += entries.length;
+    for (const entry of entries) {
+      this.#lost.operations += entry.operations;
+      entry.seq = 0;
+      entry.failed?.(error);
+    }
+    if (this.#isClosed) return;
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.#wake();
+    }, retryMilliseconds).unref();
+  }
+
+  // Segments.
+
+  async #writableSegment(): Promise<SegmentFile> {
+    if (this.#segment !== undefined && this.#segment.size >= this.settings.maximumSegmentBytes)
+      await this.#rotate(this.#segment);
+    return this.#segment ?? this.#takeUp();
+  }
+
+  /** Goes on where the files end: in the last segment if all of it can be read, and in a new one otherwise. */
+  async #takeUp(): Promise<SegmentFile> {
+    const { directory, member } = this.settings;
+    const { position, chain, last, newest, torn } = await readTail(directory, member, this.slot);
+    const goesOn = last !== undefined && torn.length === 0;
+    const segment = goesOn ? await SegmentFile.open(directory, last) : await this.#newSegment(newest + 1);
+    this.#position = position;
+    this.#chain = chain;
+    this.#segment = segment;
+    this.#head = goesOn ? undefined : this.#headAfter(last, torn);
+    return segment;
+  }
+
+  async #rotate(full: SegmentFile): Promise<void> {
+    await this.#syncing;
+    await full.sync();
+    const { name } = full;
+    this.#segment = await this.#newSegment(name.number + 1);
+    this.#head = this.#headAfter(name, []);
+    await full.close();
+  }
+
+  async #newSegment(number: number): Promise<SegmentFile> {
+    const { directory, member } = this.settings;
+    const segment = await SegmentFile.open(directory, { member, slot: this.slot, number });
+    // Left empty when a disk was full.
+    if (segment.size === 0) return segment;
+    await segment.close();
+    throw Object.assign(new Error(`segment ${number}: want a file of its own`), { code: 'EEXIST' });
+  }
+
+  #headAfter(previous: SegmentName | undefined, torn: readonly UnreadableBytes[]): string {
+    return segmentFields({
+      chain: this.#chain,
+      member: this.settings.member,
+      previous: previous && segmentName(previous),
+      torn: torn.length === 0 ? undefined : torn,
+    });
+  }
+
+  async #letGo(): Promise<void> {
+    const segment = this.#segment;
+    await this.#syncing;
+    this.#segment = undefined;
+    await segment?.close().catch(() => undefined);
+  }
+}
+
+function unavailable(directory: string, cause: unknown): HsmError {
+  const { code, message } = (cause instanceof AppendError ? cause.cause : cause) as NodeJS.ErrnoException;
+  const got = typeof cause === 'string' ? cause : (code ?? message);
+  return new HsmError('ERR_HSM_AUDIT_UNAVAILABLE', `audit trail in ${directory}: want to write it, got ${got}`, {
+    cause,
+  });
+}
