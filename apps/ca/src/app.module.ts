@@ -3,7 +3,7 @@ import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { CaModule, type CaObserver } from '@nest-hsm/ca';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
+import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import { DataSource } from 'typeorm';
 import { SetupToken } from './access/setup-token.js';
@@ -29,8 +29,11 @@ import { ProblemFilter } from './problem/problem.filter.js';
   ],
 })
 export class AppModule {
-  /** @param observer  told of every step besides ours; tests only */
-  static of(config: Config, observer?: CaObserver): DynamicModule {
+  /**
+   * @param reread  reads the configuration again, for a reload
+   * @param observer  told of every step besides ours; tests only
+   */
+  static of(config: Config, reread: () => Config, observer?: CaObserver): DynamicModule {
     const { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds } = config;
     const { requests, seconds } = config.rateLimit;
     const database = DatabaseModule.of(config.database);
@@ -58,6 +61,7 @@ export class AppModule {
       ],
       providers: [
         { provide: SetupToken, useFactory: () => SetupToken.ofFile(config.setupTokenFile) },
+        provideHsmReload(config, reread),
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
       ],
     };

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CaObserver } from '@nest-hsm/ca';
+import { shutdownSignals } from '@nest-hsm/hsm';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
@@ -31,7 +32,8 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
     frameworkErrors: refuseUrl,
     clientErrorHandler: refuseConnection,
   });
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config, seams.observer), adapter, {
+  const root = AppModule.of(config, () => readConfig(configFile), seams.observer);
+  const app = await NestFactory.create<NestFastifyApplication>(root, adapter, {
     bodyParser: false,
     bufferLogs: true,
     autoFlushLogs: false,
@@ -41,7 +43,7 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
   app.useLogger(logger);
   app.flushLogs();
   acceptBodies(app);
-  app.enableShutdownHooks();
+  app.enableShutdownHooks(shutdownSignals);
   serveApiDocument(app);
   const { host, port } = config.listen;
   try {

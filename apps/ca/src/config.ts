@@ -38,7 +38,7 @@ export const configSchema = z.strictObject({
 export type Config = Readonly<z.output<typeof configSchema>>;
 
 /**
- * Reads the YAML file once, at boot.
+ * Reads the YAML file: at boot, and for a reload.
  * @throws {ApiError} ERR_API_CONFIG listing all faults together
  */
 export function readConfig(file: string): Config {

@@ -3,7 +3,7 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataEncryptionModule } from '@nest-hsm/data-encryption';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
+import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import type { Config } from './config.js';
 import { databaseId, databaseOptions } from './database/database.js';
@@ -33,7 +33,8 @@ import { RecordsService } from './record/records.service.js';
   ],
 })
 export class AppModule {
-  static of(config: Config): DynamicModule {
+  /** @param reread  reads the configuration again, for a reload */
+  static of(config: Config, reread: () => Config): DynamicModule {
     const { kekLabel, createKek, database } = config;
     const hsm = HsmModule.forRoot(config.hsm);
     const encryption = DataEncryptionModule.forRootAsync({
@@ -52,7 +53,10 @@ export class AppModule {
         DataEncryptionModule.forFeature(encryption, { useFactory: () => databaseOptions(database) }),
         TypeOrmModule.forFeature([RecordEntity]),
       ],
-      providers: [{ provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) }],
+      providers: [
+        provideHsmReload(config, reread),
+        { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
+      ],
     };
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { shutdownSignals } from '@nest-hsm/hsm';
 import { Logger } from 'nestjs-pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { AppModule } from './app.module.js';
@@ -19,11 +20,11 @@ const requestTimeout = 60_000;
  */
 export async function start(configFile: string): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
-  const app = await create(config);
+  const app = await create(config, () => readConfig(configFile));
   const logger = app.get(Logger);
   app.useLogger(logger);
   app.flushLogs();
-  app.enableShutdownHooks();
+  app.enableShutdownHooks(shutdownSignals);
   collectDefaultMetrics();
   const description = new DocumentBuilder().setTitle('Records').setVersion('1').build();
   SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, description));
@@ -40,10 +41,10 @@ export async function start(configFile: string): Promise<NestFastifyApplication>
   return app;
 }
 
-async function create(config: Config): Promise<NestFastifyApplication> {
+async function create(config: Config, reread: () => Config): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({ bodyLimit, requestTimeout, genReqId: () => randomUUID() });
   try {
-    return await NestFactory.create<NestFastifyApplication>(AppModule.of(config), adapter, {
+    return await NestFactory.create<NestFastifyApplication>(AppModule.of(config, reread), adapter, {
       bufferLogs: true,
       autoFlushLogs: false,
       abortOnError: false,

@@ -1,6 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
+import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import { collectDefaultMetrics, register } from 'prom-client';
 import type { Config } from './config.js';
@@ -12,7 +12,8 @@ import { SidecarMetrics } from './monitoring/sidecar-metrics.js';
 /** The composition root. */
 @Module({ controllers: [MonitoringController] })
 export class AppModule {
-  static of(config: Config): DynamicModule {
+  /** @param reread  reads the configuration again, for a reload */
+  static of(config: Config, reread: () => Config): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -22,6 +23,7 @@ export class AppModule {
         HsmModule.forRoot(config.hsm),
       ],
       providers: [
+        provideHsmReload(config, reread),
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
         {
           provide: Forwarding,

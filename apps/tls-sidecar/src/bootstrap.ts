@@ -1,5 +1,6 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { shutdownSignals } from '@nest-hsm/hsm';
 import { Logger } from 'nestjs-pino';
 import { AppModule } from './app.module.js';
 import { readConfig } from './config.js';
@@ -12,7 +13,8 @@ import { Forwarding } from './forwarding/forwarding.js';
  */
 export async function start(configFile: string): Promise<void> {
   const config = readConfig(configFile);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(config), new FastifyAdapter(), {
+  const root = AppModule.of(config, () => readConfig(configFile));
+  const app = await NestFactory.create<NestFastifyApplication>(root, new FastifyAdapter(), {
     // Kept back until the logger is there: a start that fails says one sentence, not Nest's log of it.
     bufferLogs: true,
     autoFlushLogs: false,
@@ -20,7 +22,7 @@ export async function start(configFile: string): Promise<void> {
   });
   app.useLogger(app.get(Logger));
   app.flushLogs();
-  app.enableShutdownHooks();
+  app.enableShutdownHooks(shutdownSignals);
   try {
     await listen(app, config.admin);
     await app.get(Forwarding).start();

@@ -38,7 +38,7 @@ export const configSchema = z.strictObject({
 export type Config = Readonly<z.output<typeof configSchema>>;
 
 /**
- * Reads the YAML file once, at boot.
+ * Reads the YAML file: at boot, and for a reload.
  * @throws {SidecarError} ERR_SIDECAR_CONFIG listing all faults together
  */
 export function readConfig(file: string): Config {
@@ -46,10 +46,15 @@ export function readConfig(file: string): Config {
   try {
     document = parse(readFileSync(file, 'utf8'));
   } catch (cause) {
-    const message = `${file}: want a readable YAML file, got ${(cause as Error).message}`;
+    const message = `${file}: want a readable YAML file, got ${firstLine(cause)}`;
     throw new SidecarError('ERR_SIDECAR_CONFIG', message, { cause });
   }
   const parsed = configSchema.safeParse(document);
   if (!parsed.success) throw new SidecarError('ERR_SIDECAR_CONFIG', `${file}:\n${z.prettifyError(parsed.error)}`);
   return Object.freeze(parsed.data);
+}
+
+/** The YAML parser quotes the faulty line, which may hold a secret. */
+function firstLine(error: unknown): string {
+  return (error as Error).message.split('\n', 1)[0];
 }

@@ -18,6 +18,15 @@ export type { MemberState } from './fleet/member-state.js';
 export type { AttemptEvent, CallEvent, HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 export type { CallPurpose } from './fleet/call-options.js';
 export type { Enrolment } from './keyring/enrolment.js';
+export type { Departure, KeyCustody } from './keyring/custody.js';
+export type { Ceremony } from './keyring/recovery/ceremony.js';
+export type { KeyOutcome, PlannedAction, PlannedKey } from './keyring/recovery/planned-key.js';
+export { type RecoveryPublicKey, RecoveryToken } from './keyring/recovery/recovery-token.js';
+export type { VerifiedBackup } from './keyring/backup/backup-file.js';
+export { type BackupEntry, type BackupState, backupStateSchema } from './keyring/backup/backup-register.js';
+export { readBackup } from './keyring/backup/backup-storage.js';
+export type { BackupSummary } from './keyring/backup/create-backup.js';
+export { fingerprint } from './algorithm/encoding-public-key.js';
 export { SharedAgent, type SharedAgentObserver, type SharedAgentRole } from './shared-agent/shared-agent.js';
 export { type SharedAgentConfig, sharedAgentConfigSchema } from './shared-agent/config.js';
 export { FleetProvisioner, type MemberPlan, type ProvisioningConsent } from './provisioning/fleet-provisioner.js';
@@ -33,10 +42,14 @@ export {
   type PinChange,
   type PinChangeOutcome,
   type PinHolder,
+  resetTokenPin,
   revokeTokenUser,
   type TokenStatus,
   tokenStatus,
 } from './provisioning/token-pins.js';
+export type { DestructionOptions } from './keyring/destruction.js';
+export { parseReceipt, type Receipt, type SignedReceipt, verifyReceipt } from './keyring/receipt.js';
+export type { KeyAge } from './keyring/rotation.js';
 export { formatKeyUri, type KeyUri, parseKeyUri } from './key/key-uri.js';
 export {
   chainFault,
@@ -63,3 +76,10 @@ export { HsmModule } from './nest/hsm.module.js';
 export type { HsmModuleExtras, HsmModuleOptions } from './nest/hsm.module-options.js';
 export { hsmHealthToken, hsmToken, InjectHsm, InjectHsmHealth } from './nest/hsm.tokens.js';
 export { HsmHealthIndicator } from './nest/hsm.health.js';
+export {
+  HsmReload,
+  provideHsmReload,
+  type ReloadableConfig,
+  type Reloaded,
+  shutdownSignals,
+} from './nest/hsm.reload.js';

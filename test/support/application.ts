@@ -1,0 +1,39 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const patienceMilliseconds = 30_000;
+
+/** One of the built apps as a process of its own, and what it says. */
+export class Application {
+  readonly process: ChildProcess;
+  readonly #exited: Promise<unknown[]>;
+  output = '';
+
+  constructor(name: string, configFile: string) {
+    const main = fileURLToPath(new URL(`../../dist/apps/${name}/main.js`, import.meta.url));
+    this.process = spawn(process.execPath, [main, '--config', configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#exited = once(this.process, 'exit');
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    }
+  }
+
+  /** Waits until it has said that. */
+  async says(what: RegExp): Promise<void> {
+    const giveUpAt = performance.now() + patienceMilliseconds;
+    while (!what.test(this.output)) {
+      const isOver = this.process.exitCode !== null || performance.now() > giveUpAt;
+      if (isOver) throw new Error(`application: want it to say ${what}, got\n${this.output}`);
+      await pause(20);
+    }
+  }
+
+  /** @returns the signal that ended it, or its exit code */
+  async stop(): Promise<string | number | null> {
+    this.process.kill('SIGTERM');
+    await this.#exited;
+    return this.process.signalCode ?? this.process.exitCode;
+  }
+}
