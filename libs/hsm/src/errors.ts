@@ -11,6 +11,7 @@ const faults = {
   ERR_HSM_KEY_UNSAFE: 'caller',
   ERR_HSM_MECHANISM_UNSUPPORTED: 'caller',
   ERR_HSM_DECRYPTION_FAILED: 'caller',
+  ERR_HSM_RECEIPT_INVALID: 'caller',
   ERR_HSM_ABORTED: 'caller',
   ERR_HSM_CLOSED: 'caller',
   // Set-up of the token, mended by its operator.
@@ -27,6 +28,9 @@ const faults = {
   ERR_HSM_PLAN_OUTDATED: 'operator',
   ERR_HSM_MEMBER_NOT_ENROLLED: 'operator',
   ERR_HSM_KEYRING_UNUSABLE: 'operator',
+  ERR_HSM_RECOVERY_REFUSED: 'operator',
+  ERR_HSM_BACKUP_INVALID: 'operator',
+  ERR_HSM_BACKUP_REFUSED: 'operator',
   // Policy.
   ERR_HSM_POLICY_DENIED: 'policy',
   // The token or the way to it.

@@ -216,7 +216,7 @@ export interface Verbs {
   mac: { request: { readonly keyId: KeyId; readonly data: Uint8Array }; answer: { readonly mac: Buffer } };
   random: { request: { readonly byteLength: number }; answer: { readonly data: Buffer } };
   generateKey: { request: NewKey; answer: KeyDescription };
-  findKeys: { request: KeySelector & PageRequest; answer: KeyPage };
+  findKeys: { request: Omit<KeySelector, 'version'> & PageRequest; answer: KeyPage };
   /** What each object of a key says of itself, safe or not, ours or not: for audits. No value of a key is read. */
   inspectObjects: { request: ObjectsRequest; answer: ObjectPage };
   /**

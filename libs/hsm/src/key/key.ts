@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import type { KeyAlgorithm } from '../algorithm/key-algorithm.js';
 
 declare const keyIdBrand: unique symbol;
-/** CKA_ID of a key: 16 random bytes as 32 lower-case hexadecimal digits, chosen before the key is made. */
+/** CKA_ID of a key: 16 bytes as 32 lower-case hexadecimal digits, drawn before the key is made (key-version.ts). */
 export type KeyId = string & { readonly [keyIdBrand]: true };
 
 /**
@@ -28,11 +28,16 @@ export interface KeyDescription {
 /** The key pair of probes, found on each member or made there: it signs random bytes and nothing else. */
 export const probeKeyLabel = 'nest-hsm-probe';
 
+/** The RSA pair of a recovery token, which alone opens what was left to it. */
+export const recoveryKeyLabel = 'nest-hsm-recovery';
+
 /** Which keys are meant: every field that is present must match; none matches every key. */
 export interface KeySelector {
   readonly id?: KeyId;
   readonly label?: string;
   readonly usage?: KeyUsage;
+  /** Of the versions of a key (`Hsm.rotateKey`) this one. */
+  readonly version?: number;
 }
 
 /** A key on a token, as plugins hold it: an immutable description with its RFC 7512 URI. */
@@ -41,6 +46,10 @@ export interface HsmKey extends KeyDescription {
   readonly uri: string;
   /** The public half in software, present for asymmetric keys. */
   readonly publicKey?: KeyObject;
+  /** 1 for the first; each that was rotated to has the next. */
+  readonly version: number;
+  /** The day it was made (UTC), `YYYY-MM-DD`; absent when it was not made by this library, or by an early release. */
+  readonly madeOn?: string;
   /** The members that were asked for it and have it. */
   readonly members: readonly string[];
 }

@@ -10,7 +10,7 @@ import { HsmError } from '../errors.js';
 import type { KeyDescription, KeyId } from '../key/key.js';
 import type { ReplicationMember } from './replication-member.js';
 
-const memberKeyLabel = 'nest-hsm-member';
+export const memberKeyLabel = 'nest-hsm-member';
 
 /** What a member takes keys in by. */
 export interface Enrolment {
@@ -43,15 +43,21 @@ export async function enrol(member: ReplicationMember): Promise<string> {
   return fingerprint(key.spki as Buffer);
 }
 
-/** @throws {HsmError} ERR_HSM_MEMBER_NOT_ENROLLED when the member has no key, or another one than was pinned */
-export async function enrolled(member: ReplicationMember): Promise<EnrolledMember> {
+/** Whatever a key leaves for a member: another one, or the recovery token. */
+export type KeySource = Pick<ReplicationMember, 'token'>;
+
+/**
+ * @param from  where keys for it will come from
+ * @throws {HsmError} ERR_HSM_MEMBER_NOT_ENROLLED when the member has no key, or another one than was pinned
+ */
+export async function enrolled(member: ReplicationMember, from: KeySource): Promise<EnrolledMember> {
   const key = await findMemberKey(member);
   if (key?.spki === undefined) throw notEnrolled(member, `want a key labelled "${memberKeyLabel}", got none`);
   const got = fingerprint(key.spki);
   if (got !== member.fingerprint) {
     throw notEnrolled(member, `want the key of fingerprint ${member.fingerprint}, got ${got}: was the token replaced?`);
   }
-  return { member, unwrappingKeyId: key.id, spki: key.spki, algorithm: transportAlgorithm(member) };
+  return { member, unwrappingKeyId: key.id, spki: key.spki, algorithm: transportAlgorithm(member, from) };
 }
 
 async function findMemberKey(member: ReplicationMember): Promise<KeyDescription | undefined> {
@@ -67,12 +73,17 @@ function makeMemberKey(member: ReplicationMember): Promise<KeyDescription> {
   return member.call('generateKey', { ...terms, id }, {});
 }
 
-/** The strongest that its token offers. */
-function transportAlgorithm(member: ReplicationMember): TransportAlgorithm {
-  const offered = transportAlgorithmNames.filter((name) => member.token?.mechanisms.includes(name));
+/** The strongest that both tokens offer. @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED */
+export function transportAlgorithm(
+  member: Pick<ReplicationMember, 'name' | 'token'>,
+  from: KeySource,
+): TransportAlgorithm {
+  const offered = transportAlgorithmNames.filter((name) =>
+    [member, from].every(({ token }) => token?.mechanisms.includes(name)),
+  );
   const strongest = offered.at(-1);
   if (strongest !== undefined) return strongest;
-  const message = `${member.name}: want a token that offers RSA-OAEP`;
+  const message = `${member.name}: want RSA-OAEP that both it and the token where its keys come from offer`;
   throw new HsmError('ERR_HSM_MECHANISM_UNSUPPORTED', message, { member: member.name });
 }
 

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { fingerprint } from '../algorithm/encoding-public-key.js';
-import type { Answer, KeyTransfer, NewKey, Recipient } from '../agent/protocol.js';
+import type { KeyTransfer, NewKey, Recipient } from '../agent/protocol.js';
 import { HsmError } from '../errors.js';
 import type { KeyId } from '../key/key.js';
-import { type EnrolledMember, enrolled } from './enrolment.js';
+import { type EnrolledMember, enrolled, type KeySource } from './enrolment.js';
+import { settleFilling } from './filling.js';
 import type { Keyring } from './keyring.js';
-import { type KeyringRecord, type RecoveryForm, toBlob } from './keyring-record.js';
+import type { KeyringRecord } from './keyring-record.js';
+import { destroyOn, importOn, type Opening } from './member-import.js';
 import { requirePossession } from './possession.js';
+import { formsFor, openFor, withoutForm } from './recovery-form.js';
 import type { ReplicationMember } from './replication-member.js';
 
 export interface ReplicationTerms {
@@ -44,25 +46,32 @@ export class Replication {
    */
   replicate(key: Omit<NewKey, 'extractable'>): Promise<KeyringRecord> {
     return this.keyring.locked(async () => {
-      const holders = await this.#enrolledMembers();
-      this.#requireQuorum(key, holders.length);
+      const holders = await this.#requireHolders(key);
       const original = { id: randomBytes(16).toString('hex') as KeyId, member: holders[0].member.name };
       const { id, label, algorithm, usage } = key;
-      let record = await this.keyring.write({
+      const record = await this.keyring.write({
         ...{ version: 1, id, label, algorithm, usage, state: 'pending', generation: 0 },
         ...{ original, members: [], recovery: [] },
       });
-      try {
-        const exported = await this.#makeAndExport(record, holders);
-        record = await this.keyring.write(exported.record);
-        const members = await this.#importOnAll(record, holders, exported.transfers);
-        record = await this.keyring.write({ ...record, state: 'replicated', members });
-        return await this.#seal(record);
-      } catch (error) {
-        // Where that fails too, the record says what is left to do.
-        await this.#abandon(record).catch(() => undefined);
-        throw error;
-      }
+      return this.#takeIn(record, holders, () => this.#makeAndExport(record, holders));
+    });
+  }
+
+  /**
+   * Gives a key that no member has to all that can be reached, at least `quorum` of them, by way of a recovery token.
+   * @param key  what a backup or another keyring says of it
+   * @param from  the recovery token, which `open` asks
+   * @returns its record: sealed, with the members that hold it
+   * @throws {HsmError} as `replicate`, and ERR_HSM_KEY_AMBIGUOUS when it is here already or was destroyed
+   */
+  reinstate(key: KeyringRecord, from: KeySource, open: Opening): Promise<KeyringRecord> {
+    return this.keyring.locked(async () => {
+      const holders = await this.#requireHolders(key, from);
+      await this.#requireAbsent(key, holders);
+      const recovery = formsFor(this.terms.recovery, key.recovery);
+      const forms = { recovery, original: undefined, filling: undefined };
+      const record = await this.keyring.write({ ...key, ...forms, state: 'pending', members: [] });
+      return this.#takeIn(record, holders, () => this.#open(record, holders, open));
     });
   }
 
@@ -75,10 +84,7 @@ export class Replication {
       await this.keyring.removeLeftovers();
       const unsettled: KeyringRecord[] = [];
       for (const record of await this.keyring.list()) {
-        if (record.state === 'sealed') continue;
-        // Sealed before destroyed: the record may be an old copy, and its key in use.
-        const isSettled = record.members.length > 0 ? await this.#finish(record) : await this.#abandon(record);
-        if (!isSettled) unsettled.push(record);
+        if (!(await this.#settled(record))) unsettled.push(record);
       }
       return unsettled;
     });
@@ -109,35 +115,74 @@ export class Replication {
   }
 
   /** A member without a pinned fingerprint is sent nothing; one with another key stops everything. */
-  #enrolledMembers(): Promise<EnrolledMember[]> {
+  #enrolledMembers(from?: KeySource): Promise<EnrolledMember[]> {
     const pinned = this.#reachable.filter(({ fingerprint: pin }) => pin !== undefined);
-    return Promise.all(pinned.map((member) => enrolled(member)));
+    return Promise.all(pinned.map((member) => enrolled(member, from ?? pinned[0])));
+  }
+
+  async #requireHolders(key: Pick<NewKey, 'label' | 'id'>, from?: KeySource): Promise<EnrolledMember[]> {
+    const holders = await this.#enrolledMembers(from);
+    this.#requireQuorum(key, holders.length);
+    return holders;
+  }
+
+  /** What is undone when something fails must not be anything that was there before. */
+  async #requireAbsent({ id, label }: KeyringRecord, holders: readonly EnrolledMember[]): Promise<void> {
+    const known = (await this.keyring.read(id)) ?? (await this.keyring.tombstone(id));
+    const found = await Promise.all(holders.map(({ member }) => member.call('findKeys', { id }, {})));
+    if (known === undefined && found.every(({ length }) => length === 0)) return;
+    const message = `key "${label}" (${id}): want it on no member and not in the keyring, got it there`;
+    throw new HsmError('ERR_HSM_KEY_AMBIGUOUS', message);
+  }
+
+  /** From `pending`, with the transfers that `obtain` has, to `sealed`; or to nothing. */
+  async #takeIn(
+    pending: KeyringRecord,
+    holders: readonly EnrolledMember[],
+    obtain: () => Promise<{ record: KeyringRecord; transfers: readonly KeyTransfer[] }>,
+  ): Promise<KeyringRecord> {
+    let record = pending;
+    try {
+      const obtained = await obtain();
+      record = await this.keyring.write(obtained.record);
+      const members = await this.#importOnAll(record, holders, obtained.transfers);
+      record = await this.keyring.write({ ...record, state: 'replicated', members });
+      return await this.#seal(record);
+    } catch (error) {
+      // Where that fails too, the record says what is left to do.
+      await this.#abandon(record).catch(() => undefined);
+      throw error;
+    }
   }
 
   async #makeAndExport(
     record: KeyringRecord,
     holders: readonly EnrolledMember[],
   ): Promise<{ record: KeyringRecord; transfers: readonly KeyTransfer[] }> {
-    const { recovery } = this.terms;
     const [{ member }] = holders;
     const { original, label, algorithm, usage } = record;
     const keyId = (original as { id: KeyId }).id;
     const made = await member.call('generateKey', { id: keyId, label, algorithm, usage, extractable: true }, {});
-    const recipients = [...holders.map(({ spki, algorithm: how }) => ({ spki, algorithm: how })), ...recovery];
-    const answer = await member.call('exportKey', { keyId, recipients }, {});
-    if (answer.transfers.length !== recipients.length) {
-      throw new HsmError('ERR_HSM_PROTOCOL', `exportKey: want ${recipients.length}, got ${answer.transfers.length}`);
-    }
-    const forms = recovery.map((recipient, index) => recoveryForm(recipient, answer.transfers[holders.length + index]));
-    const exported = {
-      ...record,
-      original: undefined,
-      members: holders.map((holder) => holder.member.name),
-      spki: made.spki?.toString('base64'),
-      checkValue: answer.checkValue?.toString('base64'),
-      recovery: forms,
-    };
-    return { record: exported, transfers: answer.transfers };
+    let checkValue: Buffer | undefined;
+    const obtained = await this.#open(record, holders, async (recipients) => {
+      const answer = await member.call('exportKey', { keyId, recipients }, {});
+      checkValue = answer.checkValue;
+      return answer.transfers;
+    });
+    const identity = { spki: made.spki?.toString('base64'), checkValue: checkValue?.toString('base64') };
+    return { ...obtained, record: { ...obtained.record, ...identity, original: undefined } };
+  }
+
+  /** @returns what is to be recorded before the first member takes it in */
+  async #open(
+    record: KeyringRecord,
+    holders: readonly EnrolledMember[],
+    open: Opening,
+  ): Promise<{ record: KeyringRecord; transfers: readonly KeyTransfer[] }> {
+    const missing = withoutForm(this.terms.recovery, record.recovery);
+    const { transfers, forms } = await openFor(open, holders, missing);
+    const members = holders.map(({ member }) => member.name);
+    return { record: { ...record, members, recovery: [...record.recovery, ...forms] }, transfers };
   }
 
   /** @returns the names of the members that took it in */
@@ -165,6 +210,17 @@ export class Replication {
     return this.keyring.write({ ...record, state: 'sealed', members });
   }
 
+  /** @returns whether nothing is left to do about the key */
+  async #settled(record: KeyringRecord): Promise<boolean> {
+    if (record.state === 'sealed') {
+      // What is being destroyed is finished by whoever signs the receipt.
+      const isDestroyed = (await this.keyring.tombstone(record.id)) !== undefined;
+      return isDestroyed || settleFilling(this.keyring, record, this.members());
+    }
+    // Sealed before destroyed: the record may be an old copy, and its key in use.
+    return record.members.length > 0 ? this.#finish(record) : this.#abandon(record);
+  }
+
   /** @returns whether the key is sealed or gone */
   async #finish(record: KeyringRecord): Promise<boolean> {
     try {
@@ -184,7 +240,8 @@ export class Replication {
    * @returns whether it is gone
    */
   async #abandon(record: KeyringRecord): Promise<boolean> {
-    const names = new Set([...record.members, ...(record.original ? [record.original.member] : [])]);
+    const { members: may, filling = [], original } = record;
+    const names = new Set([...may, ...filling, ...(original ? [original.member] : [])]);
     const members = this.members().filter(({ name }) => names.has(name));
     const gone = await Promise.all(members.map((member) => destroyOn(member, record)));
     if (members.length === names.size && gone.every(Boolean)) {
@@ -201,48 +258,4 @@ export class Replication {
     const message = `key "${label}" (${id}): want it on ${quorum} members before it is used, got ${got} that can take it`;
     throw new HsmError('ERR_HSM_KEY_NOT_REPLICATED', message, { retryable: true, cause });
   }
-}
-
-/** An import whose outcome is unknown is undone and made once more: the member may have taken in what it did not yet check. */
-async function importOn(record: KeyringRecord, holder: EnrolledMember, transfer: KeyTransfer): Promise<void> {
-  const { id, label, algorithm, usage, spki, checkValue } = record;
-  const { member, unwrappingKeyId, algorithm: transportAlgorithm } = holder;
-  const request = {
-    ...{ unwrappingKeyId, algorithm: transportAlgorithm, ...transfer },
-    key: { id, label, algorithm, usage, extractable: false },
-    spki: fromBase64(spki),
-    checkValue: fromBase64(checkValue),
-  };
-  try {
-    await member.call('importKey', request, {});
-  } catch (error) {
-    if (!(error instanceof HsmError) || error.code !== 'ERR_HSM_OUTCOME_UNKNOWN') throw error;
-    if (!(await destroyOn(member, record))) throw error;
-    await member.call('importKey', request, {});
-  }
-}
-
-/** @returns whether the member has nothing of the key */
-async function destroyOn(member: ReplicationMember, { id, original }: KeyringRecord): Promise<boolean> {
-  const ids = original?.member === member.name ? [original.id, id] : [id];
-  if (!member.isReachable) return false;
-  try {
-    for (const keyId of ids) await member.call('destroyKey', { keyId }, {}).catch(unlessAbsent);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function unlessAbsent(error: unknown): Answer<'destroyKey'> {
-  if (error instanceof HsmError && error.code === 'ERR_HSM_KEY_NOT_FOUND') return { destroyedObjects: 0 };
-  throw error;
-}
-
-function recoveryForm({ spki, algorithm }: Recipient, { transport, wrapped }: KeyTransfer): RecoveryForm {
-  return { fingerprint: fingerprint(spki), algorithm, transport: toBlob(transport), wrapped: toBlob(wrapped) };
-}
-
-function fromBase64(text: string | undefined): Buffer | undefined {
-  return text === undefined ? undefined : Buffer.from(text, 'base64');
 }

@@ -1,0 +1,5 @@
+import { probeKeyLabel, recoveryKeyLabel } from '../key/key.js';
+import { memberKeyLabel } from './enrolment.js';
+
+/** Keys that belong to one token and are made anew on another: they are neither replicated nor backed up. */
+export const infrastructureLabels: readonly string[] = [memberKeyLabel, probeKeyLabel, recoveryKeyLabel];

@@ -1,0 +1,52 @@
+/** A key arrives on one member, or leaves it. */
+import type { Answer, KeyTransfer, Recipient } from '../agent/protocol.js';
+import { HsmError } from '../errors.js';
+import type { EnrolledMember } from './enrolment.js';
+import type { KeyringRecord } from './keyring-record.js';
+import type { ReplicationMember } from './replication-member.js';
+
+/** Lets a key leave wherever it is, once for each recipient, in their order. */
+export type Opening = (recipients: readonly Recipient[]) => Promise<readonly KeyTransfer[]>;
+
+/** An import whose outcome is unknown is undone and made once more: the member may have taken in what it did not yet check. */
+export async function importOn(record: KeyringRecord, holder: EnrolledMember, transfer: KeyTransfer): Promise<void> {
+  const { id, label, algorithm, usage, spki, checkValue } = record;
+  const { member, unwrappingKeyId, algorithm: transportAlgorithm } = holder;
+  const request = {
+    ...{ unwrappingKeyId, algorithm: transportAlgorithm, ...transfer },
+    key: { id, label, algorithm, usage, extractable: false },
+    spki: fromBase64(spki),
+    checkValue: fromBase64(checkValue),
+  };
+  try {
+    await member.call('importKey', request, {});
+  } catch (error) {
+    if (!(error instanceof HsmError) || error.code !== 'ERR_HSM_OUTCOME_UNKNOWN') throw error;
+    if (!(await destroyOn(member, record))) throw error;
+    await member.call('importKey', request, {});
+  }
+}
+
+/** @returns whether the member has nothing of the key */
+export async function destroyOn(
+  member: ReplicationMember,
+  { id, original }: Pick<KeyringRecord, 'id' | 'original'>,
+): Promise<boolean> {
+  const ids = original?.member === member.name ? [original.id, id] : [id];
+  if (!member.isReachable) return false;
+  try {
+    for (const keyId of ids) await member.call('destroyKey', { keyId }, {}).catch(unlessAbsent);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function unlessAbsent(error: unknown): Answer<'destroyKey'> {
+  if (error instanceof HsmError && error.code === 'ERR_HSM_KEY_NOT_FOUND') return { destroyedObjects: 0 };
+  throw error;
+}
+
+function fromBase64(text: string | undefined): Buffer | undefined {
+  return text === undefined ? undefined : Buffer.from(text, 'base64');
+}
