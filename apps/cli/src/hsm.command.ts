@@ -61,7 +61,7 @@ async function attempted(hsm: Hsm): Promise<void> {
 }
 
 /** Prints rows as columns, or the values behind them as JSON. */
-export function print(value: unknown, lines: readonly string[], { json }: HsmCommandOptions): void {
+export function print(value: unknown, lines: readonly string[], { json }: Pick<HsmCommandOptions, 'json'>): void {
   process.stdout.write(json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''));
 }
 

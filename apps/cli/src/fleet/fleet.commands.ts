@@ -3,6 +3,7 @@ import type { MemberStatus } from '@nest-hsm/hsm';
 import { Command, Option, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
+import { FleetInitCommand } from './init.command.js';
 
 const watchMilliseconds = 1_000;
 /** Back to the upper left corner, and nothing below it. */
@@ -49,7 +50,7 @@ export class FleetEnrolCommand extends HsmCommand {
 @Command({
   name: 'fleet',
   description: 'The members that hold the keys together',
-  subCommands: [FleetStatusCommand, FleetEnrolCommand],
+  subCommands: [FleetInitCommand, FleetStatusCommand, FleetEnrolCommand],
 })
 export class FleetCommand extends NounCommand {}
 

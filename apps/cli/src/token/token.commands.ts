@@ -1,6 +1,10 @@
+import { Module } from '@nestjs/common';
 import { Command, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
+import { TokenPinChangeCommand, TokenPinCommand, TokenPinResetCommand } from './pin.commands.js';
+import { TokenRevokeCommand } from './revoke.command.js';
+import { TokenStatusCommand } from './status.command.js';
 
 @SubCommand({ name: 'info', description: 'What each token says about itself, and what it can do' })
 export class TokenInfoCommand extends HsmCommand {
@@ -16,5 +20,22 @@ export class TokenInfoCommand extends HsmCommand {
   }
 }
 
-@Command({ name: 'token', description: 'The token itself', subCommands: [TokenInfoCommand] })
+@Command({
+  name: 'token',
+  description: 'The token itself',
+  subCommands: [TokenInfoCommand, TokenStatusCommand, TokenPinCommand, TokenRevokeCommand],
+})
 export class TokenCommand extends NounCommand {}
+
+@Module({
+  providers: [
+    TokenCommand,
+    TokenInfoCommand,
+    TokenStatusCommand,
+    TokenPinCommand,
+    TokenPinChangeCommand,
+    TokenPinResetCommand,
+    TokenRevokeCommand,
+  ],
+})
+export class TokenCommands {}

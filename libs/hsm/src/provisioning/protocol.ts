@@ -52,6 +52,17 @@ export const provisioningRequestSchema = z.discriminatedUnion('verb', [
     securityOfficerPin: pinSource,
     pin: pinSource,
   }),
+  /** Sets the user's PIN of a token, whatever it was. */
+  z.strictObject({
+    verb: z.literal('resetUserPin'),
+    ...common,
+    token: tokenSelector,
+    securityOfficerPin: pinSource,
+    /** The file that holds the new PIN. */
+    next: text,
+    /** The file whose place that one takes when the token has taken its PIN. */
+    replacesFile: text.optional(),
+  }),
   /** Sets the user's PIN to a random one that nobody keeps. */
   z.strictObject({ verb: z.literal('revokeUser'), ...common, token: tokenSelector, securityOfficerPin: pinSource }),
   /** Changes the PIN of the user or the security officer, or finishes a change that was interrupted. */
@@ -107,6 +118,7 @@ export const provisioningAnswerSchemas = {
   list: tokenContents,
   initialise: z.strictObject({ serial: z.string() }),
   setUserPin: z.strictObject({}),
+  resetUserPin: z.strictObject({}),
   revokeUser: z.strictObject({}),
   changePin: z.strictObject({}),
 } as const satisfies Record<ProvisioningVerb, z.ZodType>;

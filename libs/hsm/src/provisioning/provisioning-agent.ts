@@ -52,7 +52,7 @@ export async function askProvisioningAgent<V extends ProvisioningVerb>(
     throw new HsmError('ERR_HSM_OUTCOME_UNKNOWN', `${what}: run the command again, it finishes what was begun`);
   }
   await agent.exited;
-  return understood(request.verb as V, line);
+  return understood(request.verb, line);
 }
 
 /** @returns undefined when the agent ended before its answer did */

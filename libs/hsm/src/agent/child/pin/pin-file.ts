@@ -11,7 +11,11 @@ const pinDigits = 32;
  */
 export function randomPin(maximumBytes = 0): Buffer {
   const digits = maximumBytes > 0 ? Math.min(pinDigits, maximumBytes) : pinDigits;
-  return Buffer.from(randomBytes(pinDigits / 2).toString('hex').slice(0, digits));
+  return Buffer.from(
+    randomBytes(pinDigits / 2)
+      .toString('hex')
+      .slice(0, digits),
+  );
 }
 
 /**

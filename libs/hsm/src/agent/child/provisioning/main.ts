@@ -18,7 +18,7 @@ import { readPin } from '../pin/pin-source.js';
 import { initialiseToken } from '../pkcs11/administration/initialisation.js';
 import { inspectTokens, listKeys } from '../pkcs11/administration/inspection.js';
 import { changePin } from '../pkcs11/administration/pin-change.js';
-import { revokeUser, setUserPin } from '../pkcs11/administration/user-pin.js';
+import { resetUserPin, revokeUser, setUserPin } from '../pkcs11/administration/user-pin.js';
 
 const streamDescriptor = 3;
 
@@ -45,6 +45,9 @@ async function carryOut(line: string): Promise<ProvisioningAnswer<ProvisioningVe
       return { serial: await initialiseToken(request) };
     case 'setUserPin':
       await setUserPin(request);
+      return {};
+    case 'resetUserPin':
+      await resetUserPin(request);
       return {};
     case 'revokeUser':
       await revokeUser(request);
