@@ -213,7 +213,7 @@ describe.each(['better-sqlite3', 'postgres'])('the CA app on %s', (type) => {
   });
 
   test('every signature of its keys is in the audit trail with the digest of a stored TBS, and the other way round', async () => {
-    const signed = home.signedDigests();
+    const signed = await home.signedDigests();
     const rows = [
       ...(await query('SELECT tbs_sha256 FROM ca_certificate')),
       ...(await query('SELECT tbs_sha256 FROM ca_crl')),

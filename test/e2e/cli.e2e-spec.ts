@@ -142,7 +142,7 @@ describe('nest-hsm', () => {
     'is named in the audit trail',
     withApplication(async (application) => {
       await application.generated('kek', '--algorithm', 'aes-256');
-      const events = auditRecords(application.audit.directory).filter(({ kind }) => kind === 'result');
+      const events = (await auditRecords(application.audit.directory)).filter(({ kind }) => kind === 'result');
       expect(events.every(({ client }) => client === 'nest-hsm')).toBe(true);
       expect(events.map(({ operation }) => operation)).toContain('generate');
     }),

@@ -2,9 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import type { HsmError } from '@nest-hsm/hsm';
-import { FrameSplitter, FrameWriter } from '../../libs/hsm/src/agent/frame.js';
-import { AnswerReader, writeRequest } from '../../libs/hsm/src/agent/message.js';
 import {
   type AgentSettings,
   type Answer,
@@ -14,6 +11,7 @@ import {
   type Verb,
 } from '../../libs/hsm/src/agent/protocol.js';
 import type { AuditSettings } from '../../libs/hsm/src/audit/audit-settings.js';
+import { Conversation } from './conversation.js';
 import { softHsmModule, type TestToken } from './token.js';
 
 const entry = fileURLToPath(new URL('../../libs/hsm/dist/agent/child/main.js', import.meta.url));
@@ -43,8 +41,7 @@ export class AgentUnderTest {
   readonly stream: Duplex;
   /** Exit code, or the name of the signal. */
   readonly exited: Promise<number | string>;
-  readonly #waiting = new Map<number, (reader: AnswerReader) => void>();
-  #requestId = 0;
+  readonly #conversation: Conversation;
   #output = '';
 
   /** @param environment  what the PKCS#11 module needs, when it is not SoftHSM itself */
@@ -62,15 +59,7 @@ export class AgentUnderTest {
     for (const output of [this.process.stdout, this.process.stderr]) {
       output?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
     }
-    const splitter = new FrameSplitter();
-    this.stream.on('error', () => undefined);
-    this.stream.on('data', (chunk: Buffer) => {
-      for (const body of splitter.push(chunk)) {
-        const reader = new AnswerReader(Buffer.from(body));
-        this.#waiting.get(reader.requestId)?.(reader);
-        this.#waiting.delete(reader.requestId);
-      }
-    });
+    this.#conversation = new Conversation(this.stream);
   }
 
   /** What it wrote to stdout and stderr. */
@@ -102,21 +91,7 @@ export class AgentUnderTest {
     request: Request<V>,
     header: Partial<RequestHeader> = {},
   ): { requestId: number; answer: Promise<Answer<V>> } {
-    const requestId = ++this.#requestId;
-    const answer = new Promise<Answer<V>>((resolve, reject: (error: HsmError) => void) => {
-      this.#waiting.set(requestId, (reader) => {
-        if (reader.failed) reject(reader.error('test'));
-        else resolve(reader.answer(verb));
-      });
-    });
-    const writer = new FrameWriter();
-    writeRequest(
-      writer,
-      { remainingMilliseconds: 60_000, attempt: 1, correlationId: '', ...header, verb, requestId },
-      request,
-    );
-    this.stream.write(writer.frames);
-    return { requestId, answer };
+    return this.#conversation.send(verb, request, header);
   }
 }
 

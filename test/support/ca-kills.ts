@@ -128,7 +128,7 @@ export function describeKills(type: 'better-sqlite3' | 'postgres'): void {
     }, 240_000);
 
     test('every digest its keys ever signed belongs to a row', async () => {
-      const signed = home.signedDigests();
+      const signed = await home.signedDigests();
       const rows = [
         ...(await query('SELECT tbs_sha256 FROM ca_certificate')),
         ...(await query('SELECT tbs_sha256 FROM ca_crl')),

@@ -75,8 +75,8 @@ export class CaHome {
   }
 
   /** Correlation ids of every signature of the CA's own keys, in order. */
-  signedDigests(): string[] {
-    const results = auditRecords(this.audit.directory).filter(({ kind }) => kind === 'result');
+  async signedDigests(): Promise<string[]> {
+    const results = (await auditRecords(this.audit.directory)).filter(({ kind }) => kind === 'result');
     const signatures = results.filter(({ operation, key }) => operation === 'sign' && key?.label !== 'nest-hsm-probe');
     return signatures.map(({ correlationId }) => correlationId ?? '');
   }

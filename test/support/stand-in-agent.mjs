@@ -99,8 +99,9 @@ const handlers = {
 const splitter = new FrameSplitter();
 stream.on('data', (chunk) => {
   for (const body of splitter.push(chunk)) {
-    const { verb, requestId, request } = decodeRequest(body);
+    const { verb, requestId, attempt, request } = decodeRequest(body);
     appendFileSync(file('verbs'), `${verb}\n`);
+    appendFileSync(file('attempts'), `${attempt}\n`);
     handlers[verb]?.(request, requestId);
   }
 });

@@ -35,7 +35,7 @@ export class StandIn {
     return this.lines('started').map(Number);
   }
 
-  /** What the agents wrote to a file: `verbs` that arrived, `cancelled` request ids. */
+  /** What the agents wrote to a file: `verbs` that arrived and their `attempts`, `cancelled` request ids. */
   lines(name: string): string[] {
     const path = join(this.directory, name);
     return existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];

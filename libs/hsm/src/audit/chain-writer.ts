@@ -163,14 +163,16 @@ export class ChainWriter {
     else setImmediate(this.#flush);
   }
 
-  readonly #flush = async (): Promise<void> => {
+  readonly #flush = (): void => void this.#writePending();
+
+  async #writePending(): Promise<void> {
     const entries = this.#pending;
     this.#pending = [];
     this.#wroteAt = performance.now();
     if (entries.length > 0 || this.#lost.records > 0) await this.#write(entries);
     this.#isAwake = false;
     if (this.#pending.length > 0) this.#wake();
-  };
+  }
 
   async #write(entries: readonly Entry[]): Promise<void> {
     const { records, operations } = this.#lost;
