@@ -111,7 +111,8 @@ describe('destroying', () => {
     ['a secret key', 1, () => subject.secretKey({ label: 'doomed', algorithm: 'aes-256', usage: 'encrypt' })],
   ])('%s destroys %d objects', async (_name, count, make) => {
     const key = await make();
-    expect(await subject.hsm.destroyKey(key)).toBe(count);
+    const { receipt } = await subject.hsm.destroyKey(key);
+    expect(receipt).toMatchObject({ state: 'destroyed', members: [{ found: count, left: 0 }] });
     await expect(subject.hsm.findKey({ id: key.id })).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_FOUND' });
     const use =
       key.usage === 'sign'
@@ -229,7 +230,7 @@ describe('on the token itself', () => {
     await subject.hsm.encrypt(key, Buffer.of(1));
     importSecretKeys(subject.softHsm, [{ ...sound, id, label, value: second }]);
     await expect(subject.hsm.findKey({ id })).rejects.toMatchObject({ code: 'ERR_HSM_KEY_AMBIGUOUS' });
-    expect(await subject.hsm.destroyKey(key)).toBe(2);
+    expect((await subject.hsm.destroyKey(key)).receipt.members).toMatchObject([{ found: 2, left: 0 }]);
     expect(rawObjects(subject.softHsm).filter((object) => object.id === id)).toEqual([]);
   });
 

@@ -204,8 +204,15 @@ describe('an Hsm of two tokens', () => {
       expect(await keyring.list()).toMatchObject([
         { id: key.id, state: 'sealed', recovery: [{ algorithm: 'rsa-oaep-sha1' }] },
       ]);
-      expect(await hsm.destroyKey(key)).toBe(4);
-      expect(await keyring.list()).toEqual([]);
+      const { receipt } = await hsm.destroyKey(key);
+      expect(receipt).toMatchObject({
+        state: 'destroyed',
+        members: [
+          { found: 2, left: 0 },
+          { found: 2, left: 0 },
+        ],
+      });
+      expect(await keyring.list()).toMatchObject([{ label: 'nest-hsm-receipt' }]);
     } finally {
       await hsm.close();
     }

@@ -22,6 +22,7 @@ export class SoftwareKek implements KekHolder {
       algorithm: 'aes-256',
       usage,
       extractable: false,
+      version: 1,
       members: [],
       uri: `pkcs11:id=${id}`,
     };

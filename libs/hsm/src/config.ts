@@ -130,6 +130,16 @@ const replication = z.discriminatedUnion('mode', [
     .readonly(),
 ]);
 
+/** How old the newest version of a key may get before it is due to have a successor. */
+const rotationRule = z
+  .strictObject({
+    /** Exact key label, or a prefix ending in `*`. The first rule that matches counts. */
+    label: z.string().min(1),
+    maximumAgeDays: z.int().min(1).max(36_500),
+  })
+  .readonly();
+export type RotationRule = z.output<typeof rotationRule>;
+
 export const hsmConfigSchema = z.strictObject({
   /** The role of this fleet, and the name of its metrics, health indicator and provider, e.g. `ca`. */
   name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
@@ -139,7 +149,9 @@ export const hsmConfigSchema = z.strictObject({
   quorum: z.int().min(1).max(32).optional(),
   /** How a new key comes onto the other members. */
   replication: replication.prefault({ mode: 'vendor' }),
-  /** Directory (made 0700) for what must outlive a process: the records of refused PINs. */
+  /** When keys are due for their next version: see `Hsm.rotateKey`. */
+  rotation: z.array(rotationRule).default([]).readonly(),
+  /** Directory (made 0700) for what must outlive a process: the records of refused PINs, and of keys that were destroyed. */
   stateDirectory: z.string().min(1),
   /** Identity of this application towards the agents, in audit lines and policy. */
   client: z.string().min(1).max(64).default('application'),
@@ -176,7 +188,7 @@ export type SocketMemberConfig = Completed<z.output<typeof socketMemberSchema>>;
 type Completed<Member> = Readonly<
   Omit<Member, 'name'> & { name: string } & Omit<
       ParsedHsmConfig,
-      'name' | 'members' | 'quorum' | 'replication' | 'queueLimit'
+      'name' | 'members' | 'quorum' | 'replication' | 'rotation' | 'queueLimit'
     >
 >;
 
@@ -196,7 +208,8 @@ export function memberConfigs({
   members,
   quorum: _,
   replication: __,
-  queueLimit: ___,
+  rotation: ___,
+  queueLimit: ____,
   ...shared
 }: ParsedHsmConfig): MemberConfig[] {
   const audit = shared.audit && withIssuerKeys(shared.audit, role);

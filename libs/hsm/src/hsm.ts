@@ -1,18 +1,24 @@
-import { createPublicKey, randomBytes } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from './algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
-import type { SignatureInput } from './agent/protocol.js';
+import type { Answer, Request, SignatureInput } from './agent/protocol.js';
 import { type HsmConfig, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
+import type { FleetVerb } from './fleet/call-options.js';
 import { Fleet } from './fleet/fleet.js';
 import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
-import type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
+import type { HsmKey, KeyDescription, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
+import { lineageOfLabel, newKeyId, versionOf } from './key/key-version.js';
+import { type Departure, type KeyCustody, noDeparture } from './keyring/custody.js';
 import { type Enrolment, enrolAll } from './keyring/enrolment.js';
 import { fleetMembers } from './keyring/fleet-members.js';
-import { type FoundKeys, type KeyManagement, MemberKeys } from './keyring/key-management.js';
-import { VendorKeys } from './keyring/vendor-keys.js';
+import { type DestructionOptions } from './keyring/destruction.js';
+import { FleetKeys } from './keyring/fleet-keys.js';
+import type { FoundKeys } from './keyring/key-management.js';
+import type { SignedReceipt } from './keyring/receipt.js';
+import { type KeyAge, keyAges } from './keyring/rotation.js';
 import { WrappedKeys } from './keyring/wrapped-keys.js';
 
 /** Options every call takes. */
@@ -42,6 +48,8 @@ export interface SignOptions extends CallOptions {
 export interface NewKeyPair {
   readonly label: string;
   readonly algorithm: AsymmetricKeyAlgorithm;
+  /** As for `NewSecretKey`. */
+  readonly first?: boolean;
   /** Default `sign`. `unwrap` makes an RSA pair for RSA-OAEP key transport. */
   readonly usage?: 'sign' | 'unwrap';
   /** Makes a session object that may be wrapped, for replication only. Default false. */
@@ -54,6 +62,11 @@ export interface NewSecretKey {
   /** aes-256: `encrypt` (a KEK) or `wrap` (key transport); hmac-sha256: `mac`. */
   readonly usage: 'encrypt' | 'wrap' | 'mac';
   readonly extractable?: boolean;
+  /**
+   * It is the first key of its label, and another process may be making that at the same moment: the two are versions of each
+   * other then, and no ambiguity. Find the key by its label afterwards: all processes get the same one. Default false.
+   */
+  readonly first?: boolean;
 }
 
 /**
@@ -75,7 +88,7 @@ export class Hsm {
     const parsed = parseHsmConfig(config);
     const fleet = await Fleet.start(parsed, observer);
     try {
-      return new Hsm(parsed, fleet, await keyManagement(parsed, fleet));
+      return new Hsm(parsed, fleet, await FleetKeys.open(parsed, fleet));
     } catch (error) {
       await fleet.close();
       throw error;
@@ -86,9 +99,9 @@ export class Hsm {
   readonly name: string;
   readonly #config: ParsedHsmConfig;
   readonly #fleet: Fleet;
-  readonly #keys: KeyManagement;
+  readonly #keys: FleetKeys;
 
-  private constructor(config: ParsedHsmConfig, fleet: Fleet, keys: KeyManagement) {
+  private constructor(config: ParsedHsmConfig, fleet: Fleet, keys: FleetKeys) {
     this.name = config.name;
     this.#config = config;
     this.#fleet = fleet;
@@ -135,6 +148,24 @@ export class Hsm {
   }
 
   /**
+   * Backup, restore and what else brings wrapped keys where they are not, with the recovery token. Not for applications.
+   * @throws {HsmError} ERR_HSM_CONFIG_INVALID where the devices copy keys: then they back them up too, and no other way is there
+   */
+  get custody(): KeyCustody {
+    const { management } = this.#keys;
+    if (management instanceof WrappedKeys) return management.custody;
+    const message = `${this.name}: want replication.mode "wrapped", got "vendor": such keys never leave their devices, which alone can back them up`;
+    throw new HsmError('ERR_HSM_CONFIG_INVALID', message);
+  }
+
+  /** What could leave for another fleet (`KeyCustody.prepareArrival`), and what stays and why. */
+  async departure(): Promise<Departure> {
+    const { management } = this.#keys;
+    if (management instanceof WrappedKeys) return management.custody.departure();
+    return noDeparture((await this.#keys.find({}, {})).keys);
+  }
+
+  /**
    * Makes a key pair on the token: non-extractable, sensitive, one role, a fresh random CKA_ID, attributes read back.
    * @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_OUTCOME_UNKNOWN
    */
@@ -148,36 +179,62 @@ export class Hsm {
   }
 
   /**
-   * The one key that a URI or selector names.
-   * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
+   * The one key that a URI or selector names; of the versions of a key the newest that can be used, unless an id or version says
+   * which.
+   * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE | ERR_HSM_KEY_NOT_REPLICATED
    */
   async findKey(selector: KeySelector | string, options: CallOptions = {}): Promise<HsmKey> {
-    const { keys, asked } =
+    const found =
       typeof selector === 'string' ? await this.#resolve(selector, options) : await this.#keys.find(selector, options);
-    if (keys.length === 1) {
-      this.#keys.assertReplicated(keys[0], asked);
-      return this.#adopt(keys[0]);
-    }
+    const choice = this.#keys.choose(found);
+    if ('key' in choice) return this.#adopt(choice.key);
     const name = typeof selector === 'string' ? 'of that URI' : (selector.label ?? selector.id ?? '(any)');
-    const code = keys.length === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
+    const code = choice.count === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
     throw new HsmError(
       code,
-      `key ${name}: want one on token ${this.#tokenLabels.join(', ')}, got ${keys.length || 'none'}`,
+      `key ${name}: want one on token ${this.#tokenLabels.join(', ')}, got ${choice.count || 'none'}`,
     );
   }
 
-  /** All keys that match, on any member that serves; an empty selector lists every key. */
+  /** All keys that match, each version of them, on any member that serves; an empty selector lists every key. */
   async listKeys(selector: KeySelector = {}, options: CallOptions = {}): Promise<readonly HsmKey[]> {
     return (await this.#keys.find(selector, options)).keys.map((key) => this.#adopt(key));
   }
 
   /**
-   * Destroys every object of the key on every member.
-   * @returns how many objects were destroyed (2 for a key pair on each)
-   * @throws {HsmError} when one could not; the others have, and asked again it is finished
+   * Makes the next version of a key, like the one before it: `findKey` gives it from now on, when it is on enough members. Those
+   * before it stay, and are found by id, URI or version. When several processes of a host do so at once, one version is made.
+   * @returns the newest version
+   * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS when keys of that label are no versions of each other |
+   * ERR_HSM_KEY_NOT_REPLICATED: the version before it is still the newest then
    */
-  async destroyKey(key: HsmKey, options: CallOptions = {}): Promise<number> {
-    return this.#keys.destroy(key.id, options);
+  async rotateKey(label: string, options: CallOptions = {}): Promise<HsmKey> {
+    return this.#adopt(await this.#keys.rotate(label, options));
+  }
+
+  /** Every key, with its age and, where it is the newest of its label, whether it should be rotated (`rotation` of the configuration). */
+  async keyAges(options: CallOptions = {}): Promise<readonly KeyAge[]> {
+    return keyAges(await this.listKeys({}, options), this.#config.rotation);
+  }
+
+  /**
+   * Destroys every object of the key on every member. From the moment that this is on the disk no process that shares
+   * `stateDirectory` (or the keyring) can use the key; a member that is away does it when it is back.
+   * @returns what became of it, signed: `pending` while a member may have the key, or a backup could give it back
+   * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND when every member was asked and none has it | ERR_HSM_KEYRING_UNUSABLE
+   */
+  async destroyKey(key: HsmKey, options: DestructionOptions = {}): Promise<SignedReceipt> {
+    return this.#keys.destroy(key, options);
+  }
+
+  /** The receipts of all destructions, those of a key in their order: each but its first names the one before. */
+  async receipts(): Promise<readonly SignedReceipt[]> {
+    return this.#keys.receipts();
+  }
+
+  /** The key that signs receipts, made when there is none. Pin its public half where nobody who has the PIN can write. */
+  async receiptKey(): Promise<HsmKey> {
+    return this.#adopt(await this.#keys.receiptKey());
   }
 
   /**
@@ -188,7 +245,7 @@ export class Hsm {
   async sign(key: HsmKey, scheme: SignatureScheme, data: Uint8Array, options: SignOptions = {}): Promise<Buffer> {
     const { input = 'message', format = 'der', verify = false } = options;
     const request = { keyId: key.id, scheme, input, format, verify, data };
-    return (await this.#fleet.call('sign', request, options)).signature;
+    return (await this.#use('sign', request, options)).signature;
   }
 
   /**
@@ -199,7 +256,7 @@ export class Hsm {
    */
   async encrypt(key: HsmKey, data: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), data };
-    return (await this.#fleet.call('encrypt', request, options)).envelope;
+    return (await this.#use('encrypt', request, options)).envelope;
   }
 
   /**
@@ -208,12 +265,12 @@ export class Hsm {
    */
   async decrypt(key: HsmKey, envelope: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), envelope };
-    return (await this.#fleet.call('decrypt', request, options)).data;
+    return (await this.#use('decrypt', request, options)).data;
   }
 
   /** HMAC-SHA-256 on the token (RFC 2104). @returns 32 bytes */
   async mac(key: HsmKey, data: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
-    return (await this.#fleet.call('mac', { keyId: key.id, data }, options)).mac;
+    return (await this.#use('mac', { keyId: key.id, data }, options)).mac;
   }
 
   /** Bytes from the token's random number generator. @param byteLength 1 to 4096 */
@@ -232,7 +289,8 @@ export class Hsm {
     options: CallOptions = {},
   ): Promise<Buffer> {
     const request = { keyId: key.id, wrappingKeyId: wrappingKey.id, algorithm };
-    return (await this.#fleet.call('wrapKey', request, options)).wrapped;
+    this.#keys.requireUsable(wrappingKey.id);
+    return (await this.#use('wrapKey', request, options)).wrapped;
   }
 
   /**
@@ -250,21 +308,28 @@ export class Hsm {
     const request = {
       unwrappingKeyId: unwrappingKey.id,
       algorithm,
-      key: { ...key, id: newKeyId(), extractable: false },
+      key: { ...key, id: newKeyId(key.label), extractable: false },
       spki,
       wrapped,
     };
+    this.#keys.requireUsable(unwrappingKey.id);
     return this.#adopt(await this.#fleet.call('unwrapKey', request, options));
   }
 
   /** Waits for calls in flight, then ends the agents. Every later call throws ERR_HSM_CLOSED. */
   async close(): Promise<void> {
-    this.#keys.close();
-    await this.#fleet.close();
+    await Promise.all([this.#keys.close(), this.#fleet.close()]);
   }
 
-  async #generate(key: Omit<KeyDescription, 'id'>, options: CallOptions): Promise<HsmKey> {
-    return this.#adopt(await this.#keys.generate({ ...key, id: newKeyId() }, options));
+  async #generate({ first = false, ...key }: Described & { first?: boolean }, options: CallOptions): Promise<HsmKey> {
+    const id = newKeyId(key.label, first ? lineageOfLabel(key.label) : undefined);
+    return this.#adopt(await this.#keys.generate({ ...key, id }, options));
+  }
+
+  /** A call with a key that is not destroyed or being so, wherever it may still be. */
+  #use<V extends KeyVerb>(verb: V, request: Request<V>, options: CallOptions): Promise<Answer<V>> {
+    this.#keys.requireUsable(request.keyId);
+    return this.#fleet.call(verb, request, options);
   }
 
   /** The keys that a URI names: none when it is about another token. */
@@ -295,7 +360,8 @@ export class Hsm {
       id,
       type: keyUriType(key),
     });
-    return Object.freeze({ ...key, publicKey, uri, members });
+    const { version, madeOn } = versionOf(key);
+    return Object.freeze({ ...key, publicKey, uri, version, madeOn, members });
   }
 
   get #tokenLabels(): string[] {
@@ -303,12 +369,5 @@ export class Hsm {
   }
 }
 
-function keyManagement(config: ParsedHsmConfig, fleet: Fleet): Promise<KeyManagement> | KeyManagement {
-  const keys = new MemberKeys(fleet, config);
-  const { replication } = config;
-  return replication.mode === 'vendor' ? new VendorKeys(keys) : WrappedKeys.open(keys, replication);
-}
-
-function newKeyId(): KeyId {
-  return randomBytes(16).toString('hex') as KeyId;
-}
+type Described = Omit<KeyDescription, 'id'>;
+type KeyVerb = Extract<FleetVerb, 'sign' | 'encrypt' | 'decrypt' | 'mac' | 'wrapKey'>;

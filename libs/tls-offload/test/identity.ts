@@ -31,6 +31,7 @@ export function makeIdentity(
     algorithm,
     usage: 'sign',
     extractable: false,
+    version: 1,
     members: [],
     spki,
     publicKey,

@@ -107,7 +107,10 @@ const requests: { readonly [V in Verb]: fc.Arbitrary<Request<V>> } = {
   random: fc.record({ byteLength: fc.nat(2 ** 32 - 1) }),
   generateKey: key,
   findKeys: fc.record({ id: keyId, label, usage, after: keyId, limit: fc.integer({ min: 1, max: 256 }) }, optional),
-  inspectObjects: fc.record({ id: keyId, spki: bytes, after: fc.constantFrom('', '-', '00ff'), limit: fc.constant(1) }, optional),
+  inspectObjects: fc.record(
+    { id: keyId, spki: bytes, after: fc.constantFrom('', '-', '00ff'), limit: fc.constant(1) },
+    optional,
+  ),
   checkKey: fc.record({ keyId, checkValue: maybe }),
   destroyKey: fc.record({ keyId, spki: maybe }),
   wrapKey: fc.record({ keyId, wrappingKeyId: keyId, algorithm: wrapping }),

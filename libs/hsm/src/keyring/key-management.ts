@@ -1,10 +1,11 @@
 /** What concerns a key on all members at once, and what both ways of having keys on several members share. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Answer, NewKey } from '../agent/protocol.js';
+import type { Answer, NewKey, Request } from '../agent/protocol.js';
 import type { ParsedHsmConfig } from '../config.js';
 import { HsmError } from '../errors.js';
 import type { FleetCallOptions } from '../fleet/call-options.js';
 import type { Fleet } from '../fleet/fleet.js';
+import type { Member } from '../fleet/member.js';
 import type { KeyDescription, KeyId, KeySelector } from '../key/key.js';
 
 /** How often it is looked again. */
@@ -32,15 +33,11 @@ export interface KeyManagement {
   /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when fewer than `quorum` have it */
   generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey>;
 
-  /**
-   * Destroys every object of the key on every member.
-   * @returns how many objects were destroyed
-   * @throws {HsmError} what the first member that could not do it says; the others have done it. Asked again, it is finished
-   */
-  destroy(keyId: KeyId, options: FleetCallOptions): Promise<number>;
+  /** Members, of this fleet or not, that are known to have the key or may have it. */
+  holders(id: KeyId): Promise<readonly string[]>;
 
-  /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when members that were asked lack a key that they should have */
-  assertReplicated(key: FleetKey, asked: number): void;
+  /** Once a key is destroyed: what it could be had from again goes with it. */
+  forget(id: KeyId): Promise<void>;
 
   /** Leaves what is unfinished to the next start. */
   close(): void;
@@ -77,24 +74,6 @@ export class MemberKeys {
     return { keys: [...keys.values()], asked: answers.length };
   }
 
-  /**
-   * Destroys the key wherever it is.
-   * @returns how many objects, or undefined when no member had any
-   * @throws {HsmError} what the first member that could not do it says; the others have done it
-   */
-  async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number | undefined> {
-    const { members } = this.fleet;
-    const outcomes = await Promise.allSettled(
-      members.map((member) => this.fleet.callOn(member, 'destroyKey', { keyId }, options)),
-    );
-    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as HsmError] : []));
-    const absent = failures.filter(({ code }) => code === 'ERR_HSM_KEY_NOT_FOUND');
-    const [failure] = failures.filter((each) => !absent.includes(each));
-    if (failure !== undefined) throw failure;
-    if (absent.length === members.length) return undefined;
-    return outcomes.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value.destroyedObjects : 0), 0);
-  }
-
   /** Makes a key on whichever member is best. Which one that was is known where there is but one. */
   async generateOnOne(key: NewKey, options: FleetCallOptions): Promise<FleetKey> {
     const made = await this.fleet.call('generateKey', key, options);
@@ -102,26 +81,22 @@ export class MemberKeys {
     return { ...made, members: members.length === 1 ? [members[0].name] : [] };
   }
 
-  /** As KeyManagement.assertReplicated. */
-  assertReplicated(key: FleetKey, asked: number): void {
-    const wanted = Math.min(this.quorum, asked);
-    if (key.members.length < wanted) throw notReplicated(key, key.members.length, wanted);
+  /** Whether as many of those that were asked have it as must. */
+  isReplicated(key: FleetKey, asked: number): boolean {
+    return key.members.length >= Math.min(this.quorum, asked);
   }
 
   async #ask(
     selector: KeySelector,
     options: FleetCallOptions,
-  ): Promise<{ member: string; found: Answer<'findKeys'> }[]> {
+  ): Promise<{ member: string; found: readonly KeyDescription[] }[]> {
     const { members } = this.fleet;
     if (members.length === 1) {
-      return [{ member: members[0].name, found: await this.fleet.call('findKeys', selector, options) }];
+      const call: FindKeys = (request, how) => this.fleet.call('findKeys', request, how);
+      return [{ member: members[0].name, found: await this.#everyPage(call, selector, options) }];
     }
     const outcomes = await Promise.allSettled(
-      members
-        .filter(({ state }) => state === 'serving')
-        .map(async (member) => {
-          return { member: member.name, found: await this.fleet.callOn(member, 'findKeys', selector, options) };
-        }),
+      members.filter(({ state }) => state === 'serving').map((member) => this.#askOne(member, selector, options)),
     );
     const failures = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason as HsmError] : []));
     const verdict = failures.find(({ fault }) => fault === 'caller' || fault === 'policy');
@@ -132,9 +107,33 @@ export class MemberKeys {
     await this.fleet.call('random', { byteLength: 1 }, options);
     const [back] = members.filter(({ isReachable }) => isReachable);
     if (back === undefined) throw failures[0] ?? unreachable();
-    return [{ member: back.name, found: await this.fleet.callOn(back, 'findKeys', selector, options) }];
+    return [await this.#askOne(back, selector, options)];
+  }
+
+  async #askOne(
+    member: Member,
+    selector: KeySelector,
+    options: FleetCallOptions,
+  ): Promise<{ member: string; found: readonly KeyDescription[] }> {
+    const call: FindKeys = (request, how) => this.fleet.callOn(member, 'findKeys', request, how);
+    return { member: member.name, found: await this.#everyPage(call, selector, options) };
+  }
+
+  /** One page after the other; however many there are, together they take no longer than the caller waits. */
+  async #everyPage(call: FindKeys, selector: KeySelector, options: FleetCallOptions): Promise<KeyDescription[]> {
+    const giveUpAt = this.giveUpAt(options);
+    const found: KeyDescription[] = [];
+    for (let after: string | undefined; ;) {
+      const deadlineMilliseconds = Math.max(0, giveUpAt - performance.now());
+      const page = await call({ ...selector, after }, { ...options, deadlineMilliseconds });
+      found.push(...page);
+      if (page.next === undefined) return found;
+      after = page.next;
+    }
   }
 }
+
+type FindKeys = (request: Request<'findKeys'>, options: FleetCallOptions) => Promise<Answer<'findKeys'>>;
 
 /** A moment, before looking again. @throws {HsmError} ERR_HSM_ABORTED */
 export async function unlessAborted({ signal }: FleetCallOptions): Promise<void> {

@@ -1,12 +1,11 @@
 import type { NewKey } from '../agent/protocol.js';
 import type { FleetCallOptions } from '../fleet/call-options.js';
-import type { KeyId, KeySelector } from '../key/key.js';
+import type { KeySelector } from '../key/key.js';
 import {
   type FleetKey,
   type FoundKeys,
   type KeyManagement,
   type MemberKeys,
-  notFoundAnywhere,
   notReplicated,
   pollMilliseconds,
   unlessAborted,
@@ -40,14 +39,13 @@ export class VendorKeys implements KeyManagement {
     }
   }
 
-  async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number> {
-    const destroyed = await this.keys.destroy(keyId, options);
-    if (destroyed === undefined) throw notFoundAnywhere(keyId);
-    return destroyed;
+  /** Nothing is recorded: whoever has it is found by looking. */
+  holders(): Promise<readonly string[]> {
+    return Promise.resolve([]);
   }
 
-  assertReplicated(key: FleetKey, asked: number): void {
-    this.keys.assertReplicated(key, asked);
+  forget(): Promise<void> {
+    return Promise.resolve();
   }
 
   close(): void {

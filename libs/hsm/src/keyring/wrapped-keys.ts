@@ -4,18 +4,14 @@ import type { TransportAlgorithm } from '../algorithm/wrapping-algorithm.js';
 import type { ParsedHsmConfig } from '../config.js';
 import type { FleetCallOptions } from '../fleet/call-options.js';
 import type { KeyId, KeySelector } from '../key/key.js';
+import { KeyCustody } from './custody.js';
 import { fleetMembers } from './fleet-members.js';
-import {
-  type FleetKey,
-  type FoundKeys,
-  type KeyManagement,
-  type MemberKeys,
-  notFoundAnywhere,
-  unlessAborted,
-} from './key-management.js';
+import { type FleetKey, type FoundKeys, type KeyManagement, type MemberKeys, unlessAborted } from './key-management.js';
 import { Keyring } from './keyring.js';
 import type { KeyringRecord } from './keyring-record.js';
+import type { Destination } from './recovery/destination.js';
 import { Replication } from './replication.js';
+import type { ReplicationMember } from './replication-member.js';
 
 const settleMilliseconds = 5_000;
 
@@ -27,21 +23,30 @@ export class WrappedKeys implements KeyManagement {
    * Settles first what an earlier process left unfinished, as far as members can be reached.
    * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
    */
-  static async open(keys: MemberKeys, how: WrappedReplication): Promise<WrappedKeys> {
+  static async open(keys: MemberKeys, fleetName: string, how: WrappedReplication): Promise<WrappedKeys> {
     const terms = { quorum: () => keys.quorum, recovery: how.recoveryKeys.map(recipient) };
-    const replication = new Replication(await Keyring.open(how.keyring), () => fleetMembers(keys.fleet), terms);
-    const opened = new WrappedKeys(keys, replication);
+    const keyring = await Keyring.open(how.keyring);
+    const members = (): ReplicationMember[] => fleetMembers(keys.fleet);
+    const replication = new Replication(keyring, members, terms);
+    const opened = new WrappedKeys(keys, replication, fleetName, { keyring, replication, terms, members });
     await opened.#settle();
     return opened;
   }
 
+  readonly custody: KeyCustody;
+  readonly keyring: Keyring;
   #settling: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   private constructor(
     private readonly keys: MemberKeys,
     private readonly replication: Replication,
-  ) {}
+    fleetName: string,
+    destination: Destination,
+  ) {
+    this.keyring = destination.keyring;
+    this.custody = new KeyCustody(fleetName, keys, this, destination);
+  }
 
   find(selector: KeySelector, options: FleetCallOptions): Promise<FoundKeys> {
     return this.keys.find(selector, options);
@@ -54,16 +59,14 @@ export class WrappedKeys implements KeyManagement {
     return described(await this.replication.replicate(key));
   }
 
-  async destroy(keyId: KeyId, options: FleetCallOptions): Promise<number> {
-    const destroyed = await this.keys.destroy(keyId, options);
-    // Only now: while a member may have it, its record says so. And also when all had done it before and could not say so.
-    await this.replication.forget(keyId);
-    if (destroyed === undefined) throw notFoundAnywhere(keyId);
-    return destroyed;
+  async holders(id: KeyId): Promise<readonly string[]> {
+    const record = await this.keyring.read(id);
+    return [...new Set([...(record?.members ?? []), ...(record?.filling ?? [])])];
   }
 
-  assertReplicated(key: FleetKey, asked: number): void {
-    this.keys.assertReplicated(key, asked);
+  /** Its record goes, and its recovery forms with it. */
+  forget(id: KeyId): Promise<void> {
+    return this.replication.forget(id);
   }
 
   close(): void {

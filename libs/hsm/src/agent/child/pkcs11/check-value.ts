@@ -15,6 +15,27 @@ export async function makeCheckValue(token: Token, session: SessionHandle, key: 
   return undefined;
 }
 
+/** Whether this key made it; false for a key that makes none. */
+export async function isCheckValueOf(
+  token: Token,
+  session: SessionHandle,
+  key: TokenKey,
+  checkValue: Buffer,
+): Promise<boolean> {
+  const matches = (got: Buffer | undefined, want: Buffer): boolean =>
+    got?.length === want.length && timingSafeEqual(got, want);
+  switch (key.usage) {
+    case 'mac':
+      return matches(await mac(token, session, key, checkValueStatement), checkValue);
+    case 'encrypt':
+      return matches(await opened(token, session, key, checkValue), checkValuePlaintext);
+    case 'sign':
+    case 'wrap':
+    case 'unwrap':
+      return false;
+  }
+}
+
 /** @throws {HsmError} ERR_HSM_KEY_UNSAFE when another key made it */
 export async function verifyCheckValue(
   token: Token,
@@ -22,11 +43,7 @@ export async function verifyCheckValue(
   key: TokenKey,
   checkValue: Buffer,
 ): Promise<void> {
-  const [got, want] =
-    key.usage === 'mac'
-      ? [await mac(token, session, key, checkValueStatement), checkValue]
-      : [await opened(token, session, key, checkValue), checkValuePlaintext];
-  if (got?.length === want.length && timingSafeEqual(got, want)) return;
+  if (await isCheckValueOf(token, session, key, checkValue)) return;
   throw new HsmError('ERR_HSM_KEY_UNSAFE', `key "${key.label}": want the key that made the check value, got another`);
 }
 

@@ -11,10 +11,16 @@ import {
 } from '../../../algorithm/key-algorithm.js';
 import { HsmError } from '../../../errors.js';
 import type { KeyDescription, KeyId, KeyUsage } from '../../../key/key.js';
+import type { ObjectReport } from '../../protocol.js';
 import { ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
 import { ObjectReader } from './object-reader.js';
 import { keyType, objectClass, type ObjectKind, protectionNames, protections, type Role } from './template.js';
 import type { VendorProfile } from './vendor-profile.js';
+
+/** No label of ours is longer (64 characters of UTF-8). */
+const maximumLabelBytes = 256;
+const maximumDigestBytes = 8;
+const unknownAlgorithm = 'want one of the known algorithms and key lengths';
 
 /** A key that was found and found safe. Handles are good for one login (`Login.generation`) only. */
 export interface TokenKey extends KeyDescription {
@@ -47,9 +53,9 @@ export function inspectKey(
   const publicReader = publicHandle && new ObjectReader(native, session, publicHandle);
   publicReader?.prefetch(protectionNames(profile, 'public'));
 
-  const identity = { id, label: reader.text('CKA_LABEL') };
+  const identity = { id, label: reader.text('CKA_LABEL').slice(0, maximumLabelBytes) };
   const algorithm = readAlgorithm(profile, reader, publicReader);
-  if (!algorithm) throw unsafe(identity, ['want one of the known algorithms and key lengths']);
+  if (!algorithm) throw unsafe(identity, [unknownAlgorithm]);
   const role = readRole(reader, keyAlgorithms[algorithm].family);
 
   const faults = mismatches(reader, profile, kind, role);
@@ -62,6 +68,32 @@ export function inspectKey(
   if (!publicReader) return key;
   const spki = readSpki(algorithm as AsymmetricKeyAlgorithm, publicReader);
   return { ...key, publicHandle, spki, publicKey: createPublicKey({ key: spki, format: 'der', type: 'spki' }) };
+}
+
+/**
+ * What one object says of itself, and how that differs from what its role wants: for audits, which look at what others made
+ * too. Attributes that show a key's value are not read.
+ */
+export function inspectObject(
+  native: Native,
+  session: SessionHandle,
+  profile: VendorProfile,
+  kind: ObjectKind,
+  handle: ObjectHandle,
+): Omit<ObjectReport, 'id'> {
+  const reader = new ObjectReader(native, session, handle);
+  reader.prefetch(['CKA_LABEL', 'CKA_KEY_TYPE', ...protectionNames(profile, kind)]);
+  const label = reader.text('CKA_LABEL').slice(0, maximumLabelBytes);
+  const isToken = reader.boolean('CKA_TOKEN');
+  const algorithm = readAlgorithm(profile, reader, undefined);
+  if (!algorithm) return { kind, label, isToken, faults: [unknownAlgorithm] };
+  const role = readRole(reader, keyAlgorithms[algorithm].family, kind);
+  return {
+    ...{ kind, label, isToken, algorithm, usage: role.usage },
+    spki: kind === 'public' ? readSpki(algorithm as AsymmetricKeyAlgorithm, reader) : undefined,
+    digest: reader.read('CKA_CHECK_VALUE')?.toString('hex', 0, maximumDigestBytes),
+    faults: mismatches(reader, profile, kind, role),
+  };
 }
 
 /** Only what is public about a key, for answers. */
@@ -116,14 +148,15 @@ function isUnwrappedOfHiddenLength(profile: VendorProfile, reader: ObjectReader)
 }
 
 /** The role that the key's attributes come nearest to; the comparison with its table then names what is wrong. */
-function readRole(reader: ObjectReader, family: KeyFamily): Role {
+function readRole(reader: ObjectReader, family: KeyFamily, kind?: ObjectKind): Role {
   const extractable = reader.boolean('CKA_EXTRACTABLE') && !reader.boolean('CKA_TOKEN');
-  return { family, usage: readUsage(reader, family), extractable };
+  return { family, usage: readUsage(reader, family, kind), extractable };
 }
 
-function readUsage(reader: ObjectReader, family: KeyFamily): KeyUsage {
+function readUsage(reader: ObjectReader, family: KeyFamily, kind?: ObjectKind): KeyUsage {
   switch (family) {
     case 'rsa':
+      if (kind === 'public') return reader.boolean('CKA_WRAP') && !reader.boolean('CKA_VERIFY') ? 'unwrap' : 'sign';
       return reader.boolean('CKA_UNWRAP') && !reader.boolean('CKA_SIGN') ? 'unwrap' : 'sign';
     case 'ec':
     case 'edwards':

@@ -1,9 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HsmError } from '../../../errors.js';
 import type { KeyId, KeySelector } from '../../../key/key.js';
+import { largestPage, type ObjectPage, type ObjectsRequest, type PageRequest } from '../../protocol.js';
 import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
+import { KeyListing, type TokenKeyPage } from './key-listing.js';
 import { type Attribute, ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
+import type { ObjectsOfId } from './object-index.js';
 import { idBytes, objectClass, type ObjectKind } from './template.js';
+import { findTwins, publicIdentity } from './public-identity.js';
 import type { VendorProfile } from './vendor-profile.js';
 
 const maximumRemembered = 10_000;
@@ -15,12 +19,17 @@ const maximumRemembered = 10_000;
 export class KeyStore {
   readonly #remembered = new Map<KeyId, TokenKey>();
   #generation = -1;
+  readonly #listing: KeyListing;
 
   constructor(
     private readonly native: Native,
     private readonly profile: VendorProfile,
     private readonly currentGeneration: () => number,
-  ) {}
+  ) {
+    this.#listing = new KeyListing(native, profile, currentGeneration, (session, id, objects) =>
+      this.#current(session, id, objects),
+    );
+  }
 
   /** A key that was found safe and whose handles are still good. */
   remembered(id: KeyId): TokenKey | undefined {
@@ -29,28 +38,25 @@ export class KeyStore {
 
   /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE */
   one(session: SessionHandle, id: KeyId): TokenKey {
-    return this.remembered(id) ?? this.#load(session, id, this.#objectsOf(session, id));
+    return this.remembered(id) ?? this.#load(session, id, this.#oneOf(id, this.#search(session, id)));
   }
 
   /**
-   * All keys that match. Asked for by id or label, a key that is unsafe or doubled is an error; in a list of everything it
-   * is left out, as objects of other programs are.
+   * The keys that match, in the order of their ids. Asked for by id or label, a key that is unsafe or doubled is an error; in a
+   * list of everything it is left out, as objects of other programs are.
    * @throws {HsmError} ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
    */
-  async list(session: SessionHandle, selector: KeySelector): Promise<TokenKey[]> {
+  page(session: SessionHandle, selector: KeySelector, request: PageRequest): Promise<TokenKeyPage> {
     const isNamed = selector.id !== undefined || selector.label !== undefined;
-    const keys: TokenKey[] = [];
-    for (const id of this.#ids(session, selector)) {
-      try {
-        const key = this.#current(session, id);
-        if (selector.usage === undefined || key.usage === selector.usage) keys.push(key);
-      } catch (error) {
-        if (isNamed || !(error instanceof HsmError)) throw error;
-      }
-      // Finding and reading have no asynchronous form: let `ping` and other calls in between two keys.
-      await nextTurn();
-    }
-    return keys;
+    return isNamed ? this.#named(session, selector, request) : this.#listing.keys(session, selector.usage, request);
+  }
+
+  /** What objects of keys on the token say of themselves, whoever made them. */
+  inspect(session: SessionHandle, { id, spki, ...request }: ObjectsRequest): Promise<ObjectPage> {
+    if (id === undefined && spki === undefined) return this.#listing.objects(session, request);
+    const carriers = id === undefined ? [] : this.objects(session, id);
+    const twins = spki === undefined ? [] : findTwins(this.native, session, publicIdentity(spki));
+    return Promise.resolve(this.#listing.reports(session, [...carriers, ...twins]));
   }
 
   /** Every object, of whatever class, that carries this id. */
@@ -62,9 +68,28 @@ export class KeyStore {
     this.#remembered.delete(id);
   }
 
+  async #named(
+    session: SessionHandle,
+    selector: KeySelector,
+    { after = '', limit = largestPage }: PageRequest,
+  ): Promise<TokenKeyPage> {
+    const ids = [...this.#ids(session, selector)].filter((id) => id > after).sort();
+    const keys: TokenKey[] = [];
+    for (const id of ids.slice(0, limit)) {
+      const objects = this.#search(session, id);
+      // One that was destroyed since its id was read is no fault.
+      if (objects.private.length + objects.secret.length === 0) continue;
+      const key = this.#current(session, id, objects);
+      if (selector.usage === undefined || key.usage === selector.usage) keys.push(key);
+      // Reading has no asynchronous form: let `ping` and other calls in between two keys.
+      await nextTurn();
+    }
+    return { keys, next: ids.length > limit ? ids[limit - 1] : undefined };
+  }
+
   /** As `one`, but sees when a second object has joined a remembered one. */
-  #current(session: SessionHandle, id: KeyId): TokenKey {
-    const objects = this.#objectsOf(session, id);
+  #current(session: SessionHandle, id: KeyId, found: ObjectsOfId): TokenKey {
+    const objects = this.#oneOf(id, found);
     const remembered = this.remembered(id);
     return remembered?.handle.equals(objects.handle) ? remembered : this.#load(session, id, objects);
   }
@@ -85,28 +110,33 @@ export class KeyStore {
   }
 
   #ids(session: SessionHandle, selector: KeySelector): Set<KeyId> {
-    const ids = this.#primaries(session, selector)
+    const ids = (['private', 'secret'] as const)
+      .flatMap((kind) => this.#ofKind(session, kind, selector))
       .map((handle) => this.native.attributes(session, handle, [ck.CKA_ID])[0])
       .filter((id) => id.length === idBytes)
       .map((id) => id.toString('hex') as KeyId);
     return new Set(ids);
   }
 
-  #objectsOf(session: SessionHandle, id: KeyId): KeyObjects {
-    const primaries = this.#primaries(session, { id });
+  #search(session: SessionHandle, id: KeyId): ObjectsOfId {
+    return {
+      private: this.#ofKind(session, 'private', { id }),
+      public: this.#ofKind(session, 'public', { id }),
+      secret: this.#ofKind(session, 'secret', { id }),
+    };
+  }
+
+  /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS */
+  #oneOf(id: KeyId, { public: publicHalves, ...primary }: ObjectsOfId): KeyObjects {
+    // Private halves and secret keys: what a key is about.
+    const primaries = [...primary.private, ...primary.secret];
     if (primaries.length === 0) throw notFound(id);
-    const publicHalves = this.#ofKind(session, 'public', { id });
     if (primaries.length > 1 || publicHalves.length > 1) {
       this.forget(id);
       const got = `${primaries.length} and ${publicHalves.length} public halves`;
       throw new HsmError('ERR_HSM_KEY_AMBIGUOUS', `key ${id}: want one on this token, got ${got}`);
     }
     return { handle: primaries[0], publicHandle: publicHalves[0] };
-  }
-
-  /** Private halves and secret keys: what a key is about. */
-  #primaries(session: SessionHandle, selector: KeySelector): ObjectHandle[] {
-    return [...this.#ofKind(session, 'private', selector), ...this.#ofKind(session, 'secret', selector)];
   }
 
   #ofKind(session: SessionHandle, kind: ObjectKind, selector: KeySelector): ObjectHandle[] {

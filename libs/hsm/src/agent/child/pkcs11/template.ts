@@ -17,7 +17,8 @@ import type { VendorProfile } from './vendor-profile.js';
 export const idBytes = 16;
 
 /** The private half, the public half, or a secret key. */
-export type ObjectKind = 'private' | 'public' | 'secret';
+export const objectKinds = ['private', 'public', 'secret'] as const;
+export type ObjectKind = (typeof objectKinds)[number];
 
 export const objectClass: Readonly<Record<ObjectKind, number>> = {
   private: ck.CKO_PRIVATE_KEY,
