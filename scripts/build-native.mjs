@@ -1,6 +1,6 @@
-// Compiles the native addons: `node scripts/build-native.mjs [--sanitize DIRECTORY]`. Skips one whose sources, headers and
-// compiler are those of its last build. Headers come from the project's own Node.js, never from the network. With
-// --sanitize, an ASAN and UBSAN build is made in the directory instead, laid out as a package for node-gyp-build.
+// Compiles the native addons: `node scripts/build-native.mjs [--sanitize LIBRARY DIRECTORY]`. Skips one whose sources, headers
+// and compiler are those of its last build. Headers come from the project's own Node.js, never from the network. With
+// --sanitize, an ASAN and UBSAN build of one is made in the directory instead, laid out as a package for node-gyp-build.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -19,19 +19,22 @@ import { nodeHeaders, projectNode } from './workspace/node.mjs';
 import { npmDependencies, root } from './workspace/paths.mjs';
 import { run, Stop } from './workspace/stop.mjs';
 
-const addons = [{ library: 'tls-offload', target: 'tls_offload' }];
+const addons = [
+  { library: 'hsm', target: 'token_calls' },
+  { library: 'tls-offload', target: 'tls_offload' },
+];
 const platform = `${process.platform}-${process.arch}`;
 
 await run(() => {
-  const [option, directory] = process.argv.slice(2);
-  if (option !== undefined && (option !== '--sanitize' || directory === undefined)) {
-    throw new Stop(`build-native: want nothing or --sanitize DIRECTORY, got ${process.argv.slice(2).join(' ')}.`);
+  const [option, library, directory] = process.argv.slice(2);
+  const sanitized = addons.find((addon) => addon.library === library);
+  if (option !== undefined && (option !== '--sanitize' || sanitized === undefined || directory === undefined)) {
+    const got = process.argv.slice(2).join(' ');
+    throw new Stop(`build-native: want nothing or --sanitize LIBRARY DIRECTORY, got ${got}.`);
   }
   const toolchain = findToolchain();
-  for (const addon of addons) {
-    if (directory === undefined) build(addon, toolchain);
-    else buildSanitized(addon, resolve(directory), toolchain);
-  }
+  if (sanitized !== undefined) buildSanitized(sanitized, resolve(directory), toolchain);
+  else for (const addon of addons) build(addon, toolchain);
 });
 
 /** Builds where the sources are and lays the binary where the package ships it, and where node-gyp-build finds it. */

@@ -26,7 +26,7 @@ await run(async () => {
   line(green('✓'), 'build', `${results.length - unchanged} built, ${unchanged} unchanged`, performance.now());
 });
 
-/** What is to be built, from nest-cli.json and each package's own dependencies, and the TLS addon beside it. */
+/** What is to be built, from nest-cli.json and each package's own dependencies, and the native addons beside it. */
 function readProjects() {
   const { projects } = JSON.parse(readFileSync(join(root, 'nest-cli.json'), 'utf8'));
   const packages = Object.entries(projects).map(([name, { type, root: directory, entryFile = 'index' }]) => {
@@ -41,7 +41,7 @@ function readProjects() {
     return [
       name,
       {
-        output,
+        outputs: [output],
         entry: join(output, `${entryFile}.js`),
         inputs: [
           join(directory, 'src'),
@@ -54,7 +54,8 @@ function readProjects() {
     ];
   });
   // It compares sources, headers and compiler itself.
-  const native = { judgesItself: true, inputs: [], output: join(root, 'libs/tls-offload/prebuilds'), needs: [] };
+  const outputs = ['hsm', 'tls-offload'].map((library) => join(root, 'libs', library, 'prebuilds'));
+  const native = { judgesItself: true, inputs: [], outputs, entry: outputs[0], needs: [] };
   return new Map([...built, ['native', { ...native, command: [join(root, 'scripts/build-native.mjs')] }]]);
 }
 
@@ -81,24 +82,29 @@ async function inOrder(names, projects) {
 
 /** @returns {Promise<'unchanged' | 'built' | 'failed'>} */
 async function build(name, projects) {
-  const { inputs, output, entry = output, needs, command, judgesItself = false } = projects.get(name);
+  const { inputs, outputs, entry, needs, command, judgesItself = false } = projects.get(name);
   const started = performance.now();
   const stampFile = join(varDirectory, 'build', `${name}.json`);
   const stamp = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : { sources: [] };
   const declarations = needs.flatMap((need) =>
-    filesUnder(projects.get(need).output).filter((file) => file.endsWith('.d.ts')),
+    projects
+      .get(need)
+      .outputs.flatMap(filesUnder)
+      .filter((file) => file.endsWith('.d.ts')),
   );
   const configuration = ['tsconfig.build.json', 'nest-cli.json', 'package-lock.json'].map((file) => join(root, file));
   const sources = inputs.flatMap(filesUnder).filter((file) => !/\.(full-)?spec\.ts$/.test(file));
   const inputDigest = digest([...sources, ...declarations, ...configuration], process.version);
 
-  const intact = stamp.outputs === digest(filesUnder(output));
+  const intact = stamp.outputs === digest(outputs.flatMap(filesUnder));
   if (!judgesItself && intact && stamp.inputs === inputDigest) {
     return 'unchanged';
   }
   // An incremental build neither mends what was taken from its output nor removes what a deleted source left there.
   const sourceGone = stamp.sources.some((file) => !existsSync(join(root, file)));
-  if (!judgesItself && (!intact || sourceGone)) rmSync(output, { recursive: true, force: true });
+  if (!judgesItself && (!intact || sourceGone)) {
+    for (const output of outputs) rmSync(output, { recursive: true, force: true });
+  }
   rmSync(stampFile, { force: true });
   if (!(await succeeds(command)) || !existsSync(entry)) {
     line(red('✗'), name, 'failed', performance.now() - started);
@@ -107,7 +113,7 @@ async function build(name, projects) {
   mkdirSync(join(varDirectory, 'build'), { recursive: true });
   const proof = {
     inputs: inputDigest,
-    outputs: digest(filesUnder(output)),
+    outputs: digest(outputs.flatMap(filesUnder)),
     sources: sources.map((file) => relative(root, file)),
   };
   writeFileSync(stampFile, JSON.stringify(proof, undefined, 2));

@@ -9,6 +9,7 @@ import { signatureSchemes, signatureSchemeNames, type SignatureScheme } from '..
 import { wrappingAlgorithmNames, type WrappingAlgorithm } from '../../../algorithm/wrapping-algorithm.js';
 import type { KeyUsage } from '../../../key/key.js';
 import { ck, type Mechanism } from './native.js';
+import type { OnePartMechanism } from './token-calls.js';
 import type { VendorProfile } from './vendor-profile.js';
 
 const generation: Readonly<Record<KeyFamily, number>> = {
@@ -34,22 +35,20 @@ const hashes = {
  * The mechanisms that sign a digest (or, for Ed25519, the message), so that one path serves both kinds of input:
  * CKM_ECDSA, CKM_RSA_PKCS on a DigestInfo, CKM_RSA_PKCS_PSS with a salt as long as the digest, CKM_EDDSA.
  */
-export function signatureMechanism(scheme: SignatureScheme): Mechanism {
+export function signatureMechanism(scheme: SignatureScheme): OnePartMechanism {
   const facts = signatureSchemes[scheme];
   if (facts.family === 'ec') return { mechanism: ck.CKM_ECDSA };
   if (facts.family === 'edwards') return { mechanism: ck.CKM_EDDSA };
   if (facts.padding === 'pkcs1') return { mechanism: ck.CKM_RSA_PKCS };
   const { mechanism: hashAlg, mgf } = hashes[facts.hash];
-  const parameter = { type: ck.CK_PARAMS_RSA_PSS, hashAlg, mgf, saltLen: facts.digestBytes };
-  return { mechanism: ck.CKM_RSA_PKCS_PSS, parameter };
+  return { mechanism: ck.CKM_RSA_PKCS_PSS, parameter: { hashAlg, mgf, saltBytes: facts.digestBytes } };
 }
 
-export const hmacMechanism: Mechanism = { mechanism: ck.CKM_SHA256_HMAC };
+export const hmacMechanism: OnePartMechanism = { mechanism: ck.CKM_SHA256_HMAC };
 
 /** AES-GCM with a 16-byte tag. @param nonce  empty where the token draws its own */
-export function gcmMechanism(profile: VendorProfile, nonce: Buffer, aad: Buffer): Mechanism {
-  const parameter = { type: ck.CK_PARAMS_AES_GCM_v240, iv: nonce, ivBits: nonce.length * 8, aad, tagBits: 128 };
-  return { mechanism: profile.gcm.mechanism, parameter };
+export function gcmMechanism(profile: VendorProfile, nonce: Buffer, aad: Buffer): OnePartMechanism {
+  return { mechanism: profile.gcm.mechanism, parameter: { nonce, aad, tagBits: 128 } };
 }
 
 export function wrappingMechanism(profile: VendorProfile, algorithm: WrappingAlgorithm): Mechanism {
@@ -90,7 +89,7 @@ export function allowedMechanisms(profile: VendorProfile, family: KeyFamily, usa
 
 /** Names of our tables whose mechanism the token offers. */
 export function supportedNames(profile: VendorProfile, offered: ReadonlySet<number>): string[] {
-  const has = ({ mechanism }: Mechanism): boolean => offered.has(mechanism);
+  const has = ({ mechanism }: { readonly mechanism: number }): boolean => offered.has(mechanism);
   const isOaepOffered = (name: WrappingAlgorithm): boolean =>
     !name.startsWith('rsa-oaep-') || profile.oaepHashes.some((hash) => name === `rsa-oaep-${hash}`);
   return [

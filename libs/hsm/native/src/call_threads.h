@@ -1,0 +1,73 @@
+// The threads on which calls to the token are made: as many as there are calls at once, which is what the sessions allow.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "call.h"
+
+namespace nest_hsm {
+
+/// Calls go in on one thread, are made on others, and come back in batches: whoever is told that some are done takes all that
+/// were done by then. A thread that hangs in the token keeps alive what it needs, and holds up nobody.
+class CallThreads : public std::enable_shared_from_this<CallThreads> {
+ public:
+  using Calls = std::vector<std::unique_ptr<Call>>;
+
+  /// @param wake  called on any thread when there is something to take, and not again before it was taken
+  static std::shared_ptr<CallThreads> Create(const CK_FUNCTION_LIST* functions, std::function<void()> wake);
+
+  CallThreads(const CallThreads&) = delete;
+  CallThreads& operator=(const CallThreads&) = delete;
+
+  /// @returns false when the system has no thread for it; the call was not made then
+  bool Start(std::unique_ptr<Call> call);
+
+  /// Of a token that is faster than its results can be carried one by one, waits a moment for more of them.
+  /// @param under_way  calls that were started and not taken yet
+  Calls TakeDone(size_t under_way);
+
+  /// What was not begun never will be, `wake` is not called any more, and idle threads end. Waits for nobody.
+  void Close();
+
+ private:
+  using Microseconds = std::chrono::duration<double, std::micro>;
+
+  CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()> wake);
+
+  static void* ThreadMain(void* self);
+  void Work();
+  /// Has one more thread look at the queue, unless one is on its way there. @returns whether one will
+  bool Summon();
+  bool AddThread();
+  void HandBack(std::unique_ptr<Call> call, Microseconds duration);
+
+  const CK_FUNCTION_LIST* const functions_;
+
+  std::mutex queue_mutex_;
+  std::condition_variable summons_;
+  std::deque<std::unique_ptr<Call>> queue_;
+  size_t idle_ = 0;
+  size_t threads_ = 0;
+  /// A thread was added or woken to look at the queue. Whichever does so first takes the summons away.
+  bool summoned_ = false;
+  bool closed_ = false;
+
+  std::mutex done_mutex_;
+  Calls done_;
+  std::condition_variable gathered_;
+  /// How many TakeDone waits for; 0: it does not wait.
+  size_t wanted_ = 0;
+  /// Of the last dozens of calls.
+  Microseconds average_duration_ = std::chrono::seconds(1);
+  /// Empty once closed.
+  std::function<void()> wake_;
+};
+
+}  // namespace nest_hsm
