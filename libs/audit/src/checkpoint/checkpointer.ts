@@ -33,26 +33,10 @@ export interface CheckpointSettings {
  * short or exchanges a record after a checkpoint gets no other checkpoint.
  */
 export class Checkpointer {
-  /** @throws {AuditError} ERR_AUDIT_KEY_UNSUITABLE @throws {HsmError} as `Hsm.findKey` */
-  static async open(hsm: CheckpointHsm, settings: CheckpointSettings): Promise<Checkpointer> {
-    const { key: name } = settings;
-    const key = await hsm.findKey(name.startsWith('pkcs11:') ? name : { label: name });
-    if (key.usage === 'sign' && key.publicKey !== undefined && isP256(key.publicKey)) {
-      return new Checkpointer(hsm, key, key.publicKey, settings);
-    }
-    throw new AuditError(
-      'ERR_AUDIT_KEY_UNSUITABLE',
-      `key ${name}: want one that signs with ec-p256, got ${key.algorithm}`,
-    );
-  }
-
   readonly #file: CheckpointFile;
 
-  private constructor(
+  constructor(
     private readonly hsm: CheckpointHsm,
-    private readonly key: HsmKey,
-    /** To be pinned elsewhere. */
-    readonly publicKey: KeyObject,
     private readonly settings: CheckpointSettings,
   ) {
     this.#file = new CheckpointFile(settings.file);
@@ -60,25 +44,35 @@ export class Checkpointer {
 
   /**
    * Makes the next checkpoint, which is on the disk when this returns. Processes that share a file take turns.
-   * @throws {AuditError} ERR_AUDIT_TRAIL_ALTERED | ERR_AUDIT_CHECKPOINTS_ALTERED | ERR_AUDIT_TRAIL_UNREADABLE |
-   * ERR_AUDIT_FILE_UNUSABLE @throws {HsmError} as `Hsm.sign`
+   * @throws {AuditError} ERR_AUDIT_TRAIL_ALTERED | ERR_AUDIT_CHECKPOINTS_ALTERED | ERR_AUDIT_KEY_UNSUITABLE |
+   * ERR_AUDIT_TRAIL_UNREADABLE | ERR_AUDIT_FILE_UNUSABLE @throws {HsmError} as `Hsm.findKey` and `Hsm.sign`
    */
   async checkpoint(): Promise<SignedCheckpoint> {
+    const signer = await this.#signer();
     return this.#file.locked(async () => {
       const previous = await this.#file.last();
-      if (previous !== undefined) this.#assertOurs(previous);
-      const next = await this.#sign(previous, await this.#heads(previous?.checkpoint.chains ?? []));
+      if (previous !== undefined) this.#assertOurs(previous, signer);
+      const chains = await this.#heads(previous?.checkpoint.chains ?? []);
+      const next = await this.#sign(signer, chains, previous);
       await this.#file.append(next);
       return next;
     });
   }
 
+  async #signer(): Promise<Signer> {
+    const { key: name } = this.settings;
+    const key = await this.hsm.findKey(name.startsWith('pkcs11:') ? name : { label: name });
+    const { usage, publicKey, algorithm } = key;
+    if (usage === 'sign' && publicKey !== undefined && isP256(publicKey)) return { key, publicKey };
+    throw new AuditError('ERR_AUDIT_KEY_UNSUITABLE', `key ${name}: want one that signs with ec-p256, got ${algorithm}`);
+  }
+
   /** Nobody may have us continue what we did not begin. */
-  #assertOurs(previous: SignedCheckpoint): void {
+  #assertOurs(previous: SignedCheckpoint, { key, publicKey }: Signer): void {
     const { checkpoint } = previous;
-    const isOurs = checkpoint.publicKey === publicKeyText(this.publicKey) && isSignedBy(previous, this.publicKey);
+    const isOurs = checkpoint.publicKey === publicKeyText(publicKey) && isSignedBy(previous, publicKey);
     if (isOurs && checkpoint.trail === this.settings.trail) return;
-    const got = isOurs ? `one of trail ${checkpoint.trail}` : `one that key ${this.key.label} did not sign`;
+    const got = isOurs ? `one of trail ${checkpoint.trail}` : `one that key ${key.label} did not sign`;
     const want = `want a checkpoint of trail ${this.settings.trail} to follow`;
     throw new AuditError('ERR_AUDIT_CHECKPOINTS_ALTERED', `${this.settings.file}: ${want}, got ${got}`);
   }
@@ -101,19 +95,28 @@ export class Checkpointer {
     return heads.toSorted((one, other) => (one.name < other.name ? -1 : 1));
   }
 
-  async #sign(previous: SignedCheckpoint | undefined, chains: readonly ChainHead[]): Promise<SignedCheckpoint> {
+  async #sign(
+    { key, publicKey }: Signer,
+    chains: readonly ChainHead[],
+    previous: SignedCheckpoint | undefined,
+  ): Promise<SignedCheckpoint> {
     const text = checkpointText({
       chains,
       number: (previous?.checkpoint.number ?? 0) + 1,
       previous: previous === undefined ? noPrevious : checkpointHash(previous),
-      publicKey: publicKeyText(this.publicKey),
+      publicKey: publicKeyText(publicKey),
       time: new Date().toISOString(),
       trail: this.settings.trail,
       type: 'nest-hsm-audit-checkpoint/1',
     });
-    const signature = await this.hsm.sign(this.key, 'ecdsa-sha256', Buffer.from(text), { verify: true });
+    const signature = await this.hsm.sign(key, 'ecdsa-sha256', Buffer.from(text), { verify: true });
     return { checkpoint: JSON.parse(text) as SignedCheckpoint['checkpoint'], text, signature };
   }
+}
+
+interface Signer {
+  readonly key: HsmKey;
+  readonly publicKey: KeyObject;
 }
 
 function altered(message: string): AuditError {
