@@ -1,7 +1,8 @@
 /*
  * A PKCS#11 module that stands in front of another one and misbehaves on demand. Loaded by the token agent in place of the
  * real module; NEST_HSM_CHAOS_MODULE names the real one, NEST_HSM_CHAOS_CONTROL the control file (control.h) through which
- * a test steers it while it runs. Functions that are not in the table below pass straight through.
+ * a test steers it while it runs. Functions that are not in the table below pass straight through. It touches no token but
+ * one that a test made: the control file must lie beside SoftHSM's configuration, which must name no other directory's tokens.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -106,6 +107,7 @@ FUNCTIONS(WRAPPER)
 
 static CK_RV slots_of_a_missing_device(CK_BBOOL token_present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count);
 static int open_control(void);
+static int token_is_ours(void);
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
   static CK_FUNCTION_LIST steered;
@@ -115,6 +117,10 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
     CK_C_GetFunctionList real = library == NULL ? NULL : (CK_C_GetFunctionList)dlsym(library, "C_GetFunctionList");
     if (real == NULL || !open_control() || real(&module) != CKR_OK) {
       fprintf(stderr, "chaos shim: want NEST_HSM_CHAOS_MODULE and NEST_HSM_CHAOS_CONTROL, got one that is unusable\n");
+      return CKR_GENERAL_ERROR;
+    }
+    if (!token_is_ours()) {
+      fprintf(stderr, "chaos shim: want a token that was made beside NEST_HSM_CHAOS_CONTROL, got SOFTHSM2_CONF of another\n");
       return CKR_GENERAL_ERROR;
     }
     steered = *module;
@@ -145,6 +151,29 @@ static int open_control(void) {
     records[function] = each;
   }
   return 1;
+}
+
+static size_t directory_length(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash == NULL ? 0 : (size_t)(slash - path) + 1;
+}
+
+/* The tokens, their configuration and the control file are in one directory: the one that the test made for them. */
+static int token_is_ours(void) {
+  const char *conf = getenv("SOFTHSM2_CONF"), *path = getenv("NEST_HSM_CHAOS_CONTROL");
+  size_t length = directory_length(path);
+  if (conf == NULL || length == 0 || directory_length(conf) != length || strncmp(conf, path, length) != 0) return 0;
+  FILE *file = fopen(conf, "re");
+  char line[4096];
+  int ours = 0;
+  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    const char *equals = strchr(line, '=');
+    if (strncmp(line, "directories.tokendir", 20) != 0 || equals == NULL) continue;
+    const char *tokens = equals + 1 + strspn(equals + 1, " ");
+    ours = strncmp(tokens, path, length) == 0 && strstr(tokens, "..") == NULL;
+  }
+  if (file != NULL) fclose(file);
+  return ours;
 }
 
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)

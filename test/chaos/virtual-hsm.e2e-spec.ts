@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { TestToken } from '../support/token.js';
 import { VirtualHsm } from './virtual-hsm.js';
 
 const message = Buffer.from('a message');
@@ -13,9 +15,12 @@ class Probe {
   readonly process: ChildProcess;
   readonly #answers: AsyncIterator<string>;
 
-  constructor(private readonly device: VirtualHsm) {
+  constructor(
+    private readonly device: VirtualHsm,
+    variables: Record<string, string> = {},
+  ) {
     const script = fileURLToPath(new URL('probe.mjs', import.meta.url));
-    const env = { ...process.env, ...device.moduleEnvironment };
+    const env = { ...process.env, ...device.moduleEnvironment, ...variables };
     this.process = spawn(process.execPath, [script], { env, stdio: ['pipe', 'pipe', 'ignore'] });
     this.#answers = createInterface({ input: this.process.stdout! })[Symbol.asyncIterator]();
   }
@@ -143,6 +148,20 @@ describe('a virtual HSM', () => {
     await probe.ask({ do: 'finalize' });
     point = (await probe.start()).point as string;
     expect(valid((await probe.sign()).signature)).toBe(true);
+  });
+
+  test('touches no token that was not made for it', async () => {
+    const another = new TestToken('chaos-other');
+    const strange = new VirtualHsm('chaos-strange');
+    const confOfAnother = `directories.tokendir = ${another.directory}/tokens\n`;
+    for (const conf of [another.softHsmConf, strange.token.softHsmConf]) {
+      if (conf === strange.token.softHsmConf) writeFileSync(conf, confOfAnother);
+      const stranger = new Probe(strange, { SOFTHSM2_CONF: conf });
+      expect(await stranger.start()).not.toHaveProperty('point');
+      await stranger.stop();
+    }
+    strange.remove();
+    another.remove();
   });
 
   test('switched off, it has no slots for who initialises meanwhile, even once it is back', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HsmConfig, HsmTokenMemberConfig } from '@nest-hsm/hsm';
+import { childrenOf, environmentOf } from '../support/processes.js';
 import { type Overrides, softHsmModule, TestToken } from '../support/token.js';
 import { actions, ControlFile, forever, type SteerableFunction, steerableFunctions } from './control-file.js';
 import { type ReturnValue, returnValues } from './return-values.js';
@@ -17,7 +18,8 @@ export interface Strikes {
 
 /**
  * A SoftHSM token behind a PKCS#11 module that misbehaves when told to, in agents that are already running as in ones
- * started later. It works only on the throw-away token that it made itself.
+ * started later. It works only on a throw-away token that it made itself: the shim refuses a control file that is not beside the token's
+ * configuration (SOFTHSM2_CONF), and `ControlFile` makes none where one is.
  *
  * A function has at most one fault at a time (fail, freeze, corrupt or crash); delay and throttle come on top.
  */
@@ -52,6 +54,11 @@ export class VirtualHsm {
   /** This device as a member of a fleet. */
   member(overrides: Partial<HsmTokenMemberConfig> = {}): HsmTokenMemberConfig {
     return this.token.member({ module: this.module, moduleEnvironment: this.moduleEnvironment, ...overrides });
+  }
+
+  /** Process ids of this process' agents that use the device. */
+  get agents(): number[] {
+    return childrenOf(process.pid).filter((pid) => environmentOf(pid).includes(this.#control.path));
   }
 
   /** Every call of the function takes this much longer, on the thread that makes it. 0 takes it away. */
@@ -89,6 +96,11 @@ export class VirtualHsm {
   /** The vendor's library takes its process down inside the function. */
   crash(name: SteerableFunction, how: 'abort' | 'segmentation fault', strikes: Strikes = {}): void {
     this.#strike(name, 'crash', how === 'abort' ? 0n : 1n, strikes);
+  }
+
+  /** Takes the fault of one function away, and leaves its delay and throttle. */
+  unstrike(name: SteerableFunction): void {
+    this.#control.set(name, 'action', actions.none);
   }
 
   /** Takes the fault, the delay and the throttle of one function away, or of all; a frozen or absent device stays so. */

@@ -15,6 +15,16 @@ export function exists(pid: number): boolean {
   }
 }
 
+/** The environment that a process was started with, as one text; empty when it is gone. */
+export function environmentOf(pid: number): string {
+  try {
+    if (existsSync('/proc/self/environ')) return readFileSync(`/proc/${pid}/environ`, 'utf8');
+    return execFileSync('ps', ['eww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8' });
+  } catch {
+    return '';
+  }
+}
+
 function everyProcess(): { pid: number; parent: number }[] {
   if (existsSync('/proc/self/stat')) return readdirSync('/proc').flatMap(readProcess);
   const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');

@@ -1,0 +1,35 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { HsmConfig } from '@nest-hsm/hsm';
+import { signMilliseconds } from './scenarios.js';
+import { VirtualHsm } from './virtual-hsm.js';
+
+/** Virtual HSMs that hold the same keys at any time, as devices that replicate do: m1, m2, … */
+export class VirtualFleet {
+  readonly devices: readonly VirtualHsm[];
+
+  constructor(label: string, count: number, milliseconds = signMilliseconds) {
+    const first = new VirtualHsm(label);
+    this.devices = [first, ...Array.from({ length: count - 1 }, () => new VirtualHsm(first))];
+    for (const device of this.devices) device.delay('C_Sign', milliseconds);
+  }
+
+  /** What `Hsm.open` takes. As CloudHSM's, the members say CKR_FUNCTION_FAILED when they throttle. */
+  config(overrides: Partial<HsmConfig> = {}, vendor: 'cloudhsm' | 'softhsm' = 'cloudhsm'): HsmConfig {
+    const members = this.devices.map((device, index) => device.member({ name: `m${index + 1}`, vendor }));
+    return { ...this.devices[0].config({ hangMilliseconds: 500, ...overrides }), members };
+  }
+
+  /** Close every `Hsm` on it first. */
+  remove(): void {
+    for (const device of this.devices.toReversed()) device.remove();
+  }
+}
+
+/** Waits until that holds. @param want  what is waited for, for the error */
+export async function until(want: string, holds: () => boolean, patienceMilliseconds = 30_000): Promise<void> {
+  const giveUpAt = performance.now() + patienceMilliseconds;
+  while (!holds()) {
+    if (performance.now() > giveUpAt) throw new Error(`fleet: want ${want} within ${patienceMilliseconds} ms`);
+    await pause(20);
+  }
+}
