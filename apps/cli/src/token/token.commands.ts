@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { Command, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
+import { TokenBenchCommand } from './bench/bench.command.js';
 import { TokenPinChangeCommand, TokenPinCommand, TokenPinResetCommand } from './pin.commands.js';
 import { TokenRevokeCommand } from './revoke.command.js';
 import { TokenStatusCommand } from './status.command.js';
@@ -23,7 +24,7 @@ export class TokenInfoCommand extends HsmCommand {
 @Command({
   name: 'token',
   description: 'The token itself',
-  subCommands: [TokenInfoCommand, TokenStatusCommand, TokenPinCommand, TokenRevokeCommand],
+  subCommands: [TokenInfoCommand, TokenStatusCommand, TokenPinCommand, TokenRevokeCommand, TokenBenchCommand],
 })
 export class TokenCommand extends NounCommand {}
 
@@ -36,6 +37,7 @@ export class TokenCommand extends NounCommand {}
     TokenPinChangeCommand,
     TokenPinResetCommand,
     TokenRevokeCommand,
+    TokenBenchCommand,
   ],
 })
 export class TokenCommands {}
