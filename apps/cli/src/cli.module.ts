@@ -1,17 +1,17 @@
 import { Module } from '@nestjs/common';
 import { RootCommand } from 'nest-commander';
 import { AgentCommand } from './agent/agent.command.js';
+import { BackupCommands } from './backup/backup.commands.js';
+import { AuditCommands } from './audit/audit.commands.js';
 import { CaCommands } from './ca/ca.commands.js';
-import {
-  KeyCommand,
-  KeyDestroyCommand,
-  KeyGenerateCommand,
-  KeyListCommand,
-  KeyShowCommand,
-} from './key/key.commands.js';
+import { KeyCommands } from './key/key.commands.js';
 import { FleetInitCommand } from './fleet/init.command.js';
 import { FleetCommand, FleetEnrolCommand, FleetStatusCommand } from './fleet/fleet.commands.js';
+import { MigrateCommand } from './migrate/migrate.command.js';
 import { NounCommand } from './noun.command.js';
+import { ReceiptCommands } from './receipt/receipt.commands.js';
+import { RecoveryCommand, RecoveryInitCommand } from './recovery/recovery.commands.js';
+import { FleetResyncCommand } from './recovery/resync.command.js';
 import { TokenCommands } from './token/token.commands.js';
 
 /** `nest-hsm` alone says what it can do. */
@@ -19,7 +19,7 @@ import { TokenCommands } from './token/token.commands.js';
 class NestHsmCommand extends NounCommand {}
 
 @Module({
-  imports: [CaCommands, TokenCommands],
+  imports: [AuditCommands, BackupCommands, CaCommands, KeyCommands, ReceiptCommands, TokenCommands],
   providers: [
     NestHsmCommand,
     AgentCommand,
@@ -27,11 +27,10 @@ class NestHsmCommand extends NounCommand {}
     FleetStatusCommand,
     FleetEnrolCommand,
     FleetInitCommand,
-    KeyCommand,
-    KeyListCommand,
-    KeyShowCommand,
-    KeyGenerateCommand,
-    KeyDestroyCommand,
+    FleetResyncCommand,
+    RecoveryCommand,
+    RecoveryInitCommand,
+    MigrateCommand,
   ],
 })
 export class CliModule {}

@@ -3,6 +3,7 @@ import type { MemberStatus } from '@nest-hsm/hsm';
 import { Command, Option, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
+import { FleetResyncCommand } from '../recovery/resync.command.js';
 import { FleetInitCommand } from './init.command.js';
 
 const watchMilliseconds = 1_000;
@@ -50,7 +51,7 @@ export class FleetEnrolCommand extends HsmCommand {
 @Command({
   name: 'fleet',
   description: 'The members that hold the keys together',
-  subCommands: [FleetInitCommand, FleetStatusCommand, FleetEnrolCommand],
+  subCommands: [FleetInitCommand, FleetStatusCommand, FleetEnrolCommand, FleetResyncCommand],
 })
 export class FleetCommand extends NounCommand {}
 

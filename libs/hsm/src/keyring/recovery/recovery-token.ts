@@ -87,7 +87,7 @@ export class RecoveryToken {
         transport: Buffer.from(form.transport.bytes, 'base64'),
         wrapped: Buffer.from(form.wrapped.bytes, 'base64'),
       },
-      {},
+      { correlationId: id },
     );
     return answer.transfers;
   }

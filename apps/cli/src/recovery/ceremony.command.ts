@@ -1,0 +1,106 @@
+import { createInterface } from 'node:readline/promises';
+import { type Ceremony, type KeyOutcome, type PlannedKey, RecoveryToken } from '@nest-hsm/hsm';
+import { Option } from 'nest-commander';
+import { readHsmConfig } from '../config.js';
+import { CliError } from '../faults.js';
+import { columns, HsmCommand, print } from '../hsm.command.js';
+
+export interface CeremonyOptions {
+  readonly recovery: string;
+  readonly plan?: boolean;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
+/** A command that brings keys where they are not, with the recovery token: it says what it would do, asks, and does it. */
+export abstract class CeremonyCommand extends HsmCommand {
+  @Option({ flags: '-r, --recovery <file>', description: "the recovery token's own YAML file", required: true })
+  parseRecovery(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--plan', description: 'only say what would be done' })
+  parsePlan(): boolean {
+    return true;
+  }
+
+  @Option({ flags: '-y, --yes', description: 'do it without asking' })
+  parseYes(): boolean {
+    return true;
+  }
+}
+
+/** Has the recovery token present for as long as one piece of work takes. */
+export async function withRecoveryToken<T>(file: string, work: (token: RecoveryToken) => Promise<T>): Promise<T> {
+  const token = await RecoveryToken.open(await readHsmConfig(file));
+  try {
+    return await work(token);
+  } finally {
+    await token.close();
+  }
+}
+
+/** Ends with exit code 1 unless every key that is to be on the members is there. */
+export async function hold(ceremony: Ceremony, options: CeremonyOptions): Promise<void> {
+  const { plan } = ceremony;
+  if (options.json !== true) show(planTable(plan));
+  const hasConflict = plan.some(({ action }) => action === 'conflict');
+  const hasWork = plan.some(({ action }) => action === 'give' || action === 'record');
+  if (options.plan === true) {
+    if (options.json === true) show([], { plan });
+    if (hasConflict) process.exitCode = 1;
+    return;
+  }
+  if (hasWork && !hasConflict && options.yes !== true) await confirm();
+  const outcomes = await ceremony.carryOut();
+  if (options.json === true) show([], { plan, outcomes: outcomes.map(described) });
+  else show(outcomeTable(outcomes));
+  if (outcomes.some(({ error }) => error !== undefined)) process.exitCode = 1;
+}
+
+function planTable(plan: readonly PlannedKey[]): string[][] {
+  const rows = plan.map(({ label, algorithm, id, action, to, on, why = '' }) => {
+    return [label, algorithm, id, actions[action], to.join(' '), on.join(' '), why];
+  });
+  return [['LABEL', 'ALGORITHM', 'ID', 'TO DO', 'TO', 'ON', 'WHY'], ...rows];
+}
+
+const actions = {
+  give: 'give',
+  record: 'record',
+  none: 'nothing',
+  cannot: 'cannot',
+  conflict: 'CONFLICT',
+} as const satisfies Record<PlannedKey['action'], string>;
+
+/** Each member of a row was shown to hold the key. */
+function outcomeTable(outcomes: readonly KeyOutcome[]): string[][] {
+  const rows = outcomes.map(({ label, id, members, error }) => [label, id, members.join(' '), faultOf(error)]);
+  return [['LABEL', 'ID', 'SHOWN TO BE ON', 'FAULT'], ...rows];
+}
+
+function described({ error, ...outcome }: KeyOutcome): object {
+  return error === undefined ? outcome : { ...outcome, fault: faultOf(error) };
+}
+
+function faultOf(error: Error | undefined): string {
+  if (error === undefined) return '';
+  return 'code' in error ? `${String(error.code)}: ${error.message}` : error.message;
+}
+
+function show(rows: readonly (readonly string[])[], json?: unknown): void {
+  print(json, rows.length === 0 ? [] : columns(rows), { json: json !== undefined });
+}
+
+/** @throws {CliError} ERR_CLI_NOT_CONFIRMED */
+async function confirm(): Promise<void> {
+  const refusal = (want: string): CliError => new CliError('ERR_CLI_NOT_CONFIRMED', `${want}: nothing was done`);
+  if (!process.stdin.isTTY) throw refusal('want a terminal to ask on, or --yes');
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = (await terminal.question('Type yes to do this: ')).trim();
+    if (answer !== 'yes') throw refusal(`want "yes", got "${answer}"`);
+  } finally {
+    terminal.close();
+  }
+}
