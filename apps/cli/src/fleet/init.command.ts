@@ -10,6 +10,7 @@ interface InitOptions {
   readonly plan?: boolean;
   readonly yes?: boolean;
   readonly reinitialise?: readonly string[];
+  readonly confirm?: readonly string[];
   readonly destroyKeys?: readonly string[];
   readonly json?: boolean;
 }
@@ -57,6 +58,15 @@ export class FleetInitCommand extends CommandRunner {
   }
 
   @Option({
+    flags: '--confirm <label>',
+    description:
+      'the label of a token that may be initialised since the newest backup has all its keys; more than once',
+  })
+  parseConfirm(value: string, previous: readonly string[] = []): string[] {
+    return [...previous, value];
+  }
+
+  @Option({
     flags: '--destroy-keys <label>',
     description: 'the label of a token whose keys may be lost for it; can be given more than once',
   })
@@ -70,7 +80,7 @@ export class FleetInitCommand extends CommandRunner {
   }
 
   async run(_: string[], options: InitOptions): Promise<void> {
-    const { reinitialise = [], destroyKeys = [] } = options;
+    const { reinitialise = [], confirm: backedUp = [], destroyKeys = [] } = options;
     if (reinitialise.length > 0 && options.file.length > 1) {
       throw new CliError(
         'ERR_CLI_ARGUMENT',
@@ -78,7 +88,7 @@ export class FleetInitCommand extends CommandRunner {
       );
     }
     const fleets: Fleet[] = [];
-    for (const file of options.file) fleets.push(await planFleet(file, { reinitialise, destroyKeys }));
+    for (const file of options.file) fleets.push(await planFleet(file, { reinitialise, backedUp, destroyKeys }));
     if (options.json !== true) print(undefined, columns(planTable(fleets)), options);
     if (options.plan !== true) await carryOut(fleets, options);
     const fingerprints = options.plan === true ? [] : await fingerprintsOf(fleets);
@@ -89,7 +99,7 @@ export class FleetInitCommand extends CommandRunner {
 
 async function carryOut(fleets: readonly Fleet[], options: InitOptions): Promise<void> {
   const lacking = fleets.filter(({ plans }) => plans.some(({ steps }) => steps.length > 0));
-  if (lacking.length > 0 && options.yes !== true) await confirm();
+  if (lacking.length > 0 && options.yes !== true) await confirmPlan();
   for (const { provisioner, plans } of lacking) {
     await provisioner.carryOut(plans, (member, step) => process.stderr.write(`${member}: ${step}: done\n`));
   }
@@ -102,7 +112,7 @@ async function planFleet(path: string, consent: ProvisioningConsent): Promise<Fl
 }
 
 /** @throws {CliError} ERR_CLI_NOT_CONFIRMED */
-async function confirm(): Promise<void> {
+async function confirmPlan(): Promise<void> {
   const refusal = (want: string): CliError => new CliError('ERR_CLI_NOT_CONFIRMED', `${want}: nothing was done`);
   if (!process.stdin.isTTY) throw refusal('want a terminal to ask on, or --yes');
   const terminal = createInterface({ input: process.stdin, output: process.stderr });

@@ -123,7 +123,9 @@ export class FleetProvisioner {
     if (own !== undefined && !isMeant) return undefined;
     const candidate = own ?? tokens.find(({ serial, isInitialised }) => isInitialised && serial === member.serial);
     if (candidate !== undefined) {
-      assertMayErase(candidate, await lookInto(member, candidate), this.consent);
+      const { replication } = this.hsm;
+      const keyring = replication.mode === 'wrapped' ? replication.keyring : undefined;
+      await assertMayErase(candidate, await lookInto(member, candidate), this.consent, keyring);
       return candidate;
     }
     if (member.config.fingerprint === undefined || isMeant) return undefined;

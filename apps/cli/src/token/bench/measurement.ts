@@ -36,7 +36,9 @@ export async function measure(
   { operation, concurrency, seconds, maximumCalls, signal }: MeasurementTerms,
 ): Promise<Measurement> {
   await call(signal);
-  const startsAt = performance.now() + seconds * 1_000 * warmUpShare;
+  // Where few calls may be made, all are counted.
+  const warmUpSeconds = maximumCalls === Infinity ? seconds * warmUpShare : 0;
+  const startsAt = performance.now() + warmUpSeconds * 1_000;
   const endsAt = startsAt + seconds * 1_000;
   const took = createHistogram();
   const failed: Record<string, number> = {};
