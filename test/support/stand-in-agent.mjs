@@ -101,7 +101,7 @@ stream.on('data', (chunk) => {
   for (const body of splitter.push(chunk)) {
     const { verb, requestId, attempt, request } = decodeRequest(body);
     appendFileSync(file('verbs'), `${verb}\n`);
-    appendFileSync(file('attempts'), `${attempt}\n`);
+    appendFileSync(file('attempts'), `${verb} ${attempt}\n`);
     handlers[verb]?.(request, requestId);
   }
 });

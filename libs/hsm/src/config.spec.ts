@@ -24,6 +24,7 @@ describe('parseHsmConfig', () => {
       ...minimal,
       members: [{ ...member, sessions: 16, moduleEnvironment: {}, vendor: 'auto' }],
       replication: { mode: 'vendor' },
+      rotation: [],
       client: 'application',
       deadlineMilliseconds: 5_000,
       hangMilliseconds: 2_000,
@@ -35,9 +36,11 @@ describe('parseHsmConfig', () => {
 
   it('freezes it to the ground', () => {
     const policy = [{ label: 'tls-*', operations: ['sign' as const], mechanisms: ['ecdsa-sha256'] }];
+    const audit = { directory: '/var/log/hsm', folded: [{ label: 'tls', operations: ['sign' as const] }] };
     const config = parseHsmConfig({
       ...minimal,
       policy,
+      audit,
       members: [{ ...member, pin: { command: ['pass', 'show', 'hsm'] } }],
     });
     const unfrozen = (value: unknown): boolean =>
@@ -106,5 +109,28 @@ describe('memberConfigs', () => {
       { ...shared, name: 'ca', sessions: 16, stateDirectory: '/var/lib/nest-hsm/ca' },
       { ...shared, name: 'second', sessions: 4, stateDirectory: '/var/lib/nest-hsm/second' },
     ]);
+  });
+});
+
+describe('audit', () => {
+  const audit = { directory: '/var/lib/nest-hsm/audit' };
+  const issuerKeys = (config: Partial<HsmConfig>): readonly (readonly string[] | undefined)[] =>
+    memberConfigs(parseHsmConfig({ ...minimal, ...config })).map((each) => each.audit?.issuerKeys);
+
+  it('is the same for each member, and takes all keys of a CA for an issuer’s', () => {
+    const members = [member, { ...member, name: 'second' }];
+    expect(issuerKeys({ members, audit })).toEqual([['*'], ['*']]);
+    expect(issuerKeys({ audit: { ...audit, issuerKeys: ['issuing'] } })).toEqual([['issuing']]);
+    expect(issuerKeys({ name: 'tls', audit })).toEqual([[]]);
+    expect(issuerKeys({})).toEqual([undefined]);
+  });
+
+  it.each([
+    ['no directory', {}, /directory/],
+    ['segments of nothing', { ...audit, maximumSegmentBytes: 1 }, /maximumSegmentBytes/],
+    ['key management folded', { ...audit, folded: [{ label: '*', operations: ['destroy'] }] }, /operations/],
+    ['a policy there is not', { ...audit, onFailure: { use: 'ignore' } }, /onFailure/],
+  ])('wants to be sound: not %s', (_name, faulty, fault) => {
+    expect(faultsOf({ ...minimal, audit: faulty })).toMatch(fault);
   });
 });

@@ -342,7 +342,7 @@ describe('messages of the agent protocol', () => {
 
   it('says little about a message with a great many faults', () => {
     const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`fault${index}`, index]));
-    const message = new FrameWriter().u8(verbFacts.findKeys.number).u32(1).u32(1).text('').json(many).finish();
+    const message = new FrameWriter().u8(verbFacts.findKeys.number).u32(1).u32(1).u8(1).text('').json(many).finish();
     decodes(() => decodeRequest(body(message)), 'ERR_HSM_ARGUMENT_INVALID');
     expect(() => decodeRequest(body(message))).toThrow(HsmError);
   });

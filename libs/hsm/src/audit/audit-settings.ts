@@ -23,7 +23,11 @@ export const auditConfigSchema = z
     issuerKeys: z.array(labelPattern).readonly().optional(),
     /** Uses that are counted and not told of one by one; never those of issuer keys. */
     folded: z
-      .array(z.strictObject({ label: labelPattern, operations: z.array(z.enum(useOperations)).min(1).readonly() }))
+      .array(
+        z
+          .strictObject({ label: labelPattern, operations: z.array(z.enum(useOperations)).min(1).readonly() })
+          .readonly(),
+      )
       .default([])
       .readonly(),
     /** How long uses are counted before the count is written. */
@@ -32,7 +36,10 @@ export const auditConfigSchema = z
      * What becomes of uses while the trail cannot be written: they are refused, or done and counted. Key management and uses
      * of issuer keys are always refused.
      */
-    onFailure: z.strictObject({ use: z.enum(['refuse', 'count']) }).prefault({ use: 'count' }),
+    onFailure: z
+      .strictObject({ use: z.enum(['refuse', 'count']) })
+      .readonly()
+      .prefault({ use: 'count' }),
   })
   .readonly();
 export type AuditConfig = z.output<typeof auditConfigSchema>;

@@ -91,6 +91,9 @@ describe('Fleet of one member: agents that fail', () => {
     await expect(sign('crash')).rejects.toMatchObject({ code: 'ERR_HSM_UNAVAILABLE', retryable: true });
     expect(standIn.lines('verbs').filter((verb) => verb === 'sign')).toHaveLength(2);
     await expect(sign('echo')).resolves.toBe('echo');
+    // As the audit trail has it.
+    const attempts = standIn.lines('attempts').filter((line) => line.startsWith('sign'));
+    expect(attempts).toEqual(['sign 1', 'sign 2', 'sign 1']);
   });
 
   it('does not make it again when its deadline has passed or its caller is gone', async () => {

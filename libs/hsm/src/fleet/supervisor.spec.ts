@@ -123,7 +123,7 @@ describe('Starting agents', () => {
       'UV_THREADPOOL_SIZE',
     ];
     expect(Object.keys(env).filter((name) => !allowed.includes(name))).toEqual([]);
-    expect(env.UV_THREADPOOL_SIZE).toBe('6');
+    expect(env.UV_THREADPOOL_SIZE).toBe('7');
     expect(argv).toEqual(['--disable-sigusr1']);
   });
 

@@ -18,12 +18,13 @@ export async function importOn(record: KeyringRecord, holder: EnrolledMember, tr
     spki: fromBase64(spki),
     checkValue: fromBase64(checkValue),
   };
+  const options = { correlationId: id };
   try {
-    await member.call('importKey', request, {});
+    await member.call('importKey', request, options);
   } catch (error) {
     if (!(error instanceof HsmError) || error.code !== 'ERR_HSM_OUTCOME_UNKNOWN') throw error;
     if (!(await destroyOn(member, record))) throw error;
-    await member.call('importKey', request, {});
+    await member.call('importKey', request, options);
   }
 }
 
@@ -35,7 +36,7 @@ export async function destroyOn(
   const ids = original?.member === member.name ? [original.id, id] : [id];
   if (!member.isReachable) return false;
   try {
-    for (const keyId of ids) await member.call('destroyKey', { keyId }, {}).catch(unlessAbsent);
+    for (const keyId of ids) await member.call('destroyKey', { keyId }, { correlationId: id }).catch(unlessAbsent);
     return true;
   } catch {
     return false;

@@ -162,10 +162,13 @@ export class Replication {
     const [{ member }] = holders;
     const { original, label, algorithm, usage } = record;
     const keyId = (original as { id: KeyId }).id;
-    const made = await member.call('generateKey', { id: keyId, label, algorithm, usage, extractable: true }, {});
+    // In the audit trail the key that leaves has an id of its own: this ties it to the one that arrives.
+    const options = { correlationId: record.id };
+    const extractable = { id: keyId, label, algorithm, usage, extractable: true };
+    const made = await member.call('generateKey', extractable, options);
     let checkValue: Buffer | undefined;
     const obtained = await this.#open(record, holders, async (recipients) => {
-      const answer = await member.call('exportKey', { keyId, recipients }, {});
+      const answer = await member.call('exportKey', { keyId, recipients }, options);
       checkValue = answer.checkValue;
       return answer.transfers;
     });
