@@ -104,12 +104,12 @@ describe('nest-hsm', () => {
           .split('\n')
           .map((line) => line.split(/ +/)),
       ).toEqual([
-        ['LABEL', 'ALGORITHM', 'USAGE', 'ID'],
-        ['kek', 'aes-256', 'encrypt', kek.id],
-        ['signer', 'ec-p256', 'sign', pair.id],
+        ['LABEL', 'VERSION', 'ALGORITHM', 'USAGE', 'AGE', 'DUE', 'ID'],
+        ['kek', '1', 'aes-256', 'encrypt', '0d', '-', kek.id],
+        ['signer', '1', 'ec-p256', 'sign', '0d', '-', pair.id],
       ]);
       const listed = JSON.parse((await application.nestHsm('key', 'list', '--json')).stdout) as unknown;
-      expect(listed).toEqual([kek, pair]);
+      expect(listed).toEqual([kek, pair].map((each) => ({ ...each, ageDays: 0, isDue: false })));
 
       const pem = (await application.nestHsm('key', 'show', 'signer')).stdout;
       expect((await application.nestHsm('key', 'show', pair.uri)).stdout).toBe(pem);
@@ -132,7 +132,7 @@ describe('nest-hsm', () => {
       const { code, stdout } = await application.nestHsm('key', 'destroy', 'kek', '--confirm', 'kek');
       expect({ code, stdout }).toEqual({
         code: 0,
-        stdout: expect.stringMatching(/^destroyed pkcs11:.*object=kek.* \(1 objects?\)\n$/),
+        stdout: expect.stringMatching(/^destroyed pkcs11:.*object=kek.* \(1 object\)\n {2}data: destroyed, 1 found\n/),
       });
       expect((await application.nestHsm('key', 'list')).stdout).not.toMatch(/kek/);
     }),

@@ -1,0 +1,60 @@
+import { userInfo } from 'node:os';
+import { Option, SubCommand } from 'nest-commander';
+import { HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
+import { describeReceipt, receiptLines } from '../receipt/receipt-view.js';
+import { receiptDirectory, writeReceipt } from '../receipt/receipt-file.js';
+import { confirmLabel } from './confirm-label.js';
+import { findKey } from './key-view.js';
+
+interface DestroyOptions extends HsmCommandOptions {
+  readonly confirm?: string;
+  readonly operator?: string;
+  readonly receipt?: string;
+}
+
+@SubCommand({
+  name: 'destroy',
+  arguments: '<key>',
+  argsDescription: { key: 'label (the newest version is destroyed) or pkcs11: URI' },
+  description:
+    'Destroys a key for good on every member, once its label is typed. Ends with 1 while a member or a backup may still have it',
+})
+export class KeyDestroyCommand extends HsmCommand {
+  @Option({ flags: '--confirm <label>', description: 'the label again, instead of typing it' })
+  parseConfirm(value: string): string {
+    return value;
+  }
+
+  @Option({
+    flags: '--operator <name>',
+    description: 'who asks for it, for the receipt (default: the user of the system)',
+  })
+  parseOperator(value: string): string {
+    return value;
+  }
+
+  @Option({
+    flags: '--receipt <directory>',
+    description: 'where to write receipt.json and receipt.sig; a new directory',
+  })
+  parseReceipt(value: string): string {
+    return value;
+  }
+
+  async run([name]: string[], options: DestroyOptions): Promise<void> {
+    const directory = options.receipt;
+    const { key, receipt } = await this.withHsm(options, async (hsm) => {
+      const found = await findKey(hsm, name);
+      await confirmLabel(found.label, options.confirm);
+      // Made before the key is gone, so that the proof has a place to go to.
+      if (directory !== undefined) await receiptDirectory(directory);
+      return {
+        key: found,
+        receipt: await hsm.destroyKey(found, { operator: options.operator ?? userInfo().username }),
+      };
+    });
+    if (directory !== undefined) await writeReceipt(directory, receipt);
+    if (receipt.receipt.state !== 'destroyed') process.exitCode = 1;
+    print({ uri: key.uri, ...describeReceipt(receipt) }, receiptLines(receipt, key.uri), options);
+  }
+}

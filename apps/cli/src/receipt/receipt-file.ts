@@ -1,0 +1,40 @@
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SignedReceipt } from '@nest-hsm/hsm';
+import { CliError } from '../faults.js';
+
+/** Makes the directory that a receipt goes to. @throws {CliError} ERR_CLI_ARGUMENT when it is there: no receipt is written over another */
+export async function receiptDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    const got = (error as NodeJS.ErrnoException).code;
+    throw new CliError('ERR_CLI_ARGUMENT', `${directory}: want to make this directory for the receipt, got ${got}`);
+  }
+}
+
+/** Writes `receipt.json`, byte for byte what was signed, and `receipt.sig`, its DER signature, on the disk. */
+export async function writeReceipt(directory: string, { text, signature }: SignedReceipt): Promise<void> {
+  await writeDurably(join(directory, 'receipt.json'), text);
+  if (signature !== undefined) await writeDurably(join(directory, 'receipt.sig'), signature);
+}
+
+/** @throws {CliError} ERR_CLI_ARGUMENT */
+export async function readArgument(file: string, what: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    const got = (error as NodeJS.ErrnoException).code;
+    throw new CliError('ERR_CLI_ARGUMENT', `${file}: want ${what}, got ${got}`);
+  }
+}
+
+async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
+  const file = await open(path, 'wx', 0o644);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
