@@ -26,11 +26,11 @@ function ownAgent(config: TokenMemberConfig, entry?: string): AgentSource {
 }
 
 /** A new connection each time to the agent that listens there. Who calls and what it may do is the socket's. */
-function sharedAgent({ socket, client }: SocketMemberConfig): AgentSource {
+function sharedAgent({ name, socket, client }: SocketMemberConfig): AgentSource {
   return {
     isShared: true,
     async hello(): Promise<Hello> {
-      await requireOwnersAlone(socket);
+      await requireOwnersAlone(name, socket);
       return { version: protocolVersion, client };
     },
     open: () => new AgentSocket(socket),
@@ -58,18 +58,18 @@ export async function agentSettings(
 }
 
 /** Whoever may write in the directory of a socket can put one of its own there, and would be given data keys to decrypt. */
-async function requireOwnersAlone(socket: string): Promise<void> {
+async function requireOwnersAlone(member: string, socket: string): Promise<void> {
   const directory = dirname(socket);
   let mode: number;
   try {
     ({ mode } = await stat(directory));
   } catch (cause) {
-    const message = `shared agent: want the directory ${directory}, got ${(cause as NodeJS.ErrnoException).code}`;
-    throw new HsmError('ERR_HSM_UNAVAILABLE', message, { retryable: true, cause });
+    const message = `${member}: want the directory ${directory}, got ${(cause as NodeJS.ErrnoException).code}`;
+    throw new HsmError('ERR_HSM_UNAVAILABLE', message, { member, retryable: true, cause });
   }
   if ((mode & 0o022) === 0) return;
-  const message = `shared agent: want nobody but its owner to write in ${directory}, got mode ${(mode & 0o777).toString(8)}`;
-  throw new HsmError('ERR_HSM_CONFIG_INVALID', message);
+  const message = `${member}: want nobody but its owner to write in ${directory}, got mode ${(mode & 0o777).toString(8)}`;
+  throw new HsmError('ERR_HSM_CONFIG_INVALID', message, { member });
 }
 
 async function wirePinSource(pin: TokenMemberConfig['pin']): Promise<WirePinSource> {

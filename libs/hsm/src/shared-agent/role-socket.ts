@@ -22,7 +22,7 @@ export class RoleSocket {
       await socket.#listen();
       await giveDirectory(role);
     } catch (error) {
-      await socket.close();
+      socket.close();
       throw error;
     }
     return socket;
@@ -67,11 +67,10 @@ export class RoleSocket {
   }
 
   /** Listens no more, and leaves no file behind. */
-  async close(): Promise<void> {
+  close(): void {
     for (const socket of [...this.#waiting.splice(0), ...this.#leaving]) socket.destroy();
-    if (!this.#server.listening) return;
+    // Its event `close` would wait for connections that are the agent's now; the file is gone at once.
     this.#server.close();
-    await once(this.#server, 'close');
   }
 
   async #listen(): Promise<void> {

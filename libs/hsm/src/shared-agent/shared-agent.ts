@@ -56,7 +56,9 @@ export class SharedAgent {
   }
 
   readonly #supervisor: Supervisor;
-  #sockets: RoleSocket[] = [];
+  readonly #sockets: RoleSocket[] = [];
+  /** The role whose turn it is to have a connection handed over. */
+  #turn = 0;
   /** The agent's process, while it is logged in. */
   #serving: AgentProcess | undefined;
   #process: AgentProcess | undefined;
@@ -91,7 +93,7 @@ export class SharedAgent {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(this.#sockets.map((socket) => socket.close()));
+    for (const socket of this.#sockets) socket.close();
     await this.#supervisor.stop(drainMilliseconds);
   }
 
@@ -148,9 +150,9 @@ export class SharedAgent {
   async #handOver(): Promise<void> {
     if (this.#isHandingOver) return;
     this.#isHandingOver = true;
-    for (let idle = 0; this.#serving !== undefined && idle < this.#sockets.length;) {
-      const [role] = this.#sockets;
-      this.#sockets.push(...this.#sockets.splice(0, 1));
+    let idle = 0;
+    while (this.#serving !== undefined && idle < this.#sockets.length) {
+      const role = this.#sockets[this.#turn++ % this.#sockets.length];
       const connection = role.next();
       idle = connection === undefined ? idle + 1 : 0;
       if (connection !== undefined) await this.#serving.handOver(role.name, connection);

@@ -39,7 +39,7 @@ export class Connection implements Caller {
   /** @param greet  makes the handler for the client that says hello, or refuses it */
   constructor(
     private readonly stream: Duplex,
-    private readonly greet: (hello: Hello) => Promise<RequestHandler>,
+    private readonly greet: (hello: Hello) => Promise<RequestHandler> | RequestHandler,
     private readonly terms = ownTerms,
   ) {
     this.#answers = new AnswerBatch(stream);

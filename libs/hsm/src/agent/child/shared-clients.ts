@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { HsmError } from '../../errors.js';
-import { type SharedRole, type SharingSettings, slowVerbs, type Verb } from '../protocol.js';
+import { type Hello, type SharedRole, type SharingSettings, slowVerbs, type Verb } from '../protocol.js';
 import { Connection } from './connection.js';
 import type { RequestHandler } from './request-handler.js';
 
@@ -46,11 +46,7 @@ export class SharedClients {
     const isFull = role.open >= role.connections;
     role.open++;
     const terms = { role, callsInFlight: role.callsInFlight, bytesInFlight };
-    const connection = new Connection(
-      socket,
-      () => (isFull ? Promise.reject(full(role)) : Promise.resolve(role.handler)),
-      terms,
-    );
+    const connection = new Connection(socket, (hello) => admit(hello, role, isFull), terms);
     this.#connections.add(connection);
     const impatience = setTimeout(() => {
       if (!connection.isWelcome) socket.destroy();
@@ -106,6 +102,13 @@ export class SharedClients {
   #limit(verb: Verb): number {
     return slowVerbs.has(verb) ? this.sharing.generateHangMilliseconds : this.sharing.hangMilliseconds;
   }
+}
+
+/** @throws {HsmError} */
+function admit({ settings }: Hello, role: Role, isFull: boolean): RequestHandler {
+  if (settings) throw new HsmError('ERR_HSM_PROTOCOL', 'hello: want no settings from a client of a shared agent');
+  if (isFull) throw full(role);
+  return role.handler;
 }
 
 function full({ name, connections }: SharedRole): HsmError {
