@@ -1,6 +1,7 @@
 // The face towards JavaScript, described in src/agent/child/pkcs11/token-calls.ts.
 #include <napi.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -13,44 +14,57 @@
 namespace nest_hsm {
 namespace {
 
+/// Above every result of the protocol.
+constexpr uint32_t kMaximumOutputBytes = 1 << 20;
+
+/// Numbers that JavaScript reads of each result: ticket, return value, stage, bytes of output.
+constexpr size_t kResultFields = 4;
+
 void Throw(Napi::Env env, const std::string& message) { Napi::TypeError::New(env, message).ThrowAsJavaScriptException(); }
 
-bool IsBytes(const Napi::Value& value) {
-  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
-}
-
-ByteView ViewOf(const Napi::Value& value) {
-  const auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
+bool ReadBytes(const Napi::Value& value, ByteView* bytes) {
+  napi_typedarray_type type;
+  size_t size;
+  void* data;
+  // One call; the wrapper's accessors make several.
+  const napi_status status = napi_get_typedarray_info(value.Env(), value, &type, &size, &data, nullptr, nullptr);
+  if (status != napi_ok || type != napi_uint8_array) return false;
+  *bytes = {static_cast<const uint8_t*>(data), size};
+  return true;
 }
 
 /// Handles are the bytes of a CK_ULONG, as the other binding has them.
 bool ReadHandle(const Napi::Value& value, CK_ULONG* handle) {
-  if (!IsBytes(value)) return false;
-  const ByteView bytes = ViewOf(value);
-  if (bytes.size != sizeof *handle) return false;
+  ByteView bytes;
+  if (!ReadBytes(value, &bytes) || bytes.size != sizeof *handle) return false;
   std::memcpy(handle, bytes.data, sizeof *handle);
   return true;
 }
 
-bool ReadNumber(const Napi::Value& value, CK_ULONG* number) {
-  if (!value.IsNumber()) return false;
-  const int64_t read = value.As<Napi::Number>().Int64Value();
-  *number = static_cast<CK_ULONG>(read);
-  return read >= 0;
+bool ReadNumber(const Napi::Value& value, uint32_t* number) {
+  return napi_get_value_uint32(value.Env(), value, number) == napi_ok;
 }
 
-/// `new TokenCalls(modulePath, settled)`: a module that is loaded and initialised, and who is told of results.
+bool ReadNumber(const Napi::Value& value, CK_ULONG* number) {
+  uint32_t read;
+  if (!ReadNumber(value, &read)) return false;
+  *number = read;
+  return true;
+}
+
+/// `new TokenCalls(modulePath, results, settled)`: a module that is loaded and initialised, a Float64Array for the numbers
+/// of results, and who is told of them.
 class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
  public:
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "TokenCalls",
-                       {InstanceMethod<&TokenCalls::Start>("start"), InstanceMethod<&TokenCalls::Close>("close")});
+                       {InstanceMethod<&TokenCalls::Add>("add"), InstanceMethod<&TokenCalls::Begin>("begin"),
+                        InstanceMethod<&TokenCalls::Close>("close")});
   }
 
   explicit TokenCalls(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenCalls>(info), env_(info.Env()) {
-    if (!info[0].IsString() || !info[1].IsFunction()) {
-      Throw(env_, "TokenCalls: want a path and a function");
+    if (!info[0].IsString() || !info[1].IsTypedArray() || !info[2].IsFunction()) {
+      Throw(env_, "TokenCalls: want a path, an array and a function");
       return;
     }
     std::string failure;
@@ -61,7 +75,8 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
     }
     StayLoaded();
 
-    settled_ = Settled::New(env_, info[1].As<Napi::Function>(), "token calls", 0, 1, this);
+    results_ = Napi::Persistent(info[1].As<Napi::Float64Array>());
+    settled_ = Settled::New(env_, info[2].As<Napi::Function>(), "token calls", 0, 1, this);
     // Only calls under way keep the event loop alive.
     settled_.Unref(env_);
     threads_ = CallThreads::Create(functions, [settled = settled_] { settled.NonBlockingCall(); });
@@ -79,30 +94,32 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
 
   static void EnvironmentEnds(void* self) { static_cast<TokenCalls*>(self)->threads_->Close(); }
 
-  /// start(ticket, operation, session, key, mechanism, parameter | undefined, data, outputBytes)
-  void Start(const Napi::CallbackInfo& info) {
-    if (threads_ == nullptr) return Throw(env_, "TokenCalls: closed");
+  /// add(ticket, operation, session, key, mechanism, parameter | undefined, data, outputBytes)
+  void Add(const Napi::CallbackInfo& info) {
+    if (threads_ == nullptr) return Throw(env_, "add: closed");
     std::unique_ptr<Call> call = ReadCall(info);
-    if (call == nullptr) return Throw(env_, "start: want arguments as declared");
-    if (!threads_->Start(std::move(call))) return Throw(env_, "start: the system has no thread left");
+    if (call == nullptr) return Throw(env_, "add: want arguments as declared");
+    added_.push_back(std::move(call));
     if (under_way_++ > 0) return;
     Ref();
     settled_.Ref(env_);
   }
 
+  void Begin(const Napi::CallbackInfo&) {
+    if (threads_ != nullptr) threads_->Start(std::exchange(added_, {}));
+  }
+
   std::unique_ptr<Call> ReadCall(const Napi::CallbackInfo& info) {
     CallTerms terms{};
-    CK_ULONG ticket = 0, operation = 0, output_bytes = 0;
-    if (!ReadNumber(info[0], &ticket) || !ReadNumber(info[1], &operation) || operation > 2 ||
+    uint32_t operation = 0, output_bytes = 0;
+    if (!ReadNumber(info[0], &terms.ticket) || !ReadNumber(info[1], &operation) || operation > 2 ||
         !ReadHandle(info[2], &terms.session) || !ReadHandle(info[3], &terms.key) ||
-        !ReadNumber(info[4], &terms.mechanism) || !IsBytes(info[6]) || !ReadNumber(info[7], &output_bytes)) {
+        !ReadNumber(info[4], &terms.mechanism) || !ReadBytes(info[6], &terms.data) ||
+        !ReadNumber(info[7], &output_bytes) || output_bytes > kMaximumOutputBytes) {
       return nullptr;
     }
-    terms.ticket = static_cast<uint32_t>(ticket);
     terms.operation = static_cast<Operation>(operation);
-    terms.data = ViewOf(info[6]);
     terms.output_bytes = output_bytes;
-    if (output_bytes > kMaximumOutputBytes) return nullptr;
     if (info[5].IsUndefined()) return std::make_unique<Call>(terms);
     if (!info[5].IsObject()) return nullptr;
     const auto parameter = info[5].As<Napi::Object>();
@@ -111,10 +128,10 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
 
   static std::unique_ptr<Call> ReadGcm(const CallTerms& terms, const Napi::Object& parameter) {
     GcmTerms gcm{};
-    const Napi::Value nonce = parameter.Get("nonce"), associated_data = parameter.Get("aad");
-    if (!IsBytes(nonce) || !IsBytes(associated_data) || !ReadNumber(parameter.Get("tagBits"), &gcm.tag_bits)) return nullptr;
-    gcm.nonce = ViewOf(nonce);
-    gcm.associated_data = ViewOf(associated_data);
+    if (!ReadBytes(parameter.Get("nonce"), &gcm.nonce) || !ReadBytes(parameter.Get("aad"), &gcm.associated_data) ||
+        !ReadNumber(parameter.Get("tagBits"), &gcm.tag_bits)) {
+      return nullptr;
+    }
     return std::make_unique<Call>(terms, gcm);
   }
 
@@ -128,16 +145,33 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   }
 
   void Deliver(const Napi::Function& settled) {
-    for (const std::unique_ptr<Call>& call : threads_->TakeDone(under_way_)) {
-      const ByteView output = call->output();
-      settled.Call({Napi::Number::New(env_, call->ticket()),
-                    Napi::Number::New(env_, static_cast<double>(call->return_value())),
-                    Napi::Number::New(env_, static_cast<double>(call->stage())),
-                    Napi::Buffer<uint8_t>::Copy(env_, output.data, output.size)});
-      if (--under_way_ > 0) continue;
+    const CallThreads::Calls done = threads_->TakeDone(under_way_);
+    const size_t most = results_.Value().ElementLength() / kResultFields;
+    for (size_t first = 0; first < done.size(); first += most) {
+      DeliverSome(settled, &done[first], std::min(most, done.size() - first));
+    }
+  }
+
+  void DeliverSome(const Napi::Function& settled, const std::unique_ptr<Call>* calls, size_t count) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; ++i) bytes += calls[i]->output().size;
+    const auto outputs = Napi::Buffer<uint8_t>::New(env_, bytes);
+    uint8_t* output = outputs.Data();
+    double* result = results_.Value().Data();
+    for (size_t i = 0; i < count; ++i, result += kResultFields) {
+      const ByteView each = calls[i]->output();
+      if (each.size > 0) output = std::copy(each.data, each.data + each.size, output);
+      result[0] = calls[i]->ticket();
+      result[1] = static_cast<double>(calls[i]->return_value());
+      result[2] = static_cast<double>(calls[i]->stage());
+      result[3] = static_cast<double>(each.size);
+    }
+    under_way_ -= static_cast<uint32_t>(count);
+    if (under_way_ == 0) {
       settled_.Unref(env_);
       Unref();
     }
+    settled.Call({Napi::Number::New(env_, static_cast<double>(count)), outputs});
   }
 
   void Close(const Napi::CallbackInfo&) {
@@ -153,17 +187,17 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
     settled_.Release();
   }
 
-  /// Above every result of the protocol.
-  static constexpr CK_ULONG kMaximumOutputBytes = 1 << 20;
-
   const Napi::Env env_;
+  Napi::Reference<Napi::Float64Array> results_;
   Settled settled_;
   std::shared_ptr<CallThreads> threads_;
+  /// Not begun yet.
+  CallThreads::Calls added_;
   uint32_t under_way_ = 0;
 };
 
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
-  exports.Set("TokenCalls", TokenCalls::Define(env));
+  exports["TokenCalls"] = TokenCalls::Define(env);
   return exports;
 }
 

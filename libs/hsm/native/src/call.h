@@ -51,6 +51,8 @@ class Call {
 
   /// Blocks as long as the token does.
   void Run(const CK_FUNCTION_LIST& functions);
+  /// It will not be run.
+  void Fail(CK_RV return_value) { return_value_ = return_value; }
 
   uint32_t ticket() const { return ticket_; }
   CK_RV return_value() const { return return_value_; }

@@ -25,13 +25,24 @@ std::shared_ptr<CallThreads> CallThreads::Create(const CK_FUNCTION_LIST* functio
 CallThreads::CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()> wake)
     : functions_(functions), wake_(std::move(wake)) {}
 
-bool CallThreads::Start(std::unique_ptr<Call> call) {
-  const std::lock_guard<std::mutex> lock(queue_mutex_);
-  if (closed_) return false;
-  queue_.push_back(std::move(call));
-  if (Summon()) return true;
-  queue_.pop_back();
-  return false;
+void CallThreads::Start(Calls calls) {
+  Calls stranded;
+  bool notify = false;
+  {
+    const std::lock_guard<std::mutex> lock(queue_mutex_);
+    for (std::unique_ptr<Call>& call : calls) queue_.push_back(std::move(call));
+    notify = Summon();
+    // Nobody is at work who would come to the queue.
+    if (!summoned_ && threads_ == 0) {
+      for (std::unique_ptr<Call>& call : queue_) stranded.push_back(std::move(call));
+      queue_.clear();
+    }
+  }
+  if (notify) summons_.notify_one();
+  for (std::unique_ptr<Call>& call : stranded) {
+    call->Fail(CKR_HOST_MEMORY);
+    HandBack(std::move(call), kShortCall);
+  }
 }
 
 CallThreads::Calls CallThreads::TakeDone(size_t under_way) {
@@ -46,9 +57,8 @@ CallThreads::Calls CallThreads::TakeDone(size_t under_way) {
 
 void CallThreads::Close() {
   {
-    const std::lock_guard<std::mutex> lock(done_mutex_);
+    const std::lock_guard<std::mutex> lock(wake_mutex_);
     wake_ = nullptr;
-    done_.clear();
   }
   const std::lock_guard<std::mutex> lock(queue_mutex_);
   closed_ = true;
@@ -59,15 +69,10 @@ void CallThreads::Close() {
 // A thread that takes a call summons the next one when more are waiting. So calls that take microseconds are made by few
 // threads, one after the other, and calls that block get a thread each, without the caller waking one for every call.
 bool CallThreads::Summon() {
-  if (summoned_) return true;
-  if (idle_ > 0) {
-    summons_.notify_one();
-  } else if (!AddThread()) {
-    // Those that are at work will come to the queue too.
-    return threads_ > 0;
-  }
-  summoned_ = true;
-  return true;
+  if (summoned_ || queue_.empty()) return false;
+  const bool notify = idle_ > 0;
+  summoned_ = notify || AddThread();
+  return notify;
 }
 
 bool CallThreads::AddThread() {
@@ -104,8 +109,9 @@ void CallThreads::Work() {
     }
     std::unique_ptr<Call> call = std::move(queue_.front());
     queue_.pop_front();
-    if (!queue_.empty()) Summon();
+    const bool notify = Summon();
     lock.unlock();
+    if (notify) summons_.notify_one();
     const auto begun = std::chrono::steady_clock::now();
     call->Run(*functions_);
     HandBack(std::move(call), std::chrono::steady_clock::now() - begun);
@@ -114,13 +120,18 @@ void CallThreads::Work() {
 }
 
 void CallThreads::HandBack(std::unique_ptr<Call> call, Microseconds duration) {
-  const std::lock_guard<std::mutex> lock(done_mutex_);
-  average_duration_ += (duration - average_duration_) * kNewest;
-  if (!wake_) return;
-  done_.push_back(std::move(call));
-  if (done_.size() == wanted_) gathered_.notify_one();
-  // Under the lock, so that nobody is woken after Close().
-  if (done_.size() == 1) wake_();
+  bool is_first, is_gathered;
+  {
+    const std::lock_guard<std::mutex> lock(done_mutex_);
+    average_duration_ += (duration - average_duration_) * kNewest;
+    done_.push_back(std::move(call));
+    is_first = done_.size() == 1;
+    is_gathered = done_.size() == wanted_;
+  }
+  if (is_gathered) gathered_.notify_one();
+  if (!is_first) return;
+  const std::lock_guard<std::mutex> lock(wake_mutex_);
+  if (wake_) wake_();
 }
 
 }  // namespace nest_hsm

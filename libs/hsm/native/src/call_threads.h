@@ -26,8 +26,8 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   CallThreads(const CallThreads&) = delete;
   CallThreads& operator=(const CallThreads&) = delete;
 
-  /// @returns false when the system has no thread for it; the call was not made then
-  bool Start(std::unique_ptr<Call> call);
+  /// Has each of them made. One for which the system has no thread at all comes back with CKR_HOST_MEMORY.
+  void Start(Calls calls);
 
   /// Of a token that is faster than its results can be carried one by one, waits a moment for more of them.
   /// @param under_way  calls that were started and not taken yet
@@ -43,8 +43,9 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
 
   static void* ThreadMain(void* self);
   void Work();
-  /// Has one more thread look at the queue, unless one is on its way there. @returns whether one will
-  bool Summon();
+  /// Sees to it that one more thread looks at the queue, unless one is on its way there or nothing waits in it.
+  /// @returns whether to notify one, when the lock is released
+  [[nodiscard]] bool Summon();
   bool AddThread();
   void HandBack(std::unique_ptr<Call> call, Microseconds duration);
 
@@ -66,6 +67,9 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   size_t wanted_ = 0;
   /// Of the last dozens of calls.
   Microseconds average_duration_ = std::chrono::seconds(1);
+
+  /// Apart, so that who is woken does not find the lock taken by who woke it.
+  std::mutex wake_mutex_;
   /// Empty once closed.
   std::function<void()> wake_;
 };

@@ -11,6 +11,7 @@ using CK_SESSION_HANDLE = CK_ULONG;
 using CK_OBJECT_HANDLE = CK_ULONG;
 
 constexpr CK_RV CKR_OK = 0;
+constexpr CK_RV CKR_HOST_MEMORY = 2;
 
 struct CK_MECHANISM {
   CK_ULONG mechanism;

@@ -41,12 +41,12 @@ export interface OnePartMechanism {
 
 /** The face of `native/src/binding.cc`. Handles are the bytes of a CK_ULONG. */
 interface Addon {
-  readonly TokenCalls: new (modulePath: string, settled: Settled) => AddonCalls;
+  readonly TokenCalls: new (modulePath: string, results: Float64Array, settled: Settled) => AddonCalls;
 }
 
 interface AddonCalls {
-  /** Copies its arguments. The result arrives in `settled` under the same ticket. */
-  start(
+  /** Copies its arguments. The call is made after `begin`, its result has the same ticket. */
+  add(
     ticket: number,
     operation: number,
     session: Uint8Array,
@@ -56,12 +56,20 @@ interface AddonCalls {
     data: Uint8Array,
     outputBytes: number,
   ): void;
+  begin(): void;
   /** @throws while a call is under way */
   close(): void;
 }
 
-/** @param stage  which of the operation's two functions returned the value */
-type Settled = (ticket: number, returnValue: number, stage: number, output: Buffer) => void;
+/**
+ * So many calls are done. Of each there are `resultFields` numbers in `results`: ticket, return value, which of the operation's
+ * two functions returned it, length of its output.
+ * @param outputs  their outputs, one after the other
+ */
+type Settled = (count: number, outputs: Buffer) => void;
+
+const resultFields = 4;
+const resultsAtOnce = 64;
 
 interface Pending {
   readonly operation: Operation;
@@ -72,8 +80,10 @@ interface Pending {
 /** Operations on the tokens of one module, which is loaded and initialised. */
 export class TokenCalls {
   readonly #pending = new Map<number, Pending>();
+  readonly #results = new Float64Array(resultFields * resultsAtOnce);
   readonly #addon: AddonCalls;
   #ticket = 0;
+  #isBeginning = false;
 
   /**
    * @param failure  the error for a return value other than CKR_OK
@@ -83,13 +93,13 @@ export class TokenCalls {
     modulePath: string,
     private readonly failure: (returnValue: number, pkcs11Function: string) => Error,
   ) {
-    this.#addon = new (loadAddon().TokenCalls)(modulePath, this.#settle);
+    this.#addon = new (loadAddon().TokenCalls)(modulePath, this.#results, this.#settle);
   }
 
   /**
    * @param session  nothing else may be done with it until the result is there
-   * @param outputBytes  room for the result
-   * @returns bytes of its own
+   * @param outputBytes  room for the result, at most 1 MiB
+   * @returns the output, which the caller owns
    */
   make(
     operation: Operation,
@@ -101,8 +111,9 @@ export class TokenCalls {
   ): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const ticket = this.#nextTicket();
-      this.#addon.start(ticket, operationNumbers[operation], session, key, mechanism, parameter, data, outputBytes);
+      this.#addon.add(ticket, operationNumbers[operation], session, key, mechanism, parameter, data, outputBytes);
       this.#pending.set(ticket, { operation, resolve, reject });
+      this.#beginSoon();
     });
   }
 
@@ -111,11 +122,28 @@ export class TokenCalls {
     this.#addon.close();
   }
 
-  readonly #settle: Settled = (ticket, returnValue, stage, output) => {
-    const { operation, resolve, reject } = this.#pending.get(ticket) as Pending;
-    this.#pending.delete(ticket);
-    if (returnValue === 0) resolve(output);
-    else reject(this.failure(returnValue, functions[operation][stage]));
+  /** Requests that arrived together begin together: threads are woken once for all of them. */
+  #beginSoon(): void {
+    if (this.#isBeginning) return;
+    this.#isBeginning = true;
+    process.nextTick(() => {
+      this.#isBeginning = false;
+      this.#addon.begin();
+    });
+  }
+
+  readonly #settle: Settled = (count, outputs) => {
+    const results = this.#results;
+    let start = 0;
+    for (let at = 0; at < count * resultFields; at += resultFields) {
+      const ticket = results[at];
+      const end = start + results[at + 3];
+      const { operation, resolve, reject } = this.#pending.get(ticket) as Pending;
+      this.#pending.delete(ticket);
+      if (results[at + 1] === 0) resolve(outputs.subarray(start, end));
+      else reject(this.failure(results[at + 1], functions[operation][results[at + 2]]));
+      start = end;
+    }
   };
 
   #nextTicket(): number {
