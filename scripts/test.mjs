@@ -1,6 +1,7 @@
 // Runs the tests: `npm test [-- jest arguments]`; `--full` adds the long ones (soak, sanitizers, kills, every supported Node.js).
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { tryLongTierPackages } from './setup/system-packages.mjs';
 import { describeNode, handedOver, projectNode } from './workspace/node.mjs';
 import { root, varDirectory } from './workspace/paths.mjs';
 import { run } from './workspace/stop.mjs';
@@ -11,6 +12,7 @@ await run(() => {
   const full = process.argv.includes('--full');
   const passed = process.argv.slice(2).filter((argument) => argument !== '--full');
   say(`\nTests on ${describeNode(projectNode())}`);
+  if (full) say(`  ${tryLongTierPackages()}`);
   const { status } = spawnSync(
     process.execPath,
     [

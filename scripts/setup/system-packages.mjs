@@ -39,6 +39,16 @@ const needs = [
   },
 ];
 
+/** For the long tier of the tests alone, which says of each test that it skips for want of them. */
+const longTierNeeds = [
+  {
+    name: 'p11-kit',
+    usedFor: 'killing and freezing a remote token',
+    present: () => works('p11-kit', ['server', '--help']),
+    packages: { apt: 'p11-kit', dnf: 'p11-kit-server', apk: 'p11-kit-server', brew: 'p11-kit' },
+  },
+];
+
 const managers = [
   {
     id: 'apt',
@@ -62,8 +72,23 @@ const managers = [
  * @throws {Stop} naming the command that its reader must run
  */
 export function ensureSystemPackages(again = 'npm start') {
-  const missing = needs.filter((need) => !need.present());
-  if (missing.length === 0) return 'SoftHSM2, python3, openssl, curl, sqlite3 are here';
+  return ensure(needs, again);
+}
+
+/** The same for the long tier of the tests. @returns what there is, or why something is not */
+export function tryLongTierPackages() {
+  try {
+    return ensure(longTierNeeds, 'npm test -- --full');
+  } catch (error) {
+    if (error instanceof Stop) return error.message;
+    throw error;
+  }
+}
+
+function ensure(needed, again) {
+  const missing = needed.filter((need) => !need.present());
+  if (missing.length === 0)
+    return `${needed.map(({ name }) => name).join(', ')} ${needed.length > 1 ? 'are' : 'is'} here`;
 
   const names = missing.map(({ name }) => name).join(', ');
   const manager = managers.find(({ program }) => works(program));
