@@ -11,6 +11,7 @@ import {
   readBackup,
   type RecoveryToken,
 } from '@nest-hsm/hsm';
+import { AgentUnderTest } from '../support/agent-under-test.js';
 import { KeyringFleet, TestRecoveryToken } from '../support/keyring-fleet.js';
 import { rawObjects } from '../support/raw-token.js';
 import { TestToken } from '../support/token.js';
@@ -21,6 +22,9 @@ let fleet: KeyringFleet;
 let keys: { signer: HsmKey; rsa: HsmKey; kek: HsmKey; mac: HsmKey };
 let backup: BackupSummary;
 let file: string;
+/** What the first fleet encrypted and authenticated. */
+let sealed: Buffer;
+let maced: Buffer;
 
 beforeAll(async () => {
   recovery = await TestRecoveryToken.made();
@@ -37,7 +41,14 @@ beforeAll(async () => {
     fleet.config(['a', 'b']),
   );
   file = join(fleet.directory, 'first.backup');
-  backup = await fleet.opened((hsm) => hsm.custody.createBackup(file), fleet.config(['a', 'b']));
+  backup = await fleet.opened(
+    async (hsm) => {
+      sealed = await hsm.encrypt(keys.kek, Buffer.from('a message'));
+      maced = await hsm.mac(keys.mac, Buffer.from('a message'));
+      return hsm.custody.createBackup(file);
+    },
+    fleet.config(['a', 'b']),
+  );
 });
 afterAll(() => {
   fleet.remove();
@@ -66,16 +77,25 @@ const held = (
     on.config(config),
   );
 
-/** That each of the four keys works on that member alone. */
-async function works(on: KeyringFleet, member: string): Promise<void> {
-  await on.opened(
-    async (hsm) => {
-      const data = Buffer.from('a message');
+/** That these keys work on that member alone. */
+async function works(
+  on: KeyringFleet,
+  member: string,
+  labels: readonly (keyof typeof keys)[] = ['signer', 'rsa', 'kek', 'mac'],
+): Promise<void> {
+  const data = Buffer.from('a message');
+  const uses: Record<keyof typeof keys, (hsm: Hsm) => Promise<unknown>> = {
+    signer: async (hsm) => {
       const signature = await hsm.sign(keys.signer, 'ecdsa-sha384', data);
       expect(verify('sha384', data, keys.signer.publicKey ?? '', signature)).toBe(true);
-      await hsm.sign(keys.rsa, 'rsa-pss-sha256', data);
-      expect(await hsm.decrypt(keys.kek, await hsm.encrypt(keys.kek, data))).toEqual(data);
-      expect(await hsm.mac(keys.mac, data)).toHaveLength(32);
+    },
+    rsa: (hsm) => hsm.sign(keys.rsa, 'rsa-pss-sha256', data),
+    kek: async (hsm) => expect(await hsm.decrypt(keys.kek, sealed)).toEqual(data),
+    mac: async (hsm) => expect(await hsm.mac(keys.mac, data)).toEqual(maced),
+  };
+  await on.opened(
+    async (hsm) => {
+      for (const label of labels) await uses[label](hsm);
     },
     on.config([member]),
   );
@@ -148,4 +168,168 @@ describe('a backup is restored', () => {
     const next = await restored.opened((hsm) => hsm.custody.createBackup(join(restored.directory, 'next.backup')));
     expect(next).toMatchObject({ number: backup.number + 1, fingerprint: backup.fingerprint });
   });
+});
+
+describe('what a backup does not do:', () => {
+  const read = () => readBackup(file, backup.fingerprint);
+  /** A fleet of one empty token, with or without what else it knows. */
+  async function emptyFleet(
+    work: (empty: KeyringFleet, token: TestToken) => Promise<void>,
+    name?: string,
+  ): Promise<void> {
+    const token = new TestToken('ca-empty');
+    const empty = new KeyringFleet({ f: token }, [recovery], name);
+    try {
+      await empty.enrol();
+      await work(empty, token);
+    } finally {
+      empty.remove();
+      token.remove();
+    }
+  }
+  const untouched = (token: TestToken) =>
+    expect(rawObjects(token).every(({ label }) => /^nest-hsm-(member|probe)$/.test(label))).toBe(true);
+
+  test('come back with the PIN of an application alone', async () => {
+    await emptyFleet(async (empty, token) => {
+      const { records } = await read();
+      const agent = await AgentUnderTest.loggedIn(token);
+      const [memberKey] = await agent.call('findKeys', { label: 'nest-hsm-member' });
+      for (const {
+        id,
+        label,
+        algorithm,
+        usage,
+        spki,
+        checkValue,
+        recovery: [form],
+      } of records) {
+        const transport = Buffer.from(form.transport.bytes, 'base64');
+        const wrapped = Buffer.from(form.wrapped.bytes, 'base64');
+        const key = { id, label, algorithm, usage, extractable: false };
+        const terms = { unwrappingKeyId: memberKey.id, algorithm: form.algorithm, key, transport, wrapped };
+        const identity = {
+          spki: spki ? Buffer.from(spki, 'base64') : undefined,
+          checkValue: checkValue ? Buffer.from(checkValue, 'base64') : undefined,
+        };
+        // What it was left to is the recovery key.
+        await expect(agent.call('importKey', { ...terms, ...identity })).rejects.toMatchObject({
+          code: 'ERR_HSM_DECRYPTION_FAILED',
+        });
+        // And what takes keys in does not pass them on.
+        const recipients = [{ spki: memberKey.spki as Buffer, algorithm: form.algorithm }];
+        await expect(agent.call('transferKey', { ...terms, recipients })).rejects.toMatchObject({
+          code: 'ERR_HSM_ARGUMENT_INVALID',
+        });
+      }
+      AgentUnderTest.killAll();
+      // Nor does its token become a recovery token.
+      const own = token.config({ name: 'recovery', stateDirectory: join(empty.directory, 'own') });
+      await recovery.present((pretended) => pretended.makeKey(), own);
+      const ceremony = empty.opened(async (hsm) =>
+        recovery.present(async (pretended) => hsm.custody.prepareRestore(await read(), pretended), own),
+      );
+      await expect(ceremony).rejects.toMatchObject({ code: 'ERR_HSM_RECOVERY_REFUSED' });
+      expect(rawObjects(token).filter(({ id }) => records.some((each) => each.id === id))).toEqual([]);
+    });
+  });
+
+  test('open on another recovery token', async () => {
+    const other = await TestRecoveryToken.made();
+    await emptyFleet(async (empty, token) => {
+      const outcome = await empty.opened((hsm) =>
+        other.present(async (wrong) => {
+          const ceremony = await hsm.custody.prepareRestore(await read(), wrong);
+          return { planned: ceremony.plan, outcomes: await ceremony.carryOut() };
+        }),
+      );
+      expect(outcome.planned.map(({ action, why }) => ({ action, why }))).toEqual(
+        Array.from({ length: 5 }, () => ({ action: 'cannot', why: 'no form of it is for this recovery token' })),
+      );
+      expect(outcome.outcomes).toEqual([]);
+      untouched(token);
+    });
+    other.token.remove();
+  });
+
+  test('bring back what was destroyed, or come back when they are too old, or to another fleet', async () => {
+    await fleet.opened(async (hsm) => {
+      const receipt = await hsm.destroyKey(keys.mac);
+      expect(receipt.receipt).toMatchObject({
+        state: 'pending',
+        backups: { restorable: [expect.stringContaining(backup.sha256)] },
+      });
+    });
+    const { planned, plan } = await held(fleet, undefined, async (hsm, token) =>
+      hsm.custody.prepareRestore(await read(), token),
+    );
+    expect(planned).toMatchObject({ mac: 'none', signer: 'none', kek: 'none' });
+    expect(plan.find(({ label }) => label === 'mac')?.why).toMatch(/^destroyed /);
+    const { state, retired } = await fleet.opened(async ({ custody }) => {
+      const before = await custody.backupState();
+      await custody.retireBackups(backup.number + 1);
+      return { state: before, retired: await custody.backupState() };
+    });
+    expect(
+      Object.values(tokens)
+        .flatMap((token) => rawObjects(token))
+        .filter(({ id }) => id === keys.mac.id),
+    ).toEqual([]);
+    const tooOld = held(fleet, undefined, async (hsm, token) => hsm.custody.prepareRestore(await read(), token));
+    await expect(tooOld).rejects.toMatchObject({
+      code: 'ERR_HSM_BACKUP_REFUSED',
+      message: expect.stringContaining('want number 2'),
+    });
+
+    // The same where only the state was kept.
+    await emptyFleet(async (empty, token) => {
+      const from = (kept: typeof state) =>
+        held(empty, undefined, async (hsm, present) => hsm.custody.prepareRestore(await read(), present, kept));
+      await expect(from(retired)).rejects.toMatchObject({ code: 'ERR_HSM_BACKUP_REFUSED' });
+      untouched(token);
+      expect((await from(state)).planned).toMatchObject({ mac: 'none', signer: 'give', rsa: 'give', kek: 'give' });
+      expect(rawObjects(token).filter(({ id }) => id === keys.mac.id)).toEqual([]);
+      await works(empty, 'f', ['signer', 'rsa', 'kek']);
+    });
+    await emptyFleet(async (empty, token) => {
+      const strange = held(empty, undefined, async (hsm, present) => hsm.custody.prepareRestore(await read(), present));
+      await expect(strange).rejects.toMatchObject({
+        code: 'ERR_HSM_BACKUP_REFUSED',
+        message: expect.stringContaining('"tls"'),
+      });
+      untouched(token);
+    }, 'tls');
+  });
+});
+
+test('the keys of one fleet move to another, and what cannot is named', async () => {
+  const token = new TestToken('new-vendor');
+  const destination = new KeyringFleet({ g: token }, [recovery], 'next');
+  const stray = await fleet.opened(
+    async (hsm) => hsm.generateKeyPair({ label: 'stray', algorithm: 'ed25519' }),
+    tokens.a.config({ name: 'ca' }),
+  );
+  try {
+    await destination.enrol();
+    const departure = await fleet.opened((hsm) => hsm.departure());
+    const { planned, plan, outcomes } = await held(destination, undefined, (hsm, present) =>
+      hsm.custody.prepareArrival(departure, present),
+    );
+    const own = { 'nest-hsm-backup': 'none', 'nest-hsm-receipt': 'none' };
+    expect(planned).toEqual({ signer: 'give', rsa: 'give', kek: 'give', stray: 'cannot', ...own });
+    expect(plan.find(({ id }) => id === stray.id)?.why).toMatch(/never left it/);
+    expect(outcomes.map(({ members, error }) => ({ members, error }))).toEqual(
+      Array.from({ length: 3 }, () => ({ members: ['g'], error: undefined })),
+    );
+    await works(destination, 'g', ['signer', 'rsa', 'kek']);
+    expect(loose(token, recovery.token)).toEqual([]);
+    const vendor = await fleet.opened((hsm) => hsm.departure(), tokens.a.config({ name: 'ca' }));
+    expect(new Set(vendor.others.map(({ action }) => action))).toEqual(new Set(['cannot']));
+    await expect(
+      fleet.opened(async (hsm) => hsm.custody.backups(), tokens.a.config({ name: 'ca' })),
+    ).rejects.toMatchObject({ code: 'ERR_HSM_CONFIG_INVALID' });
+  } finally {
+    destination.remove();
+    token.remove();
+  }
 });

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmConfig, type HsmTokenMemberConfig, type RecoveryPublicKey, RecoveryToken } from '@nest-hsm/hsm';
-import { TestToken } from './token.js';
+import type { VirtualHsm } from '../chaos/virtual-hsm.js';
+import { type Overrides, TestToken } from './token.js';
 
 /** A token of a fleet: one of the test's own, or a device that can be steered. */
 export interface FleetToken {
@@ -12,17 +13,23 @@ export interface FleetToken {
 
 /** A recovery token with its key. */
 export class TestRecoveryToken {
-  readonly token = new TestToken('recovery');
   publicKey: RecoveryPublicKey;
 
-  static async made(): Promise<TestRecoveryToken> {
-    const made = new TestRecoveryToken();
+  /** @param device  one of the test's own that can be steered; or else a new token */
+  static async made(device: VirtualHsm | TestToken = new TestToken('recovery')): Promise<TestRecoveryToken> {
+    const made = new TestRecoveryToken(device);
     made.publicKey = await made.present((token) => token.makeKey());
     return made;
   }
 
-  config(): HsmConfig {
-    return this.token.config({ name: 'recovery' });
+  private constructor(private readonly device: VirtualHsm | TestToken) {}
+
+  get token(): TestToken {
+    return this.device instanceof TestToken ? this.device : this.device.token;
+  }
+
+  config(changes: Overrides = {}): HsmConfig {
+    return this.device.config({ name: 'recovery', ...changes });
   }
 
   /** Has it present for as long as the work takes. */

@@ -7,6 +7,7 @@ import { infrastructureLabels } from './infrastructure.js';
 import type { KeyManagement, MemberKeys } from './key-management.js';
 import type { KeyringRecord } from './keyring-record.js';
 import { requirePossession } from './possession.js';
+import { receiptKeyLabel } from './receipt.js';
 import { Ceremony } from './recovery/ceremony.js';
 import type { Destination } from './recovery/destination.js';
 import type { PlannedKey } from './recovery/planned-key.js';
@@ -89,9 +90,10 @@ export class KeyCustody {
     const others = strays.map((key) => staying(key, 'cannot', neverLeft));
     const records: KeyringRecord[] = [];
     for (const record of sealed) {
-      const why = record.label === backupKeyLabel ? ownBackupKey : await this.#doubt(record);
+      const isOwn = fleetsOwnLabels.includes(record.label);
+      const why = isOwn ? ownKey : await this.#doubt(record);
       if (why === undefined) records.push(record);
-      else others.push(staying(record, record.label === backupKeyLabel ? 'none' : 'cannot', why));
+      else others.push(staying(record, isOwn ? 'none' : 'cannot', why));
     }
     return { records, others };
   }
@@ -117,7 +119,9 @@ export class KeyCustody {
 
 const neverLeft =
   'it was made on one device and never left it: make a new one, and use both until the old is done with';
-const ownBackupKey = 'the other fleet signs its backups with a key of its own';
+/** Signed with by each fleet for itself. */
+const fleetsOwnLabels: readonly string[] = [backupKeyLabel, receiptKeyLabel];
+const ownKey = 'the other fleet has one of its own';
 
 /** Keys that stay where they are, whoever keeps them. */
 export function staying(

@@ -1,9 +1,8 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { basename } from 'node:path';
 import { fingerprint } from '../../algorithm/encoding-public-key.js';
-import { HsmError } from '../../errors.js';
 import type { KeyDescription } from '../../key/key.js';
-import { newKeyId } from '../../key/key-version.js';
+import { lineageOfLabel, newestFirst, newKeyId } from '../../key/key-version.js';
 import { infrastructureLabels } from '../infrastructure.js';
 import type { KeyManagement } from '../key-management.js';
 import type { Keyring } from '../keyring.js';
@@ -70,14 +69,13 @@ export async function createBackup(source: BackupSource, path: string): Promise<
   });
 }
 
+/** The newest of its label, as all processes find it; made when there is none. */
 async function backupKey(keys: KeyManagement): Promise<KeyDescription> {
   const { keys: found } = await keys.find({ label: backupKeyLabel, usage: 'sign' }, {});
-  if (found.length === 1) return found[0];
-  if (found.length > 1) {
-    throw new HsmError('ERR_HSM_KEY_AMBIGUOUS', `want one key labelled "${backupKeyLabel}", got ${found.length}`);
-  }
+  const [newest] = newestFirst(found);
   const terms = { label: backupKeyLabel, algorithm: 'ec-p256', usage: 'sign', extractable: false } as const;
-  return keys.generate({ ...terms, id: newKeyId(backupKeyLabel) }, {});
+  const id = newKeyId(backupKeyLabel, lineageOfLabel(backupKeyLabel));
+  return newest ?? keys.generate({ ...terms, id }, {});
 }
 
 async function contents(
