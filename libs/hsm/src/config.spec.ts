@@ -94,6 +94,29 @@ describe('parseHsmConfig', () => {
     expect(faultsOf({ ...minimal, members: [{ ...member, ...fault }] })).toMatch(message);
   });
 
+  const shared: HsmMemberConfig = { name: 'shared', socket: '/run/nest-hsm/ca/agent.sock' };
+
+  it('takes a socket of a shared agent for a member', () => {
+    const { members } = parseHsmConfig({ ...minimal, members: [shared, member] });
+    expect(members).toMatchObject([{ ...shared, sessions: 16 }, { token: { label: 'ca' } }]);
+  });
+
+  it.each([
+    ['no name', { name: undefined }, /members\[0\]\.name/],
+    ['a PIN too', { pin: { file: '/run/secrets/pin' } }, /Unrecognized key: "pin"/],
+    ['a relative path', { socket: 'agent.sock' }, /want an absolute path/],
+    ['a path longer than a socket may have', { socket: `/${'x'.repeat(103)}` }, /socket/],
+  ])('refuses a shared agent with %s, and tells no other fault', (_, fault, message) => {
+    const told = faultsOf({ ...minimal, members: [{ ...shared, ...fault }] });
+    expect(told).toMatch(message);
+    expect(told).not.toContain('module');
+  });
+
+  it('refuses a policy that a shared agent would not know of', () => {
+    const policy = [{ label: '*', operations: ['sign'] }];
+    expect(faultsOf({ ...minimal, members: [shared], policy })).toMatch(/policy for a shared agent/);
+  });
+
   it('never quotes what might be a PIN', () => {
     for (const pin of ['s3cret', { value: 's3cret' }, { file: 's3cret', value: 's3cret' }]) {
       expect(faultsOf({ ...minimal, members: [{ ...member, pin }] })).not.toContain('s3cret');

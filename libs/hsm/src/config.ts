@@ -140,36 +140,38 @@ const rotationRule = z
   .readonly();
 export type RotationRule = z.output<typeof rotationRule>;
 
-export const hsmConfigSchema = z.strictObject({
-  /** The role of this fleet, and the name of its metrics, health indicator and provider, e.g. `ca`. */
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
-  /** The tokens behind it: each holds every key, and any of them may serve a call. */
-  members: z.array(memberSchema).min(1).max(32).superRefine(checkNames).readonly(),
-  /** On how many members a key must be before it may be used; 2 when absent, or 1 where there is one. */
-  quorum: z.int().min(1).max(32).optional(),
-  /** How a new key comes onto the other members. */
-  replication: replication.prefault({ mode: 'vendor' }),
-  /** When keys are due for their next version: see `Hsm.rotateKey`. */
-  rotation: z.array(rotationRule).default([]).readonly(),
-  /** Directory (made 0700) for what must outlive a process: the records of refused PINs, and of keys that were destroyed. */
-  stateDirectory: z.string().min(1),
-  /** Identity of this application towards the agents, in audit lines and policy. */
-  client: z.string().min(1).max(64).default('application'),
-  /** The trail that the members' agents write; none when absent. That of a shared agent is in its own configuration. */
-  audit: auditConfigSchema.optional(),
-  /** Narrows what this application may do with its own tokens. */
-  policy: z.array(policyRuleSchema).readonly().optional(),
-  /** How long a caller waits when it names no deadline. */
-  deadlineMilliseconds: z.int().min(1).default(5_000),
-  /** How long one operation may stay on a token before the agent is taken for hung and killed. */
-  hangMilliseconds: z.int().min(50).default(2_000),
-  /** The same for key generation, which is slow by nature (RSA-4096 takes seconds). */
-  generateHangMilliseconds: z.int().min(50).default(60_000),
-  /** How long an agent may take to load the module, log in and be ready. */
-  startMilliseconds: z.int().min(50).default(10_000),
-  /** Calls waiting for a session beyond which a call is refused with ERR_HSM_OVERLOADED. */
-  queueLimit: z.int().min(1).default(1_024),
-});
+export const hsmConfigSchema = z
+  .strictObject({
+    /** The role of this fleet, and the name of its metrics, health indicator and provider, e.g. `ca`. */
+    name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
+    /** The tokens behind it: each holds every key, and any of them may serve a call. */
+    members: z.array(memberSchema).min(1).max(32).superRefine(checkNames).readonly(),
+    /** On how many members a key must be before it may be used; 2 when absent, or 1 where there is one. */
+    quorum: z.int().min(1).max(32).optional(),
+    /** How a new key comes onto the other members. */
+    replication: replication.prefault({ mode: 'vendor' }),
+    /** When keys are due for their next version: see `Hsm.rotateKey`. */
+    rotation: z.array(rotationRule).default([]).readonly(),
+    /** Directory (made 0700) for what must outlive a process: the records of refused PINs, and of keys that were destroyed. */
+    stateDirectory: z.string().min(1),
+    /** Identity of this application towards the agents, in audit lines and policy. */
+    client: z.string().min(1).max(64).default('application'),
+    /** The trail that the members' agents write; none when absent. That of a shared agent is in its own configuration. */
+    audit: auditConfigSchema.optional(),
+    /** Narrows what this application may do with its own tokens. */
+    policy: z.array(policyRuleSchema).readonly().optional(),
+    /** How long a caller waits when it names no deadline. */
+    deadlineMilliseconds: z.int().min(1).default(5_000),
+    /** How long one operation may stay on a token before the agent is taken for hung and killed. */
+    hangMilliseconds: z.int().min(50).default(2_000),
+    /** The same for key generation, which is slow by nature (RSA-4096 takes seconds). */
+    generateHangMilliseconds: z.int().min(50).default(60_000),
+    /** How long an agent may take to load the module, log in and be ready. */
+    startMilliseconds: z.int().min(50).default(10_000),
+    /** Calls waiting for a session beyond which a call is refused with ERR_HSM_OVERLOADED. */
+    queueLimit: z.int().min(1).default(1_024),
+  })
+  .superRefine(checkPolicy);
 
 /** What an application writes. */
 export type HsmConfig = z.input<typeof hsmConfigSchema>;
@@ -244,6 +246,16 @@ function isRsaPublicKey(pem: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** What would not be enforced is not accepted. */
+function checkPolicy(
+  { members, policy }: { members: readonly z.output<typeof memberSchema>[]; policy?: unknown },
+  context: z.RefinementCtx,
+): void {
+  if (policy === undefined || !members.some((member) => 'socket' in member)) return;
+  const message = 'want the policy for a shared agent in the configuration of that agent';
+  context.addIssue({ code: 'custom', message, path: ['policy'] });
 }
 
 /** Each its own, and fit to be a file's name. */

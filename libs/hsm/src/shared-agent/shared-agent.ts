@@ -46,9 +46,8 @@ export class SharedAgent {
     const agent = new SharedAgent(parseSharedAgentConfig(config), observer);
     try {
       await agent.#listen();
-      await agent.#supervisor.start();
+      await agent.#startAgent();
     } catch (error) {
-      if ((error as HsmError).fault === 'token') return agent;
       await agent.close();
       throw error;
     }
@@ -104,6 +103,15 @@ export class SharedAgent {
     await withProcessLock(join(stateDirectory, 'sockets.lock'), async () => {
       for (const role of roles) this.#sockets.push(await RoleSocket.open(role, () => this.#connected()));
     });
+  }
+
+  /** @throws {HsmError} what no later attempt mends */
+  async #startAgent(): Promise<void> {
+    try {
+      await this.#supervisor.start();
+    } catch (error) {
+      if ((error as HsmError).fault !== 'token') throw error;
+    }
   }
 
   async #hello(): Promise<Hello> {
