@@ -92,7 +92,8 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   }
   using Settled = Napi::TypedThreadSafeFunction<TokenCalls, void, &TokenCalls::Settle>;
 
-  static void EnvironmentEnds(void* self) { static_cast<TokenCalls*>(self)->threads_->Close(); }
+  /// `settled_` ends with the environment, and may be gone when the destructor runs.
+  static void EnvironmentEnds(void* self) { static_cast<TokenCalls*>(self)->Abandon(); }
 
   /// add(ticket, operation, session, key, mechanism, parameter | undefined, data, outputBytes)
   void Add(const Napi::CallbackInfo& info) {
@@ -182,9 +183,14 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   void End() {
     if (threads_ == nullptr) return;
     napi_remove_env_cleanup_hook(env_, &TokenCalls::EnvironmentEnds, this);
+    Abandon();
+    // Not Release(), after which a wake-up that came late would still be delivered, perhaps to nobody.
+    settled_.Abort();
+  }
+
+  void Abandon() {
     threads_->Close();
     threads_.reset();
-    settled_.Release();
   }
 
   const Napi::Env env_;
