@@ -32,12 +32,13 @@ try {
   for (const device of remote) device.delay('C_Sign', networkMilliseconds);
 
   const local = { module: softHsmModule(), label: token.label, pinFile: token.pinFile };
+  const distant = { module: first.module, label: first.token.label, pinFile: first.token.pinFile };
   const task = (changes: Partial<SigningTask> = {}): SigningTask => {
     return { config: token.config(), token: local, algorithm: 'ec', callers: 16, seconds, ...changes };
   };
   const remoteTask = (members: number, callers: number): SigningTask => {
     const fleet = remote.slice(0, members).map((device, index) => device.member({ name: `m${index + 1}`, sessions }));
-    return task({ config: { ...first.config(), members: fleet }, callers });
+    return task({ config: { ...first.config(), members: fleet }, token: distant, callers });
   };
   const contender = (name: string, module: string, what: SigningTask, environment: Record<string, string> = {}) => ({
     name,
@@ -49,27 +50,34 @@ try {
         [caseName]: { value, cpuMicroseconds },
         'app-cpu-us': { value: cpuMicroseconds },
         'loop-delay-p99-ms': { value: result.loopDelayP99Milliseconds },
+        ...(result.agentMegabytes > 0 && {
+          'agent-cpu-us': { value: result.agentCpuMicrosecondsPerSignature },
+          'agent-memory-mb': { value: result.agentMegabytes },
+        }),
       };
     },
   });
   const ours = (name: string, what: SigningTask) => contender(name, 'hsm-contender.js', what);
-  const inApplication = (what: SigningTask) =>
+  const inApplication = (what: SigningTask, moduleEnvironment: Record<string, string>) =>
     contender('pkcs11js', 'pkcs11js-contender.js', what, {
-      SOFTHSM2_CONF: token.softHsmConf,
+      ...moduleEnvironment,
       UV_THREADPOOL_SIZE: String(what.callers),
     });
-  const allowed = {
+  const here = (what: SigningTask) => inApplication(what, { SOFTHSM2_CONF: token.softHsmConf });
+  // A thread that sleeps 2 ms wakes later, and the token's own work comes on top: nobody gets all of it.
+  const ideal = {
     name: '16 sessions ÷ 2 ms',
     run: (caseName: string) => Promise.resolve({ [caseName]: { value: (sessions * 1_000) / networkMilliseconds } }),
   };
   const audited = token.config({ audit: { directory: join(token.directory, 'audit') } });
 
   const signing: readonly SigningCase[] = [
-    ['ec-sign-1', ours('Hsm', task({ callers: 1 })), inApplication(task({ callers: 1 }))],
-    ['ec-sign-16', ours('Hsm', task()), inApplication(task()), '≥ 0.8×'],
-    ['ec-sign-64', ours('Hsm', task({ callers: 64 })), inApplication(task({ callers: 64 })), '≥ 0.8×'],
-    ['rsa2048-sign-16', ours('Hsm', task({ algorithm: 'rsa' })), inApplication(task({ algorithm: 'rsa' })), '≥ 0.9×'],
-    ['ec-2ms-16', ours('Hsm', remoteTask(1, 16)), allowed, '≥ 0.97×'],
+    ['ec-sign-1', ours('Hsm', task({ callers: 1 })), here(task({ callers: 1 }))],
+    ['ec-sign-16', ours('Hsm', task()), here(task()), '≥ 0.8×'],
+    ['ec-sign-64', ours('Hsm', task({ callers: 64 })), here(task({ callers: 64 })), '≥ 0.8×'],
+    ['rsa2048-sign-16', ours('Hsm', task({ algorithm: 'rsa' })), here(task({ algorithm: 'rsa' })), '≥ 0.9×'],
+    ['ec-2ms-16', ours('Hsm', remoteTask(1, 16)), inApplication(remoteTask(1, 16), first.moduleEnvironment), '≥ 0.97×'],
+    ['ec-2ms-16-ideal', ours('Hsm', remoteTask(1, 16)), ideal],
     ['two-members-ec-64', ours('Hsm', remoteTask(2, 64)), ours('one member', remoteTask(1, 64)), '≥ 1.9×'],
     ['audit-on-ec-16', ours('Hsm', task({ config: audited })), ours('audit off', task()), '≥ 0.9×'],
   ];
@@ -79,6 +87,8 @@ try {
     if (name === 'ec-sign-16') {
       cases['app-cpu-us'] = { unit: 'µs/signature', better: 'lower', target: '≤ 8 µs' };
       cases['loop-delay-p99-ms'] = { unit: 'ms', better: 'lower', target: '< 5 ms' };
+      cases['agent-cpu-us'] = { unit: 'µs/signature', better: 'lower' };
+      cases['agent-memory-mb'] = { unit: 'MB', better: 'lower' };
     }
     const forCase = (each: CaseContender) => ({ name: each.name, run: () => each.run(name) });
     outcomes.push(...(await contest(cases, forCase(our), forCase(peer), rounds)));

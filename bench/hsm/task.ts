@@ -15,6 +15,10 @@ export interface SigningResult {
   readonly signaturesPerSecond: number;
   /** Of the application's process alone. */
   readonly cpuMicrosecondsPerSignature: number;
+  /** Of all threads of the token's agents, the token's own work among them; 0 without agents. */
+  readonly agentCpuMicrosecondsPerSignature: number;
+  /** Resident memory of one agent; NaN without agents. */
+  readonly agentMegabytes: number;
   /** 99th percentile of how late the application's event loop ran, in milliseconds. */
   readonly loopDelayP99Milliseconds: number;
 }
