@@ -250,7 +250,8 @@ describe('a member that fails: the key is on the others or nowhere', () => {
     ['C_Sign', 1],
   ] as const)('in %s, call %i', async (name, after) => {
     const wanted = { ...kinds[0], id: newId(), label: 'failing' };
-    device.fail(name, 'CKR_FUNCTION_FAILED', { after, times: 1 });
+    // Probes sign too, and would use up a fault that strikes once.
+    device.fail(name, 'CKR_FUNCTION_FAILED', name === 'C_Sign' ? { after } : { after, times: 1 });
     await expect(replication.replicate(wanted)).rejects.toMatchObject({ name: 'HsmError' });
     device.heal();
     await replication.resume();
@@ -321,7 +322,9 @@ describe('an application that is killed -9 while a member is in', () => {
     const exited = once(holder, 'exit');
     while (device.calls(name) < before + after + 1) await pause();
     const agents = childrenOf(holder.pid as number);
-    // What the other member was asked meanwhile it has done.
+    // What the other member was asked meanwhile it has done: killed at it, SoftHSM may leave a file half written.
+    const isAsked = name === 'C_UnwrapKey' || name === 'C_Sign';
+    while (isAsked && rawObjects(other).filter(({ id }) => id === wanted.id).length < 2) await pause();
     await new Promise((resolve) => setTimeout(resolve, 300));
     for (const pid of [holder.pid as number, ...(withAgents ? agents : [])]) process.kill(pid, 'SIGKILL');
     await exited;

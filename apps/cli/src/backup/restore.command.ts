@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type BackupState, backupStateSchema, readBackup } from '@nest-hsm/hsm';
+import { type BackupState, backupStateSchema, readBackup, type VerifiedBackup } from '@nest-hsm/hsm';
 import { Option, SubCommand } from 'nest-commander';
 import { CliError } from '../faults.js';
 import type { HsmCommandOptions } from '../hsm.command.js';
@@ -37,10 +37,14 @@ export class BackupRestoreCommand extends CeremonyCommand {
     const state = options.state === undefined ? undefined : await readState(options.state);
     await this.withHsm(options, (hsm) =>
       withRecoveryToken(options.recovery, async (token) => {
-        await hold(await hsm.custody.prepareRestore(backup, token, state), options);
+        await hold(await hsm.custody.prepareRestore(backup, token, state), options, heading(backup));
       }),
     );
   }
+}
+
+function heading({ manifest: { number, fleet, created }, sha256 }: VerifiedBackup): string[] {
+  return [`backup ${number} of "${fleet}", ${created}`, `SHA-256 ${sha256}`, ''];
 }
 
 /** @throws {CliError} ERR_CLI_ARGUMENT */

@@ -40,21 +40,27 @@ export async function withRecoveryToken<T>(file: string, work: (token: RecoveryT
   }
 }
 
-/** Ends with exit code 1 unless every key that is to be on the members is there. */
-export async function hold(ceremony: Ceremony, options: CeremonyOptions): Promise<void> {
+/**
+ * Ends with exit code 1 unless every key that is to be on the members is there.
+ * @param heading  what the keys come from
+ */
+export async function hold(
+  ceremony: Ceremony,
+  options: CeremonyOptions,
+  heading: readonly string[] = [],
+): Promise<void> {
   const { plan } = ceremony;
-  if (options.json !== true) show(planTable(plan));
+  if (options.json !== true) print(undefined, [...heading, ...columns(planTable(plan))], options);
   const hasConflict = plan.some(({ action }) => action === 'conflict');
   const hasWork = plan.some(({ action }) => action === 'give' || action === 'record');
   if (options.plan === true) {
-    if (options.json === true) show([], { plan });
+    if (options.json === true) print({ plan }, [], options);
     if (hasConflict) process.exitCode = 1;
     return;
   }
   if (hasWork && !hasConflict && options.yes !== true) await confirm();
   const outcomes = await ceremony.carryOut();
-  if (options.json === true) show([], { plan, outcomes: outcomes.map(described) });
-  else show(outcomeTable(outcomes));
+  print({ plan, outcomes: outcomes.map(described) }, ['', ...columns(outcomeTable(outcomes))], options);
   if (outcomes.some(({ error }) => error !== undefined)) process.exitCode = 1;
 }
 
@@ -86,10 +92,6 @@ function described({ error, ...outcome }: KeyOutcome): object {
 function faultOf(error: Error | undefined): string {
   if (error === undefined) return '';
   return 'code' in error ? `${String(error.code)}: ${error.message}` : error.message;
-}
-
-function show(rows: readonly (readonly string[])[], json?: unknown): void {
-  print(json, rows.length === 0 ? [] : columns(rows), { json: json !== undefined });
 }
 
 /** @throws {CliError} ERR_CLI_NOT_CONFIRMED */
