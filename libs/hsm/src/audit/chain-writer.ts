@@ -11,8 +11,8 @@ import { type UnreadableBytes } from './record.js';
 
 /** Records that may wait for a slow disk; those beyond are lost, and counted. */
 const maximumPending = 16_384;
-/** From one write to the next at least, so that a busy agent writes many lines at once. */
-const writeEachMilliseconds = 1;
+/** From one write to the next that nobody waits for, so that a busy agent writes many lines at once. */
+const writeEachMilliseconds = 5;
 /** How long the disk may take; well below what an agent may take for a call before it is killed. */
 const patienceMilliseconds = 1_500;
 /** How often a trail that could not be written is tried again while nothing else is to be recorded. */
@@ -76,7 +76,11 @@ export class ChainWriter {
   /** The first record of a segment that has none yet. */
   #head: string | undefined;
   #pending: Entry[] = [];
-  #isAwake = false;
+  /** Whether a write is under way, or the next thing that is done. */
+  #isBusy = false;
+  /** Whether somebody waits for what is pending. */
+  #isAwaited = false;
+  #later: NodeJS.Timeout | undefined;
   #wroteAt = 0;
   #unsynced: Entry[] = [];
   #syncing: Promise<void> | undefined;
@@ -152,15 +156,19 @@ export class ChainWriter {
     if (this.#isClosed) return this.#lose([entry], unavailable(directory, 'a record after its end'));
     if (this.#pending.length >= maximumPending) return this.#lose([entry], unavailable(directory, 'a slow disk'));
     this.#pending.push(entry);
+    this.#isAwaited ||= entry.done !== undefined;
     this.#wake();
   }
 
   #wake(): void {
-    if (this.#isAwake) return;
-    this.#isAwake = true;
-    const early = this.#wroteAt + writeEachMilliseconds - performance.now();
-    if (early > 0) setTimeout(this.#flush, early);
-    else setImmediate(this.#flush);
+    if (this.#isBusy || (this.#later !== undefined && !this.#isAwaited)) return;
+    const early = this.#isAwaited ? 0 : this.#wroteAt + writeEachMilliseconds - performance.now();
+    if (early > 0) {
+      this.#later = setTimeout(this.#flush, early);
+      return;
+    }
+    this.#isBusy = true;
+    setImmediate(this.#flush);
   }
 
   readonly #flush = (): void => void this.#writePending();
@@ -168,9 +176,13 @@ export class ChainWriter {
   async #writePending(): Promise<void> {
     const entries = this.#pending;
     this.#pending = [];
+    this.#isBusy = true;
+    this.#isAwaited = false;
+    clearTimeout(this.#later);
+    this.#later = undefined;
     this.#wroteAt = performance.now();
     if (entries.length > 0 || this.#lost.records > 0) await this.#write(entries);
-    this.#isAwake = false;
+    this.#isBusy = false;
     if (this.#pending.length > 0) this.#wake();
   }
 

@@ -64,8 +64,10 @@ async function openToken(settings: AgentSettings, client: string): Promise<Token
     await audit?.opened({ client, token: { label, serial }, result: 'ok' });
     return opened;
   } catch (error) {
-    const { code } = error as HsmError;
-    if (code.startsWith('ERR_HSM_PIN_')) await audit?.opened({ client, token: settings.token, result: code });
+    if (error instanceof HsmError && error.code.startsWith('ERR_HSM_PIN_')) {
+      // That the PIN was refused is what the application must hear, whatever else fails.
+      await audit?.opened({ client, token: settings.token, result: error.code }).catch(() => undefined);
+    }
     throw error;
   }
 }
