@@ -1,8 +1,10 @@
 import type { KeyObject } from 'node:crypto';
+import { constants } from 'node:fs';
 import type { Hsm, HsmKey } from '@nest-hsm/hsm';
-import { AuditError } from '../errors.js';
-import { readChains } from '../trail/chain.js';
+import { AuditError, fileFault } from '../errors.js';
+import { type Chain, readSettledChains } from '../trail/chain.js';
 import { walkChain } from '../trail/chain-walk.js';
+import { openRegular } from '../trail/lines.js';
 import {
   type ChainHead,
   checkpointHash,
@@ -79,7 +81,7 @@ export class Checkpointer {
 
   /** How far each chain goes, and that it goes on from where it was. */
   async #heads(previous: readonly ChainHead[]): Promise<ChainHead[]> {
-    const chains = await readChains(this.settings.directories);
+    const chains = await readSettledChains(this.settings.directories);
     const gone = previous.find(({ name }) => chains.every((chain) => chain.name !== name));
     if (gone !== undefined) throw altered(`chain ${gone.name}: want it to be there, got no segment`);
     const heads: ChainHead[] = [];
@@ -90,7 +92,9 @@ export class Checkpointer {
         if (step.type === 'record') head = { ...step.place, name: chain.name };
       }
       // A chain that an agent is about to begin has no record yet.
-      if (head !== undefined) heads.push(head);
+      if (head === undefined) continue;
+      await sync(chain, previous.find(({ name }) => name === chain.name)?.segment);
+      heads.push(head);
     }
     return heads.toSorted((one, other) => (one.name < other.name ? -1 : 1));
   }
@@ -111,6 +115,23 @@ export class Checkpointer {
     });
     const signature = await this.hsm.sign(key, 'ecdsa-sha256', Buffer.from(text), { verify: true });
     return { checkpoint: JSON.parse(text) as SignedCheckpoint['checkpoint'], text, signature };
+  }
+}
+
+/** A power failure does not take what was vouched for. @param first  name of the first segment that has records since */
+async function sync({ segments }: Chain, first: string | undefined): Promise<void> {
+  for (const { path } of segments.slice(
+    Math.max(
+      0,
+      segments.findIndex(({ name }) => name === first),
+    ),
+  )) {
+    try {
+      const segment = await openRegular(path, constants.O_RDONLY);
+      await segment.datasync().finally(() => segment.close());
+    } catch (cause) {
+      throw fileFault('ERR_AUDIT_TRAIL_UNREADABLE', path, 'a segment to sync', cause);
+    }
   }
 }
 

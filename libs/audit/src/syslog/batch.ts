@@ -1,7 +1,7 @@
 import { hostname as nameOfHost } from 'node:os';
 import type { AuditRecord } from '@nest-hsm/hsm';
 import { checkpointHash, maximumCheckpointBytes, parseCheckpoint } from '../checkpoint/checkpoint.js';
-import { type Chain, readChains } from '../trail/chain.js';
+import { type Chain, readSettledChains } from '../trail/chain.js';
 import { walkChain } from '../trail/chain-walk.js';
 import { readLines } from '../trail/lines.js';
 import { formatMessage, type Severity } from './message.js';
@@ -50,7 +50,7 @@ export class Batch {
   async *messages(): AsyncGenerator<Buffer, void, undefined> {
     // Checkpoints first: what anchors the trail never waits for a backlog of records.
     yield* this.#checkpoints();
-    const chains = await readChains(this.settings.directories);
+    const chains = await readSettledChains(this.settings.directories);
     const gone = Object.keys(this.#chains).filter((name) => chains.every((chain) => chain.name !== name));
     for (const name of gone) yield* this.#alarm(name, `chain ${name}: want it to be there, got no segment`);
     for (const chain of chains) yield* this.#records(chain, Math.ceil(maximumRecords / chains.length));

@@ -5,8 +5,8 @@ import { type CollectorSettings, connectTo } from './collector.js';
 
 /** What is given to the socket at once. */
 const chunkBytes = 65_536;
-/** A collector that has no room for a connection ends it as soon as it begins. That is not taken for a receipt. */
-const graceMilliseconds = 250;
+/** Beside the time that it took to connect, in which the end of a connection that was never served comes back. */
+const graceMilliseconds = 50;
 
 /**
  * Sends a batch over a connection of its own, and returns when the collector has read it to its end.
@@ -35,6 +35,8 @@ export async function deliver(
 }
 
 class Connection {
+  readonly #begun = performance.now();
+  #connectMilliseconds = 0;
   #isEnding = false;
   /** Resolves with the collector's end after ours, rejects with any other. */
   readonly #ended: Promise<void>;
@@ -49,6 +51,7 @@ class Connection {
       socket.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message, error));
       socket.once('end', () => (this.#isEnding ? resolve() : fail('the end of the connection')));
       socket.once('close', () => fail('the end of the connection'));
+      socket.once('connect', () => (this.#connectMilliseconds = performance.now() - this.#begun));
       socket.setTimeout(timeoutMilliseconds, () => fail(`nothing for ${timeoutMilliseconds} ms`));
     });
     // It is looked at when something is waited for.
@@ -65,8 +68,9 @@ class Connection {
     await Promise.race([written, this.#ended]);
   }
 
+  /** A collector that has no room for a connection ends it as soon as it begins. That is not taken for a receipt. */
   async end(): Promise<void> {
-    await Promise.race([pause(graceMilliseconds), this.#ended]);
+    await Promise.race([pause(graceMilliseconds + this.#connectMilliseconds), this.#ended]);
     this.#isEnding = true;
     this.socket.end();
     await this.#ended;

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import {
   type AuditRecord,
   chainFault,
@@ -12,6 +12,7 @@ import {
 } from '@nest-hsm/hsm';
 import type { Chain, ChainSegment } from './chain.js';
 import type { Finding, FindingKind } from './finding.js';
+import { openRegular } from './lines.js';
 
 /** Which record, and where its line begins: enough to find it again, and to go on after it. */
 export interface RecordPlace extends ChainPosition {
@@ -89,9 +90,11 @@ class ChainWalk {
 
   /** @param skip  how many records that are known already begin there */
   async *#rest(segment: ChainSegment, start: number, skip: number): AsyncGenerator<ChainStep, void, undefined> {
+    const { settledBytes = Infinity } = segment;
     let count = 0;
     try {
       for await (const part of readSegment(segment.path, start)) {
+        if ('line' in part && part.offset + part.line.length >= settledBytes) return;
         if ('unreadable' in part) this.#unreadable.push(part.unreadable);
         else if (count++ >= skip) yield* this.#record(segment, part, start === 0 && count === 1);
       }
@@ -162,10 +165,10 @@ class ChainWalk {
 
   /** The end of a chain: a line that is being written, or was when the agent died, has no newline yet. */
   async #unsealed(bytes: UnreadableBytes): Promise<ChainStep> {
-    const path = this.chain.segments.find(({ name }) => name === bytes.segment)?.path ?? '';
-    if (bytes.bytes > maximumAuditLineBytes || (await hasNewline(path, bytes).catch(() => true)))
-      return this.#damage(bytes);
-    return { type: 'torn', bytes, isSealed: false };
+    const segment = this.chain.segments.find(({ name }) => name === bytes.segment);
+    const length = Math.min(bytes.bytes, (segment?.settledBytes ?? Infinity) - bytes.offset);
+    const isTorn = length <= maximumAuditLineBytes && !(await hasNewline(segment?.path, bytes.offset, length));
+    return isTorn ? { type: 'torn', bytes, isSealed: false } : this.#damage(bytes);
   }
 
   #damage({ segment, offset, bytes }: UnreadableBytes): ChainStep {
@@ -186,10 +189,13 @@ function isSame(one: UnreadableBytes, other: UnreadableBytes): boolean {
   return (['segment', 'offset', 'bytes', 'sha256'] as const).every((field) => one[field] === other[field]);
 }
 
-async function hasNewline(path: string, { offset, bytes }: UnreadableBytes): Promise<boolean> {
-  const file = await open(path);
+async function hasNewline(path: string | undefined, offset: number, length: number): Promise<boolean> {
+  if (path === undefined || length <= 0) return false;
+  const file = await openRegular(path, constants.O_RDONLY);
   try {
-    return (await file.read(Buffer.alloc(bytes), 0, bytes, offset)).buffer.includes('\n');
+    const bytes = Buffer.alloc(length);
+    await file.read(bytes, 0, length, offset);
+    return bytes.includes('\n');
   } finally {
     await file.close();
   }

@@ -1,4 +1,6 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type ChainFiles, listChains } from '@nest-hsm/hsm';
 import { AuditError, fileFault } from '../errors.js';
 
@@ -14,7 +16,12 @@ export interface Chain {
 export interface ChainSegment {
   readonly name: string;
   readonly path: string;
+  /** Bytes beyond may still be taken back; none when absent. */
+  readonly settledBytes?: number;
 }
+
+/** An agent whose write fails in the middle, on a full disk, takes back at once what it wrote of it. */
+const settlingMilliseconds = 25;
 
 /** As members are named (`hsmConfigSchema`); a file that somebody named otherwise is no segment. */
 const memberName = /^[a-z0-9][a-z0-9._-]{0,31}$/i;
@@ -36,6 +43,29 @@ export async function readChains(directories: readonly string[]): Promise<Chain[
   return [...chains.values()]
     .map((chain) => ({ ...chain, segments: inOrder(chain.segments) }))
     .toSorted((one, other) => compare(one.member, other.member) || inNumberOrder(one, other));
+}
+
+/**
+ * The same of a trail that is being written, for who goes by it for good: only what has been there for a moment.
+ * @throws {AuditError} as `readChains`
+ */
+export async function readSettledChains(directories: readonly string[]): Promise<Chain[]> {
+  const chains = await readChains(directories);
+  const before = await Promise.all(chains.map(lastSize));
+  await pause(settlingMilliseconds);
+  const after = await Promise.all(chains.map(lastSize));
+  return chains.map(({ segments, ...chain }, index) => {
+    const settledBytes = Math.min(before[index], after[index]);
+    return { ...chain, segments: [...segments.slice(0, -1), { ...segments[segments.length - 1], settledBytes }] };
+  });
+}
+
+/** One that cannot be had will be found so when it is read. */
+async function lastSize({ segments }: Chain): Promise<number> {
+  return stat(segments[segments.length - 1].path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 }
 
 async function list(directory: string): Promise<ChainFiles[]> {

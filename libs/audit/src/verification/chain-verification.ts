@@ -22,6 +22,8 @@ class ChainVerification {
   #findingCount = 0;
   #noteCount = 0;
   #records = 0;
+  /** Whether an agent began that has not ended. */
+  #isOpen = false;
   #last: { readonly seq: number; readonly time?: string } = { seq: 0 };
   #checkpointed: ProvenUpTo | undefined;
 
@@ -73,6 +75,8 @@ class ChainVerification {
     this.#records++;
     this.#last = { seq: record.seq, time: record.time };
     if (record.kind === 'gap') this.#note(gap(record));
+    if (record.kind === 'opened' && this.#isOpen) this.#note(killed(record));
+    if (record.kind === 'opened' || record.kind === 'closed') this.#isOpen = record.kind === 'opened';
     const endless = this.#openEnds.meet(record);
     if (endless) this.#note(endless);
     const known = this.heads.meet(place);
@@ -100,4 +104,9 @@ function torn({ bytes, isSealed }: Extract<ChainStep, { type: 'torn' }>): Note {
 
 function gap({ seq, time, lost, operations, since }: Extract<AuditRecord, { kind: 'gap' }>): Note {
   return { kind: 'gap', seq, time, message: `${lost} records of ${operations} operations since ${since} were lost` };
+}
+
+function killed({ seq, time }: AuditRecord): Note {
+  const message = 'the agent before was killed: uses of its last milliseconds may be missing';
+  return { kind: 'agent-killed', seq, time, message };
 }

@@ -55,7 +55,7 @@ export interface ProvenUpTo {
 
 /** Something that the reader should know of an intact chain. */
 export interface Note {
-  readonly kind: 'torn' | 'gap' | 'outcome-unknown' | 'count-unknown';
+  readonly kind: 'torn' | 'gap' | 'agent-killed' | 'outcome-unknown' | 'count-unknown';
   readonly seq?: number;
   readonly time?: string;
   readonly message: string;
