@@ -118,6 +118,7 @@ test('after close, every method fails with ERR_HSM_CLOSED, and close itself does
     rotateKey: ['x'],
     keyAges: [],
     destroyKey: [kek],
+    checkConsistency: [],
     receipts: [],
     receiptKey: [],
     sign: [signing, 'ecdsa-sha256', Buffer.of(1)],

@@ -1,5 +1,5 @@
 // A bare PKCS#11 client, so that tests look at a token, and put keys on it, without the library under test.
-// `pkcs11-client.mjs import|objects`; reads { module, label, pin, keys? } as JSON from stdin, writes JSON to stdout.
+// `pkcs11-client.mjs import|objects|destroy`; reads { module, label, pin, keys?, id?, class? } as JSON from stdin, writes JSON to stdout.
 import { text } from 'node:stream/consumers';
 import pkcs11js from 'pkcs11js';
 
@@ -63,6 +63,16 @@ function ulongs(values) {
 }
 
 const commands = {
+  destroy() {
+    module.C_FindObjectsInit(session, [
+      { type: pkcs11js.CKA_ID, value: Buffer.from(input.id, 'hex') },
+      { type: pkcs11js.CKA_CLASS, value: input.class },
+    ]);
+    const found = module.C_FindObjects(session, 100);
+    module.C_FindObjectsFinal(session);
+    for (const object of found) module.C_DestroyObject(session, object);
+    return found.length;
+  },
   objects() {
     module.C_FindObjectsInit(session, []);
     const found = module.C_FindObjects(session, 10_000);

@@ -47,12 +47,20 @@ export function importSecretKeys(token: TestToken, keys: readonly ImportedKey[])
   run(token, 'import', { keys });
 }
 
+/** @param ofClass  2: public key, 3: private key, 4: secret key @returns how many objects were destroyed */
+export function destroyObjects(token: TestToken, id: string, ofClass: number): number {
+  return JSON.parse(run(token, 'destroy', { id, class: ofClass })) as number;
+}
+
 /** Every object on the token, the private ones included. */
-export function rawObjects(token: TestToken): RawObject[] {
+export function rawObjects(token: SeenToken): RawObject[] {
   return JSON.parse(run(token, 'objects', {})) as RawObject[];
 }
 
-function run(token: TestToken, command: string, input: object): string {
+/** What it takes to look into a token. */
+type SeenToken = Pick<TestToken, 'label' | 'pin' | 'softHsmConf'>;
+
+function run(token: SeenToken, command: string, input: object): string {
   const script = fileURLToPath(new URL('pkcs11-client.mjs', import.meta.url));
   const { label, pin } = token;
   return execFileSync(process.execPath, [script, command], {

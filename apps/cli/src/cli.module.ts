@@ -5,6 +5,7 @@ import { BackupCommands } from './backup/backup.commands.js';
 import { AuditCommands } from './audit/audit.commands.js';
 import { CaCommands } from './ca/ca.commands.js';
 import { KeyCommands } from './key/key.commands.js';
+import { FleetAuditCommand } from './fleet/audit.command.js';
 import { FleetInitCommand } from './fleet/init.command.js';
 import { FleetCommand, FleetEnrolCommand, FleetStatusCommand } from './fleet/fleet.commands.js';
 import { MigrateCommand } from './migrate/migrate.command.js';
@@ -26,6 +27,7 @@ class NestHsmCommand extends NounCommand {}
     FleetCommand,
     FleetStatusCommand,
     FleetEnrolCommand,
+    FleetAuditCommand,
     FleetInitCommand,
     FleetResyncCommand,
     RecoveryCommand,

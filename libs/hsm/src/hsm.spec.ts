@@ -72,6 +72,7 @@ describe('Hsm', () => {
       rotateKey: () => closed.rotateKey('signer'),
       keyAges: () => closed.keyAges(),
       destroyKey: () => closed.destroyKey(key),
+      checkConsistency: () => closed.checkConsistency(),
       receipts: () => closed.receipts(),
       receiptKey: () => closed.receiptKey(),
       sign: () => closed.sign(key, 'ecdsa-sha256', bytes),

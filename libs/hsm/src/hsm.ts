@@ -14,7 +14,8 @@ import { lineageOfLabel, newKeyId, versionOf } from './key/key-version.js';
 import { type Departure, type KeyCustody, noDeparture } from './keyring/custody.js';
 import { type Enrolment, enrolAll } from './keyring/enrolment.js';
 import { fleetMembers } from './keyring/fleet-members.js';
-import { type DestructionOptions } from './keyring/destruction.js';
+import type { ConsistencyReport } from './keyring/consistency-audit.js';
+import type { DestructionOptions } from './keyring/destruction.js';
 import { FleetKeys } from './keyring/fleet-keys.js';
 import type { FoundKeys } from './keyring/key-management.js';
 import type { SignedReceipt } from './keyring/receipt.js';
@@ -225,6 +226,15 @@ export class Hsm {
    */
   async destroyKey(key: HsmKey, options: DestructionOptions = {}): Promise<SignedReceipt> {
     return this.#keys.destroy(key, options);
+  }
+
+  /**
+   * Compares the keys of all members: what each one is and may do, that it is one key everywhere, that it is where it should
+   * be, also by what the keyring has. Says what differs and how to mend it, and changes nothing.
+   * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
+   */
+  async checkConsistency(options: CallOptions = {}): Promise<ConsistencyReport> {
+    return this.#keys.audit(options);
   }
 
   /** The receipts of all destructions, those of a key in their order: each but its first names the one before. */

@@ -47,6 +47,9 @@ export {
   type TokenStatus,
   tokenStatus,
 } from './provisioning/token-pins.js';
+export type { ForeignObject } from './keyring/consistency.js';
+export type { ConsistencyReport } from './keyring/consistency-audit.js';
+export type { Finding } from './keyring/consistency-finding.js';
 export type { DestructionOptions } from './keyring/destruction.js';
 export { parseReceipt, type Receipt, type SignedReceipt, verifyReceipt } from './keyring/receipt.js';
 export type { KeyAge } from './keyring/rotation.js';

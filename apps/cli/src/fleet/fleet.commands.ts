@@ -4,6 +4,7 @@ import { Command, Option, SubCommand } from 'nest-commander';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
 import { FleetResyncCommand } from '../recovery/resync.command.js';
+import { FleetAuditCommand } from './audit.command.js';
 import { FleetInitCommand } from './init.command.js';
 
 const watchMilliseconds = 1_000;
@@ -51,7 +52,7 @@ export class FleetEnrolCommand extends HsmCommand {
 @Command({
   name: 'fleet',
   description: 'The members that hold the keys together',
-  subCommands: [FleetInitCommand, FleetStatusCommand, FleetEnrolCommand, FleetResyncCommand],
+  subCommands: [FleetInitCommand, FleetStatusCommand, FleetAuditCommand, FleetEnrolCommand, FleetResyncCommand],
 })
 export class FleetCommand extends NounCommand {}
 

@@ -8,6 +8,7 @@ import type { Fleet } from '../fleet/fleet.js';
 import type { KeyDescription, KeyId, KeySelector } from '../key/key.js';
 import { areVersions, newestFirst, versionOf } from '../key/key-version.js';
 import { BackupRegister } from './backup/backup-register.js';
+import { auditConsistency, type ConsistencyReport } from './consistency-audit.js';
 import { type DestructionOptions, Destructions } from './destruction.js';
 import { DestructionStore } from './destruction-store.js';
 import { fleetMembers } from './fleet-members.js';
@@ -68,7 +69,10 @@ export class FleetKeys {
    * The one that is meant: of versions of one key the newest that is on enough members.
    * @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when none of them is
    */
-  choose({ keys, asked }: FoundKeys): Choice {
+  choose({ keys: found, asked }: FoundKeys): Choice {
+    const lasting = found.filter(({ extractable }) => !extractable);
+    // The original of a key in the making has its label, and is no version of anything.
+    const keys = lasting.length > 0 ? lasting : found;
     if (keys.length === 0 || !areVersions(keys)) return { count: keys.length };
     const versions = newestFirst(keys);
     const key = versions.find((each) => this.members.isReplicated(each, asked));
@@ -104,6 +108,16 @@ export class FleetKeys {
       throw new HsmError(code, `key "${label}": want one to follow, got ${choice.count || 'none'}`);
     };
     return rotate(this.management, label, this.rotationLock, newest, options);
+  }
+
+  /** As consistency-audit.ts says. */
+  async audit(options: FleetCallOptions): Promise<ConsistencyReport> {
+    this.#requireOpen();
+    await this.store.refresh();
+    const { management, members } = this;
+    const records = management instanceof WrappedKeys ? await management.keyring.list() : undefined;
+    const expectations = { quorum: members.quorum, records, isDestroyed: (id: KeyId) => this.destructions.has(id) };
+    return auditConsistency(fleetMembers(members.fleet), expectations, options);
   }
 
   /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND when the key was destroyed, or is being so wherever it still is */

@@ -77,8 +77,9 @@ export class KeyStore {
     const keys: TokenKey[] = [];
     for (const id of ids.slice(0, limit)) {
       const objects = this.#search(session, id);
-      // One that was destroyed since its id was read is no fault.
+      // One that was destroyed since its id was read is no fault, nor is one in the making beside others of its label.
       if (objects.private.length + objects.secret.length === 0) continue;
+      if (ids.length > 1 && objects.private.length > 0 && objects.public.length === 0) continue;
       const key = this.#current(session, id, objects);
       if (selector.usage === undefined || key.usage === selector.usage) keys.push(key);
       // Reading has no asynchronous form: let `ping` and other calls in between two keys.
