@@ -99,9 +99,7 @@ describe('a destruction', () => {
     expect(await opensslVerifies(signed, changed)).toMatch(/failure/i);
     const pem = (await hsm.receiptKey()).publicKey?.export({ format: 'pem', type: 'spki' }).toString() ?? '';
     expect(verifyReceipt(signed.text, signed.signature ?? Buffer.of(), pem)).toEqual(signed.receipt);
-    expect(() => verifyReceipt(changed, signed.signature ?? Buffer.of(), pem)).toThrow(
-      expect.objectContaining({ code: 'ERR_HSM_RECEIPT_INVALID' }),
-    );
+    expect(() => verifyReceipt(changed, signed.signature ?? Buffer.of(), pem)).toThrow(/want it signed by that key/);
   });
 
   test('of a key that is nowhere is none', async () => {

@@ -8,16 +8,16 @@ export interface KeyEncryptionKeyOptions {
   readonly hsm: KekHolder;
   /** Label of the AES-256 key on the token, made with usage `encrypt`. */
   readonly label: string;
-  /** Makes the key when the token has none of this label. For first starts: two processes may each make one. */
+  /** Makes the key when the token has none of this label. Of several processes that start at once all use the same one. */
   readonly create: boolean;
 }
 
 /**
- * The KEK: new data keys are encrypted under the key that has the label now; old ones are decrypted under the key they name.
+ * The KEK: new data keys are encrypted under the newest version of the label's key; old ones are decrypted under the version they
+ * name.
  * Every method throws ERR_DATA_KEY_UNAVAILABLE when the HSM cannot be reached and ERR_DATA_KEY_REJECTED when it refuses.
  */
 export class KeyEncryptionKey {
-  #current?: HsmKey;
   readonly #versions = new Map<string, HsmKey>();
 
   constructor(private readonly options: KeyEncryptionKeyOptions) {}
@@ -28,7 +28,8 @@ export class KeyEncryptionKey {
     associatedData: (kekVersion: string) => Buffer,
   ): Promise<{ kekVersion: string; wrapped: Buffer }> {
     return this.#use(async () => {
-      const key = (this.#current ??= await this.#find());
+      // Looked up each time, which is once in a million cells: the key may have been rotated.
+      const key = await this.#find();
       const wrapped = await this.options.hsm.encrypt(key, secret, { aad: associatedData(key.id) });
       return { kekVersion: key.id, wrapped };
     });
@@ -52,7 +53,9 @@ export class KeyEncryptionKey {
       return requireKek(await hsm.findKey({ label }));
     } catch (error) {
       if (!create || !(error instanceof HsmError) || error.code !== 'ERR_HSM_KEY_NOT_FOUND') throw error;
-      return hsm.generateSecretKey({ label, algorithm: 'aes-256', usage: 'encrypt' });
+      await hsm.generateSecretKey({ label, algorithm: 'aes-256', usage: 'encrypt', first: true });
+      // Another process may have made one at the same moment: all of them then use the same.
+      return requireKek(await hsm.findKey({ label }));
     }
   }
 
@@ -61,7 +64,6 @@ export class KeyEncryptionKey {
       return await operation();
     } catch (error) {
       // The next call looks the keys up again: the token may have been replaced, or the key made.
-      this.#current = undefined;
       this.#versions.clear();
       if (error instanceof DataEncryptionError) throw error;
       throw classify(error, this.options.label);

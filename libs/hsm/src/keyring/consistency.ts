@@ -44,7 +44,7 @@ export function compare(inventories: readonly Inventory[], expectations: Expecta
   const findings = new Findings();
   const foreign: ForeignObject[] = [];
   const keys = new Map<KeyId, HeldKey[]>();
-  const recorded = new Set(expectations.records?.map(({ id }) => id as string));
+  const recorded = new Set(expectations.records?.map(({ id }): string => id));
   const asked: string[] = [];
   for (const inventory of inventories) {
     const { member } = inventory;
