@@ -11,9 +11,12 @@ export class Application {
   readonly #exited: Promise<unknown[]>;
   output = '';
 
-  constructor(name: string, configFile: string) {
+  /** @param command  of an app that has several */
+  constructor(name: string, configFile: string, ...command: string[]) {
     const main = fileURLToPath(new URL(`../../dist/apps/${name}/main.js`, import.meta.url));
-    this.process = spawn(process.execPath, [main, '--config', configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(process.execPath, [main, ...command, '--config', configFile], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#exited = once(this.process, 'exit');
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));

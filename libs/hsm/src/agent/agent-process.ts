@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { HsmError } from '../errors.js';
 import type { AgentLink } from './agent-link.js';
+import { auditAlarm } from './protocol.js';
 import type { HandedOver } from './hand-over.js';
 
 /**
@@ -62,6 +63,8 @@ export class AgentProcess implements AgentLink {
   readonly #child: ChildProcess;
   #exit = '';
   #lastWords = '';
+  /** Of its standard error, the line that has no end yet. */
+  #unfinished = '';
 
   /** @throws {HsmError} ERR_HSM_UNAVAILABLE when the system has no process or descriptor left */
   constructor({ environment, threads, isShared = false, entry = agentEntry }: AgentProcessOptions) {
@@ -86,9 +89,7 @@ export class AgentProcess implements AgentLink {
       });
     }
     this.stream = stream;
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#lastWords = (this.#lastWords + text).slice(-lastWordsBytes);
-    });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#hear(text));
   }
 
   get pid(): number | undefined {
@@ -113,10 +114,23 @@ export class AgentProcess implements AgentLink {
     await Promise.race([takenOver, this.exited]);
   }
 
+  /** Has the agent answer what it was asked, refuse what comes, and end. */
+  terminate(): void {
+    this.#child.kill('SIGTERM');
+  }
+
   /** Ends the process at once, hung or not. */
   kill(): void {
     this.#child.kill('SIGKILL');
     this.stream.destroy();
+  }
+
+  #hear(text: string): void {
+    this.#lastWords = (this.#lastWords + text).slice(-lastWordsBytes);
+    const lines = (this.#unfinished + text).split('\n');
+    this.#unfinished = lines.pop()?.slice(-lastWordsBytes) ?? '';
+    // That uses go unrecorded must not first be heard when the agent ends.
+    for (const line of lines) if (line.startsWith(auditAlarm)) process.emitWarning(line);
   }
 }
 

@@ -1,15 +1,21 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { AgentClient } from '../agent/agent-client.js';
 import { AgentProcess } from '../agent/agent-process.js';
 import { agentSettings, agentThreads } from '../agent/agent-source.js';
 import { type Hello, protocolVersion, type SharingSettings, type TokenDescription } from '../agent/protocol.js';
 import { memberName } from '../config.js';
-import type { HsmError } from '../errors.js';
+import { HsmError } from '../errors.js';
 import type { Attempt } from '../fleet/attempt.js';
 import { Supervisor } from '../fleet/supervisor.js';
 import { withProcessLock } from '../process-lock.js';
-import { type ParsedSharedAgentConfig, parseSharedAgentConfig, type SharedAgentConfig } from './config.js';
+import {
+  type ParsedSharedAgentConfig,
+  parseSharedAgentConfig,
+  type RoleConfig,
+  type SharedAgentConfig,
+} from './config.js';
 import { RoleSocket } from './role-socket.js';
 
 /** Longer than the agent itself gives its clients' calls when it is told to end. */
@@ -67,7 +73,7 @@ export class SharedAgent {
   #closing: Promise<void> | undefined;
 
   private constructor(
-    private readonly config: ParsedSharedAgentConfig,
+    private config: ParsedSharedAgentConfig,
     private readonly observer: SharedAgentObserver,
   ) {
     const terms = { name: memberName(config), startMilliseconds: config.startMilliseconds };
@@ -84,6 +90,24 @@ export class SharedAgent {
 
   get roles(): readonly SharedAgentRole[] {
     return this.#sockets.map(({ name, path }) => ({ name, socket: path }));
+  }
+
+  /**
+   * Works with that configuration from now on: the agent answers what it was asked and ends, and the next one is started with it.
+   * No call fails for it.
+   * @throws {HsmError} ERR_HSM_CONFIG_INVALID when it has faults or other roles or directories; nothing is changed then
+   */
+  reload(config: SharedAgentConfig): void {
+    const parsed = parseSharedAgentConfig(config);
+    if (!isDeepStrictEqual(parsed.roles.map(place), this.config.roles.map(place))) {
+      const message = 'shared agent: want the roles and their directories as they were: start it anew to change them';
+      throw new HsmError('ERR_HSM_CONFIG_INVALID', message);
+    }
+    this.config = parsed;
+    // Who connects meanwhile waits for the next one.
+    const process = this.#serving;
+    this.#serving = undefined;
+    process?.terminate();
   }
 
   /** Listens no more, lets the agent answer the calls it has, and ends it. */
@@ -167,4 +191,9 @@ export class SharedAgent {
     }
     this.#isHandingOver = false;
   }
+}
+
+/** What of a role is made when its socket is. */
+function place({ name, directory, uid, gid }: RoleConfig): object {
+  return { name, directory, uid, gid };
 }
