@@ -107,7 +107,7 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   }
 
   void Begin(const Napi::CallbackInfo&) {
-    if (threads_ != nullptr) threads_->Start(std::exchange(added_, {}));
+    if (threads_ != nullptr) threads_->Start(std::exchange(added_, {}), under_way_);
   }
 
   std::unique_ptr<Call> ReadCall(const Napi::CallbackInfo& info) {

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace nest_hsm {
@@ -25,15 +26,15 @@ std::shared_ptr<CallThreads> CallThreads::Create(const CK_FUNCTION_LIST* functio
 CallThreads::CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()> wake)
     : functions_(functions), wake_(std::move(wake)) {}
 
-void CallThreads::Start(Calls calls) {
+void CallThreads::Start(Calls calls, size_t under_way) {
   Calls stranded;
   bool notify = false;
   {
     const std::lock_guard<std::mutex> lock(queue_mutex_);
+    most_at_once_ = std::max(most_at_once_, under_way);
     for (std::unique_ptr<Call>& call : calls) queue_.push_back(std::move(call));
     notify = Summon();
-    // Nobody is at work who would come to the queue.
-    if (!summoned_ && threads_ == 0) {
+    if (threads_ == 0) {
       for (std::unique_ptr<Call>& call : queue_) stranded.push_back(std::move(call));
       queue_.clear();
     }
@@ -71,7 +72,8 @@ void CallThreads::Close() {
 bool CallThreads::Summon() {
   if (summoned_ || queue_.empty()) return false;
   const bool notify = idle_ > 0;
-  summoned_ = notify || AddThread();
+  // Where there are as many threads as calls at once, one that has done its call is about to come by itself.
+  summoned_ = notify || (threads_ < most_at_once_ && AddThread());
   return notify;
 }
 

@@ -27,10 +27,10 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   CallThreads& operator=(const CallThreads&) = delete;
 
   /// Has each of them made. One for which the system has no thread at all comes back with CKR_HOST_MEMORY.
-  void Start(Calls calls);
+  /// @param under_way  calls that were started and not taken yet, these among them
+  void Start(Calls calls, size_t under_way);
 
   /// Of a token that is faster than its results can be carried one by one, waits a moment for more of them.
-  /// @param under_way  calls that were started and not taken yet
   Calls TakeDone(size_t under_way);
 
   /// What was not begun never will be, `wake` is not called any more, and idle threads end. Waits for nobody.
@@ -56,6 +56,8 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   std::deque<std::unique_ptr<Call>> queue_;
   size_t idle_ = 0;
   size_t threads_ = 0;
+  /// The most calls that were under way at once, and so the most threads that can be of use.
+  size_t most_at_once_ = 0;
   /// A thread was added or woken to look at the queue. Whichever does so first takes the summons away.
   bool summoned_ = false;
   bool closed_ = false;

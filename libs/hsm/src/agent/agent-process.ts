@@ -19,8 +19,8 @@ export const agentEntry = fileURLToPath(
 const inheritedVariables = ['PATH', 'LANG', 'LC_ALL', 'TZ'];
 
 /**
- * glibc keeps 7 freed blocks of a size for each thread; a PKCS#11 module allocates on the agent's main thread (C_SignInit)
- * what a pool thread frees (C_Sign), and then waits for locks inside malloc: with SoftHSM a sixth of the agent's CPU time.
+ * glibc keeps 7 freed blocks of a size for each thread and takes a lock for more; a signature of SoftHSM's frees more of them,
+ * on many threads at once. It costs an agent a tenth of its CPU time.
  */
 const allocatorSettings = { GLIBC_TUNABLES: 'glibc.malloc.tcache_count=127' };
 
