@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmConfig, type HsmKey } from '@nest-hsm/hsm';
+import type { Scenario } from '../../test/chaos/scenarios.js';
 import type { VirtualHsm } from '../../test/chaos/virtual-hsm.js';
-import type { Fault } from './faults.js';
 
 const callers = 16;
 const soundMilliseconds = 1_500;
@@ -26,6 +26,7 @@ export class FleetLoad {
     private readonly config: HsmConfig,
     private readonly key: HsmKey,
     private readonly device: VirtualHsm,
+    private readonly signMilliseconds: number,
   ) {}
 
   /** @returns the 99th percentile without a fault, in milliseconds */
@@ -38,19 +39,19 @@ export class FleetLoad {
     return p99;
   }
 
-  async under(fault: Fault): Promise<FaultResult> {
+  async under(scenario: Scenario): Promise<FaultResult> {
     let detected = Number.NaN;
     let recovered = Number.NaN;
     const { failed, p99 } = await this.#signing(async (hsm, measured) => {
       await pause(soundMilliseconds);
       measured.begin();
       const struckAt = performance.now();
-      fault.strike(this.device);
+      scenario.strike(this.device);
       detected = await this.#lastCall(hsm, struckAt);
       await pause(Math.max(0, faultMilliseconds - (performance.now() - struckAt)));
       measured.end();
       const mendedAt = performance.now();
-      fault.mend(this.device);
+      scenario.mend(this.device, this.signMilliseconds);
       // Agents that were killed are back long before this moment.
       recovered = Math.max(0, (await this.#firstCall(hsm, mendedAt)) - mendedAt);
     });

@@ -6,7 +6,8 @@ export interface Scenario {
   /** Completes "a member that …". */
   readonly what: string;
   strike(device: VirtualHsm): void;
-  mend(device: VirtualHsm): void;
+  /** @param signMilliseconds  how long a signature takes on a sound device */
+  mend(device: VirtualHsm, signMilliseconds: number): void;
 }
 
 const signalAgents = (device: VirtualHsm, signal: NodeJS.Signals): void => {
@@ -23,7 +24,7 @@ export const measuredScenarios: readonly Scenario[] = [
     name: 'slow',
     what: 'takes 100 ms for each call',
     strike: (device) => device.delay('C_Sign', 100),
-    mend: (device) => device.delay('C_Sign', signMilliseconds),
+    mend: (device, signMilliseconds) => device.delay('C_Sign', signMilliseconds),
   },
   {
     name: 'throttle',
@@ -68,6 +69,3 @@ export const scenarios: readonly Scenario[] = [
     mend: (device) => device.unstrike('C_Sign'),
   },
 ];
-
-/** How long a signature takes on a sound device of a scenario, as on one at the other end of a network. */
-export const signMilliseconds = 10;

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm } from '@nest-hsm/hsm';
 import type { Scenario } from './scenarios.js';
 import { type Signed, signDuring } from './signers.js';
-import { until, VirtualFleet } from './virtual-fleet.js';
+import { signMilliseconds, until, VirtualFleet } from './virtual-fleet.js';
 
 const soundMilliseconds = 200;
 const struckMilliseconds = 1_000;
@@ -28,7 +28,7 @@ export async function survive(scenario: Scenario, members: number): Promise<Sign
       scenario.strike(device);
       await pause(struckMilliseconds);
       if (name === 'stop') await until('the stopped agent noticed', () => losses.length > 0);
-      scenario.mend(device);
+      scenario.mend(device, signMilliseconds);
       await until('every member serving again', isServing);
       const before = device.calls('C_Sign');
       await until('the mended member signing again', () => device.calls('C_Sign') > before + servingCalls);

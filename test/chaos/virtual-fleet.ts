@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { HsmConfig } from '@nest-hsm/hsm';
-import { signMilliseconds } from './scenarios.js';
 import { VirtualHsm } from './virtual-hsm.js';
+
+/** A signature's time in the tests, as on a device at the other end of a network: so the machine is not what is tested. */
+export const signMilliseconds = 10;
 
 /** Virtual HSMs that hold the same keys at any time, as devices that replicate do: m1, m2, … */
 export class VirtualFleet {

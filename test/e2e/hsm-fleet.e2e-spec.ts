@@ -4,9 +4,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmConfig, type HsmError, type HsmKey, type KeyId } from '@nest-hsm/hsm';
-import { signMilliseconds } from '../chaos/scenarios.js';
 import { signDuring } from '../chaos/signers.js';
-import { until, VirtualFleet } from '../chaos/virtual-fleet.js';
+import { signMilliseconds, until, VirtualFleet } from '../chaos/virtual-fleet.js';
 import type { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { childrenOf } from '../support/processes.js';
 

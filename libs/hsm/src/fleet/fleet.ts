@@ -54,8 +54,11 @@ export class Fleet implements MembershipOwner {
   }
 
   get status(): readonly MemberStatus[] {
-    return this.members.map(({ name, state, token, inFlight, latency, trouble }) => {
-      return { name, state, token, inFlight, medianMilliseconds: latency.median, trouble };
+    const now = performance.now();
+    return this.members.map((member) => {
+      const { name, state, token, inFlight, latency, trouble } = member;
+      const isSuspect = member.isSuspect(now);
+      return { name, state, token, inFlight, isSuspect, medianMilliseconds: latency.median, trouble };
     });
   }
 

@@ -87,6 +87,8 @@ export interface MemberStatus {
   /** What its agent found when it last logged in. */
   readonly token?: TokenDescription;
   readonly inFlight: number;
+  /** A call has been with it for so long that it may be frozen: others are asked first, though its time is not over yet. */
+  readonly isSuspect: boolean;
   /** Of its recent calls. */
   readonly medianMilliseconds?: number;
   /** Why it does not serve, or what it last failed with. */
