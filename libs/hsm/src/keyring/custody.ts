@@ -73,7 +73,7 @@ export class KeyCustody {
 
   /** Has backups below this number refused from now on. */
   async retireBackups(minimum: number): Promise<void> {
-    await this.destination.keyring.locked(() => this.#register.raiseMinimum(minimum));
+    await this.destination.keyring.locked(() => this.#register.raise({ minimum }));
   }
 
   /** What to keep somewhere else, so that a restore refuses what this keyring would refuse. */

@@ -253,13 +253,14 @@ export class RequestHandler {
   }
 
   #transferKey(call: Call, request: Received<'transferKey'>): Promise<Answer<'transferKey'>> {
-    const { key, unwrappingKeyId, algorithm, recipients } = request;
+    const { key, unwrappingKeyId, algorithm } = request;
+    const recipients = request.recipients.map(({ spki, algorithm: how }) => ({ recipient: fingerprint(spki), how }));
     const identity = { operation: 'transfer', keyId: key.id, label: key.label, mechanism: algorithm };
-    const operation = { ...identity, recipients: recipients.map(({ spki }) => fingerprint(spki)) };
+    const operation = { ...identity, recipients: recipients.map(({ recipient }) => recipient) };
     return this.audit.recordWithIntent(call, operation, async () => {
       const unwrappingKey = await this.token.key(call, unwrappingKeyId);
       this.policy.require('unwrap', unwrappingKey.label, algorithm);
-      for (const recipient of recipients) this.policy.require('export', key.label, recipient.algorithm);
+      for (const { recipient, how } of recipients) this.policy.require('export', key.label, how, recipient);
       return transferKey(this.token, call, request);
     });
   }

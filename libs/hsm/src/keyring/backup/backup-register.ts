@@ -21,7 +21,13 @@ const entrySchema = z.strictObject({
 /** A backup that was made. It may be anywhere; only its number and digest are known. */
 export type BackupEntry = Readonly<z.output<typeof entrySchema>>;
 
-const minimumSchema = z.strictObject({ version: z.literal(1), minimum: backupNumber });
+const numbersSchema = z.strictObject({
+  version: z.literal(1),
+  minimum: backupNumber,
+  /** Of the last backup that is known of, where its entry is not. */
+  last: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
+});
+type Numbers = Omit<z.output<typeof numbersSchema>, 'version'>;
 
 /** What must outlive the keyring for its backups to be restored as it would: kept somewhere else. */
 export const backupStateSchema = z.strictObject({
@@ -30,13 +36,13 @@ export const backupStateSchema = z.strictObject({
   fleet: z.string(),
   /** Backups of a lower number are refused. */
   minimum: backupNumber,
-  /** Of the last backup; 0 before the first. */
+  /** The number of the last backup; 0 before the first. */
   last: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   tombstones: z.array(tombstoneSchema),
 });
 export type BackupState = Readonly<z.output<typeof backupStateSchema>>;
 
-const minimumFile = 'backup-minimum.json';
+const numbersFile = 'backup-numbers.json';
 const entryFile = (number: number): string => `backup-${String(number).padStart(6, '0')}.json`;
 const entryPattern = /^backup-\d{6,16}\.json$/;
 
@@ -56,18 +62,20 @@ export class BackupRegister {
 
   /** Backups of a lower number are refused. */
   async minimum(): Promise<number> {
-    return (await this.keyring.readFile(minimumFile, minimumSchema))?.minimum ?? 1;
+    return (await this.#numbers()).minimum;
   }
 
-  /** Refuses backups below this number from now on. It never goes back. */
-  async raiseMinimum(minimum: number): Promise<void> {
-    if (minimum > (await this.minimum())) await this.keyring.writeFile(minimumFile, { version: 1, minimum });
+  /** Refuses backups below the minimum, and gives numbers above the last, from now on. Neither goes back. */
+  async raise({ minimum = 1, last = 0 }: Partial<Numbers>): Promise<void> {
+    const known = await this.#numbers();
+    if (minimum <= known.minimum && last <= known.last) return;
+    const raised = { minimum: Math.max(minimum, known.minimum), last: Math.max(last, known.last) };
+    await this.keyring.writeFile(numbersFile, { version: 1, ...raised });
   }
 
-  /** The number of the next backup. */
+  /** The number of the next backup: one that no earlier one has, and that is accepted. */
   async nextNumber(): Promise<number> {
-    const last = (await this.entries()).at(-1)?.number ?? 0;
-    return Math.max(last + 1, await this.minimum());
+    return Math.max((await this.#last()) + 1, await this.minimum());
   }
 
   async add(entry: Omit<BackupEntry, 'version'>): Promise<void> {
@@ -80,9 +88,16 @@ export class BackupRegister {
   }
 
   async state(fleet: string): Promise<BackupState> {
-    const last = (await this.entries()).at(-1)?.number ?? 0;
     const tombstones: Tombstone[] = await this.keyring.tombstones();
-    const facts = { minimum: await this.minimum(), last, tombstones };
+    const facts = { minimum: await this.minimum(), last: await this.#last(), tombstones };
     return { format: 'nest-hsm backup state', version: 1, fleet, ...facts };
+  }
+
+  async #last(): Promise<number> {
+    return Math.max((await this.entries()).at(-1)?.number ?? 0, (await this.#numbers()).last);
+  }
+
+  async #numbers(): Promise<Numbers> {
+    return (await this.keyring.readFile(numbersFile, numbersSchema)) ?? { minimum: 1, last: 0 };
   }
 }

@@ -41,7 +41,7 @@ async function adopt(
   state: BackupState | undefined,
 ): Promise<void> {
   for (const tombstone of destroyed) await keyring.entomb(tombstone);
-  await register.raiseMinimum(state?.minimum ?? 1);
+  if (state !== undefined) await register.raise(state);
   const { number, created, keys } = manifest;
   const isKnown = (await register.entries()).some((entry) => entry.number === number);
   if (!isKnown) await register.add({ number, created, sha256, keys: keys.map(({ id }) => id) });
