@@ -4,6 +4,7 @@ import type { AgentLink, AgentSource } from '../agent/agent-link.js';
 import type { Answer, TokenDescription, Verb } from '../agent/protocol.js';
 import { HsmError, type HsmErrorCode } from '../errors.js';
 import type { Attempt } from './attempt.js';
+import { lookAtPinFile, type SeenPinFile, untilChanged } from './pin-file.js';
 import { respawnDelayMilliseconds } from './respawn-delay.js';
 
 /** An agent that served this long was sound: what happens to it next is a first failure again. */
@@ -13,12 +14,11 @@ const exitMilliseconds = 2_000;
 /** How long an agent that said it lost its HSM may take to answer its other calls and write its audit lines. */
 const retirementMilliseconds = 1_000;
 
-/** No second attempt mends these, and a second wrong PIN may lock the token. */
-const finalCodes: ReadonlySet<HsmErrorCode> = new Set([
+/** A second wrong PIN may lock the token: there is no second attempt until it is another one. */
+const pinCodes: ReadonlySet<HsmErrorCode> = new Set([
   'ERR_HSM_PIN_INCORRECT',
   'ERR_HSM_PIN_LOCKED',
   'ERR_HSM_PIN_REFUSED_EARLIER',
-  'ERR_HSM_PROTOCOL',
 ]);
 
 export interface SupervisorOwner {
@@ -30,7 +30,7 @@ export interface SupervisorOwner {
   lost(attempts: readonly Attempt[], reason: HsmError): void;
   /** The lost agent is gone: the same reason, with how its process ended. Another is on its way. */
   buried(reason: HsmError): void;
-  /** No agent could be started. `final`: none will be. */
+  /** No agent could be started. `final`: none will be, unless a refused PIN is mended. */
   refused(reason: HsmError, final: boolean): void;
 }
 
@@ -52,6 +52,8 @@ export class Supervisor {
   #retirement: HsmError | undefined;
   #retiring: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
+  /** As it was when the last agent was about to read its PIN there. */
+  #pinFile: SeenPinFile | undefined;
   #startedAt = 0;
   #failures = 0;
 
@@ -70,7 +72,10 @@ export class Supervisor {
       await this.#launch();
     } catch (error) {
       this.#failures++;
-      if (!this.#stopping.signal.aborted && this.#refused(error as HsmError)) void this.#relaunch();
+      if (!this.#stopping.signal.aborted) {
+        this.#refused(error as HsmError);
+        void this.#relaunch(error as HsmError);
+      }
       throw error;
     }
   }
@@ -110,6 +115,8 @@ export class Supervisor {
   async #launch(): Promise<void> {
     const { name, startMilliseconds } = this.terms;
     const hello = await within(startMilliseconds, this.source.hello());
+    const pin = hello.settings?.pin;
+    this.#pinFile = pin !== undefined && 'file' in pin ? await lookAtPinFile(pin.file) : undefined;
     this.#stopping.signal.throwIfAborted();
     const link = this.source.open();
     this.#link = link;
@@ -148,24 +155,35 @@ export class Supervisor {
     await this.#relaunch();
   }
 
-  async #relaunch(): Promise<void> {
+  /** @param refusal  why the last attempt failed, when one was made just now */
+  async #relaunch(refusal?: HsmError): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      this.#failures++;
       try {
+        if (refusal !== undefined && !(await this.#mayPass(refusal))) return;
+        this.#failures++;
         await delay(respawnDelayMilliseconds(this.#failures), undefined, { signal });
         return await this.#launch();
       } catch (error) {
-        if (signal.aborted || !this.#refused(error as HsmError)) return;
+        if (signal.aborted) return;
+        refusal = error as HsmError;
+        this.#refused(refusal);
       }
     }
   }
 
-  /** @returns whether another attempt may succeed */
-  #refused(reason: HsmError): boolean {
-    const final = finalCodes.has(reason.code);
-    this.owner.refused(reason, final);
-    return !final || this.source.isShared;
+  #refused(reason: HsmError): void {
+    this.owner.refused(reason, pinCodes.has(reason.code) || reason.code === 'ERR_HSM_PROTOCOL');
+  }
+
+  /** Waits, after a refused PIN, until its file is another one. @returns whether another attempt may succeed */
+  async #mayPass({ code }: HsmError): Promise<boolean> {
+    if (this.source.isShared) return true;
+    if (!pinCodes.has(code)) return code !== 'ERR_HSM_PROTOCOL';
+    if (this.#pinFile === undefined) return false;
+    await untilChanged(this.#pinFile, this.#stopping.signal);
+    this.#failures = 0;
+    return true;
   }
 }
 
