@@ -129,12 +129,22 @@ describe('nest-hsm', () => {
         expect(outcome.stderr).toMatch(/^nest-hsm: ERR_CLI_NOT_CONFIRMED: .*nothing was destroyed\n$/);
       }
       expect((await application.nestHsm('key', 'list')).stdout).toMatch(/^kek /m);
-      const { code, stdout } = await application.nestHsm('key', 'destroy', 'kek', '--confirm', 'kek');
+      const directory = join(application.token.directory, 'receipt');
+      const options = ['--confirm', 'kek', '--receipt', directory, '--operator', 'Ada'];
+      const { code, stdout } = await application.nestHsm('key', 'destroy', 'kek', ...options);
       expect({ code, stdout }).toEqual({
         code: 0,
         stdout: expect.stringMatching(/^destroyed pkcs11:.*object=kek.* \(1 object\)\n {2}data: destroyed, 1 found\n/),
       });
-      expect((await application.nestHsm('key', 'list')).stdout).not.toMatch(/kek/);
+      const [json, sig, pem] = ['receipt.json', 'receipt.sig', 'key.pem'].map((name) => join(directory, name));
+      writeFileSync(pem, (await application.nestHsm('receipt', 'key')).stdout);
+      const args = ['dgst', '-sha256', '-verify', pem, '-signature', sig, json];
+      expect(execFileSync('openssl', args, { encoding: 'utf8' })).toBe('Verified OK\n');
+      const verified = await nestHsm('receipt', 'verify', json, '--key', pem);
+      expect(verified).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^destroyed [0-9a-f]{32} \(1 object\)/),
+      });
     }),
   );
 

@@ -18,13 +18,6 @@ export interface ReplicationTerms {
   readonly recovery: readonly Recipient[];
 }
 
-/** A key, and members that should hold it and do not. */
-export interface MissingKey {
-  readonly id: KeyId;
-  readonly label: string;
-  readonly members: readonly string[];
-}
-
 /**
  * Keys that are on several members whose devices do not copy them (SECURITY.md, Replication). A key is made extractable on one
  * member, leaves it once, for every member and recovery key at the same time, and is taken in non-extractable by all of them,
@@ -93,21 +86,6 @@ export class Replication {
   /** Once a key is destroyed on every member. Its recovery forms go with it. */
   forget(id: KeyId): Promise<void> {
     return this.keyring.locked(() => this.keyring.remove(id));
-  }
-
-  /** Which reachable members lack which sealed keys. */
-  async missing(): Promise<readonly MissingKey[]> {
-    const sealed = (await this.keyring.list()).filter(({ state }) => state === 'sealed');
-    const held = await Promise.all(
-      this.#reachable.map(async (member) => ({
-        name: member.name,
-        ids: new Set((await member.call('findKeys', {}, {})).map(({ id }) => id)),
-      })),
-    );
-    return sealed.flatMap(({ id, label }) => {
-      const members = held.filter(({ ids }) => !ids.has(id)).map(({ name }) => name);
-      return members.length === 0 ? [] : [{ id, label, members }];
-    });
   }
 
   get #reachable(): readonly ReplicationMember[] {
