@@ -6,8 +6,8 @@ import { benchLabel, destroyLeftOver, isOfApplication } from './bench-keys.js';
 import { type Measurement, measure } from './measurement.js';
 import { operation, type OperationName } from './operation.js';
 
-/** As many keys as a small token has room for besides those that it holds. */
-const maximumKeys = 128;
+/** What a small token has room for; each leaves a receipt of its destruction. */
+const maximumKeys = 32;
 const pollMilliseconds = 10;
 
 export interface BenchTerms {
