@@ -107,11 +107,13 @@ export class AgentProcess implements AgentLink {
    */
   async handOver(role: string, socket: Socket): Promise<void> {
     const message: HandedOver = { role };
-    const takenOver = new Promise((resolve) => this.#child.once('message', resolve));
-    this.#child.send(message, socket, (error) => {
-      if (error !== null) socket.destroy();
+    const takenOver = new Promise<unknown>((resolve, reject) => {
+      this.#child.once('message', resolve);
+      this.#child.send(message, socket, (error) => {
+        if (error !== null) reject(error);
+      });
     });
-    await Promise.race([takenOver, this.exited]);
+    await Promise.race([takenOver, this.exited]).catch(() => socket.destroy());
   }
 
   /** Has the agent answer what it was asked, refuse what comes, and end. */

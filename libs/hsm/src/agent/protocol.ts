@@ -22,6 +22,9 @@ export const agentExitCodes = {
   instanceDead: 75,
 } as const;
 
+/** How a line of the agent's standard error begins that its application is to hear of. */
+export const auditAlarm = 'token agent: audit lines are being lost: ';
+
 /** Of the text that ties an audit line to a request of the application. */
 export const maximumCorrelationIdBytes = 64;
 

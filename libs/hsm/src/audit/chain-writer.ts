@@ -174,6 +174,8 @@ export class ChainWriter {
   readonly #flush = (): void => void this.#writePending();
 
   async #writePending(): Promise<void> {
+    // By then the chain may be another's.
+    if (this.#isClosed) return;
     const entries = this.#pending;
     this.#pending = [];
     this.#isBusy = true;
@@ -320,7 +322,7 @@ export class ChainWriter {
 
 function unavailable(directory: string, cause: unknown): HsmError {
   const { code, message } = (cause instanceof AppendError ? cause.cause : cause) as NodeJS.ErrnoException;
-  const got = typeof cause === 'string' ? cause : (code ?? message);
+  const got = typeof cause === 'string' ? cause : cause instanceof HsmError ? message : (code ?? message);
   return new HsmError('ERR_HSM_AUDIT_UNAVAILABLE', `audit trail in ${directory}: want to write it, got ${got}`, {
     cause,
   });

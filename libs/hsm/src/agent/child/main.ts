@@ -10,7 +10,14 @@ import { AuditLog } from '../../audit/audit-log.js';
 import { HsmError } from '../../errors.js';
 import { probeKeyLabel } from '../../key/key.js';
 import { type HandedOver, takenOver } from '../hand-over.js';
-import { agentExitCodes, type AgentSettings, type Hello, type PolicyRule, type SharingSettings } from '../protocol.js';
+import {
+  agentExitCodes,
+  type AgentSettings,
+  auditAlarm,
+  type Hello,
+  type PolicyRule,
+  type SharingSettings,
+} from '../protocol.js';
 import { AuditTrail } from './audit-trail.js';
 import { Connection } from './connection.js';
 import { ensureProbeKey } from './probe-key.js';
@@ -91,7 +98,7 @@ async function share(of: Token, sharing: SharingSettings, handler: RequestHandle
 
 /** Signing goes on without its audit lines, but not silently. */
 function alarm({ message }: HsmError): void {
-  process.stderr.write(`token agent: audit lines are being lost: ${message}\n`);
+  process.stderr.write(`${auditAlarm}${message}\n`);
 }
 
 /** The clients of a shared agent are still there and wait. */
