@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Outcome, runProcess } from './scratch-workspace.js';
 
-export const libraries = ['hsm', 'ca', 'tls-offload', 'data-encryption'];
+export const libraries = ['hsm', 'ca', 'tls-offload', 'data-encryption', 'audit'];
 /** What the consumer has beside our packages: their peers, a driver that is not ours, and a compiler. */
 const companions = [
   '@nestjs/common',
