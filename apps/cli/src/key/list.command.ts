@@ -38,7 +38,6 @@ function ageOf({ ageDays }: KeyAge): string {
 
 function due({ isDue, ageDays, maximumAgeDays }: KeyAge): string {
   if (isDue) return 'now';
-  // One that has a successor is due for nothing.
-  if (maximumAgeDays === undefined || ageDays === undefined || ageDays >= maximumAgeDays) return '-';
+  if (maximumAgeDays === undefined || ageDays === undefined) return '-';
   return `${maximumAgeDays - ageDays}d`;
 }

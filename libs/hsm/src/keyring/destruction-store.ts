@@ -1,5 +1,4 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import type { KeyId } from '../key/key.js';
 import { type DestructionRecord, destructionRecordSchema } from './destruction-record.js';
 import type { Keyring } from './keyring.js';
@@ -44,7 +43,10 @@ export class DestructionStore {
     return this.#ids.has(id);
   }
 
-  /** Looks again: where a directory cannot be watched (a network's file system) nothing else does. */
+  /**
+   * Looks again: where a directory cannot be watched (a network's file system) nothing else does.
+   * @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE
+   */
   async refresh(): Promise<void> {
     const recorded = await idsIn(this.records, recordName);
     const buried = this.keyring ? await idsIn(this.keyring, tombstoneName) : [];
@@ -91,8 +93,8 @@ export class DestructionStore {
   }
 }
 
-async function idsIn({ directory }: Keyring, pattern: RegExp): Promise<KeyId[]> {
-  return (await readdir(directory)).flatMap((name) => pattern.exec(name)?.slice(1) ?? []) as KeyId[];
+async function idsIn(keyring: Keyring, pattern: RegExp): Promise<KeyId[]> {
+  return (await keyring.fileNames(pattern)).flatMap((name) => pattern.exec(name)?.slice(1) ?? []) as KeyId[];
 }
 
 function watched(directory: string, changed: () => void): FSWatcher[] {

@@ -33,7 +33,10 @@ export class FleetKeys {
     const keyring = management instanceof WrappedKeys ? management.keyring : undefined;
     // What processes that share these keys must share: where keys are wrapped that is the keyring's host.
     const directory = keyring ? join(keyring.directory, 'destroyed') : join(stateDirectory, `${name}.destroyed`);
-    const store = await DestructionStore.open(await Keyring.open(directory), keyring);
+    const store = await openStore(directory, keyring).catch((error: unknown) => {
+      management.close();
+      throw error;
+    });
     const destructions = new Destructions(store, {
       ...{ fleet: name, client, deadlineMilliseconds },
       members: () => fleetMembers(fleet),
@@ -87,7 +90,9 @@ export class FleetKeys {
   /** As Destructions.destroy. */
   async destroy(key: KeyDescription, options: DestructionOptions): Promise<SignedReceipt> {
     this.#requireOpen();
-    return this.destructions.destroy(key, options);
+    // What a receipt says of a key is what a token says, not what the caller holds; one that is damaged no token describes.
+    const found = await this.management.find({ id: key.id }, options).catch(() => undefined);
+    return this.destructions.destroy(found?.keys[0] ?? key, options);
   }
 
   async receipts(): Promise<readonly SignedReceipt[]> {
@@ -139,6 +144,10 @@ export class FleetKeys {
   #requireOpen(): void {
     if (this.#isClosed) throw closed(this.name);
   }
+}
+
+async function openStore(directory: string, keyring: Keyring | undefined): Promise<DestructionStore> {
+  return DestructionStore.open(await Keyring.open(directory), keyring);
 }
 
 const unknownBackups: BackupKnowledge = {

@@ -17,9 +17,9 @@ export interface KeyAge {
   readonly key: HsmKey;
   /** Absent when the key's id does not say when it was made. */
   readonly ageDays?: number;
-  /** By the schedule; absent when it has no rule for this label. */
+  /** By the schedule; absent when it has no rule for this label, or the key has a successor. */
   readonly maximumAgeDays?: number;
-  /** Whether a successor should be made. One whose age nobody knows is due where there is a rule; one that has a successor is not. */
+  /** Whether a successor should be made. One whose age nobody knows is due where there is a rule. */
   readonly isDue: boolean;
 }
 
@@ -31,9 +31,10 @@ export function keyAges(keys: readonly HsmKey[], schedule: readonly RotationRule
   );
   return keys.map((key) => {
     const ageDays = key.madeOn === undefined ? undefined : daysBetween(key.madeOn, now);
-    const maximumAgeDays = schedule.find(({ label }) => matchesLabel(label, key.label))?.maximumAgeDays;
-    const isOld = maximumAgeDays !== undefined && (ageDays === undefined || ageDays >= maximumAgeDays);
-    return { key, ageDays, maximumAgeDays, isDue: isOld && newest.get(key.label) === key };
+    const rule = newest.get(key.label) === key && schedule.find(({ label }) => matchesLabel(label, key.label));
+    const maximumAgeDays = rule ? rule.maximumAgeDays : undefined;
+    const isDue = maximumAgeDays !== undefined && (ageDays === undefined || ageDays >= maximumAgeDays);
+    return { key, ageDays, maximumAgeDays, isDue };
   });
 }
 
