@@ -69,9 +69,9 @@ export class Native {
   constructor(path: string) {
     this.#lib = new pkcs11js.PKCS11();
     this.#lib.load(path);
+    this.#calls = new TokenCalls(path, (value, pkcs11Function) => new ReturnValueError(value, pkcs11Function));
     // Without it p11-kit refuses (CKR_CANT_LOCK) and SoftHSM, worse, accepts and crashes under concurrent calls.
     checked('C_Initialize', () => this.#lib.C_Initialize({ flags: ck.CKF_OS_LOCKING_OK }));
-    this.#calls = new TokenCalls(path, (value, pkcs11Function) => new ReturnValueError(value, pkcs11Function));
   }
 
   /** Never while a call is in flight: SoftHSM then crashes, and once left a token file empty. */
