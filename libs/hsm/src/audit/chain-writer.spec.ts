@@ -71,6 +71,29 @@ test('many at once are all there, in order', async () => {
   expect(told(chain).slice(1, -1)).toEqual(Array.from({ length: 500 }, (_, index) => `${index}`));
 });
 
+test('what is waited for and what is not do not get in each other’s way', async () => {
+  const writer = await opened();
+  const commits: Promise<number>[] = [];
+  for (let turn = 0; turn < 40; turn++) {
+    writer.append(fields('first'), 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    writer.append(fields('later'), 1);
+    // When the write that `later` waits for is due too.
+    await new Promise<void>((resolve) => {
+      setTimeout(() => {
+        commits.push(writer.commit(fields('durable'), 0));
+        const until = performance.now() + 3;
+        while (performance.now() < until);
+        resolve();
+      }, 3);
+    });
+  }
+  await Promise.all(commits);
+  await writer.close(closedFields);
+  const [{ records }] = await readChains(directory);
+  expect(records).toHaveLength(2 + 3 * 40);
+});
+
 test('agents at the same time have a chain each, and a freed one is taken up', async () => {
   const [one, two] = [await opened(), await opened()];
   await one.close(closedFields);

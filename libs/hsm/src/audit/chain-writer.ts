@@ -167,6 +167,8 @@ export class ChainWriter {
       this.#later = setTimeout(this.#flush, early);
       return;
     }
+    // Or it would write beside the one that is next.
+    clearTimeout(this.#later);
     this.#isBusy = true;
     setImmediate(this.#flush);
   }
@@ -180,7 +182,6 @@ export class ChainWriter {
     this.#pending = [];
     this.#isBusy = true;
     this.#isAwaited = false;
-    clearTimeout(this.#later);
     this.#later = undefined;
     this.#wroteAt = performance.now();
     if (entries.length > 0 || this.#lost.records > 0) await this.#write(entries);
@@ -236,7 +237,8 @@ export class ChainWriter {
       const group = this.#unsynced;
       this.#unsynced = [];
       try {
-        await this.#segment?.sync();
+        if (this.#segment === undefined) throw new Error('want the segment that they are in');
+        await this.#segment.sync();
         for (const entry of group) entry.done?.(entry);
       } catch (cause) {
         const error = unavailable(this.settings.directory, cause);
