@@ -33,7 +33,8 @@ export class AgentCommand extends CommandRunner {
     const agent = await SharedAgent.start(await read(config), {
       agentStarted: ({ label, serial }) => log(`serves token ${label} (${serial})`),
       agentLost: (reason) => log(`${describe(reason)}; replaced`),
-      agentRefused: (reason, final) => log(`${describe(reason)}; ${final ? 'not tried again' : 'tried again'}`),
+      agentRefused: (reason, final) =>
+        log(`${describe(reason)}; ${final ? 'not tried again until it is mended' : 'tried again'}`),
     });
     process.on('SIGHUP', () => void reload(agent, config));
     const sockets = agent.roles.map(({ name, socket }) => `${name} at ${socket}`);
