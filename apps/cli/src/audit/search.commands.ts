@@ -98,18 +98,12 @@ async function* asLines(records: AsyncIterable<FoundRecord>): AsyncGenerator<str
         Object.entries(counts)
           .map(([code, count]) => `${count} × ${code}`)
           .join(', '));
-    const facts = [
-      operation,
-      key && (key.label ?? key.id),
-      mechanism,
-      client && `by ${client}`,
+    const facts = [operation, key && (key.label ?? key.id), mechanism, client && `by ${client}`];
+    const told = [
+      facts.filter((fact) => fact !== undefined).join(' '),
       outcome && `: ${outcome}`,
-      correlationId && `(${correlationId})`,
-    ];
-    const told = facts
-      .filter((fact) => fact !== undefined && fact !== '')
-      .join(' ')
-      .replace(' : ', ': ');
+      correlationId && ` (${correlationId})`,
+    ].join('');
     yield `${printable(`${record.time} ${chain} ${record.seq} ${record.kind} ${told}`).trimEnd()}\n`;
   }
 }

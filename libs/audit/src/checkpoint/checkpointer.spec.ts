@@ -34,7 +34,8 @@ async function checkpoints(count: number): Promise<SignedCheckpoint[]> {
 
 async function anchored(checkpoint?: SignedCheckpoint, pem = hsm.pem) {
   const path = trail.path('anchor');
-  writeFileSync(path, pem + (checkpoint ? `${formatCheckpoint(checkpoint)}\n` : ''));
+  // As a collector logs it.
+  writeFileSync(path, pem + (checkpoint ? `Jan  1 00:00:00 host ${formatCheckpoint(checkpoint)}\n` : ''));
   return readAnchor(path);
 }
 

@@ -3,38 +3,43 @@ import type { Note } from './report.js';
 
 /** Agents have far fewer calls under way; a file that somebody made may have any number. */
 const maximumOpen = 16_384;
+const maximumToldLength = 200;
 
 /** What was begun and not ended: intents without a result, counted intervals without a count. */
 export class OpenEnds {
-  readonly #open = new Map<number, AuditRecord>();
+  readonly #open = new Map<number, Note>();
 
   /** @returns a note, when too much is open to wait for the ends */
   meet(record: AuditRecord): Note | undefined {
     if (record.kind === 'result' && record.intent !== undefined) this.#open.delete(record.intent);
     if (record.kind === 'folded' && record.open !== undefined) this.#open.delete(record.open);
-    if (record.kind !== 'intent' && record.kind !== 'folded-open') return undefined;
-    this.#open.set(record.seq, record);
+    const endless = endlessNote(record);
+    if (endless === undefined) return undefined;
+    this.#open.set(record.seq, endless);
     if (this.#open.size <= maximumOpen) return undefined;
-    const [oldest] = this.#open.values();
-    this.#open.delete(oldest.seq);
-    return endless(oldest);
+    const [[seq, oldest]] = this.#open;
+    this.#open.delete(seq);
+    return oldest;
   }
 
   /** What is still open at the end of the chain. */
-  *end(): Generator<Note> {
-    for (const record of this.#open.values()) yield endless(record);
+  end(): Iterable<Note> {
+    return this.#open.values();
   }
 }
 
-function endless(record: AuditRecord): Note {
-  const { seq, time } = record;
-  if (record.kind === 'folded-open')
-    return { kind: 'count-unknown', seq, time, message: `${told(record)}: count unknown` };
-  return { kind: 'outcome-unknown', seq, time, message: `${told(record)}: outcome unknown` };
+/** What it is should no end follow. */
+function endlessNote(record: AuditRecord): Note | undefined {
+  if (record.kind !== 'intent' && record.kind !== 'folded-open') return undefined;
+  const { seq, time, operation, client, key } = record;
+  const told = copied(
+    [operation, key?.label ?? key?.id, `by ${client}`].filter((part) => part !== undefined).join(' '),
+  );
+  if (record.kind === 'intent') return { kind: 'outcome-unknown', seq, time, message: `${told}: outcome unknown` };
+  return { kind: 'count-unknown', seq, time, message: `${told}: count unknown` };
 }
 
-function told(record: AuditRecord): string {
-  if (record.kind !== 'intent' && record.kind !== 'folded-open') return record.kind;
-  const { operation, client, key } = record;
-  return [operation, key?.label ?? key?.id, `by ${client}`].filter((part) => part !== undefined).join(' ');
+/** A record may hold anything, and a part of a string keeps the whole. */
+function copied(text: string): string {
+  return Buffer.from(text.slice(0, maximumToldLength)).toString();
 }

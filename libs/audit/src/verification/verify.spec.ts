@@ -122,7 +122,7 @@ test('any line that is removed, changed, moved or inserted is found, and where',
         tampered.remove();
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   );
 });
 
