@@ -45,7 +45,9 @@ export async function sign(
 export function signedDigest({ scheme, input, data }: Received<'sign'>): Buffer {
   const { family, ...facts } = signatureSchemes[scheme];
   if (input === 'digest') return data;
-  return createHash(family === 'edwards' ? 'sha512' : (facts as { hash: string }).hash).update(data).digest();
+  return createHash(family === 'edwards' ? 'sha512' : (facts as { hash: string }).hash)
+    .update(data)
+    .digest();
 }
 
 /** HMAC-SHA-256 (RFC 2104), 32 bytes. */
