@@ -29,23 +29,26 @@ async function held(protocol: CeremonyProtocol, config: HsmConfig): Promise<void
   expect(scene.loose()).toEqual([]);
 }
 
-describe.each<CeremonyProtocol>(['resync', 'restore', 'migrate'])('%s, killed -9 while', (protocol) => {
-  const steps = killSteps.map((step): [string, KillStep] => [
-    `the ${step.on} is in ${step.function}, call ${step.after}`,
-    step,
-  ]);
+describe.each<[CeremonyProtocol, readonly KillStep[], withAgents: readonly boolean[]]>([
+  ['restore', killSteps, [false, true]],
+  ['resync', killSteps, [true]],
+  // A restore from records instead of from a file.
+  ['migrate', killSteps.slice(-2), [true]],
+])('%s, killed -9 while', (protocol, steps, withAgents) => {
+  const rows = steps.flatMap((step) =>
+    withAgents.map((each) => ({ ...step, agents: each ? 'with its agents' : 'alone', step, withAgents: each })),
+  );
 
-  test.each(steps)('%s: is held again', (_, step) => interrupted(step, false));
-
-  test.each(steps)('%s, with its agents: is held again', (_, step) => interrupted(step, true));
-
-  async function interrupted(step: KillStep, withAgents: boolean): Promise<void> {
-    const config = await scene.prepare(protocol);
-    await scene.interrupt(protocol, config, step, withAgents);
-    expect(scene.loose()).toEqual([]);
-    await held(protocol, config);
-    expect(scene.leftovers(config)).toEqual([]);
-  }
+  test.each(rows)(
+    'the $on is in $function, call $after, $agents: is held again',
+    async ({ step, withAgents: together }) => {
+      const config = await scene.prepare(protocol);
+      await scene.interrupt(protocol, config, step, together);
+      expect(scene.loose()).toEqual([]);
+      await held(protocol, config);
+      expect(scene.leftovers(config)).toEqual([]);
+    },
+  );
 });
 
 describe('a device that fails once,', () => {

@@ -83,8 +83,9 @@ export class KeyCustody {
 
   /** What could leave for another fleet: sealed keys that members were shown to hold. */
   async departure(): Promise<Departure> {
-    const sealed = await this.#sealed();
-    const known = new Set(sealed.map(({ id }) => id));
+    const destroyed = new Set((await this.destination.keyring.tombstones()).map(({ id }) => id));
+    const sealed = (await this.#sealed()).filter(({ id }) => !destroyed.has(id));
+    const known = new Set([...sealed.map(({ id }) => id), ...destroyed]);
     const { keys } = await this.keys.find({}, {});
     const strays = keys.filter(({ id, label }) => !known.has(id) && !infrastructureLabels.includes(label));
     const others = strays.map((key) => staying(key, 'cannot', neverLeft));
@@ -108,6 +109,7 @@ export class KeyCustody {
     const holders = this.destination
       .members()
       .filter(({ name, isReachable }) => isReachable && record.members.includes(name));
+    if (holders.length === 0) return 'no member that holds it can be reached';
     try {
       await Promise.all(holders.map((member) => requirePossession(member, record)));
       return undefined;

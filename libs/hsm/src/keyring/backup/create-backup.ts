@@ -91,7 +91,15 @@ async function contents(
   const manifest = {
     ...({ format: 'nest-hsm backup', version: 1 } as const),
     ...{ fleet, number: await register.nextNumber(), created: new Date().toISOString() },
-    ...{ keys, tombstones, absent: absent(records, kept, onTokens) },
+    ...{
+      keys,
+      tombstones,
+      absent: absent(
+        records,
+        kept,
+        onTokens.filter(({ id }) => !destroyed.has(id)),
+      ),
+    },
   };
   const bytes = new Map(kept.flatMap(blobs));
   return { manifest, blobs: blobDigests(keys).map((digest) => bytes.get(digest) as string) };

@@ -31,6 +31,8 @@ export class Ceremony {
   ): Promise<Ceremony> {
     requireApart(destination.members(), recovery);
     const { fingerprint } = await recovery.publicKey();
+    // What an interrupted ceremony left half-way is no obstacle to this one.
+    await destination.replication.resume();
     const surveys: Survey[] = [];
     for (const record of wanted) surveys.push(await survey(destination, fingerprint, record));
     return new Ceremony(destination, recovery, fingerprint, surveys, others, begin);

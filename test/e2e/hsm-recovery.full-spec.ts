@@ -1,0 +1,3 @@
+import { describeRecovery } from '../support/recovery-suite.js';
+
+describeRecovery('full');
