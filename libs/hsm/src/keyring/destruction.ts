@@ -94,10 +94,8 @@ export class Destructions {
   async resume(isReview = true): Promise<void> {
     await this.store.refresh();
     for (const id of this.store.ids) {
-      if (this.#settled.has(id)) continue;
-      const record = await this.store.read(id);
-      if (record === undefined || isSettled(record)) this.#settled.add(id);
-      else await this.#resume(record, isReview).catch(() => undefined);
+      // One that cannot be gone on with now, or whose file is damaged, keeps no other waiting.
+      if (!this.#settled.has(id)) await this.#resume(id, isReview).catch(() => undefined);
     }
   }
 
@@ -135,7 +133,12 @@ export class Destructions {
     return record;
   }
 
-  async #resume(record: DestructionRecord, isReview: boolean): Promise<void> {
+  async #resume(id: KeyId, isReview: boolean): Promise<void> {
+    const record = await this.store.read(id);
+    if (record === undefined || isSettled(record)) {
+      this.#settled.add(id);
+      return;
+    }
     const open = unfinished(record);
     const reachable = this.terms.members().filter(({ name, isReachable }) => isReachable && open.includes(name));
     if (reachable.length === 0 && !isReview) return;
