@@ -40,6 +40,9 @@
   X(C_GetTokenInfo, (CK_SLOT_ID l, CK_TOKEN_INFO_PTR i), (l, i), NULL, NULL)                                           \
   X(C_GetMechanismList, (CK_SLOT_ID l, CK_MECHANISM_TYPE_PTR m, CK_ULONG_PTR n), (l, m, n), NULL, NULL)                \
   X(C_GetMechanismInfo, (CK_SLOT_ID l, CK_MECHANISM_TYPE m, CK_MECHANISM_INFO_PTR i), (l, m, i), NULL, NULL)           \
+  X(C_InitToken, (CK_SLOT_ID l, CK_UTF8CHAR_PTR p, CK_ULONG n, CK_UTF8CHAR_PTR t), (l, p, n, t), NULL, NULL)           \
+  X(C_InitPIN, (SESSION, CK_UTF8CHAR_PTR p, CK_ULONG n), (s, p, n), NULL, NULL)                                        \
+  X(C_SetPIN, (SESSION, CK_UTF8CHAR_PTR o, CK_ULONG on, CK_UTF8CHAR_PTR p, CK_ULONG n), (s, o, on, p, n), NULL, NULL)  \
   X(C_OpenSession, (CK_SLOT_ID l, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR s), (l, f, a, n, s),   \
     NULL, NULL)                                                                                                        \
   X(C_CloseSession, (SESSION), (s), NULL, NULL)                                                                        \

@@ -18,7 +18,7 @@ import { softHsmModule } from './token.js';
 
 /** An empty folder, where commands are run as somebody would who has nest-hsm on the path. */
 export class Folder {
-  readonly path = mkdtempSync(join(tmpdir(), 'nest-hsm-provisioning-'));
+  constructor(readonly path = mkdtempSync(join(tmpdir(), 'nest-hsm-provisioning-'))) {}
 
   /** Runs shell lines; ends with the first that fails. */
   async sh(script: string): Promise<string> {
@@ -56,20 +56,23 @@ export class Folder {
 
 /** A fleet of one SoftHSM token, "app" of the member "only", that is provisioned or about to be. */
 export class ProvisionedToken {
-  readonly folder = new Folder();
   hsm: HsmConfig;
   provisioning: ProvisioningConfig;
 
-  constructor(module = softHsmModule(), moduleEnvironment: Record<string, string> = {}) {
-    const { folder } = this;
-    mkdirSync(folder.at('tokens'));
+  /** @param folder  where it lies; that of a virtual device, if it is one's, which misbehaves on no other */
+  constructor(
+    readonly folder = new Folder(),
+    module = softHsmModule(),
+    moduleEnvironment: Record<string, string> = {},
+  ) {
+    mkdirSync(folder.at('tokens'), { recursive: true });
     folder.write('softhsm.conf', `directories.tokendir = ${folder.at('tokens')}\nlog.level = ERROR\n`);
     const member = {
       name: 'only',
       module,
       token: { label: 'app' },
       pin: { file: folder.at('pin') },
-      moduleEnvironment: { SOFTHSM2_CONF: folder.at('softhsm.conf'), ...moduleEnvironment },
+      moduleEnvironment: { ...moduleEnvironment, SOFTHSM2_CONF: folder.at('softhsm.conf') },
     };
     this.hsm = { name: 'app', members: [member], stateDirectory: folder.at('state') };
     this.provisioning = { soPin: { file: folder.at('so-pin'), generate: true }, userPin: { generate: true } };
