@@ -299,7 +299,7 @@ export function describeRecovery(tier: 'gate' | 'full'): void {
       const tooOld = held(fleet, undefined, async (hsm, token) => hsm.custody.prepareRestore(await read(), token));
       await expect(tooOld).rejects.toMatchObject({
         code: 'ERR_HSM_BACKUP_REFUSED',
-        message: expect.stringContaining('want number 2'),
+        message: expect.stringContaining('want number 2') as string,
       });
     });
 
@@ -323,7 +323,7 @@ export function describeRecovery(tier: 'gate' | 'full'): void {
           );
           await expect(strange).rejects.toMatchObject({
             code: 'ERR_HSM_BACKUP_REFUSED',
-            message: expect.stringContaining('"tls"'),
+            message: expect.stringContaining('"tls"') as string,
           });
           untouched(token);
         }, 'tls');

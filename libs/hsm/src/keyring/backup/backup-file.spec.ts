@@ -37,6 +37,16 @@ const good = () => signed(JSON.stringify(manifest()));
 const lines = () => good().toString().split('\n');
 const joined = (parts: readonly string[]) => Buffer.from(parts.join('\n'));
 
+function refusalOf(bytes: Buffer): string {
+  try {
+    decodeBackup(bytes, pin);
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'ERR_HSM_BACKUP_INVALID' });
+    return (error as Error).message;
+  }
+  throw new Error('want a refusal');
+}
+
 test('what was written is read, as a keyring would have it', () => {
   const { manifest: read, records: back, sha256 } = decodeBackup(good(), pin);
   expect(read).toEqual(manifest());
@@ -98,9 +108,7 @@ test.each<[string, () => Buffer, RegExp]>([
   ],
   ['an enormous public key', () => replaced(1, Buffer.alloc(1 << 20).toString('base64')), /line 2/],
 ])('a backup with %s is refused', (_, bytes, message) => {
-  expect(() => decodeBackup(bytes(), pin)).toThrow(
-    expect.objectContaining({ code: 'ERR_HSM_BACKUP_INVALID', message: expect.stringMatching(message) as string }),
-  );
+  expect(refusalOf(bytes())).toMatch(message);
 });
 
 test('a signature of another kind of key is refused, though it is the one that is pinned', () => {
@@ -141,7 +149,7 @@ describe('a manifest that is signed and yet hostile is refused:', () => {
       ),
     ],
   ])('%s', (_, text) => {
-    expect(() => decodeBackup(signed(text), pin)).toThrow(expect.objectContaining({ code: 'ERR_HSM_BACKUP_INVALID' }));
+    expect(refusalOf(signed(text))).toMatch(/^backup: /);
   });
 
   test('but a label may look like a path: it never becomes one', () => {
