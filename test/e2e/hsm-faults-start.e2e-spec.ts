@@ -2,8 +2,10 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmError, type HsmTokenMemberConfig } from '@nest-hsm/hsm';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
+import { FullDisk } from '../support/full-disk.js';
 import { childrenOf } from '../support/processes.js';
 import { type Overrides, softHsmModule } from '../support/token.js';
 
@@ -161,6 +163,38 @@ describe('the PIN', () => {
   ])('comes from %s', async (_name, pin) => {
     const hsm = await open({ pin: pin(device.token.pin) });
     expect(await hsm.random(8)).toHaveLength(8);
+  });
+});
+
+const whereMountingIsAllowed = FullDisk.isPossible ? describe : describe.skip;
+whereMountingIsAllowed('the state directory is on a full disk', () => {
+  let disk: FullDisk;
+
+  beforeEach(() => {
+    disk = new FullDisk();
+  });
+  afterEach(async () => {
+    for (const hsm of opened.splice(0)) await hsm.close();
+    disk.remove();
+  });
+
+  const stateDirectory = () => join(disk.directory, 'state');
+
+  test('when the application starts: one error that names it, and no attempt with a PIN that could not be recorded', async () => {
+    disk.fill();
+    const full = { code: 'ERR_HSM_UNAVAILABLE', message: expect.stringContaining(stateDirectory()), retryable: true };
+    await expect(open({ stateDirectory: stateDirectory() })).rejects.toMatchObject(full);
+    expect(device.calls('C_Login')).toBe(0);
+  });
+
+  test('when an agent is replaced: its calls wait until there is room', async () => {
+    const hsm = await open({ stateDirectory: stateDirectory() });
+    disk.fill();
+    device.crash('C_GenerateRandom', 'abort', { times: 1 });
+    const call = hsm.random(8, { deadlineMilliseconds: 30_000 });
+    await pause(500);
+    disk.empty();
+    expect(await call).toHaveLength(8);
   });
 });
 

@@ -3,7 +3,7 @@
  * go, and sends each call where it can be served. With virtual HSMs that hold the same keys, as devices that replicate do.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { Hsm, type HsmConfig, type HsmError, type HsmKey, type KeyId } from '@nest-hsm/hsm';
+import { Hsm, type HsmConfig, type HsmError, HsmHealthIndicator, type HsmKey, type KeyId } from '@nest-hsm/hsm';
 import { signDuring } from '../chaos/signers.js';
 import { signMilliseconds, until, VirtualFleet } from '../chaos/virtual-fleet.js';
 import type { VirtualHsm } from '../chaos/virtual-hsm.js';
@@ -82,6 +82,61 @@ it('starts with a member away, and takes it in when it is back', async () => {
   devices[1].powerOn();
   await settled(2);
   expect(await hsm.findKey({ label: 'ec' })).toMatchObject({ members: ['m1', 'm2'] });
+});
+
+it('starts with no member up: not ready, and ready by itself when one is', async () => {
+  await hsm.close();
+  for (const device of devices) device.powerOff();
+  hsm = await Hsm.open(fleet(2));
+  const health = async () => Object.values(await new HsmHealthIndicator(hsm).isHealthy())[0].status;
+  expect(await health()).toBe('down');
+  const waiting = hsm.sign(ec, 'ecdsa-sha256', message, { deadlineMilliseconds: 30_000 });
+  devices[1].powerOn();
+  await expect(waiting).resolves.toBeInstanceOf(Buffer);
+  await settled(1);
+  expect(await health()).toBe('degraded');
+  devices[0].powerOn();
+  await settled(2);
+  expect(await health()).toBe('up');
+});
+
+it('sheds a storm of callers at the queue at once, and serves those that it took', async () => {
+  await hsm.close();
+  const queueLimit = 100;
+  hsm = await Hsm.open(fleet(2, { queueLimit, deadlineMilliseconds: 30_000 }));
+  await settled(2);
+  const storm = Array.from({ length: 2_000 }, () =>
+    hsm.sign(ec, 'ecdsa-sha256', message).then(
+      () => 'signed',
+      ({ code, retryable }: HsmError) => `${code} ${retryable}`,
+    ),
+  );
+  const outcomes = await Promise.all(storm);
+  const signed = outcomes.filter((each) => each === 'signed').length;
+  // Those in the queue, and those that went to the 16 sessions of each member; a probe may be on one.
+  expect(signed).toBeGreaterThanOrEqual(queueLimit + 2 * 15);
+  expect(signed).toBeLessThanOrEqual(queueLimit + 2 * 16);
+  expect(new Set(outcomes)).toEqual(new Set(['signed', 'ERR_HSM_OVERLOADED true']));
+  expect(await hsm.sign(ec, 'ecdsa-sha256', message)).toBeInstanceOf(Buffer);
+});
+
+it('takes no notice of a clock that jumps', async () => {
+  const now = Date.now.bind(Date);
+  const losses: string[] = [];
+  await hsm.close();
+  hsm = await Hsm.open(fleet(2), { agentLost: (reason) => void losses.push(reason.message) });
+  await settled(2);
+  try {
+    const { failed } = await signDuring(hsm, ec, async () => {
+      for (const hours of [24, -24, 0, 8_760]) {
+        Date.now = () => now() + hours * 3_600_000;
+        await pause(100);
+      }
+    });
+    expect([failed, losses]).toEqual([[], []]);
+  } finally {
+    Date.now = now;
+  }
 });
 
 it('starts with a member whose PIN is refused, without a second attempt', async () => {
@@ -207,7 +262,7 @@ it('does not use a key that too few members have', async () => {
   hsm = await Hsm.open(fleet(2, { quorum: 3 }));
   await settled(2);
   await expect(
-    hsm.generateKeyPair({ label: 'lonely', algorithm: 'ec-p256' }, { deadlineMilliseconds: 400 }),
+    hsm.generateKeyPair({ label: 'lonely', algorithm: 'ec-p256' }, { deadlineMilliseconds: 1_500 }),
   ).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_REPLICATED', retryable: true });
 });
 

@@ -15,7 +15,7 @@ const retryMilliseconds = 15;
 export async function withProcessLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   const database = openDatabase(path);
   try {
-    await acquire(database);
+    await acquire(database, path);
     return await work();
   } finally {
     database.close();
@@ -52,14 +52,18 @@ function openDatabase(path: string): DatabaseSync {
   }
 }
 
-async function acquire(database: DatabaseSync): Promise<void> {
+async function acquire(database: DatabaseSync, path: string): Promise<void> {
   const giveUpAt = performance.now() + patienceMilliseconds;
   for (;;) {
     try {
       database.exec('BEGIN EXCLUSIVE');
       return;
     } catch (cause) {
-      if ((cause as { errcode?: number }).errcode !== sqliteBusy) throw cause;
+      if ((cause as { errcode?: number }).errcode !== sqliteBusy) {
+        // A full disk, which somebody will make room on.
+        const message = `lock ${path}: want to take it, got "${(cause as Error).message}"`;
+        throw new HsmError('ERR_HSM_UNAVAILABLE', message, { retryable: true, cause });
+      }
       if (performance.now() > giveUpAt) {
         throw new HsmError('ERR_HSM_UNAVAILABLE', `want the lock within ${patienceMilliseconds} ms`, {
           retryable: true,
