@@ -9,7 +9,7 @@ import { Application } from './start/application.mjs';
 import { issueCertificate } from './start/certificate.mjs';
 import { enrolMembers, pinnedFingerprints } from './start/enrolment.mjs';
 import { invite } from './start/invitation.mjs';
-import { listKeys } from './start/keys.mjs';
+import { auditFleets, listKeys } from './start/keys.mjs';
 import { loseMembers } from './start/loss.mjs';
 import { choosePorts } from './start/ports.mjs';
 import { storeRecord } from './start/record.mjs';
@@ -96,8 +96,9 @@ async function mainJob(ports, onUnexpectedEnd) {
     await loseMembers(ports, sidecar);
   }
 
-  say(bold('\n5  What the three fleets hold'));
+  say(bold('\n5  What the three fleets hold, and whether the record of its use is whole'));
   await listKeys();
+  await auditFleets();
   say(`\n${green('✓')} Each step was checked by a tool that is not ours, in ${duration(performance.now() - started)}.`);
 }
 
