@@ -118,6 +118,11 @@ describe('the stream', () => {
   });
 });
 
+/** What was sent before has the token: requests that arrive together may overtake each other on their way there. */
+async function reached(agent: AgentUnderTest): Promise<void> {
+  await agent.call('ping', {});
+}
+
 describe('a request', () => {
   let agent: AgentUnderTest;
   let key: KeyDescription;
@@ -135,6 +140,7 @@ describe('a request', () => {
 
   test('whose deadline passes while it waits for a session does not either', async () => {
     const slow = generate(agent, 'rsa-3072', 'sign');
+    await reached(agent);
     await expect(sign(agent, key, { remainingMilliseconds: 1 }).answer).rejects.toMatchObject({
       code: 'ERR_HSM_TIMEOUT',
     });
@@ -149,6 +155,7 @@ describe('a request', () => {
       usage: 'sign',
       extractable: false,
     });
+    await reached(agent);
     const waiting = sign(agent, key);
     const dropped = expect(waiting.answer).rejects.toMatchObject({ code: 'ERR_HSM_ABORTED' });
     await agent.call('cancel', { requestId: waiting.requestId });

@@ -3,6 +3,8 @@ import { type Caller, soleCaller } from './caller.js';
 
 /** One request on its way through the agent: how long its caller waits, and whether the caller still wants it. */
 export class Call {
+  /** Told when it is cancelled: whoever lets it wait drops it at once. */
+  onCancel: (() => void) | undefined;
   readonly #deadline: number;
   #isCancelled = false;
   #onTokenSince: number | undefined;
@@ -26,6 +28,7 @@ export class Call {
 
   cancel(): void {
     this.#isCancelled = true;
+    this.onCancel?.();
   }
 
   /** Asked right before the token is: what nobody waits for any more must not cost the token an operation. */

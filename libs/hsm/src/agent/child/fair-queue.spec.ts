@@ -5,12 +5,21 @@ const tls = { name: 'tls' };
 const ca = { name: 'ca' };
 const callers: Record<string, Caller> = { t1: { role: tls }, t2: { role: tls }, c: { role: ca } };
 
+interface Waiting {
+  readonly name: string;
+  readonly caller: Caller;
+}
+const queueOf = (...names: string[]): FairQueue<Waiting> => {
+  const queue = new FairQueue<Waiting>(({ caller }) => caller);
+  for (const name of names) queue.push(waiting(name));
+  return queue;
+};
+const waiting = (name: string): Waiting => ({ name, caller: callers[name.split(':')[0]] });
+
 /** Who is served in which order, when these wait: `t1:a` is item a of connection t1. */
-function order(...items: string[]): string[] {
-  const queue = new FairQueue<string>((item) => callers[item.split(':')[0]]);
-  for (const item of items) queue.push(item);
+function order(queue: FairQueue<Waiting>): string[] {
   const served: string[] = [];
-  while (queue.length > 0) served.push(queue.shift() as string);
+  while (!queue.isEmpty) served.push(queue.shift()?.name ?? '');
   expect(queue.shift()).toBeUndefined();
   return served;
 }
@@ -24,14 +33,23 @@ test.each([
     ['t1:a', 'c:a', 't2:a', 'c:b', 't1:b'],
   ],
 ] as const)('%s', (_, items, served) => {
-  expect(order(...items)).toEqual(served);
+  expect(order(queueOf(...items))).toEqual(served);
 });
 
 test('who comes while another floods is next but one', () => {
-  const queue = new FairQueue<string>((item) => callers[item.split(':')[0]]);
-  for (let index = 0; index < 1_000; index++) queue.push(`t1:${index}`);
-  expect([queue.shift(), queue.shift()]).toEqual(['t1:0', 't1:1']);
-  queue.push('c:a');
-  expect([queue.shift(), queue.shift()]).toContain('c:a');
-  expect(queue.length).toBe(997);
+  const queue = queueOf(...Array.from({ length: 1_000 }, (_, index) => `t1:${index}`));
+  expect([queue.shift()?.name, queue.shift()?.name]).toEqual(['t1:0', 't1:1']);
+  queue.push(waiting('c:a'));
+  expect([queue.shift()?.name, queue.shift()?.name]).toContain('c:a');
+  expect([queue.lengthOf(tls), queue.lengthOf(ca)]).toEqual([997, 0]);
+});
+
+test('who gives up is gone at once, and counts no more', () => {
+  const queue = queueOf('t1:a', 't2:a', 'c:a');
+  const gone = waiting('t1:b');
+  queue.push(gone);
+  expect(queue.lengthOf(tls)).toBe(3);
+  expect([queue.remove(gone), queue.remove(gone)]).toEqual([true, false]);
+  expect(queue.lengthOf(tls)).toBe(2);
+  expect(order(queue)).toEqual(['t1:a', 'c:a', 't2:a']);
 });

@@ -4,32 +4,54 @@ import type { Caller } from './caller.js';
  * Waiting in turns: roles take turns, within a role its connections do, and within a connection who came first is first. So
  * whoever floods its own queue waits behind itself alone.
  */
-export class FairQueue<T> {
+export class FairQueue<T extends object> {
   readonly #roles = new Turns<Turns<T[]>>();
-  #length = 0;
+  readonly #lengths = new Map<object, number>();
 
   constructor(private readonly callerOf: (item: T) => Caller) {}
 
-  get length(): number {
-    return this.#length;
+  get isEmpty(): boolean {
+    return this.#roles.isEmpty;
+  }
+
+  /** How many of that role wait. */
+  lengthOf(role: object): number {
+    return this.#lengths.get(role) ?? 0;
   }
 
   push(item: T): void {
     const caller = this.callerOf(item);
     const callers = this.#roles.enter(caller.role, () => new Turns());
     callers.enter(caller, () => []).push(item);
-    this.#length++;
+    this.#count(caller.role, 1);
   }
 
   shift(): T | undefined {
-    const [role, callers] = this.#roles.next() ?? [];
-    const [caller, items] = callers?.next() ?? [];
-    if (role === undefined || callers === undefined || caller === undefined || items === undefined) return undefined;
-    const item = items.shift();
-    if (items.length === 0) callers.leave(caller);
-    if (callers.isEmpty) this.#roles.leave(role);
-    this.#length--;
+    const [, callers] = this.#roles.next() ?? [];
+    const [, items] = callers?.next() ?? [];
+    const [item] = items ?? [];
+    if (item !== undefined) this.remove(item);
     return item;
+  }
+
+  /** @returns whether it waited */
+  remove(item: T): boolean {
+    const caller = this.callerOf(item);
+    const callers = this.#roles.get(caller.role);
+    const items = callers?.get(caller);
+    const index = items?.indexOf(item) ?? -1;
+    if (callers === undefined || items === undefined || index < 0) return false;
+    items.splice(index, 1);
+    if (items.length === 0) callers.leave(caller);
+    if (callers.isEmpty) this.#roles.leave(caller.role);
+    this.#count(caller.role, -1);
+    return true;
+  }
+
+  #count(role: object, change: number): void {
+    const length = this.lengthOf(role) + change;
+    if (length === 0) this.#lengths.delete(role);
+    else this.#lengths.set(role, length);
   }
 }
 
@@ -47,6 +69,10 @@ class Turns<V> {
     const value = make();
     this.#waiting.set(key, value);
     return value;
+  }
+
+  get(key: object): V | undefined {
+    return this.#waiting.get(key);
   }
 
   /** Whose turn it is; its next one comes after everybody else's. */

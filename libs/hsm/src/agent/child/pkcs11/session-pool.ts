@@ -10,7 +10,7 @@ import type { Call } from '../call.js';
 import { FairQueue } from '../fair-queue.js';
 import { ck, type Native, ReturnValueError, type SessionHandle, type SlotHandle } from './native.js';
 
-/** Calls waiting for a session beyond which one is refused; applications keep a smaller limit of their own. */
+/** Calls of one role waiting for a session beyond which one is refused; applications keep a smaller limit of their own. */
 const maximumWaiting = 8_192;
 
 interface Waiter {
@@ -60,12 +60,19 @@ export class SessionPool {
     call.throwIfOver();
     const idle = this.#idle.pop() ?? this.#openOne();
     if (idle) return idle;
-    if (this.#waiting.length >= maximumWaiting) {
+    if (this.#waiting.lengthOf(call.caller.role) >= maximumWaiting) {
       throw new HsmError('ERR_HSM_OVERLOADED', `want at most ${maximumWaiting} calls waiting for a session`, {
         retryable: true,
       });
     }
-    return new Promise((resolve, reject) => this.#waiting.push({ call, resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const waiter = { call, resolve, reject };
+      this.#waiting.push(waiter);
+      // What a client that went left behind must not grow until its turn comes.
+      call.onCancel = () => {
+        if (this.#waiting.remove(waiter)) rejectIfOver(waiter);
+      };
+    });
   }
 
   /** @returns undefined when there are as many as there may be */
@@ -91,7 +98,7 @@ export class SessionPool {
 
   #discard(session: SessionHandle): void {
     this.#close(session);
-    while (this.#waiting.length > 0) {
+    while (!this.#waiting.isEmpty) {
       try {
         const fresh = this.#openOne();
         if (fresh) this.#release(fresh);
@@ -106,12 +113,7 @@ export class SessionPool {
 
   #nextWaiter(): Waiter | undefined {
     for (let waiter = this.#waiting.shift(); waiter; waiter = this.#waiting.shift()) {
-      try {
-        waiter.call.throwIfOver();
-        return waiter;
-      } catch (error) {
-        waiter.reject(error);
-      }
+      if (!rejectIfOver(waiter)) return waiter;
     }
     return undefined;
   }
@@ -123,6 +125,17 @@ export class SessionPool {
     } catch {
       // It was dead already.
     }
+  }
+}
+
+/** @returns whether nobody waits for it any more */
+function rejectIfOver({ call, reject }: Waiter): boolean {
+  try {
+    call.throwIfOver();
+    return false;
+  } catch (error) {
+    reject(error);
+    return true;
   }
 }
 
