@@ -52,7 +52,7 @@ bool ReadNumber(const Napi::Value& value, CK_ULONG* number) {
   return true;
 }
 
-/// `new TokenCalls(modulePath, results, settled)`: a module that is loaded and initialised, a Float64Array for the numbers
+/// `new TokenCalls(modulePath, results, settled)`: a module to open, a Float64Array for the numbers
 /// of results, and who is told of them.
 class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
  public:
@@ -68,7 +68,7 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
       return;
     }
     std::string failure;
-    const CK_FUNCTION_LIST* functions = FunctionsOf(info[0].As<Napi::String>(), &failure);
+    const CK_FUNCTION_LIST* functions = OpenModule(info[0].As<Napi::String>(), &failure);
     if (functions == nullptr) {
       Throw(env_, failure);
       return;

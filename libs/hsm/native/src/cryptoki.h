@@ -12,6 +12,8 @@ using CK_OBJECT_HANDLE = CK_ULONG;
 
 constexpr CK_RV CKR_OK = 0;
 constexpr CK_RV CKR_HOST_MEMORY = 2;
+constexpr CK_RV CKR_GENERAL_ERROR = 5;
+constexpr CK_RV CKR_ARGUMENTS_BAD = 7;
 
 struct CK_MECHANISM {
   CK_ULONG mechanism;

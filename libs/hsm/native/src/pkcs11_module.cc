@@ -2,10 +2,17 @@
 
 #include <dlfcn.h>
 
-namespace nest_hsm {
+#include <atomic>
 
-const CK_FUNCTION_LIST* FunctionsOf(const std::string& path, std::string* failure) {
-  // Loading a file twice yields the same library, hence the one that is initialised.
+namespace nest_hsm {
+namespace {
+
+/// Of the module that was opened last: that of the agent, which has one.
+std::atomic<CK_FUNCTION_LIST*> opened_functions{nullptr};
+
+}  // namespace
+
+const CK_FUNCTION_LIST* OpenModule(const std::string& path, std::string* failure) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* symbol = library == nullptr ? nullptr : dlsym(library, "C_GetFunctionList");
   if (symbol == nullptr) {
@@ -15,7 +22,10 @@ const CK_FUNCTION_LIST* FunctionsOf(const std::string& path, std::string* failur
   }
   CK_FUNCTION_LIST* functions = nullptr;
   const CK_RV result = reinterpret_cast<GetFunctionList>(symbol)(&functions);
-  if (result == CKR_OK && functions != nullptr) return functions;
+  if (result == CKR_OK && functions != nullptr) {
+    opened_functions = functions;
+    return functions;
+  }
   *failure = path + ": C_GetFunctionList failed";
   return nullptr;
 }
@@ -26,3 +36,10 @@ void StayLoaded() {
 }
 
 }  // namespace nest_hsm
+
+extern "C" __attribute__((visibility("default"))) nest_hsm::CK_RV C_GetFunctionList(
+    nest_hsm::CK_FUNCTION_LIST** functions) {
+  if (functions == nullptr) return nest_hsm::CKR_ARGUMENTS_BAD;
+  *functions = nest_hsm::opened_functions;
+  return *functions == nullptr ? nest_hsm::CKR_GENERAL_ERROR : nest_hsm::CKR_OK;
+}

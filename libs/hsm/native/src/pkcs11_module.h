@@ -1,4 +1,6 @@
-// The PKCS#11 module that the other binding has loaded and initialised.
+// The PKCS#11 module, whose functions both bindings call. This addon is itself a PKCS#11 module to the other binding: its
+// C_GetFunctionList answers with the functions of the module that was opened. Some modules (p11-kit's client) answer each
+// C_GetFunctionList with another instance of themselves, so it is asked once.
 #pragma once
 
 #include <string>
@@ -9,7 +11,7 @@ namespace nest_hsm {
 
 /// @param failure  why there is none
 /// @returns the functions of the module; they stay loaded as long as the process lives, since a call may hang in them
-const CK_FUNCTION_LIST* FunctionsOf(const std::string& path, std::string* failure);
+const CK_FUNCTION_LIST* OpenModule(const std::string& path, std::string* failure);
 
 /// Keeps this addon loaded for ever too: threads that hang in the module return into it, after its environment is gone.
 void StayLoaded();

@@ -67,9 +67,9 @@ export class Native {
 
   /** dlopen and C_Initialize. @throws {ReturnValueError} or the loader's own error */
   constructor(path: string) {
-    this.#lib = new pkcs11js.PKCS11();
-    this.#lib.load(path);
     this.#calls = new TokenCalls(path, (value, pkcs11Function) => new ReturnValueError(value, pkcs11Function));
+    this.#lib = new pkcs11js.PKCS11();
+    this.#lib.load(this.#calls.library);
     // Without it p11-kit refuses (CKR_CANT_LOCK) and SoftHSM, worse, accepts and crashes under concurrent calls.
     checked('C_Initialize', () => this.#lib.C_Initialize({ flags: ck.CKF_OS_LOCKING_OK }));
   }

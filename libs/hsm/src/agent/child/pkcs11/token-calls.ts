@@ -77,7 +77,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** Operations on the tokens of one module, which is loaded and initialised. */
+/** Operations on the tokens of one module, which is opened with it and must be initialised before the first. */
 export class TokenCalls {
   readonly #pending = new Map<number, Pending>();
   readonly #results = new Float64Array(resultFields * resultsAtOnce);
@@ -94,6 +94,14 @@ export class TokenCalls {
     private readonly failure: (returnValue: number, pkcs11Function: string) => Error,
   ) {
     this.#addon = new (loadAddon().TokenCalls)(modulePath, this.#results, this.#settle);
+  }
+
+  /**
+   * The addon's file, which is a PKCS#11 module to whoever loads it: its functions are those of the module that was opened
+   * last. Some modules (p11-kit's client) are another instance to each that loads them, without the sessions of the first.
+   */
+  get library(): string {
+    return nodeGypBuild.path(packageDirectory);
   }
 
   /**
@@ -153,12 +161,14 @@ export class TokenCalls {
   }
 }
 
+/** The package's root, from src as from dist. */
+const packageDirectory = fileURLToPath(new URL('../../../..', import.meta.url));
+
 let loaded: Addon | undefined;
 
 function loadAddon(): Addon {
   try {
-    // The package's root, from src as from dist.
-    return (loaded ??= nodeGypBuild(fileURLToPath(new URL('../../../..', import.meta.url))) as Addon);
+    return (loaded ??= nodeGypBuild(packageDirectory) as Addon);
   } catch (cause) {
     const { platform, arch, versions } = process;
     throw new HsmError(
