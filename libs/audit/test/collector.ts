@@ -58,6 +58,7 @@ export class TestCollector {
 
   #serve(socket: Socket): void {
     this.connections++;
+    socket.on('error', () => undefined);
     const { mood } = this;
     if (mood === 'hangs up') return void socket.end();
     if (mood === 'sleeps') return;

@@ -55,12 +55,14 @@ export class SoftwareKek implements KekHolder {
       ({ key }) => (wanted.id ?? key.id) === key.id && (wanted.label ?? key.label) === key.label,
     );
     if (found.length === 1) return found[0].key;
-    throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${wanted.label ?? wanted.id}: want one, got ${found.length}`);
+    const code = found.length === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
+    throw new HsmError(code, `key ${wanted.label ?? wanted.id}: want one, got ${found.length}`);
   }
 
-  async generateSecretKey({ label }: { label: string }): Promise<HsmKey> {
+  async generateSecretKey({ label, first = false }: { label: string; first?: boolean }): Promise<HsmKey> {
     await this.#turn();
-    return this.addKey(label);
+    const made = first ? [...this.#keys.values()].find(({ key }) => key.label === label) : undefined;
+    return made?.key ?? this.addKey(label);
   }
 
   async encrypt(key: HsmKey, data: Uint8Array, { aad = new Uint8Array() }: { aad?: Uint8Array } = {}): Promise<Buffer> {

@@ -48,7 +48,8 @@ class Connection {
     const { timeoutMilliseconds } = settings;
     this.#ended = new Promise((resolve, reject) => {
       const fail = (got: string, cause?: unknown) => reject(this.#unavailable(got, cause));
-      socket.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message, error));
+      // One that is refused over TLS may err twice: with the alert, and with the reset that follows.
+      socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message, error));
       socket.once('end', () => (this.#isEnding ? resolve() : fail('the end of the connection')));
       socket.once('close', () => fail('the end of the connection'));
       socket.once('connect', () => (this.#connectMilliseconds = performance.now() - this.#begun));
