@@ -64,7 +64,7 @@ describe('the README', () => {
     expect((await sh(handshake, workspace)).stderr).toMatch(
       /Verification: OK[^]*TLSv1\.3|TLSv1\.3[^]*Verification: OK/,
     );
-    expect((await sh(keys, workspace)).stdout).toMatch(/^sidecar +ec-p256 +sign /m);
+    expect((await sh(keys, workspace)).stdout).toMatch(/^sidecar +1 +ec-p256 +sign /m);
     const another = /^And another certificate: (.+)$/m.exec(job.said)?.[1] ?? '';
     expect(JSON.parse((await sh(another, workspace)).stdout)).toMatchObject({
       serial: expect.stringMatching(/^[0-9a-f]+$/),
