@@ -68,18 +68,18 @@ export class Destructions {
   /**
    * @returns what became of it; `pending` when a member could not be asked to the end, which is then done when it can
    * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND when every member was asked and none has it | ERR_HSM_POLICY_DENIED |
-   * ERR_HSM_KEYRING_UNUSABLE; nothing was destroyed then
+   * ERR_HSM_KEYRING_UNUSABLE; nothing was destroyed then, and what was begun goes on by itself
    */
   async destroy(key: KeyDescription, options: DestructionOptions): Promise<SignedReceipt> {
     const known = await this.store.read(key.id);
-    const record = known ?? (await this.#intend(key, options));
+    const { record, isOurs } = known ? { record: known, isOurs: false } : await this.#intend(key, options);
     try {
       // Also where it is said to be gone: perhaps somebody brought it back.
       return await this.#work(record, this.terms.members(), options);
     } catch (error) {
       // Every member has the same policy: none destroyed anything.
       const isDenied = error instanceof HsmError && error.fault === 'policy';
-      if (isDenied && known === undefined) await this.store.remove(key.id);
+      if (isDenied && isOurs) await this.store.remove(key.id);
       throw error;
     }
   }
@@ -106,7 +106,11 @@ export class Destructions {
     await this.#resuming;
   }
 
-  async #intend(key: KeyDescription, { operator, ...options }: DestructionOptions): Promise<DestructionRecord> {
+  /** @returns what is on the disk from now on, and whether it was not there before */
+  async #intend(
+    key: KeyDescription,
+    { operator, ...options }: DestructionOptions,
+  ): Promise<{ record: DestructionRecord; isOurs: boolean }> {
     const members = this.terms.members();
     const seen = await Promise.all(members.map((member) => lookOnMember(member, key, options)));
     const holders = await this.terms.holders(key.id);
@@ -124,13 +128,11 @@ export class Destructions {
       ],
       receipts: [],
     };
-    const record = await this.store.locked(async () => {
+    return this.store.locked(async () => {
       const other = await this.store.read(id);
       if (other === undefined) await this.store.write(intent);
-      return other ?? intent;
+      return { record: other ?? intent, isOurs: other === undefined };
     });
-    await this.store.bury(record);
-    return record;
   }
 
   async #resume(id: KeyId, isReview: boolean): Promise<void> {
@@ -150,6 +152,8 @@ export class Destructions {
     members: readonly ReplicationMember[],
     options: FleetCallOptions,
   ): Promise<SignedReceipt> {
+    // Before each attempt: whatever ended the one that wrote the intent, no backup brings the key back.
+    await this.store.bury(record);
     const outcomes = await Promise.allSettled(members.map((member) => destroyOnMember(member, record, options)));
     const seen = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const refused = outcomes.find((each) => each.status === 'rejected');

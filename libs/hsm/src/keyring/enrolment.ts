@@ -7,10 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { fingerprint } from '../algorithm/encoding-public-key.js';
 import { type TransportAlgorithm, transportAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
 import { HsmError } from '../errors.js';
-import type { KeyDescription, KeyId } from '../key/key.js';
+import { type KeyDescription, type KeyId, memberKeyLabel } from '../key/key.js';
 import type { ReplicationMember } from './replication-member.js';
-
-export const memberKeyLabel = 'nest-hsm-member';
 
 /** What a member takes keys in by. */
 export interface Enrolment {

@@ -29,7 +29,8 @@ export async function fill(
   const { transfers, forms } = await openFor(open, holders, missing);
   const hasRoom = record.recovery.length + forms.length <= maximumForms;
   const kept = hasRoom ? record.recovery : formsFor(recovery, record.recovery);
-  const filling = holders.map(({ member }) => member.name);
+  const doubted = record.filling ?? [];
+  const filling = [...new Set([...doubted, ...holders.map(({ member }) => member.name)])];
   const begun = await keyring.write({ ...record, filling, recovery: [...kept, ...forms] });
   const outcomes = await Promise.allSettled(
     holders.map(async (holder, index) => {
@@ -40,10 +41,10 @@ export async function fill(
   const failures = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason as Error] : []));
   const members = holders.map(({ member }) => member);
   // Of a refusal before anything was begun nothing is left, and what carries the id there is not ours to destroy.
-  const untouched = members.filter((_, index) => isRefusal(outcomes[index]));
-  const doubtful = members.filter((_, index) => outcomes[index].status === 'rejected' && !isRefusal(outcomes[index]));
-  const proven = members.filter((member) => !untouched.includes(member) && !doubtful.includes(member));
-  const done = await keyring.write(filled(begun, proven, doubtful));
+  const untouched = members.filter(({ name }, index) => isRefusal(outcomes[index]) && !doubted.includes(name));
+  const proven = members.filter((_, index) => outcomes[index].status === 'fulfilled');
+  const doubtful = members.filter((member) => !untouched.includes(member) && !proven.includes(member));
+  const done = await keyring.write(filled(begun, proven, untouched));
   if (failures.length === 0) return done;
   await settleFilling(keyring, done, doubtful);
   throw failures[0];
@@ -89,10 +90,12 @@ async function verdict(member: ReplicationMember, record: KeyringRecord): Promis
 function filled(
   record: KeyringRecord,
   proven: readonly ReplicationMember[],
-  doubtful: readonly ReplicationMember[],
+  untouched: readonly ReplicationMember[],
 ): KeyringRecord {
   const members = [...new Set([...record.members, ...proven.map(({ name }) => name)])];
-  return { ...record, members, filling: doubtful.length === 0 ? undefined : doubtful.map(({ name }) => name) };
+  const settled = [...proven, ...untouched].map(({ name }) => name);
+  const filling = (record.filling ?? []).filter((name) => !settled.includes(name));
+  return { ...record, members, filling: filling.length === 0 ? undefined : filling };
 }
 
 function isRefusal(outcome: PromiseSettledResult<void>): boolean {

@@ -65,7 +65,7 @@ export class FleetKeys {
     const { keys, asked } = await this.management.find(selector, options);
     const isMeant = (key: FleetKey): boolean =>
       !this.destructions.has(key.id) && (version === undefined || versionOf(key).version === version);
-    return { keys: keys.filter(isMeant), asked };
+    return { keys: await this.management.usable(keys.filter(isMeant)), asked };
   }
 
   /**
@@ -161,7 +161,18 @@ async function listedBackups(keyring: Keyring, id: KeyId): Promise<BackupKnowled
   const register = new BackupRegister(keyring);
   const minimum = await register.minimum();
   const holding = (await register.entries()).filter(({ number, keys }) => number >= minimum && keys.includes(id));
-  const restorable = holding.map(({ number, created, sha256 }) => `backup ${number} of ${created}, SHA-256 ${sha256}`);
-  const remark = 'Backups made with nest-hsm. Copies of the keyring that were made otherwise are not known here.';
-  return { knowledge: 'listed', restorable, remark };
+  const named = holding
+    .slice(-maximumNamed)
+    .map(({ number, created, sha256 }) => `backup ${number} of ${created}, SHA-256 ${sha256}`);
+  const others = holding.length - named.length;
+  const restorable = others === 0 ? named : [`${others} older ones`, ...named];
+  return { knowledge: 'listed', restorable, remark: backupRemark(minimum) };
+}
+
+/** A receipt, of which a record keeps several, has a size. */
+const maximumNamed = 200;
+
+function backupRemark(minimum: number): string {
+  const retired = minimum > 1 ? ` Those before number ${minimum} count as destroyed because the operator said so.` : '';
+  return `Backups made with nest-hsm from this keyring.${retired} Whether the key was migrated to another fleet, or the keyring copied, is not known here.`;
 }

@@ -1,5 +1,4 @@
-import { probeKeyLabel, recoveryKeyLabel } from '../key/key.js';
-import { memberKeyLabel } from './enrolment.js';
+import { memberKeyLabel, probeKeyLabel, recoveryKeyLabel } from '../key/key.js';
 
 /** Keys that belong to one token and are made anew on another: they are neither replicated nor backed up. */
 export const infrastructureLabels: readonly string[] = [memberKeyLabel, probeKeyLabel, recoveryKeyLabel];

@@ -33,6 +33,9 @@ export interface KeyManagement {
   /** @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED when fewer than `quorum` have it */
   generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey>;
 
+  /** Of keys that were found, those that may be used. */
+  usable(keys: readonly FleetKey[]): Promise<readonly FleetKey[]>;
+
   /** Members, of this fleet or not, that are known to have the key or may have it. */
   holders(id: KeyId): Promise<readonly string[]>;
 

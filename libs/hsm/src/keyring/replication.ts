@@ -124,7 +124,12 @@ export class Replication {
       const obtained = await obtain();
       record = await this.keyring.write(obtained.record);
       const members = await this.#importOnAll(record, holders, obtained.transfers);
-      record = await this.keyring.write({ ...record, state: 'replicated', members });
+      record = await this.keyring.write({
+        ...record,
+        state: 'replicated',
+        members,
+        filling: doubtful(record, members),
+      });
       return await this.#seal(record);
     } catch (error) {
       // Where that fails too, the record says what is left to do.
@@ -188,7 +193,7 @@ export class Replication {
     const members = holders.filter((_, index) => outcomes[index].status === 'fulfilled').map(({ name }) => name);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     this.#requireQuorum(record, members.length, failed?.reason);
-    return this.keyring.write({ ...record, state: 'sealed', members });
+    return this.keyring.write({ ...record, state: 'sealed', members, filling: doubtful(record, members) });
   }
 
   /** @returns whether nothing is left to do about the key */
@@ -239,4 +244,10 @@ export class Replication {
     const message = `key "${label}" (${id}): want it on ${quorum} members before it is used, got ${got} that can take it`;
     throw new HsmError('ERR_HSM_KEY_NOT_REPLICATED', message, { retryable: true, cause });
   }
+}
+
+/** Members that may have it, though they were not shown to: they are asked again, and until then named by `holders`. */
+function doubtful({ members, filling = [] }: KeyringRecord, proven: readonly string[]): string[] | undefined {
+  const names = [...new Set([...members, ...filling])].filter((name) => !proven.includes(name));
+  return names.length === 0 ? undefined : names;
 }

@@ -56,7 +56,20 @@ export class WrappedKeys implements KeyManagement {
   async generate(key: NewKey, options: FleetCallOptions): Promise<FleetKey> {
     if (key.extractable) return this.keys.generateOnOne(key, options);
     await this.#untilReachable(options);
-    return described(await this.replication.replicate(key));
+    try {
+      const record = await this.replication.replicate(key);
+      if (record.filling !== undefined) this.#settleLater();
+      return described(record);
+    } catch (error) {
+      this.#settleLater();
+      throw error;
+    }
+  }
+
+  /** Without those in the making: they are sealed or destroyed, and what was encrypted under one would go with it. */
+  async usable(keys: readonly FleetKey[]): Promise<FleetKey[]> {
+    const records = await Promise.all(keys.map(({ id }) => this.keyring.read(id).catch(() => undefined)));
+    return keys.filter((_, index) => (records[index]?.state ?? 'sealed') === 'sealed');
   }
 
   async holders(id: KeyId): Promise<readonly string[]> {
@@ -77,11 +90,14 @@ export class WrappedKeys implements KeyManagement {
   /** What is settled only with members that are away is tried again until it is. */
   async #settle(): Promise<void> {
     const unsettled = await this.replication.resume();
-    if (unsettled.length === 0 || this.#isClosed) return;
-    const again = (): void => {
-      // A keyring that became unusable meanwhile is told of by whoever writes to it.
-      this.#settle().catch(() => undefined);
-    };
+    if (unsettled.length > 0) this.#settleLater();
+  }
+
+  #settleLater(): void {
+    if (this.#isClosed) return;
+    clearTimeout(this.#settling);
+    // A keyring that became unusable meanwhile is told of by whoever writes to it.
+    const again = (): void => void this.#settle().catch(() => this.#settleLater());
     this.#settling = setTimeout(again, settleMilliseconds).unref();
   }
 

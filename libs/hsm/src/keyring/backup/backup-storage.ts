@@ -15,12 +15,13 @@ export async function readBackup(path: string, signer: string): Promise<Verified
 
 /**
  * Writes a backup whole or not at all, and never over another file.
- * @throws {HsmError} ERR_HSM_BACKUP_REFUSED
+ * @throws {HsmError} ERR_HSM_BACKUP_REFUSED; any other error when what was written could not be removed
  */
 export async function writeBackup(path: string, bytes: Buffer): Promise<void> {
   if (await exists(path))
     throw new HsmError('ERR_HSM_BACKUP_REFUSED', `${path}: want a new file, got one that is there`);
   const temporary = `${path}.${process.pid}.new`;
+  let written = temporary;
   try {
     const file = await open(temporary, 'wx', 0o600);
     try {
@@ -30,9 +31,10 @@ export async function writeBackup(path: string, bytes: Buffer): Promise<void> {
       await file.close();
     }
     await rename(temporary, path);
+    written = path;
     await syncDirectory(dirname(path));
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined);
+    await rm(written, { force: true });
     const got = (cause as NodeJS.ErrnoException).code;
     throw new HsmError('ERR_HSM_BACKUP_REFUSED', `${path}: want to write it, got ${got}: nothing was kept`, { cause });
   }

@@ -1,6 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { basename } from 'node:path';
 import { fingerprint } from '../../algorithm/encoding-public-key.js';
+import { HsmError } from '../../errors.js';
 import type { KeyDescription } from '../../key/key.js';
 import { lineageOfLabel, newestFirst, newKeyId } from '../../key/key-version.js';
 import { infrastructureLabels } from '../infrastructure.js';
@@ -60,7 +61,8 @@ export async function createBackup(source: BackupSource, path: string): Promise<
     try {
       await writeBackup(path, bytes);
     } catch (error) {
-      await register.withdraw(number);
+      // Where the file may still be there, it is one that could bring keys back.
+      if (error instanceof HsmError) await register.withdraw(number);
       throw error;
     }
     const publicKey = createPublicKey({ key: spki, format: 'der', type: 'spki' });
