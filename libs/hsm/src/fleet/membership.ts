@@ -59,6 +59,8 @@ export class Membership {
   }
 
   async #become(configs: readonly MemberConfig[]): Promise<void> {
+    // Whoever joined now would be stopped by nobody.
+    if (this.closing.aborted) return;
     const leaving = this.#members.filter((member) => !configs.some((config) => isAsWanted(member, config)));
     const coming = configs.filter((config) => !this.#members.some((member) => isAsWanted(member, config)));
     // New ones first, so that there is always one to go to.

@@ -28,6 +28,9 @@ export interface KeyDescription {
 /** The key pair of probes, found on each member or made there: it signs random bytes and nothing else. */
 export const probeKeyLabel = 'nest-hsm-probe';
 
+/** The RSA pair by which a member takes keys in (keyring/enrolment.ts). */
+export const memberKeyLabel = 'nest-hsm-member';
+
 /** The RSA pair of a recovery token, which alone opens what was left to it. */
 export const recoveryKeyLabel = 'nest-hsm-recovery';
 

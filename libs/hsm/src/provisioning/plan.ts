@@ -1,6 +1,6 @@
 /** What a member lacks until it can serve: decided from what was seen of it, and from nothing else. */
 import { probeKeyLabel } from '../key/key.js';
-import { memberKeyLabel } from '../keyring/enrolment.js';
+import { memberKeyLabel } from '../key/key.js';
 import type { TokenContents, TokenState } from './protocol.js';
 
 /** In the order in which they are done. Initialising a token sets the security officer's PIN. */

@@ -89,6 +89,8 @@ export class RoleSocket {
         cause,
       });
     }
+    // Descriptors that run out cost the connection that wanted one, and not the agents of all roles.
+    this.#server.on('error', () => undefined);
   }
 
   #turnAway(socket: Socket, reason: HsmError): void {

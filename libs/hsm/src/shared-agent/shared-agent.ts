@@ -67,6 +67,8 @@ export class SharedAgent {
   /** The agent's process, while it is logged in. */
   #serving: AgentProcess | undefined;
   #process: AgentProcess | undefined;
+  /** The configuration that the agent was last given. */
+  #told: ParsedSharedAgentConfig | undefined;
   #isHandingOver = false;
   /** Why there is no agent and will be none. */
   #refusal: HsmError | undefined;
@@ -139,6 +141,7 @@ export class SharedAgent {
   }
 
   async #hello(): Promise<Hello> {
+    this.#told = this.config;
     const { roles, hangMilliseconds, generateHangMilliseconds } = this.config;
     const sharing: SharingSettings = {
       roles: roles.map(({ name, policy, connections, callsInFlight }) => ({
@@ -161,6 +164,8 @@ export class SharedAgent {
 
   #started(client: AgentClient<Attempt>, token: TokenDescription): void {
     client.watch();
+    // It was told of a policy that was read again meanwhile.
+    if (this.#told !== this.config) return void this.#process?.terminate();
     this.#serving = this.#process;
     this.#refusal = undefined;
     this.observer.agentStarted?.(token);

@@ -92,7 +92,8 @@ async function share(of: Token, sharing: SharingSettings, handler: RequestHandle
   process.on('message', ({ role }: HandedOver, socket?: Socket) => {
     // It may have been closed on the way.
     if (socket !== undefined) clients?.take(role, socket);
-    process.send?.(takenOver);
+    // Whoever started the agent may be gone: then it drains, as `leaveOrphaned` says.
+    process.send?.(takenOver, undefined, undefined, () => undefined);
   });
 }
 

@@ -1,4 +1,5 @@
 import { HsmError } from '../../../errors.js';
+import { memberKeyLabel, recoveryKeyLabel } from '../../../key/key.js';
 import type { Received } from '../../protocol.js';
 import type { Call } from '../call.js';
 import type { TokenKey } from './key-inspection.js';
@@ -25,6 +26,11 @@ export async function unwrapKey(token: Token, call: Call, request: Received<'unw
   const mechanism = wrappingMechanism(token.profile, algorithm);
   return makeKey(token, call, key.id, async (session) => {
     const unwrappingKey = token.keys.one(session, unwrappingKeyId);
+    // What was sent to these is opened by verbs that leave no transport key behind, and give a key no other role.
+    if (unwrappingKey.label === memberKeyLabel || unwrappingKey.label === recoveryKeyLabel) {
+      const message = `key "${unwrappingKey.label}": want another to unwrap with, got one for keys that are replicated`;
+      throw new HsmError('ERR_HSM_ARGUMENT_INVALID', message);
+    }
     const unwrappingHandle = wrappingHandle('unwrap', unwrappingKey, algorithm);
     if (!isPlausible(wrapped, key.algorithm, unwrappingKey.algorithm)) throw unwrappingFailed();
     return unwrapTokenKey(token, session, { mechanism, unwrappingHandle, wrapped, key, publicKey });
