@@ -24,6 +24,8 @@ const entry = fileURLToPath(
 
 /** Initialising a network HSM's partition takes its time. */
 const patienceMilliseconds = 120_000;
+/** What a module may take to end once all was done and answered. */
+const exitMilliseconds = 5_000;
 /** For the module's own threads; the agent makes one call at a time. */
 const threads = 4;
 
@@ -42,7 +44,8 @@ export async function askProvisioningAgent<V extends ProvisioningVerb>(
   agent.stream.write(`${JSON.stringify(request)}\n`);
   const patience = new AbortController();
   const line = await Promise.race([
-    answerLine(agent.stream),
+    // A stream that breaks is one without an answer.
+    answerLine(agent.stream).catch(() => undefined),
     delay(patienceMilliseconds, undefined, { signal: patience.signal }),
   ]).finally(() => patience.abort());
   if (line === undefined) {
@@ -51,7 +54,9 @@ export async function askProvisioningAgent<V extends ProvisioningVerb>(
     const what = `provisioning agent: want its answer to ${request.verb}, got none (${agent.epitaph})`;
     throw new HsmError('ERR_HSM_OUTCOME_UNKNOWN', `${what}: run the command again, it finishes what was begun`);
   }
+  const overdue = setTimeout(() => agent.kill(), exitMilliseconds);
   await agent.exited;
+  clearTimeout(overdue);
   return understood(request.verb, line);
 }
 

@@ -165,7 +165,9 @@ function throwWantsFile(name: string): never {
   throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `${name}: its PIN comes from a command: want the new one in a file`);
 }
 
-/** The token was not reached, or refused the current PIN. */
+/** The token was not reached, or refused the current PIN or the next one. */
 function changedNothing(error: unknown): boolean {
-  return error instanceof HsmError && error.fault === 'operator';
+  if (!(error instanceof HsmError)) return false;
+  const isRefused = error.pkcs11Function === 'C_SetPIN' && error.returnValue?.startsWith('CKR_PIN_') === true;
+  return error.fault === 'operator' || isRefused;
 }

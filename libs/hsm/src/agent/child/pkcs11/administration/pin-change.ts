@@ -18,9 +18,19 @@ export async function changePin(request: Request): Promise<void> {
     const token = initialisedToken(native, request.token);
     expectAttempts(token, request);
     await giveNextPin(native, token, request);
-    const { current, next, replacesFile } = request;
-    if (replacesFile && 'file' in current) await replacePinFile(current.file, next);
+    const { current, replacesFile } = request;
+    if (replacesFile && 'file' in current) await takeInPlace(token, request, current.file);
   });
+}
+
+/** The token has the next PIN: whatever fails now, its file must stay. */
+async function takeInPlace(token: SlotContent, { who, next }: Request, current: string): Promise<void> {
+  try {
+    await replacePinFile(current, next);
+  } catch (cause) {
+    const message = `${named(token)}, ${who}: has the PIN of ${next} now: put that in the place of ${current}`;
+    throw new HsmError('ERR_HSM_OUTCOME_UNKNOWN', message, { cause });
+  }
 }
 
 async function giveNextPin(native: Native, token: SlotContent, request: Request): Promise<void> {
