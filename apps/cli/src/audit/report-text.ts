@@ -51,11 +51,11 @@ function proof(
     const trust = isPinned ? 'which the anchor does not know yet' : 'which nobody pinned';
     lines.push(`  complete only up to checkpoint ${checkpointed.checkpoint} (record ${checkpointed.seq}), ${trust}`);
   }
-  if (lines.length === 0) return ['  no checkpoint: the tail is unproven'];
+  if (lines.length === 0) return ['  no checkpoint: its records follow one another, and nothing else is proven'];
   const seq = checkpointed?.seq ?? anchored?.seq ?? 0;
   if (seq < lastSeq)
     lines.push(
-      `  records ${seq + 1} to ${lastSeq} follow without a break; that none is missing after them is unproven`,
+      `  records ${seq + 1} to ${lastSeq} follow one another, but no checkpoint vouches for them: whoever could write the files could have rewritten them`,
     );
   return lines;
 }
@@ -65,6 +65,6 @@ function verdict({ isIntact, isAnchored, chains, checkpoints }: TrailReport): st
   if (chains.length === 0) return 'nothing there';
   if (isAnchored) return 'intact, and anchored';
   return checkpoints.isPinned
-    ? 'intact, but not anchored: the anchor has no checkpoint'
+    ? 'intact, but not anchored: the anchor knows none of these chains'
     : 'intact as far as it can be known without an anchor';
 }

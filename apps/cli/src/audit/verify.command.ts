@@ -14,7 +14,7 @@ interface VerifyCommandOptions extends TrailCommandOptions {
   arguments: '<directory...>',
   argsDescription: { directory: 'where the trail is, or was moved to' },
   description:
-    'Finds every record that was removed, changed, moved or inserted, and says up to where none is missing. Offline. Ends with 1 unless the trail is intact and, with --anchor, anchored',
+    'Finds every record that was removed, changed, moved or inserted up to the last checkpoint, and says up to where that is proven. Offline. Ends with 1 unless the trail is intact and, with --anchor, anchored',
 })
 export class AuditVerifyCommand extends TrailCommand {
   @Option({ flags: '--checkpoints <file>', description: "the trail's checkpoints" })

@@ -18,8 +18,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Finds every record that was removed, changed, moved or inserted, and says up to where it is proven that none is missing at the
- * end. Needs neither HSM nor network, and no more memory for a longer trail.
+ * Finds every record that was removed, changed, moved or inserted up to the last checkpoint, and after it those that do not
+ * follow one another: whoever rewrites the end of a chain from some record on is found by a checkpoint only. Needs neither HSM nor network, and no more memory for a longer trail.
  * @throws {AuditError} ERR_AUDIT_TRAIL_UNREADABLE | ERR_AUDIT_CONFIG_INVALID | ERR_AUDIT_FILE_UNUSABLE: what is wrong with the
  * trail itself is in the report
  */
@@ -33,7 +33,7 @@ export async function verifyTrail({ directories, checkpointFile, anchor }: Verif
     reports.push(await verifyChain(chain, knowledge.headsOf(chain.name), anchor?.checkpoint));
   }
   const isIntact = knowledge.report.faults.length === 0 && reports.every(({ findingCount }) => findingCount === 0);
-  const isAnchored = anchor?.checkpoint !== undefined && isIntact;
+  const isAnchored = isIntact && reports.some(({ proven }) => proven.anchored !== undefined);
   return { isIntact, isAnchored, checkpoints: knowledge.report, chains: reports };
 }
 
