@@ -32,8 +32,7 @@ export default {
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
     { ...shared, displayName: 'full', testMatch: ['<rootDir>/{test,libs,apps}/**/*.full-spec.ts'] },
   ],
-  // Most of a test's time goes by waiting for processes of its own: two files at once, even where there are only two cores.
-  maxWorkers: 2,
+  // Tests marked concurrent start processes of their own: as many at once as a small machine has cores.
   maxConcurrency: 2,
   testTimeout: 60_000,
 };

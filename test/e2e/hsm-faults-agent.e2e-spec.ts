@@ -75,7 +75,8 @@ test('killed again and again: no call fails', async () => {
   const results = await signThroughout(async () => {
     for (let turn = 0; turn < 3; turn++) {
       for (const agent of childrenOf(process.pid)) process.kill(agent, 'SIGKILL');
-      await signAndVerify();
+      // A call is made twice at most: those that were lost with the last agent are through before the next one is killed.
+      for (let signed = 0; signed < 20; signed++) await signAndVerify();
     }
   });
   expect(results.every(Boolean)).toBe(true);
