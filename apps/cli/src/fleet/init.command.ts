@@ -1,6 +1,6 @@
 import { FleetProvisioner, type MemberPlan, type ProvisioningConsent } from '@nest-hsm/hsm';
 import { CommandRunner, Option, SubCommand } from 'nest-commander';
-import { createInterface } from 'node:readline/promises';
+import { confirmPlan } from '../confirm-plan.js';
 import { CliError } from '../faults.js';
 import { columns, print } from '../hsm.command.js';
 import { type ProvisioningFile, readProvisioningFile } from '../token/provisioning-file.js';
@@ -109,19 +109,6 @@ async function planFleet(path: string, consent: ProvisioningConsent): Promise<Fl
   const file = await readProvisioningFile(path);
   const provisioner = new FleetProvisioner(file.hsm, file.provisioning, consent);
   return { ...file, provisioner, plans: await provisioner.plan() };
-}
-
-/** @throws {CliError} ERR_CLI_NOT_CONFIRMED */
-async function confirmPlan(): Promise<void> {
-  const refusal = (want: string): CliError => new CliError('ERR_CLI_NOT_CONFIRMED', `${want}: nothing was done`);
-  if (!process.stdin.isTTY) throw refusal('want a terminal to ask on, or --yes');
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = (await terminal.question('Type yes to do this: ')).trim();
-    if (answer !== 'yes') throw refusal(`want "yes", got "${answer}"`);
-  } finally {
-    terminal.close();
-  }
 }
 
 function planTable(fleets: readonly Fleet[]): string[][] {

@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises';
 import { type Ceremony, type KeyOutcome, type PlannedKey, RecoveryToken } from '@nest-hsm/hsm';
 import { Option } from 'nest-commander';
 import { readHsmConfig } from '../config.js';
-import { CliError } from '../faults.js';
+import { confirmPlan } from '../confirm-plan.js';
 import { columns, HsmCommand, print } from '../hsm.command.js';
 
 export interface CeremonyOptions {
@@ -58,7 +57,7 @@ export async function hold(
     if (hasConflict) process.exitCode = 1;
     return;
   }
-  if (hasWork && !hasConflict && options.yes !== true) await confirm();
+  if (hasWork && !hasConflict && options.yes !== true) await confirmPlan();
   const outcomes = await ceremony.carryOut();
   print({ plan, outcomes: outcomes.map(described) }, ['', ...columns(outcomeTable(outcomes))], options);
   if (outcomes.some(({ error }) => error !== undefined)) process.exitCode = 1;
@@ -92,17 +91,4 @@ function described({ error, ...outcome }: KeyOutcome): object {
 function faultOf(error: Error | undefined): string {
   if (error === undefined) return '';
   return 'code' in error ? `${String(error.code)}: ${error.message}` : error.message;
-}
-
-/** @throws {CliError} ERR_CLI_NOT_CONFIRMED */
-async function confirm(): Promise<void> {
-  const refusal = (want: string): CliError => new CliError('ERR_CLI_NOT_CONFIRMED', `${want}: nothing was done`);
-  if (!process.stdin.isTTY) throw refusal('want a terminal to ask on, or --yes');
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = (await terminal.question('Type yes to do this: ')).trim();
-    if (answer !== 'yes') throw refusal(`want "yes", got "${answer}"`);
-  } finally {
-    terminal.close();
-  }
 }
