@@ -46,8 +46,13 @@ async function open(): Promise<Hsm> {
   return opened;
 }
 
+/** Bounded, so that a test that fails while `hsm` is closed does not keep each later one waiting. */
 async function serving(opened: Hsm): Promise<void> {
-  while (opened.members.some(({ state }) => state !== 'serving')) await pause(10);
+  const limit = AbortSignal.timeout(20_000);
+  while (opened.members.some(({ state }) => state !== 'serving')) {
+    limit.throwIfAborted();
+    await pause(10);
+  }
 }
 
 const objectsOf = (id: string) => devices.map(({ token }) => rawObjects(token).filter((each) => each.id === id).length);

@@ -28,12 +28,14 @@ const flags = [
   'DERIVE',
 ];
 
-/** Attributes as the token reports them; `null` where it has none of that name, an error's name where it refuses. */
+/** Attributes as the token reports them; `null` where it has none of that name, the error's name where it may not show it. */
 function attribute(object, type) {
   try {
     return module.C_GetAttributeValue(session, object, [{ type }])[0].value;
   } catch (error) {
-    return error.message.includes('CKR_ATTRIBUTE_TYPE_INVALID') ? null : error.message;
+    if (error.message.includes('CKR_ATTRIBUTE_TYPE_INVALID')) return null;
+    if (error.message.includes('CKR_ATTRIBUTE_SENSITIVE')) return error.message;
+    throw error;
   }
 }
 
@@ -77,7 +79,15 @@ const commands = {
     module.C_FindObjectsInit(session, []);
     const found = module.C_FindObjects(session, 10_000);
     module.C_FindObjectsFinal(session);
-    return found.map(describe);
+    return found.flatMap((object) => {
+      try {
+        return [describe(object)];
+      } catch (error) {
+        // Another process has destroyed it since it was found.
+        if (error.message.includes('CKR_OBJECT_HANDLE_INVALID')) return [];
+        throw error;
+      }
+    });
   },
   import() {
     for (const { id, label, type, value, usage, mechanisms } of input.keys) {

@@ -179,7 +179,8 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
 
     it('ends an agent that does not end by itself', async () => {
       await start({ deadlineMilliseconds: 50 });
-      const asked = expect(sign('silence')).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
+      const patient = { deadlineMilliseconds: 60_000 };
+      const asked = expect(sign('silence', patient)).rejects.toMatchObject({ code: 'ERR_HSM_CLOSED' });
       await fleet.close();
       await asked;
       expect(() => process.kill(standIn.started[0], 0)).toThrow();
