@@ -1,5 +1,11 @@
 import type { CaConfig, CaObserver } from '@nest-hsm/ca';
-import { CertificateAuthority, openCaDatabase, TypeOrmCertificateStore, TypeOrmCrlStore } from '@nest-hsm/ca';
+import {
+  CertificateAuthority,
+  openCaDatabase,
+  TypeOrmAuthorityStore,
+  TypeOrmCertificateStore,
+  TypeOrmCrlStore,
+} from '@nest-hsm/ca';
 import type { DataSource } from 'typeorm';
 import { SoftwareToken } from './software-token.js';
 
@@ -17,11 +23,13 @@ export class TestCa {
   readonly token = new SoftwareToken();
   readonly certificates: TypeOrmCertificateStore;
   readonly crls: TypeOrmCrlStore;
+  readonly authorities: TypeOrmAuthorityStore;
   /** The time, wherever the test puts it. */
   now = new Date('2026-11-22T12:00:00Z');
 
   private constructor(readonly dataSource: DataSource) {
     this.certificates = new TypeOrmCertificateStore(dataSource);
+    this.authorities = new TypeOrmAuthorityStore(dataSource);
     this.crls = new TypeOrmCrlStore(dataSource);
   }
 
@@ -30,10 +38,11 @@ export class TestCa {
   }
 
   async open(overrides: Partial<CaConfig> = {}, observer?: CaObserver): Promise<CertificateAuthority> {
-    const { token, certificates, crls } = this;
+    const { token, certificates, authorities, crls } = this;
     return CertificateAuthority.open({
       token,
       certificates,
+      authorities,
       crls,
       observer,
       now: () => this.now,

@@ -1,4 +1,6 @@
-import { type HierarchyContext, initializeHierarchy, loadIssuer } from './authority/hierarchy.js';
+import type { Chain } from './authority/chains.js';
+import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
+import { type Generation, Issuers } from './authority/issuers.js';
 import { type CaConfig, parseCaConfig } from './config.js';
 import { CaError, isCaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
@@ -25,12 +27,14 @@ import { NamePolicy } from './request/name-policy.js';
 import { verifyProofOfPossession } from './request/proof-of-possession.js';
 import { CrlPublisher, type PublishedCrl } from './revocation/crl-publisher.js';
 import { Schedule } from './schedule.js';
+import type { AuthorityStore } from './store/authority-store.js';
 import type { CertificateRecord, CertificateStore } from './store/certificate-store.js';
 import type { CrlStore } from './store/crl-store.js';
 
 export interface CertificateAuthorityOptions {
   readonly token: IssuerToken;
   readonly certificates: CertificateStore;
+  readonly authorities: AuthorityStore;
   readonly crls: CrlStore;
   readonly config: CaConfig;
   readonly observer?: CaObserver;
@@ -50,7 +54,10 @@ export interface IssueOptions {
  * refused CSR. From the moment a TBS is committed its row is completed with that same TBS, whatever crashes.
  */
 export class CertificateAuthority {
-  readonly #templates: ReadonlyMap<string, CertificateTemplate>;
+  /** By issuer, as they are asked for. */
+  readonly #templates = new Map<Issuer, ReadonlyMap<string, CertificateTemplate>>();
+  /** By the issuer's id. */
+  readonly #publishers = new Map<string, CrlPublisher>();
   readonly #allowedNames: NamePolicy;
   readonly #schedule: Schedule;
   #isClosed = false;
@@ -63,29 +70,28 @@ export class CertificateAuthority {
    */
   static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
     const config = parseCaConfig(options.config);
-    const { token, certificates, crls, observer = {}, now = () => new Date() } = options;
+    const { token, certificates, authorities, crls, observer = {}, now = () => new Date() } = options;
     const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
-    const context: HierarchyContext = { config, token, certificates, issuance, observer, now };
-    const issuer = await (config.authority.initialize ? initializeHierarchy(context) : loadIssuer(context));
-    const { validityHours } = config.crl;
-    const publisher = new CrlPublisher({ token, authority: issuer, crls, validityHours, observer, now });
-    const authority = new CertificateAuthority(context, issuer, publisher);
+    const context: HierarchyContext = { config, token, certificates, authorities, issuance, observer, now };
+    if (config.authority.initialize) await initializeHierarchy(context);
+    const authority = new CertificateAuthority(context, await Issuers.load(context), crls);
     await authority.#recover();
-    await publisher.refresh();
+    await authority.#refreshCrls();
     authority.#schedule.start();
     return authority;
   }
 
   private constructor(
     private readonly context: HierarchyContext,
-    /** The issuing CA. */
-    readonly issuer: Issuer,
-    private readonly publisher: CrlPublisher,
+    private readonly issuers: Issuers,
+    private readonly crls: CrlStore,
   ) {
     const { config, observer, now } = context;
-    this.#templates = certificateTemplates(config, issuer);
     this.#allowedNames = new NamePolicy(config.allowedNames);
-    this.#schedule = new Schedule({ recovery: () => this.#recover(now()), crl: () => publisher.refresh() }, observer);
+    this.#schedule = new Schedule(
+      { issuers: () => issuers.refresh(), recovery: () => this.#recover(now()), crl: () => this.#refreshCrls() },
+      observer,
+    );
   }
 
   /**
@@ -106,18 +112,19 @@ export class CertificateAuthority {
     options: IssueOptions = {},
   ): Promise<IssuanceTicket> {
     this.#assertOpen();
-    const template = this.#template(profileName);
+    const issuer = this.issuers.ofProfile(profileName);
+    const template = this.#template(issuer, profileName);
     const request = parseCsr(csr);
     const publicKey = acceptPublicKey(request.subjectPublicKeyInfo);
     verifyProofOfPossession(request, publicKey);
     const { names, commonName } = certifiedNames(request);
-    this.#assertPermits(names);
+    this.#assertPermits(issuer, names);
     const order: CertificateOrder = {
       ...template,
       subject: encodeDistinguishedName({ commonName }),
       subjectPublicKeyInfo: request.subjectPublicKeyInfo.raw,
       names,
-      validity: validityOf(template.profile, this.context.now(), this.issuer.certificate.validity),
+      validity: validityOf(template.profile, this.context.now(), issuer.certificate.validity),
       requester: options.requester ?? 'application',
     };
     return this.context.issuance.prepare(order);
@@ -130,7 +137,7 @@ export class CertificateAuthority {
   }
 
   /**
-   * A certificate this issuer has issued. One that is not finished is not there.
+   * A certificate that an issuer in service has issued. One that is not finished is not there.
    * @param serial  hexadecimal, in any case
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND | ERR_CA_STORE_UNAVAILABLE
    */
@@ -139,13 +146,23 @@ export class CertificateAuthority {
     const row = /^[0-9a-f]{1,40}$/i.test(serial)
       ? await this.context.certificates.find(serial.toLowerCase())
       : undefined;
-    // The chain that goes with it is this issuer's, so no other's certificate is given out with it.
-    if (row?.certificate === undefined || row.issuerId !== this.issuer.id)
+    // One of another issuer, a CA's own for one, has no chain of ours to go with it.
+    if (row?.certificate === undefined || this.issuers.find(row.issuerId) === undefined)
       throw new CaError(
         'ERR_CA_CERTIFICATE_NOT_FOUND',
         `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
       );
-    return { serial: row.serial, der: row.certificate, notAfter: row.notAfter };
+    return { serial: row.serial, issuerId: row.issuerId, der: row.certificate, notAfter: row.notAfter };
+  }
+
+  /** Every issuer in service, each in every generation that still has certificates to answer for. */
+  get generations(): readonly Generation[] {
+    return this.issuers.generations;
+  }
+
+  /** The issuing CA: the generation that signs new certificates now, of what no other issuer is named for. */
+  get issuer(): Issuer {
+    return this.issuers.active();
   }
 
   /** The issuing CA's certificate, then each one's issuer, up to the root. */
@@ -153,13 +170,32 @@ export class CertificateAuthority {
     return this.issuer.chain;
   }
 
+  /**
+   * The chain that goes with a certificate: its issuer's certificate, then each one's issuer, up to the root.
+   * @param issuerId  as `IssuedCertificate` says
+   * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id
+   */
+  chainOf(issuerId: string): readonly CaCertificate[] {
+    return this.#generation(issuerId).issuer.chain;
+  }
+
+  /** Further chains of an issuer, up to other roots or by other ways (cross-signing). @throws as `chainOf` */
+  alternativeChainsOf(issuerId: string): readonly Chain[] {
+    return this.#generation(issuerId).alternativeChains;
+  }
+
   get root(): CaCertificate {
     return this.chain[this.chain.length - 1];
   }
 
-  /** The CRL in force. */
+  /** The CRL of the issuing CA in force. */
   get crl(): PublishedCrl {
-    return this.publisher.current;
+    return this.crlOf(this.issuer.id);
+  }
+
+  /** The CRL of an issuer in force. @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id */
+  crlOf(issuerId: string): PublishedCrl {
+    return this.#publisher(this.#generation(issuerId).issuer).current;
   }
 
   /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
@@ -175,39 +211,71 @@ export class CertificateAuthority {
    */
   async #recover(expiredBefore?: Date): Promise<void> {
     const { certificates, issuance, observer, now } = this.context;
-    for (const row of await certificates.listSigning(this.issuer.id, expiredBefore)) {
-      try {
-        await issuance.complete(row, this.#decideAgain(row));
-      } catch (error) {
-        if (!isCaError(error, 'ERR_CA_RECOVERY_REFUSED')) throw error;
-        observer.jobFailed?.('recovery', error);
+    for (const { issuer } of this.issuers.generations) {
+      for (const row of await certificates.listSigning(issuer.id, expiredBefore)) {
+        try {
+          await issuance.complete(row, this.#decideAgain(issuer, row));
+        } catch (error) {
+          if (!isCaError(error, 'ERR_CA_RECOVERY_REFUSED')) throw error;
+          observer.jobFailed?.('recovery', error);
+        }
       }
     }
     await certificates.voidExpired(now());
+  }
+
+  async #refreshCrls(): Promise<void> {
+    for (const { issuer } of this.issuers.generations) await this.#publisher(issuer).refresh();
+  }
+
+  #publisher(authority: Issuer): CrlPublisher {
+    let publisher = this.#publishers.get(authority.id);
+    if (publisher === undefined) {
+      const { token, config, observer, now } = this.context;
+      const { validityHours } = config.crl;
+      publisher = new CrlPublisher({ token, authority, crls: this.crls, validityHours, observer, now });
+      this.#publishers.set(authority.id, publisher);
+    }
+    return publisher;
+  }
+
+  /** @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND */
+  #generation(issuerId: string): Generation {
+    const generation = this.issuers.find(issuerId);
+    if (generation !== undefined) return generation;
+    throw new CaError(
+      'ERR_CA_CERTIFICATE_NOT_FOUND',
+      `issuer: want the id of one in service, got ${JSON.stringify(issuerId.slice(0, 64))}`,
+    );
   }
 
   /**
    * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
    * @throws {CaError} ERR_CA_RECOVERY_REFUSED
    */
-  #decideAgain({ serial, profile, tbs }: CertificateRecord): UnfinishedOrder {
+  #decideAgain(issuer: Issuer, { serial, profile, tbs }: CertificateRecord): UnfinishedOrder {
     try {
       const asked = readCommittedTbs(tbs ?? Buffer.alloc(0));
-      this.#assertPermits(asked.names);
-      return { ...this.#template(profile), ...asked };
+      this.#assertPermits(issuer, asked.names);
+      return { ...this.#template(issuer, profile), ...asked };
     } catch (error) {
       throw recoveryRefused(serial, 'a TBS that would be issued today', error);
     }
   }
 
   /** @throws {CaError} ERR_CA_NAME_NOT_ALLOWED | ERR_CA_CONSTRAINT_VIOLATED */
-  #assertPermits(names: readonly GeneralName[]): void {
+  #assertPermits(issuer: Issuer, names: readonly GeneralName[]): void {
     this.#allowedNames.assertPermits(names);
-    for (const authority of this.issuer.chain) authority.nameConstraints?.assertPermits(names);
+    for (const authority of issuer.chain) authority.nameConstraints?.assertPermits(names);
   }
 
-  #template(name: string): CertificateTemplate {
-    const template = this.#templates.get(name);
+  #template(issuer: Issuer, name: string): CertificateTemplate {
+    let templates = this.#templates.get(issuer);
+    if (templates === undefined) {
+      templates = certificateTemplates(this.context.config, issuer);
+      this.#templates.set(issuer, templates);
+    }
+    const template = templates.get(name);
     if (template !== undefined) return template;
     throw new CaError(
       'ERR_CA_PROFILE_UNKNOWN',

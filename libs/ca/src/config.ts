@@ -1,60 +1,18 @@
 import { z } from 'zod';
+import { authorityConfigSchema, days } from './authority/authority-config.js';
 import { CaError } from './errors.js';
-import { caKeyAlgorithms } from './issuance/signature-algorithm.js';
-import { distinguishedNameSchema } from './name/distinguished-name.js';
 import { normalizeDnsName } from './name/dns-name.js';
+import { accepted } from './profile/name-constraints-schema.js';
 import { defaultValidityDays } from './profile/profile.js';
 import { parseIpRange } from './request/name-policy.js';
 
-/** A string some parser of ours accepts; its message becomes the fault of this field. */
-const accepted = (parse: (text: string) => unknown) =>
-  z.string().superRefine((text, context) => {
-    try {
-      parse(text);
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
-    }
-  });
 const dnsEntry = accepted(normalizeDnsName);
 const ipEntry = accepted(parseIpRange);
-/** A constraint covers what is below it anyway, so it has no wildcard. */
-const dnsSubtree = dnsEntry.refine((text) => !text.startsWith('*.'), 'want a name without *');
-
 const nameLists = z.strictObject({ dns: z.array(dnsEntry).default([]), ip: z.array(ipEntry).default([]) });
-const subtrees = z.strictObject({ dns: z.array(dnsSubtree).default([]), ip: z.array(ipEntry).default([]) });
-const days = z.int().min(1).max(36_500);
-
-const caKey = {
-  /** Label of the key on the token. */
-  label: z.string().min(1).max(64),
-  subject: distinguishedNameSchema,
-  algorithm: z.enum(caKeyAlgorithms).default('ec-p384'),
-};
 
 /** What the CA is and what it may issue. */
 export const caConfigSchema = z.strictObject({
-  authority: z
-    .strictObject({
-      root: z.strictObject({ ...caKey, validityDays: days.default(3650) }),
-      issuing: z.strictObject({
-        ...caKey,
-        validityDays: days.default(1825),
-        /** Written into the issuing certificate and enforced here as well (RFC 5280 §4.2.1.10). */
-        nameConstraints: z
-          .strictObject({
-            permitted: subtrees.default({ dns: [], ip: [] }),
-            excluded: subtrees.default({ dns: [], ip: [] }),
-          })
-          .refine(
-            ({ permitted, excluded }) => [permitted, excluded].some(({ dns, ip }) => dns.length + ip.length > 0),
-            'want at least one subtree',
-          )
-          .optional(),
-      }),
-      /** Make keys and certificates that do not exist yet when the CA opens. */
-      initialize: z.boolean().default(false),
-    })
-    .refine(({ root, issuing }) => root.label !== issuing.label, 'root and issuing want different labels'),
+  authority: authorityConfigSchema,
   /** Names that may be certified; see `AllowedNames`. */
   allowedNames: nameLists.default({ dns: [], ip: [] }),
   /**

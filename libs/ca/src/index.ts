@@ -2,6 +2,10 @@ export { CertificateAuthority, type CertificateAuthorityOptions, type IssueOptio
 export { type CaConfig, caConfigSchema, parseCaConfig, type ParsedCaConfig } from './config.js';
 export { CaError, type CaErrorCode, caErrorCodes, type CaErrorFault } from './errors.js';
 export { type CaJob, type CaObserver, type CaStep, caSteps } from './observer.js';
+export { type ApiTokenRequest, ApiTokens, type ApiTokenView } from './access/api-tokens.js';
+export { type Grant, type Scope, scopes } from './access/scope.js';
+export type { Chain } from './authority/chains.js';
+export { defaultIssuer, type Generation } from './authority/issuers.js';
 export { encodePem } from './der/pem.js';
 export type { CaCertificate } from './issuance/ca-certificate.js';
 export type { IssuedCertificate } from './issuance/issuance.js';
@@ -13,6 +17,7 @@ export type { NameConstraints } from './profile/name-constraints.js';
 export { type Profile, type ProfileName, profileNames } from './profile/profile.js';
 export { maximumCsrBytes } from './request/csr.js';
 export type { PublishedCrl } from './revocation/crl-publisher.js';
+export type { AuthorityStore, GenerationRecord, ImportedCertificate } from './store/authority-store.js';
 export type {
   CertificateRecord,
   CertificateState,
@@ -20,6 +25,7 @@ export type {
   Reservation,
   TicketRedemption,
 } from './store/certificate-store.js';
+export type { ApiTokenRecord, ApiTokenStore } from './store/api-token-store.js';
 export type { CommittedCrl, CrlRecord, CrlStore } from './store/crl-store.js';
 export {
   caEntities,
@@ -28,6 +34,8 @@ export {
   databaseConfigSchema,
   openCaDatabase,
 } from './store/typeorm/database.js';
+export { TypeOrmApiTokenStore } from './store/typeorm/typeorm-api-token-store.js';
+export { TypeOrmAuthorityStore } from './store/typeorm/typeorm-authority-store.js';
 export { TypeOrmCertificateStore } from './store/typeorm/typeorm-certificate-store.js';
 export { TypeOrmCrlStore } from './store/typeorm/typeorm-crl-store.js';
 export { type CaHealth, CaHealthIndicator } from './nest/ca.health.js';

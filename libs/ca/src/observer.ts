@@ -20,4 +20,4 @@ export interface CaObserver {
   jobFailed?(job: CaJob, error: unknown): void;
 }
 
-export type CaJob = 'recovery' | 'crl';
+export type CaJob = 'issuers' | 'recovery' | 'crl';

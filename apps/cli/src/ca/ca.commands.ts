@@ -1,6 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { Module } from '@nestjs/common';
-import { CertificateAuthority, openCaDatabase, TypeOrmCertificateStore, TypeOrmCrlStore } from '@nest-hsm/ca';
+import {
+  CertificateAuthority,
+  openCaDatabase,
+  TypeOrmAuthorityStore,
+  TypeOrmCertificateStore,
+  TypeOrmCrlStore,
+} from '@nest-hsm/ca';
 import type { Hsm } from '@nest-hsm/hsm';
 import { Command, SubCommand } from 'nest-commander';
 import { HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
@@ -35,6 +41,7 @@ async function initialize(hsm: Hsm, { database, ca }: CaFile): Promise<X509Certi
   try {
     const authority = await CertificateAuthority.open({
       token: hsm,
+      authorities: new TypeOrmAuthorityStore(dataSource),
       certificates: new TypeOrmCertificateStore(dataSource),
       crls: new TypeOrmCrlStore(dataSource),
       config: { ...ca, authority: { ...ca.authority, initialize: true } },

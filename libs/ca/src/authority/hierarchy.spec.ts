@@ -10,6 +10,7 @@ import { TestCa } from '../../../../test/support/test-ca.js';
 import { CertificateAuthority } from '../certificate-authority.js';
 import type { CaConfig } from '../config.js';
 import { openCaDatabase } from '../store/typeorm/database.js';
+import { TypeOrmAuthorityStore } from '../store/typeorm/typeorm-authority-store.js';
 import { TypeOrmCertificateStore } from '../store/typeorm/typeorm-certificate-store.js';
 import { TypeOrmCrlStore } from '../store/typeorm/typeorm-crl-store.js';
 
@@ -32,8 +33,9 @@ test('several processes that initialise one CA at once make one', async () => {
   const database = { type: 'better-sqlite3', database: join(directory, 'ca.sqlite') } as const;
   const dataSources = await Promise.all(Array.from({ length: 4 }, () => openCaDatabase(database)));
   const start = async (dataSource: DataSource): Promise<string> => {
+    const authorities = new TypeOrmAuthorityStore(dataSource);
     const [certificates, crls] = [new TypeOrmCertificateStore(dataSource), new TypeOrmCrlStore(dataSource)];
-    const authority = await CertificateAuthority.open({ token, certificates, crls, config });
+    const authority = await CertificateAuthority.open({ token, authorities, certificates, crls, config });
     await authority.close();
     return [...authority.chain.map(({ der }) => der), authority.crl.der].map((der) => der.toString('hex')).join();
   };

@@ -1,186 +1,100 @@
 import type { HsmKey } from '@nest-hsm/hsm';
 import type { ParsedCaConfig } from '../config.js';
-import { der } from '../der/der-writer.js';
-import { CaError } from '../errors.js';
-import { type CaCertificate, readCaCertificate } from '../issuance/ca-certificate.js';
-import {
-  authorityInfoAccess,
-  authorityKeyIdentifier,
-  basicConstraints,
-  keyUsage,
-  nameConstraints,
-} from '../issuance/extensions.js';
+import { CaError, isCaError } from '../errors.js';
 import type { CertificateOrder, Issuance } from '../issuance/issuance.js';
-import { type Issuer, issuer, type IssuerToken, signingAuthority } from '../issuance/issuer.js';
-import { validityOf } from '../issuance/validity.js';
-import { encodeDistinguishedName } from '../name/distinguished-name.js';
+import { type Issuer, issuer, type IssuerToken } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
-import { NameConstraints } from '../profile/name-constraints.js';
-import { issuingProfile, rootProfile } from '../profile/profile.js';
+import type { AuthorityStore } from '../store/authority-store.js';
 import type { CertificateStore } from '../store/certificate-store.js';
-import { location } from '../issuance/locations.js';
+import { caKeyId, findCaKey, findOrGenerateCaKey } from './ca-key.js';
+import { ownOrder, rootOrder } from './ca-order.js';
+import { type ConfiguredCa, configuredCa, configuredCas } from './configured-ca.js';
+import { loadCa, trustedChains } from './load-ca.js';
 
 export interface HierarchyContext {
   readonly config: ParsedCaConfig;
   readonly token: IssuerToken;
   readonly certificates: CertificateStore;
+  readonly authorities: AuthorityStore;
   readonly issuance: Issuance;
   readonly observer: CaObserver;
   readonly now: () => Date;
 }
 
-type KeyConfig = ParsedCaConfig['authority']['root' | 'issuing'];
-
-/** Who is written as the requester of a CA's own certificates. */
-const requester = 'initialize';
-
 /**
- * Makes what is missing of root key, root certificate, issuing key, issuing certificate, in this order. Made again or after
- * a crash at any point, it goes on with what is there; made by several processes at once, one does it and the others find it done.
- * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when what is there is not what the configuration says
+ * Makes what is missing of each CA's key and certificate, from the root down. Made again or after a crash at any point, it
+ * goes on with what is there; made by several processes at once, one does it and the others find it done.
+ * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when what is there is not what the configuration says; ERR_CA_NOT_INITIALIZED when
+ * a certificate is to come from an external root
  */
-export async function initializeHierarchy(context: HierarchyContext): Promise<Issuer> {
-  // Labels are not unique on a token, so two processes that both miss a key would both make one.
-  return context.certificates.exclusively(() => makeWhatIsMissing(context));
+export async function initializeHierarchy(context: HierarchyContext): Promise<void> {
+  if (await isInitialized(context)) return;
+  await context.certificates.exclusively(async () => {
+    for (const ca of configuredCas(context.config.authority)) await makeWhatIsMissing(context, ca);
+  });
 }
 
-async function makeWhatIsMissing(context: HierarchyContext): Promise<Issuer> {
-  const { root, issuing } = context.config.authority;
-  const rootKey = await findOrGenerateKey(context, root);
-  const rootCertificate = await findOrIssue(context, rootKey, rootOrder(context, rootKey));
-  const rootIssuer = issuer(rootKey, [rootCertificate]);
-  const issuingKey = await findOrGenerateKey(context, issuing);
-  const issuingCertificate = await findOrIssue(context, issuingKey, issuingOrder(context, issuingKey, rootIssuer));
-  return issuer(issuingKey, [issuingCertificate, rootCertificate]);
+async function isInitialized(context: HierarchyContext): Promise<boolean> {
+  try {
+    for (const ca of configuredCas(context.config.authority)) if (ca.kind === 'issuing') await loadCa(context, ca);
+    return true;
+  } catch (error) {
+    if (isCaError(error, 'ERR_CA_NOT_INITIALIZED')) return false;
+    throw error;
+  }
 }
 
-/**
- * The issuing CA as it was initialised. The root's key need not be on the token any more.
- * @throws {CaError} ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE
- */
-export async function loadIssuer({ config, token, certificates }: HierarchyContext): Promise<Issuer> {
-  const notInitialized = (what: string): never => {
+async function makeWhatIsMissing(context: HierarchyContext, ca: ConfiguredCa): Promise<void> {
+  if (ca.kind === 'root') await assertRootMayBeMade(context, ca);
+  const key = await findOrGenerateCaKey(context.token, ca, context.observer);
+  await certify(context, ca, key);
+  await loadCa(context, ca);
+}
+
+/** A root whose key was taken off the token for safe keeping is not replaced by another one. */
+async function assertRootMayBeMade({ token, config, certificates }: HierarchyContext, ca: ConfiguredCa): Promise<void> {
+  if ((await findCaKey(token, ca)) !== undefined) return;
+  const { root, issuing } = config.authority;
+  const issuingKey = await findCaKey(token, issuing);
+  const isCertified = issuingKey && (await certificates.findAuthority(caKeyId(issuingKey))) !== undefined;
+  if (isCertified === true || (!root.external && root.sha256 !== undefined))
     throw new CaError(
       'ERR_CA_NOT_INITIALIZED',
-      `issuing CA: want ${what}, got none; run nest-hsm ca init, or set authority.initialize`,
+      `root: want its key ${ca.label} on the token to certify with, got none`,
     );
-  };
-  const { label, algorithm } = config.authority.issuing;
-  const key = (await findKey(token, label)) ?? notInitialized(`a key ${label} on the token`);
-  assertAlgorithm(key, algorithm);
-  const { id } = signingAuthority(key, Buffer.alloc(0));
+}
+
+/** Sees to a certificate of a CA's key: an issued or imported one, else the one a crash left unfinished, else a new one. */
+export async function certify(context: HierarchyContext, ca: ConfiguredCa, key: HsmKey): Promise<void> {
+  const { certificates, authorities, issuance } = context;
+  const id = caKeyId(key);
+  if ((await authorities.listImported({ subjectKeyId: id })).length > 0) return;
   const row = await certificates.findAuthority(id);
-  if (row?.certificate === undefined) return notInitialized(`an issued certificate of key ${label}`);
-  const rootRow = await certificates.findAuthority(row.issuerId);
-  if (rootRow?.certificate === undefined) return notInitialized('an issued root certificate');
-  const chain = [readCaCertificate(row.certificate), readCaCertificate(rootRow.certificate)];
-  assertConfigured(chain[0], config.authority.issuing);
-  assertConfigured(chain[1], config.authority.root);
-  return issuer(key, chain);
-}
-
-async function findOrGenerateKey(
-  { token, observer }: HierarchyContext,
-  { label, algorithm }: KeyConfig,
-): Promise<HsmKey> {
-  let key = await findKey(token, label);
-  if (key === undefined) {
-    key = await token.generateKeyPair({ label, algorithm, usage: 'sign' });
-    observer.step?.('key-generated', label);
-  }
-  assertAlgorithm(key, algorithm);
-  return key;
-}
-
-function assertAlgorithm(key: HsmKey, algorithm: KeyConfig['algorithm']): void {
-  if (key.algorithm !== algorithm)
-    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${key.label}: want ${algorithm}, got ${key.algorithm}`);
-}
-
-async function findKey(token: IssuerToken, label: string): Promise<HsmKey | undefined> {
-  const keys = await token.listKeys({ label, usage: 'sign' });
-  if (keys.length > 1)
-    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want one on the token, got ${keys.length}`);
-  return keys.at(0);
-}
-
-/** The certificate of a CA's key: the issued one, else the one a crash left unfinished, else a new one. */
-async function findOrIssue(
-  { certificates, issuance, config }: HierarchyContext,
-  key: HsmKey,
-  order: CertificateOrder,
-): Promise<CaCertificate> {
-  const { id } = signingAuthority(key, order.subject);
-  const row = await certificates.findAuthority(id);
+  if (row?.state === 'issued') return;
+  const order = await orderFor(context, ca, key);
   if (row?.state === 'reserved') await certificates.void(row.serial);
-  const der =
-    row?.certificate ?? (await (row?.state === 'signing' ? issuance.complete(row, order) : issue(issuance, order))).der;
-  const certificate = readCaCertificate(der);
-  assertConfigured(certificate, order.profile.name === 'root-ca' ? config.authority.root : config.authority.issuing);
-  return certificate;
+  if (row?.state === 'signing') await issuance.complete(row, order);
+  else await issuance.redeem(await issuance.prepare(order));
 }
 
-async function issue(issuance: Issuance, order: CertificateOrder): ReturnType<Issuance['redeem']> {
-  return issuance.redeem(await issuance.prepare(order));
+async function orderFor(context: HierarchyContext, ca: ConfiguredCa, key: HsmKey): Promise<CertificateOrder> {
+  const now = context.now();
+  if (ca.parent === undefined) return rootOrder(ca, key, now);
+  return ownOrder(ca, key, await parentOf(context, ca), { publicUrl: context.config.publicUrl, now });
 }
 
-function rootOrder({ config, now }: HierarchyContext, key: HsmKey): CertificateOrder {
-  const { subject, validityDays } = config.authority.root;
-  const authority = signingAuthority(key, encodeDistinguishedName(subject));
-  const profile = rootProfile(validityDays);
-  return {
-    authority,
-    profile,
-    subject: authority.name,
-    subjectPublicKeyInfo: authority.subjectPublicKeyInfo,
-    names: [],
-    validity: validityOf(profile, now()),
-    fixedExtensions: [keyUsage(profile.keyUsage), basicConstraints(profile.authority)],
-    requester,
-  };
-}
-
-function issuingOrder({ config, now }: HierarchyContext, key: HsmKey, root: Issuer): CertificateOrder {
-  const { subject, validityDays, nameConstraints: constraints } = config.authority.issuing;
-  const profile = issuingProfile(validityDays);
-  if (root.certificate.pathLength === 0)
-    throw new CaError('ERR_CA_CONSTRAINT_VIOLATED', 'issuing CA: want a root that allows a CA below it, got pathLen 0');
-  const rootUrl = location(config.publicUrl, 'root');
-  return {
-    authority: root,
-    profile,
-    issuerValidity: root.certificate.validity,
-    subject: encodeDistinguishedName(subject),
-    subjectPublicKeyInfo: signingAuthority(key, root.name).subjectPublicKeyInfo,
-    names: [],
-    validity: validityOf(profile, now(), root.certificate.validity),
-    fixedExtensions: [
-      keyUsage(profile.keyUsage),
-      basicConstraints(profile.authority),
-      authorityKeyIdentifier(root.keyIdentifier),
-      ...(constraints === undefined ? [] : [nameConstraints(NameConstraints.of(constraints))]),
-      ...(rootUrl === undefined ? [] : [authorityInfoAccess(rootUrl)]),
-    ],
-    requester,
-  };
-}
-
-/** The configuration may not quietly disagree with what was certified. */
-function assertConfigured(certificate: CaCertificate, config: KeyConfig): void {
-  const differs = (what: string): never => {
+/** The CA above one of ours, its key on the token. @throws {CaError} ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE */
+export async function parentOf(context: HierarchyContext, { name, parent = '' }: ConfiguredCa): Promise<Issuer> {
+  const { config, token } = context;
+  if (parent === 'root' && config.authority.root.external)
     throw new CaError(
-      'ERR_CA_ISSUER_UNUSABLE',
-      `CA certificate of key ${config.label}: want the configured ${what}, got others in the database`,
+      'ERR_CA_NOT_INITIALIZED',
+      `${name} CA: want its certificate by the external root, got none; run nest-hsm ca csr, then nest-hsm ca import`,
     );
-  };
-  if (!certificate.subject.equals(encodeDistinguishedName(config.subject))) differs('subject');
-  // An operator who writes name constraints must not believe in some that the certificate does not have.
-  const configured = 'nameConstraints' in config ? config.nameConstraints : undefined;
-  const wanted = configured && NameConstraints.of(configured);
-  if (!sameConstraints(wanted, certificate.nameConstraints)) differs('name constraints');
-}
-
-function sameConstraints(left: NameConstraints | undefined, right: NameConstraints | undefined): boolean {
-  const octets = (constraints: NameConstraints): Buffer => der((writer) => constraints.write(writer));
-  return left === undefined || right === undefined ? left === right : octets(left).equals(octets(right));
+  const above = configuredCa(config.authority, parent);
+  const key = await findCaKey(token, above);
+  if (key === undefined)
+    throw new CaError('ERR_CA_NOT_INITIALIZED', `${name} CA: want key ${above.label} on the token to certify it`);
+  const [chain] = await trustedChains(context, above, caKeyId(key));
+  return issuer(key, chain);
 }

@@ -11,8 +11,10 @@ export interface CaCertificate {
   readonly der: Buffer;
   /** DER of its subject, which is the issuer of what it signs. */
   readonly subject: Buffer;
+  /** DER of its issuer's name. */
+  readonly issuer: Buffer;
   readonly publicKey: KeyObject;
-  /** Its SubjectKeyIdentifier, 20 octets. */
+  /** Its SubjectKeyIdentifier. */
   readonly keyIdentifier: Buffer;
   readonly validity: Validity;
   /** How many CAs may follow below it; absent: any number (RFC 5280 §4.2.1.9). */
@@ -47,6 +49,7 @@ function read(der: Buffer): CaCertificate {
   return {
     der,
     subject: view.subject.raw,
+    issuer: view.issuer.raw,
     publicKey: new X509Certificate(der).publicKey,
     keyIdentifier,
     validity: { notBefore, notAfter },

@@ -1,4 +1,4 @@
-import { location } from './locations.js';
+import { issuerLocation, location } from './locations.js';
 import type { ParsedCaConfig } from '../config.js';
 import { profileNames, tlsProfile } from '../profile/profile.js';
 import {
@@ -20,7 +20,7 @@ export type CertificateTemplate = Pick<
 
 /** One template for each profile a requester may name. */
 export function certificateTemplates(config: ParsedCaConfig, issuer: Issuer): ReadonlyMap<string, CertificateTemplate> {
-  const issuerUrl = location(config.publicUrl, 'issuing');
+  const issuerUrl = issuerLocation(config.publicUrl, issuer.id);
   const crlUrl = location(config.publicUrl, 'crl');
   return new Map(
     profileNames.map((name): [string, CertificateTemplate] => {

@@ -36,6 +36,8 @@ export type UnfinishedOrder = Omit<CertificateOrder, 'validity' | 'requester'>;
 export interface IssuedCertificate {
   /** 32 hexadecimal digits, lower case. */
   readonly serial: string;
+  /** Key identifier of the issuer in hexadecimal. */
+  readonly issuerId: string;
   readonly der: Buffer;
   readonly notAfter: Date;
 }
@@ -178,15 +180,15 @@ export class Issuance {
     const signature = await signVerified(token, authority, tbs);
     this.#step('certificate-signed', serial);
     const der = assembleSigned(tbs, authority, signature);
-    if (!(await certificates.complete(serial, der, now()))) return this.#completedElsewhere(serial);
+    if (!(await certificates.complete(serial, der, now()))) return this.#completedElsewhere(authority.id, serial);
     this.#step('certificate-completed', serial);
-    return { serial, der, notAfter };
+    return { serial, issuerId: authority.id, der, notAfter };
   }
 
   /** Recovery of another replica was faster: its certificate counts, made from the same TBS. */
-  async #completedElsewhere(serial: string): Promise<IssuedCertificate> {
+  async #completedElsewhere(issuerId: string, serial: string): Promise<IssuedCertificate> {
     const row = await this.context.certificates.find(serial);
-    if (row?.certificate !== undefined) return { serial, der: row.certificate, notAfter: row.notAfter };
+    if (row?.certificate !== undefined) return { serial, issuerId, der: row.certificate, notAfter: row.notAfter };
     throw new CaError(
       'ERR_CA_STATE_CONFLICT',
       `certificate ${serial}: want its row signing or issued, got ${row?.state ?? 'none'}`,

@@ -69,10 +69,13 @@ export function issuer(key: HsmKey, chain: readonly CaCertificate[]): Issuer {
       `chain of issuer key ${key.label}: want each certificate signed by the next one, got another`,
     );
   }
-  return Object.freeze({ ...signingAuthority(key, certificate.subject), certificate, chain });
+  // Whoever certified the key may have chosen another identifier for it (RFC 5280 §4.2.1.1).
+  const { subject, keyIdentifier } = certificate;
+  return Object.freeze({ ...signingAuthority(key, subject), keyIdentifier, certificate, chain });
 }
 
-function isSignedBy({ der }: CaCertificate, issuer: CaCertificate): boolean {
+/** Names, key identifiers and key usage fit (X509_check_issued of OpenSSL), and the signature verifies. */
+export function isSignedBy({ der }: CaCertificate, issuer: CaCertificate): boolean {
   const certificate = new X509Certificate(der);
   return certificate.checkIssued(new X509Certificate(issuer.der)) && certificate.verify(issuer.publicKey);
 }

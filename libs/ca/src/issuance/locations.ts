@@ -5,3 +5,8 @@ const paths = { crl: '/v1/crl.der', root: '/v1/ca/root.der', issuing: '/v1/ca/is
 export function location(publicUrl: string | undefined, what: keyof typeof paths): string | undefined {
   return publicUrl === undefined ? undefined : `${publicUrl}${paths[what]}`;
 }
+
+/** The URL of a CA's own certificate (RFC 5280 §4.2.2.1). @param issuerId  its key identifier in hexadecimal */
+export function issuerLocation(publicUrl: string | undefined, issuerId: string): string | undefined {
+  return publicUrl === undefined ? undefined : `${publicUrl}/v1/ca/issuers/${issuerId}.der`;
+}

@@ -1,5 +1,6 @@
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { CertificateAuthority } from '../certificate-authority.js';
+import { TypeOrmAuthorityStore } from '../store/typeorm/typeorm-authority-store.js';
 import { TypeOrmCertificateStore } from '../store/typeorm/typeorm-certificate-store.js';
 import { TypeOrmCrlStore } from '../store/typeorm/typeorm-crl-store.js';
 import { CaHealthIndicator } from './ca.health.js';
@@ -14,6 +15,7 @@ import { type CaModuleOptions, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } f
       useFactory: ({ hsm, dataSource, config, observer }: CaModuleOptions): Promise<CertificateAuthority> =>
         CertificateAuthority.open({
           token: hsm,
+          authorities: new TypeOrmAuthorityStore(dataSource),
           certificates: new TypeOrmCertificateStore(dataSource),
           crls: new TypeOrmCrlStore(dataSource),
           config,

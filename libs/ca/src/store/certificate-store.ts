@@ -57,6 +57,10 @@ export interface CertificateStore {
   find(serial: string): Promise<CertificateRecord | undefined>;
   /** The newest CA certificate of a key, in any state but voided. */
   findAuthority(subjectKeyId: string): Promise<CertificateRecord | undefined>;
+  /** The issued CA certificates of a key, the newest first, at most 16. */
+  listAuthority(subjectKeyId: string): Promise<CertificateRecord[]>;
+  /** When the last certificate of an issuer expires that was issued or may still be; undefined when there is none. */
+  lastExpiry(issuerId: string): Promise<Date | undefined>;
   /** An issuer's rows in `signing` whose ticket expired before, oldest first; every one when no time is given. */
   listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]>;
 }

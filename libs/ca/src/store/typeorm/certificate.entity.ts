@@ -5,6 +5,7 @@ import { octets, optionalText, time } from './columns.js';
 /** One row per serial ever reserved. The primary key is what makes serials unique. */
 @Entity('ca_certificate')
 @Index('ca_certificate_unfinished', ['state'], { where: `"state" IN ('reserved', 'signing')` })
+@Index('ca_certificate_expiry', ['issuerId', 'notAfter'])
 @Index('ca_certificate_authority', ['subjectKeyId'], { where: `"is_authority" = 1` })
 export class CertificateEntity implements CertificateRecord {
   @PrimaryColumn('varchar', { length: 40 })

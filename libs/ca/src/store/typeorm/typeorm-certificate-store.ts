@@ -1,8 +1,11 @@
-import { type DataSource, In, LessThanOrEqual, MoreThan, type Repository } from 'typeorm';
+import { type DataSource, In, LessThanOrEqual, MoreThan, Not, type Repository } from 'typeorm';
 import type { CertificateRecord, CertificateStore, Reservation, TicketRedemption } from '../certificate-store.js';
 import { CertificateEntity } from './certificate.entity.js';
 import { exclusively } from './exclusively.js';
 import { insertUnique, withStore } from './store-error.js';
+
+/** More certificates of one CA's key than cross-signing makes. */
+const maximumAuthorities = 16;
 
 /** Certificates in SQLite or PostgreSQL. Single statements only: no row needs a transaction. */
 export class TypeOrmCertificateStore implements CertificateStore {
@@ -68,6 +71,21 @@ export class TypeOrmCertificateStore implements CertificateStore {
       this.#rows.findOne({ where, order: { reservedAt: 'DESC' } }),
     );
     return found ?? undefined;
+  }
+
+  async listAuthority(subjectKeyId: string): Promise<CertificateRecord[]> {
+    const where = { subjectKeyId, isAuthority: true, state: 'issued' } as const;
+    return withStore('list CA certificates', () =>
+      this.#rows.find({ where, order: { reservedAt: 'DESC' }, take: maximumAuthorities }),
+    );
+  }
+
+  async lastExpiry(issuerId: string): Promise<Date | undefined> {
+    const where = { issuerId, state: Not('voided' as const) };
+    const last = await withStore('find the last expiry', () =>
+      this.#rows.findOne({ select: { serial: true, notAfter: true }, where, order: { notAfter: 'DESC' } }),
+    );
+    return last?.notAfter;
   }
 
   async listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]> {

@@ -1,0 +1,36 @@
+import type { HsmKey } from '@nest-hsm/hsm';
+import { CaError } from '../errors.js';
+import { type IssuerToken, signingAuthority } from '../issuance/issuer.js';
+import type { CaObserver } from '../observer.js';
+import type { ConfiguredCa } from './configured-ca.js';
+
+type KeyConfig = Pick<ConfiguredCa, 'label' | 'algorithm'>;
+
+/** A CA's key, if it is on the token. @throws {CaError} ERR_CA_ISSUER_UNUSABLE when there are several, or of another kind */
+export async function findCaKey(token: IssuerToken, { label, algorithm }: KeyConfig): Promise<HsmKey | undefined> {
+  const keys = await token.listKeys({ label, usage: 'sign' });
+  if (keys.length > 1)
+    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want one on the token, got ${keys.length}`);
+  const key = keys.at(0);
+  if (key !== undefined && key.algorithm !== algorithm)
+    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want ${algorithm}, got ${key.algorithm}`);
+  return key;
+}
+
+/** Labels are not unique on a token, so callers take turns: two that both miss a key would both make one. */
+export async function findOrGenerateCaKey(
+  token: IssuerToken,
+  { label, algorithm }: KeyConfig,
+  observer: CaObserver,
+): Promise<HsmKey> {
+  const found = await findCaKey(token, { label, algorithm });
+  if (found !== undefined) return found;
+  const key = await token.generateKeyPair({ label, algorithm, usage: 'sign' });
+  observer.step?.('key-generated', label);
+  return key;
+}
+
+/** Key identifier in hexadecimal: how rows of the store name the key. */
+export function caKeyId(key: HsmKey): string {
+  return signingAuthority(key, Buffer.alloc(0)).id;
+}

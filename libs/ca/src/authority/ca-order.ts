@@ -1,0 +1,102 @@
+import type { HsmKey } from '@nest-hsm/hsm';
+import { CaError } from '../errors.js';
+import {
+  authorityInfoAccess,
+  authorityKeyIdentifier,
+  basicConstraints,
+  keyUsage,
+  nameConstraints,
+} from '../issuance/extensions.js';
+import type { CertificateOrder } from '../issuance/issuance.js';
+import { type Issuer, signingAuthority } from '../issuance/issuer.js';
+import { issuerLocation } from '../issuance/locations.js';
+import { validityOf } from '../issuance/validity.js';
+import { encodeDistinguishedName } from '../name/distinguished-name.js';
+import { NameConstraints } from '../profile/name-constraints.js';
+import { issuingProfile, type Profile, rootProfile, sealProfile } from '../profile/profile.js';
+import type { ConfiguredCa } from './configured-ca.js';
+
+/** Who is written as the requester of a CA's own certificates. */
+const requester = 'initialize';
+
+/** A root's certificate for itself. */
+export function rootOrder({ subject, validityDays }: ConfiguredCa, key: HsmKey, now: Date): CertificateOrder {
+  const authority = signingAuthority(key, encodeDistinguishedName(subject));
+  const profile = rootProfile(validityDays);
+  return {
+    authority,
+    profile,
+    subject: authority.name,
+    subjectPublicKeyInfo: authority.subjectPublicKeyInfo,
+    names: [],
+    validity: validityOf(profile, now),
+    fixedExtensions: [keyUsage(profile.keyUsage), basicConstraints(profile.authority)],
+    requester,
+  };
+}
+
+export interface CertifiedCa {
+  readonly name: string;
+  /** DER of the Name. */
+  readonly subject: Buffer;
+  readonly subjectPublicKeyInfo: Buffer;
+  readonly profile: Profile;
+  readonly nameConstraints?: NameConstraints;
+}
+
+/** A certificate for one of our CAs by the one above it. @throws as `certifiedOrder` */
+export function ownOrder(ca: ConfiguredCa, key: HsmKey, parent: Issuer, context: OrderContext): CertificateOrder {
+  const { name, subject, validityDays, pathLength, nameConstraints: constraints } = ca;
+  const certified: CertifiedCa = {
+    name,
+    subject: encodeDistinguishedName(subject),
+    subjectPublicKeyInfo: signingAuthority(key, parent.name).subjectPublicKeyInfo,
+    profile:
+      ca.kind === 'issuing' ? issuingProfile(validityDays) : caProfile('intermediate-ca', validityDays, pathLength),
+    nameConstraints: constraints && NameConstraints.of(constraints),
+  };
+  return certifiedOrder(certified, parent, context);
+}
+
+export interface OrderContext {
+  readonly publicUrl?: string;
+  readonly now: Date;
+}
+
+/**
+ * A CA certificate by another CA.
+ * @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when that one allows no such CA below it
+ */
+export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now }: OrderContext): CertificateOrder {
+  const { profile } = ca;
+  const { pathLength, validity } = parent.certificate;
+  if (pathLength !== undefined && (profile.authority?.pathLength ?? Infinity) >= pathLength)
+    throw new CaError(
+      'ERR_CA_CONSTRAINT_VIOLATED',
+      `${ca.name} CA: want a CA above it that allows as many below itself, got pathLen ${pathLength}`,
+    );
+  const parentUrl = issuerLocation(publicUrl, parent.id);
+  return {
+    authority: parent,
+    profile,
+    issuerValidity: validity,
+    subject: ca.subject,
+    subjectPublicKeyInfo: ca.subjectPublicKeyInfo,
+    names: [],
+    validity: validityOf(profile, now, validity),
+    fixedExtensions: [
+      keyUsage(profile.keyUsage),
+      basicConstraints(profile.authority),
+      authorityKeyIdentifier(parent.keyIdentifier),
+      ...(ca.nameConstraints === undefined ? [] : [nameConstraints(ca.nameConstraints)]),
+      ...(parentUrl === undefined ? [] : [authorityInfoAccess(parentUrl)]),
+    ],
+    requester,
+  };
+}
+
+/** A profile of CAs that certify CAs. */
+export function caProfile(name: string, validityDays: number, pathLength: number | undefined): Profile {
+  const { version: _, ...content } = issuingProfile(validityDays);
+  return sealProfile({ ...content, name, authority: { ...(pathLength !== undefined && { pathLength }) } });
+}

@@ -1,0 +1,38 @@
+/** A later generation of an issuer: its first is the one the configuration describes and has no row. */
+export interface GenerationRecord {
+  /** The issuer's name in the configuration. */
+  readonly name: string;
+  /** From 2. */
+  readonly generation: number;
+  /** Key identifier of its key in hexadecimal. */
+  readonly issuerId: string;
+  /** From then on new certificates are this generation's. */
+  readonly activeFrom: Date;
+}
+
+/** A CA certificate that was made elsewhere: of one of our keys, or of a CA above it. */
+export interface ImportedCertificate {
+  /** SHA-256 of the certificate in hexadecimal. */
+  readonly sha256: string;
+  /** Key identifier of its key in hexadecimal. */
+  readonly subjectKeyId: string;
+  /** SHA-256 of its subject's DER in hexadecimal. */
+  readonly subjectSha256: string;
+  /** DER. */
+  readonly certificate: Buffer;
+  readonly importedAt: Date;
+}
+
+/** What the CA needs of a database for its own CAs. Every method is one statement, committed when it returns. */
+export interface AuthorityStore {
+  /** @returns false when the issuer has that generation */
+  addGeneration(record: GenerationRecord): Promise<boolean>;
+  /** Of all issuers, the oldest first. */
+  listGenerations(): Promise<GenerationRecord[]>;
+  /** @returns false when it is there */
+  import(certificate: ImportedCertificate): Promise<boolean>;
+  /** Imported certificates of a key, or of a name; the newest first, at most 16. */
+  listImported(
+    of: { readonly subjectKeyId: string } | { readonly subjectSha256: string },
+  ): Promise<ImportedCertificate[]>;
+}

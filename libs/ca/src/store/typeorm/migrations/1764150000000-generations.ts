@@ -1,0 +1,46 @@
+import { type MigrationInterface, type QueryRunner, Table, TableIndex } from 'typeorm';
+
+/** Generations of issuers, CA certificates made elsewhere, and the index by which each issuer's certificates expire. */
+export class Generations1764150000000 implements MigrationInterface {
+  readonly name = 'Generations1764150000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.createTable(
+      new Table({
+        name: 'ca_generation',
+        columns: [
+          { name: 'name', type: 'varchar', length: '32', isPrimary: true },
+          { name: 'generation', type: 'integer', isPrimary: true },
+          { name: 'issuer_id', type: 'varchar', length: '40' },
+          { name: 'active_from', type: 'bigint' },
+        ],
+      }),
+    );
+    await runner.createTable(
+      new Table({
+        name: 'ca_imported_certificate',
+        columns: [
+          { name: 'sha256', type: 'varchar', length: '64', isPrimary: true },
+          { name: 'subject_key_id', type: 'varchar', length: '40' },
+          { name: 'subject_sha256', type: 'varchar', length: '64' },
+          { name: 'certificate', type: 'text' },
+          { name: 'imported_at', type: 'bigint' },
+        ],
+        indices: [
+          { name: 'ca_imported_certificate_key', columnNames: ['subject_key_id'] },
+          { name: 'ca_imported_certificate_name', columnNames: ['subject_sha256'] },
+        ],
+      }),
+    );
+    await runner.createIndex(
+      'ca_certificate',
+      new TableIndex({ name: 'ca_certificate_expiry', columnNames: ['issuer_id', 'not_after'] }),
+    );
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.dropIndex('ca_certificate', 'ca_certificate_expiry');
+    await runner.dropTable('ca_imported_certificate');
+    await runner.dropTable('ca_generation');
+  }
+}

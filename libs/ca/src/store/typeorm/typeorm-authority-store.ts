@@ -1,0 +1,38 @@
+import type { DataSource, Repository } from 'typeorm';
+import type { AuthorityStore, GenerationRecord, ImportedCertificate } from '../authority-store.js';
+import { GenerationEntity, ImportedCertificateEntity } from './authority.entities.js';
+import { insertUnique, withStore } from './store-error.js';
+
+/** More certificates of one CA than anybody needs, and few enough to try each. */
+const maximumImported = 16;
+
+/** Generations and imported certificates in SQLite or PostgreSQL. */
+export class TypeOrmAuthorityStore implements AuthorityStore {
+  readonly #generations: Repository<GenerationEntity>;
+  readonly #imported: Repository<ImportedCertificateEntity>;
+
+  constructor(dataSource: DataSource) {
+    this.#generations = dataSource.getRepository(GenerationEntity);
+    this.#imported = dataSource.getRepository(ImportedCertificateEntity);
+  }
+
+  async addGeneration(record: GenerationRecord): Promise<boolean> {
+    return insertUnique('add a generation', () => this.#generations.insert(record));
+  }
+
+  async listGenerations(): Promise<GenerationRecord[]> {
+    return withStore('list generations', () => this.#generations.find({ order: { name: 'ASC', generation: 'ASC' } }));
+  }
+
+  async import(certificate: ImportedCertificate): Promise<boolean> {
+    return insertUnique('import a CA certificate', () => this.#imported.insert(certificate));
+  }
+
+  async listImported(of: Partial<ImportedCertificate>): Promise<ImportedCertificate[]> {
+    const { subjectKeyId, subjectSha256 } = of;
+    const where = subjectKeyId === undefined ? { subjectSha256 } : { subjectKeyId };
+    return withStore('list imported CA certificates', () =>
+      this.#imported.find({ where, order: { importedAt: 'DESC', sha256: 'ASC' }, take: maximumImported }),
+    );
+  }
+}
