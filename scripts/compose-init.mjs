@@ -32,9 +32,11 @@ await run(() => {
 function ensureSecrets() {
   const roles = join(volumes, 'postgres', 'roles.sql');
   if (existsSync(roles)) return false;
-  const setupToken = randomSecret();
-  for (const service of ['ca', 'tls-sidecar']) writeSecret(join(volumes, service, 'setup-token'), setupToken);
-  writeSecret(join(volumes, 'ca', 'authorization-header'), `Authorization: Bearer ${setupToken}`);
+  const [setupToken, userToken, sidecarToken] = [randomSecret(), randomSecret(), randomSecret()];
+  writeSecret(join(volumes, 'ca', 'setup-token'), setupToken);
+  writeSecret(join(volumes, 'ca', 'user-token'), userToken);
+  writeSecret(join(volumes, 'ca', 'authorization-header'), `Authorization: Bearer ${userToken}`);
+  for (const service of ['ca', 'tls-sidecar']) writeSecret(join(volumes, service, 'sidecar-token'), sidecarToken);
   const statements = ['ca', 'records'].flatMap((name) => {
     const password = randomSecret();
     writeSecret(join(volumes, name, 'database-url'), `postgres://${name}:${password}@postgres/${name}`);

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { ensureNpmDependencies } from './setup/npm-dependencies.mjs';
 import { findPkcs11Module } from './setup/pkcs11-module.mjs';
 import { checkCompiler, ensureSystemPackages } from './setup/system-packages.mjs';
-import { ensureSetupToken, ensureTokens } from './setup/tokens.mjs';
+import { ensureUserToken, ensureTokens } from './setup/tokens.mjs';
 import { holdLock } from './workspace/lock.mjs';
 import { checkPlatform, describeNode, projectNode } from './workspace/node.mjs';
 import { root, varDirectory } from './workspace/paths.mjs';
@@ -28,7 +28,7 @@ await run(() => {
   build(node.path);
   if (!forStart) return;
   step('tokens', () => ensureTokens(node.path, findPkcs11Module()));
-  ensureSetupToken();
+  ensureUserToken();
 });
 
 /** Does one thing and says in one line what it found or did. */

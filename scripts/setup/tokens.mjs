@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { allTokens, root, setupTokenFile, authorizationHeaderFile, tokenPaths } from '../workspace/paths.mjs';
+import { allTokens, root, authorizationHeaderFile, tokenPaths, userTokenFile } from '../workspace/paths.mjs';
 import { quietly } from './command.mjs';
 
 /**
@@ -47,13 +47,13 @@ export function ensureToken({ node, module, label, directory, usedAt = directory
 
 const softHsmConf = (objects) => `directories.tokendir = ${objects}\nobjectstore.backend = file\nlog.level = ERROR\n`;
 
-/** The bearer token that the CA asks for, and the header line with it that curl reads from a file. */
-export function ensureSetupToken() {
-  if (existsSync(setupTokenFile) && existsSync(authorizationHeaderFile)) return;
+/** The bearer token with which the user asks the CA for certificates, and the header line with it that curl reads from a file. */
+export function ensureUserToken() {
+  if (existsSync(userTokenFile) && existsSync(authorizationHeaderFile)) return;
   const token = randomSecret();
-  mkdirSync(join(setupTokenFile, '..'), { recursive: true, mode: 0o700 });
+  mkdirSync(join(userTokenFile, '..'), { recursive: true, mode: 0o700 });
   writeSecret(authorizationHeaderFile, `Authorization: Bearer ${token}`);
-  writeSecret(setupTokenFile, token);
+  writeSecret(userTokenFile, token);
 }
 
 /** 256 random bits that need no quoting anywhere. */

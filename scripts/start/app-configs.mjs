@@ -7,8 +7,10 @@ import {
   fleetPaths,
   logFile,
   setupTokenFile,
+  sidecarTokenFile,
   tokenPaths,
   tokensOf,
+  userTokenFile,
 } from '../workspace/paths.mjs';
 
 /** The name that the example CSR asks for. */
@@ -40,6 +42,12 @@ publicUrl: http://127.0.0.1:${ports.ca}
 ${hsmSection}
 database: { type: better-sqlite3, database: ${quote(databaseFile('ca'))} }
 setupTokenFile: ${quote(setupTokenFile)}
+access:
+  clients:
+    - name: user
+      tokenFile: ${quote(userTokenFile)}
+      scopes: ['certificates:issue', 'certificates:read', 'certificates:revoke']
+    - { name: tls-sidecar, tokenFile: ${quote(sidecarTokenFile)}, scopes: ['certificates:issue'], profiles: [tls-server] }
 allowedNames:
   dns: [localhost, ${exampleName}]
   ip: [127.0.0.1, "::1"]
@@ -62,7 +70,7 @@ upstream: { host: 127.0.0.1, port: ${ports.records} }
 certificate:
   ca:
     url: http://127.0.0.1:${ports.ca}
-    tokenFile: ${quote(setupTokenFile)}
+    tokenFile: ${quote(sidecarTokenFile)}
     profile: tls-server
     dnsNames: [localhost]
     ipAddresses: [127.0.0.1]

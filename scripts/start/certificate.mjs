@@ -21,7 +21,7 @@ export async function issueCertificate({ ca }) {
     -subj /CN=${exampleName} -addext subjectAltName=DNS:${exampleName}`;
   line(green('✓'), 'openssl req', `a key and a CSR for ${exampleName} ${dim(relative(root, csr))}`);
 
-  // The set-up token is in a file, so that it is never in an argument list.
+  // The user's token is in a file, so that it is never in an argument list.
   await tool`curl --silent --show-error --fail-with-body --header @${authorizationHeaderFile}
     --header Content-Type:application/x-pem-file --header Accept:application/pem-certificate-chain
     --data-binary @${csr} --output ${chain} ${url}/v1/certificates?profile=tls-server`;

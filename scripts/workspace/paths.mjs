@@ -38,9 +38,12 @@ export function fleetPaths(role) {
 export const configFile = (app) => join(varDirectory, 'config', `${app}.yaml`);
 export const logFile = (app) => join(varDirectory, 'log', `${app}.log`);
 export const databaseFile = (app) => join(varDirectory, 'data', `${app}.sqlite`);
-/** The bearer token that the CA asks of who requests a certificate. */
+/** The token that may make API tokens of the CA; the CA makes it. */
 export const setupTokenFile = join(varDirectory, 'secrets', 'setup-token');
-/** The same as a header line, so that curl reads it from a file and it is never in an argument list. */
+/** The bearer tokens of who requests certificates: this machine's user, and the sidecar. */
+export const userTokenFile = join(varDirectory, 'secrets', 'user-token');
+export const sidecarTokenFile = join(varDirectory, 'secrets', 'sidecar-token');
+/** The user's token as a header line, so that curl reads it from a file and it is never in an argument list. */
 export const authorizationHeaderFile = join(varDirectory, 'secrets', 'authorization-header');
 /** What the main job leaves for its user to look at: the request, the certificate, the trust anchor. */
 export const outputFile = (name) => join(varDirectory, 'out', name);

@@ -253,7 +253,7 @@ describe.each(['better-sqlite3', 'postgres'])('the CA app on %s', (type) => {
   test('logs every request by an id and never the token', () => {
     expect(service.stdout).toContain('"url":"/v1/certificates?profile=tls-server"');
     expect(service.stdout).toContain('[redacted]');
-    expect(service.stdout).not.toContain(service.setupToken);
+    expect(service.stdout).not.toContain(service.token);
   });
 });
 

@@ -135,6 +135,7 @@ describe('the configuration of', () => {
       const urlFile = (database: object) => String((database as { urlFile?: string }).urlFile);
       const secrets = [
         inVolume('ca', ca.setupTokenFile),
+        ...ca.access.clients.map(({ tokenFile }) => inVolume('ca', tokenFile ?? '')),
         inVolume('ca', urlFile(ca.database)),
         inVolume('records', urlFile(records.database)),
         inVolume('tls-sidecar', issuer?.tokenFile ?? ''),

@@ -70,7 +70,7 @@ it("the README's examples compile under strict in the consumer's project and do 
       SOFTHSM2_CONF: receipts.softHsmConf,
       STATE_DIRECTORY: join(receipts.directory, 'state'),
       CA_URL: certifier.url,
-      CA_TOKEN_FILE: certifierHome.setupTokenFile,
+      CA_TOKEN_FILE: certifierHome.clientTokenFile,
       CERTIFICATE_FILE: join(web.directory, 'certificate.pem'),
     };
     const clean = { code: 0, signal: null, stdout: '', stderr: '' };

@@ -175,9 +175,9 @@ describe('set-up', () => {
 
 describe('the tokens', () => {
   const ensureTokens = () =>
-    evaluate(`import { ensureTokens, ensureSetupToken } from './scripts/setup/tokens.mjs';
+    evaluate(`import { ensureTokens, ensureUserToken } from './scripts/setup/tokens.mjs';
       console.log(ensureTokens(process.execPath, '${softHsmModule()}'));
-      ensureSetupToken();`);
+      ensureUserToken();`);
 
   beforeEach(() => workspace.link('node_modules'));
 
@@ -203,14 +203,14 @@ describe('the tokens', () => {
     expect(readFileSync(workspace.path('var/tokens/ca-1/pin'), 'utf8').trim()).toBe(pins[0]);
   });
 
-  it('come with a set-up token for the CA, as a file and as a header for curl', async () => {
+  it('come with a token of the user for the CA, as a file and as a header for curl', async () => {
     await ensureTokens();
-    const token = readFileSync(workspace.path('var/secrets/setup-token'), 'utf8').trim();
+    const token = readFileSync(workspace.path('var/secrets/user-token'), 'utf8').trim();
     expect(token).toMatch(/^[\w-]{43}$/);
     expect(readFileSync(workspace.path('var/secrets/authorization-header'), 'utf8')).toBe(
       `Authorization: Bearer ${token}\n`,
     );
-    for (const name of ['setup-token', 'authorization-header'])
+    for (const name of ['user-token', 'authorization-header'])
       expect(statSync(workspace.path('var/secrets', name)).mode & 0o777).toBe(0o600);
   });
 

@@ -12,6 +12,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Starts the same service, but kills its process at a step: `node … CONFIG STEP PHASE`. */
 const killedMain = join(root, 'test', 'support', 'ca-killed-at.mjs');
 
+const clientScopes = ['issue', 'read', 'revoke', 'approve'].map((may) => `certificates:${may}`);
+
 /** A directory, a SoftHSM token and a configuration file for the CA app. */
 export class CaHome {
   readonly directory = mkdtempSync(join(tmpdir(), 'nest-hsm-ca-'));
@@ -20,6 +22,8 @@ export class CaHome {
   readonly audit = { directory: join(this.directory, 'audit') };
   readonly database = join(this.directory, 'ca.sqlite');
   readonly setupTokenFile = join(this.directory, 'setup-token');
+  /** Of a client that may do everything but make API tokens. */
+  readonly clientTokenFile = join(this.directory, 'client-token');
 
   readonly services: CaService[] = [];
   readonly authority = {
@@ -43,6 +47,7 @@ export class CaHome {
       hsm: this.token.config({ audit: this.audit }),
       database: { type: 'better-sqlite3', database: this.database },
       setupTokenFile: this.setupTokenFile,
+      access: { clients: [{ name: 'test', tokenFile: this.clientTokenFile, scopes: clientScopes }] },
       allowedNames: { dns: ['*.example.test', 'localhost'], ip: ['127.0.0.0/8', '2001:db8::/32'] },
       publicUrl: 'http://ca.example.test',
       authority: this.authority,
@@ -152,6 +157,11 @@ export class CaService {
     return readFileSync(this.home.setupTokenFile, 'utf8').trim();
   }
 
+  /** The token of the test's client. */
+  get token(): string {
+    return readFileSync(this.home.clientTokenFile, 'utf8').trim();
+  }
+
   async post(
     body: string | Uint8Array,
     type: string,
@@ -159,13 +169,13 @@ export class CaService {
   ): Promise<Response> {
     return fetch(`${this.url}/v1/certificates?profile=${profile}`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${this.setupToken}`, 'content-type': type, ...headers },
+      headers: { authorization: `Bearer ${this.token}`, 'content-type': type, ...headers },
       body: typeof body === 'string' ? body : new Uint8Array(body),
     });
   }
 
   async get(path: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(`${this.url}${path}`, { headers: { authorization: `Bearer ${this.setupToken}`, ...headers } });
+    return fetch(`${this.url}${path}`, { headers: { authorization: `Bearer ${this.token}`, ...headers } });
   }
 
   async stop(): Promise<void> {

@@ -10,10 +10,10 @@ export class MainJob {
 
   static async up(workspace: ScratchWorkspace): Promise<MainJob> {
     workspace.link('node_modules', 'dist', 'libs', 'apps', 'package.json');
-    const setUp = `import { ensureSetupToken, ensureTokens } from './scripts/setup/tokens.mjs';
+    const setUp = `import { ensureUserToken, ensureTokens } from './scripts/setup/tokens.mjs';
       import { findPkcs11Module } from './scripts/setup/pkcs11-module.mjs';
       ensureTokens(process.execPath, findPkcs11Module());
-      ensureSetupToken();`;
+      ensureUserToken();`;
     workspace.write('set-up.mjs', setUp);
     const { code, stderr } = await runProcess(process.execPath, ['set-up.mjs'], { cwd: workspace.root });
     if (code !== 0) throw new Error(`set-up: want it to succeed, got ${stderr}`);

@@ -3,11 +3,11 @@ import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { CaModule, type CaObserver } from '@nest-hsm/ca';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload } from '@nest-hsm/hsm';
+import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload, untilServing } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import { DataSource } from 'typeorm';
-import { SetupToken } from './access/setup-token.js';
-import { SetupTokenGuard } from './access/setup-token.guard.js';
+import { AccessGuard } from './access/access.guard.js';
+import { AccessModule } from './access/access.module.js';
 import { AuthorityController } from './authority/authority.controller.js';
 import { CrlController } from './authority/crl.controller.js';
 import { CertificatesController } from './certificates/certificates.controller.js';
@@ -24,7 +24,7 @@ import { ProblemFilter } from './problem/problem.filter.js';
   controllers: [CertificatesController, AuthorityController, CrlController, MonitoringController],
   providers: [
     { provide: APP_GUARD, useClass: ThrottlerGuard },
-    { provide: APP_GUARD, useClass: SetupTokenGuard },
+    { provide: APP_GUARD, useClass: AccessGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
 })
@@ -48,19 +48,22 @@ export class AppModule {
         ThrottlerModule.forRoot([{ limit: requests, ttl: seconds * 1000 }]),
         database,
         hsm,
+        AccessModule.of(config, database),
         CaModule.forRootAsync({
           imports: [database, hsm, MonitoringModule],
           inject: [hsmToken(config.hsm.name), DataSource, JobObserver],
-          useFactory: (token: Hsm, dataSource: DataSource, jobs: JobObserver) => ({
-            hsm: token,
-            dataSource,
-            config: { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds },
-            observer: { ...observer, jobFailed: (job, error) => jobs.jobFailed(job, error) },
-          }),
+          useFactory: async (token: Hsm, dataSource: DataSource, jobs: JobObserver) => {
+            await untilServing(token);
+            return {
+              hsm: token,
+              dataSource,
+              config: { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds },
+              observer: { ...observer, jobFailed: (job, error) => jobs.jobFailed(job, error) },
+            };
+          },
         }),
       ],
       providers: [
-        { provide: SetupToken, useFactory: () => SetupToken.ofFile(config.setupTokenFile) },
         provideHsmReload(config, reread),
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
       ],

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CaObserver } from '@nest-hsm/ca';
-import { shutdownSignals } from '@nest-hsm/hsm';
+import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
@@ -33,12 +33,14 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
     clientErrorHandler: refuseConnection,
   });
   const root = AppModule.of(config, () => readConfig(configFile), seams.observer);
-  const app = await NestFactory.create<NestFastifyApplication>(root, adapter, {
-    bodyParser: false,
-    bufferLogs: true,
-    autoFlushLogs: false,
-    abortOnError: false,
-  });
+  const app = await answerUnready(config.listen, () =>
+    NestFactory.create<NestFastifyApplication>(root, adapter, {
+      bodyParser: false,
+      bufferLogs: true,
+      autoFlushLogs: false,
+      abortOnError: false,
+    }),
+  );
   const logger = app.get(Logger);
   app.useLogger(logger);
   app.flushLogs();
@@ -64,7 +66,12 @@ function serveApiDocument(app: NestFastifyApplication): void {
     .setTitle('nest-hsm certificate authority')
     .setDescription('Errors are problem documents (RFC 9457) with a stable `code`.')
     .setVersion('1')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'The set-up token.' })
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API token.' }, 'bearer')
+    .setOpenAPIVersion('3.1.0')
     .build();
-  SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, description));
+  const document = SwaggerModule.createDocument(app, description);
+  // OpenAPI 3.1 has it, the builder's types have not.
+  const mutualTls = { type: 'mutualTLS', description: 'A client certificate that the configuration maps.' };
+  Object.assign(document.components?.securitySchemes ?? {}, { mutualTLS: mutualTls });
+  SwaggerModule.setup('docs', app, document);
 }

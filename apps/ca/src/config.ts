@@ -4,6 +4,7 @@ import { caConfigSchema, databaseConfigSchema } from '@nest-hsm/ca';
 import { hsmConfigSchema } from '@nest-hsm/hsm';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { accessConfigSchema } from './access/access-config.js';
 import { ApiError } from './problem/api-error.js';
 
 const loopback = new BlockList();
@@ -26,8 +27,9 @@ export const configSchema = z.strictObject({
     }),
   hsm: hsmConfigSchema,
   database: databaseConfigSchema,
-  /** The token every caller shows; made (0600, 256 random bits) when the file is missing. */
+  /** The token that makes the first API tokens; made (0600, 256 random bits) when the file is missing. */
   setupTokenFile: z.string().min(1),
+  access: accessConfigSchema.prefault({}),
   /** Requests one address may make for certificates in a window. */
   rateLimit: z
     .strictObject({ requests: z.int().min(1), seconds: z.int().min(1) })

@@ -15,6 +15,8 @@ const faults = {
   ERR_CA_PROFILE_UNKNOWN: 'caller',
   ERR_CA_CERTIFICATE_NOT_FOUND: 'caller',
   ERR_CA_TICKET_REFUSED: 'caller',
+  ERR_CA_TOKEN_INVALID: 'caller',
+  ERR_CA_TOKEN_NOT_FOUND: 'caller',
   ERR_CA_CLOSED: 'caller',
   // Policy.
   ERR_CA_NAME_NOT_ALLOWED: 'policy',

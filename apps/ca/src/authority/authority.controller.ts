@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { type CaCertificate, CertificateAuthority, encodePem } from '@nest-hsm/ca';
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply } from 'fastify';
-import { Public } from '../access/setup-token.guard.js';
+import { Public } from '../access/access.decorators.js';
 import { negotiate, pemChainType } from '../certificates/representation.js';
 import { ChainDto } from './chain.dto.js';
 

@@ -2,7 +2,7 @@ import { Controller, Get, Header, StreamableFile } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { CertificateAuthority, encodePem } from '@nest-hsm/ca';
 import { SkipThrottle } from '@nestjs/throttler';
-import { Public } from '../access/setup-token.guard.js';
+import { Public } from '../access/access.decorators.js';
 
 /** The issuing CA's CRL (RFC 5280 §5). */
 @ApiTags('authority')

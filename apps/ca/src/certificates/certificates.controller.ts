@@ -1,6 +1,5 @@
 import { Body, Controller, Get, Header, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import {
-  ApiBearerAuth,
   ApiBody,
   ApiConsumes,
   ApiCreatedResponse,
@@ -12,6 +11,8 @@ import {
 } from '@nestjs/swagger';
 import { CertificateAuthority, encodePem, type IssuedCertificate, profileNames } from '@nest-hsm/ca';
 import type { FastifyReply } from 'fastify';
+import { Caller, Requires } from '../access/access.decorators.js';
+import { assertMayAskFor, type Principal } from '../access/principal.js';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
 import { ProblemDto } from '../problem/problem.dto.js';
 import { csrMediaTypes, readIssueRequest } from './body.js';
@@ -19,7 +20,6 @@ import { CertificateDto, IssueRequestDto } from './certificate.dto.js';
 import { negotiate, pemChainType } from './representation.js';
 
 @ApiTags('certificates')
-@ApiBearerAuth()
 @ApiDefaultResponse({ type: ProblemDto, description: 'A problem document (application/problem+json)' })
 @Controller('v1/certificates')
 export class CertificatesController {
@@ -30,6 +30,7 @@ export class CertificatesController {
 
   /** Issues a certificate for a CSR. */
   @Post()
+  @Requires('certificates:issue')
   @HttpCode(201)
   @ApiQuery({ name: 'profile', enum: profileNames, required: false })
   @ApiConsumes('application/json', ...csrMediaTypes)
@@ -43,12 +44,14 @@ export class CertificatesController {
     @Body() body: unknown,
     @Query('profile') profile: unknown,
     @Headers('accept') accept: string | undefined,
+    @Caller() caller: Principal,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CertificateDto | string> {
     const type = negotiate(accept);
     const request = readIssueRequest(body, profile);
+    assertMayAskFor(caller, request.profile);
     const stop = this.metrics.startIssuance();
-    const issued = await this.authority.issue(request.csr, request.profile, { requester: 'setup-token' });
+    const issued = await this.authority.issue(request.csr, request.profile, { requester: caller.requester });
     stop(request.profile);
     void reply.header('location', `/v1/certificates/${issued.serial}`);
     return this.#represent(issued, type, reply);
@@ -56,6 +59,7 @@ export class CertificatesController {
 
   /** An issued certificate. */
   @Get(':serial')
+  @Requires('certificates:read')
   @Header('cache-control', 'private, max-age=3600')
   @ApiProduces('application/json', pemChainType)
   @ApiOkResponse({ type: CertificateDto })

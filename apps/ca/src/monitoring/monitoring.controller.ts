@@ -11,7 +11,7 @@ import { CaHealthIndicator, CertificateAuthority } from '@nest-hsm/ca';
 import { HsmHealthIndicator } from '@nest-hsm/hsm';
 import type { FastifyReply } from 'fastify';
 import { DataSource } from 'typeorm';
-import { Public } from '../access/setup-token.guard.js';
+import { Public } from '../access/access.decorators.js';
 import { CaMetrics } from './ca-metrics.js';
 
 /** What an operator's monitoring asks. */

@@ -13,6 +13,7 @@ export const problemStatus = {
   ERR_API_REQUEST_INVALID: 400,
   ERR_API_BODY_INVALID: 400,
   ERR_API_UNAUTHENTICATED: 401,
+  ERR_API_FORBIDDEN: 403,
   ERR_API_NOT_FOUND: 404,
   ERR_API_NOT_ACCEPTABLE: 406,
   ERR_API_BODY_TOO_LARGE: 413,
@@ -32,6 +33,8 @@ export const problemStatus = {
   ERR_CA_PROFILE_UNKNOWN: 400,
   ERR_CA_CERTIFICATE_NOT_FOUND: 404,
   ERR_CA_TICKET_REFUSED: 503,
+  ERR_CA_TOKEN_INVALID: 400,
+  ERR_CA_TOKEN_NOT_FOUND: 404,
   ERR_CA_CLOSED: 503,
   ERR_CA_CONFIG_INVALID: 500,
   ERR_CA_NOT_INITIALIZED: 503,
@@ -130,6 +133,8 @@ function codeOfStatus(status: number): ApiErrorCode {
       return 'ERR_API_BODY_INVALID';
     case 401:
       return 'ERR_API_UNAUTHENTICATED';
+    case 403:
+      return 'ERR_API_FORBIDDEN';
     case 404:
       return 'ERR_API_NOT_FOUND';
     case 413:

@@ -23,3 +23,14 @@ export const optionalText: ValueTransformer = {
   to: (value: string | undefined) => value,
   from: (value: string | null) => value ?? undefined,
 };
+
+/** Words without blanks in one text. */
+export const words: ValueTransformer = {
+  to: (value: readonly string[]) => value.join(' '),
+  from: (value: string) => value.split(' '),
+};
+
+export const optionalWords: ValueTransformer = {
+  to: (value: readonly string[] | undefined) => value?.join(' '),
+  from: (value: string | null) => value?.split(' '),
+};

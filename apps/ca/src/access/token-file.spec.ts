@@ -1,9 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ClientTokens } from './client-tokens.js';
 import { SetupToken } from './setup-token.js';
+import { readOrMakeToken } from './token-file.js';
 
-describe('SetupToken', () => {
+describe('readOrMakeToken', () => {
   let directory: string;
   beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'nest-hsm-setup-token-'))));
   afterEach(() => rmSync(directory, { recursive: true }));
@@ -11,19 +13,12 @@ describe('SetupToken', () => {
   test('makes a missing file for its owner alone, whatever the umask, and reads it again', () => {
     const file = join(directory, 'token');
     const umask = process.umask(0);
-    const made = SetupToken.ofFile(file);
+    const made = readOrMakeToken(file);
     process.umask(umask);
     const token = readFileSync(file, 'utf8').trim();
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(Buffer.from(token, 'base64url')).toHaveLength(32);
-    expect([made.matches(token), SetupToken.ofFile(file).matches(token)]).toEqual([true, true]);
-  });
-
-  test('matches nothing else', () => {
-    const token = new SetupToken('a'.repeat(43));
-    expect(['', 'a', 'a'.repeat(42), 'a'.repeat(44), 'b'.repeat(43)].map((other) => token.matches(other))).toEqual(
-      Array(5).fill(false),
-    );
+    expect([made, readOrMakeToken(file)]).toEqual([token, token]);
   });
 
   test.each([
@@ -33,13 +28,31 @@ describe('SetupToken', () => {
   ])('refuses a file that %s', (_, content, mode, message) => {
     const file = join(directory, 'token');
     writeFileSync(file, content, { mode });
-    expect(() => SetupToken.ofFile(file)).toThrow(message);
+    expect(() => readOrMakeToken(file)).toThrow(message);
   });
 
   test('never writes through a link', () => {
     const [link, target] = [join(directory, 'link'), join(directory, 'target')];
     symlinkSync(target, link);
-    expect(() => SetupToken.ofFile(link)).toThrow(expect.objectContaining({ code: 'ERR_API_CONFIG' }) as Error);
+    expect(() => readOrMakeToken(link)).toThrow(expect.objectContaining({ code: 'ERR_API_CONFIG' }) as Error);
     expect(() => statSync(target)).toThrow('ENOENT');
   });
+});
+
+test.each([
+  ['the set-up token', (file: string) => SetupToken.ofFile(file).matches.bind(SetupToken.ofFile(file))],
+  [
+    "a client's token",
+    (tokenFile: string) => {
+      const tokens = new ClientTokens([{ name: 'a', tokenFile, scopes: ['certificates:read'] }]);
+      return (token: string) => tokens.find(token)?.requester === 'client:a';
+    },
+  ],
+])('%s matches itself and nothing else', (_, of) => {
+  const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-setup-token-'));
+  const matches = of(join(directory, 'token'));
+  const token = readFileSync(join(directory, 'token'), 'utf8').trim();
+  const others = ['', 'a', token.slice(1), `${token}a`, token.toLowerCase() + '-', 'b'.repeat(43)];
+  expect([token, ...others].map(matches)).toEqual([true, ...others.map(() => false)]);
+  rmSync(directory, { recursive: true });
 });

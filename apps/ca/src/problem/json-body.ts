@@ -1,0 +1,13 @@
+import { z } from 'zod';
+import { ApiError } from './api-error.js';
+
+/**
+ * A JSON body of a shape.
+ * @param shape  in words, for whoever got it wrong
+ * @throws {ApiError} ERR_API_BODY_INVALID listing all faults together
+ */
+export function readJson<Schema extends z.ZodType>(schema: Schema, body: unknown, shape: string): z.output<Schema> {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new ApiError('ERR_API_BODY_INVALID', `body: want JSON ${shape}, got ${z.prettifyError(parsed.error)}`);
+}
