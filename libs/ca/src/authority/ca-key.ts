@@ -4,7 +4,11 @@ import { type IssuerToken, signingAuthority } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
 import type { ConfiguredCa } from './configured-ca.js';
 
-type KeyConfig = Pick<ConfiguredCa, 'label' | 'algorithm'>;
+interface KeyConfig {
+  readonly label: string;
+  /** Absent: whichever it was made with. */
+  readonly algorithm?: ConfiguredCa['algorithm'];
+}
 
 /** A CA's key, if it is on the token. @throws {CaError} ERR_CA_ISSUER_UNUSABLE when there are several, or of another kind */
 export async function findCaKey(token: IssuerToken, { label, algorithm }: KeyConfig): Promise<HsmKey | undefined> {
@@ -12,7 +16,7 @@ export async function findCaKey(token: IssuerToken, { label, algorithm }: KeyCon
   if (keys.length > 1)
     throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want one on the token, got ${keys.length}`);
   const key = keys.at(0);
-  if (key !== undefined && key.algorithm !== algorithm)
+  if (key !== undefined && algorithm !== undefined && key.algorithm !== algorithm)
     throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want ${algorithm}, got ${key.algorithm}`);
   return key;
 }
@@ -20,7 +24,7 @@ export async function findCaKey(token: IssuerToken, { label, algorithm }: KeyCon
 /** Labels are not unique on a token, so callers take turns: two that both miss a key would both make one. */
 export async function findOrGenerateCaKey(
   token: IssuerToken,
-  { label, algorithm }: KeyConfig,
+  { label, algorithm }: Required<KeyConfig>,
   observer: CaObserver,
 ): Promise<HsmKey> {
   const found = await findCaKey(token, { label, algorithm });

@@ -70,7 +70,7 @@ export interface OrderContext {
 export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now }: OrderContext): CertificateOrder {
   const { profile } = ca;
   const { pathLength, validity } = parent.certificate;
-  if (pathLength !== undefined && (profile.authority?.pathLength ?? Infinity) >= pathLength)
+  if (pathLength !== undefined && (pathLength === 0 || (profile.authority?.pathLength ?? Infinity) >= pathLength))
     throw new CaError(
       'ERR_CA_CONSTRAINT_VIOLATED',
       `${ca.name} CA: want a CA above it that allows as many below itself, got pathLen ${pathLength}`,
@@ -89,7 +89,7 @@ export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now
       basicConstraints(profile.authority),
       authorityKeyIdentifier(parent.keyIdentifier),
       ...(ca.nameConstraints === undefined ? [] : [nameConstraints(ca.nameConstraints)]),
-      ...(parentUrl === undefined ? [] : [authorityInfoAccess(parentUrl)]),
+      ...(parentUrl === undefined ? [] : [authorityInfoAccess({ caIssuers: [parentUrl] })]),
     ],
     requester,
   };

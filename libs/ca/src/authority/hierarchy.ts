@@ -9,7 +9,8 @@ import type { CertificateStore } from '../store/certificate-store.js';
 import { caKeyId, findCaKey, findOrGenerateCaKey } from './ca-key.js';
 import { ownOrder, rootOrder } from './ca-order.js';
 import { type ConfiguredCa, configuredCa, configuredCas } from './configured-ca.js';
-import { loadCa, trustedChains } from './load-ca.js';
+import { Issuers } from './issuers.js';
+import { trustedChains } from './load-ca.js';
 
 export interface HierarchyContext {
   readonly config: ParsedCaConfig;
@@ -36,7 +37,7 @@ export async function initializeHierarchy(context: HierarchyContext): Promise<vo
 
 async function isInitialized(context: HierarchyContext): Promise<boolean> {
   try {
-    for (const ca of configuredCas(context.config.authority)) if (ca.kind === 'issuing') await loadCa(context, ca);
+    await Issuers.load(context);
     return true;
   } catch (error) {
     if (isCaError(error, 'ERR_CA_NOT_INITIALIZED')) return false;
@@ -48,7 +49,6 @@ async function makeWhatIsMissing(context: HierarchyContext, ca: ConfiguredCa): P
   if (ca.kind === 'root') await assertRootMayBeMade(context, ca);
   const key = await findOrGenerateCaKey(context.token, ca, context.observer);
   await certify(context, ca, key);
-  await loadCa(context, ca);
 }
 
 /** A root whose key was taken off the token for safe keeping is not replaced by another one. */
@@ -68,7 +68,7 @@ async function assertRootMayBeMade({ token, config, certificates }: HierarchyCon
 export async function certify(context: HierarchyContext, ca: ConfiguredCa, key: HsmKey): Promise<void> {
   const { certificates, authorities, issuance } = context;
   const id = caKeyId(key);
-  if ((await authorities.listImported({ subjectKeyId: id })).length > 0) return;
+  if (ca.kind !== 'root' && (await authorities.listImported({ subjectKeyId: id })).length > 0) return;
   const row = await certificates.findAuthority(id);
   if (row?.state === 'issued') return;
   const order = await orderFor(context, ca, key);

@@ -54,7 +54,8 @@ export class Issuers {
       const all = [{ name: ca.name, generation: 1, activeFrom: new Date(0), issuerId: undefined }, ...later];
       for (const [index, row] of all.entries()) {
         const isRetired = all.slice(index + 1).some(({ activeFrom }) => activeFrom <= this.context.now());
-        const generation = isRetired ? await this.#loadRetired(ca, row) : await this.#load(ca, row);
+        const isNewest = index === all.length - 1;
+        const generation = isRetired ? await this.#loadRetired(ca, row) : await this.#load(ca, row, isNewest);
         if (generation !== undefined) generations.push(generation);
       }
     }
@@ -85,8 +86,9 @@ export class Issuers {
     return this.#generations.find(({ issuer }) => issuer.id === id);
   }
 
-  async #load(ca: ConfiguredCa, { generation, activeFrom, issuerId }: GenerationRow): Promise<Generation> {
-    const { issuer, alternativeChains } = await loadCa(this.context, ofGeneration(ca, generation));
+  async #load(ca: ConfiguredCa, row: GenerationRow, isNewest: boolean): Promise<Generation> {
+    const { generation, activeFrom, issuerId } = row;
+    const { issuer, alternativeChains } = await loadCa(this.context, ofGeneration(ca, generation), isNewest);
     if (issuerId !== undefined && issuer.id !== issuerId)
       throw new CaError(
         'ERR_CA_ISSUER_UNUSABLE',
@@ -98,7 +100,7 @@ export class Issuers {
   /** A retired generation is left out once it has no certificate to answer for; that its key is gone stops nobody else. */
   async #loadRetired(ca: ConfiguredCa, row: GenerationRow): Promise<Generation | undefined> {
     try {
-      const generation = await this.#load(ca, row);
+      const generation = await this.#load(ca, row, false);
       const last = await this.context.certificates.lastExpiry(generation.issuer.id);
       return last !== undefined && last >= this.context.now() ? generation : undefined;
     } catch (error) {

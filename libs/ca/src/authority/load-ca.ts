@@ -22,12 +22,14 @@ export interface LoadedCa {
 
 /**
  * A CA as it was initialised. The keys above it need not be on the token any more.
+ * @param isNewest  an earlier generation was made by an earlier configuration: only its name and its root are held against this one
  * @throws {CaError} ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE
  */
-export async function loadCa(source: CaSource, ca: ConfiguredCa): Promise<LoadedCa> {
-  const key = await findCaKey(source.token, ca);
+export async function loadCa(source: CaSource, ca: ConfiguredCa, isNewest = true): Promise<LoadedCa> {
+  const key = await findCaKey(source.token, isNewest ? ca : { label: ca.label });
   if (key === undefined) return notInitialized(ca, `a key ${ca.label} on the token`);
   const [chain, ...alternativeChains] = await trustedChains(source, ca, caKeyId(key));
+  if (isNewest) assertConstraints(chain[0], ca);
   return { issuer: issuer(key, chain), alternativeChains };
 }
 
@@ -46,7 +48,7 @@ export async function trustedChains(source: CaSource, ca: ConfiguredCa, keyId: s
       `chain of issuer key ${ca.label}: want one up to the configured root, got ${chains.map((chain) => sha256(rootOf(chain).der)).join(', ')}`,
     );
   const [chain] = trusted;
-  assertConfigured(chain[0], ca);
+  if (!chain[0].subject.equals(encodeDistinguishedName(ca.subject))) differs(ca, 'subject');
   return [chain, ...chains.filter((other) => other !== chain)];
 }
 
@@ -70,18 +72,18 @@ function rootOf(chain: Chain): CaCertificate {
   return chain[chain.length - 1];
 }
 
-/** The configuration may not quietly disagree with what was certified. */
-export function assertConfigured(certificate: CaCertificate, ca: ConfiguredCa): void {
-  const differs = (what: string): never => {
-    throw new CaError(
-      'ERR_CA_ISSUER_UNUSABLE',
-      `CA certificate of key ${ca.label}: want the configured ${what}, got others in the database`,
-    );
-  };
-  if (!certificate.subject.equals(encodeDistinguishedName(ca.subject))) differs('subject');
-  // An operator who writes name constraints must not believe in some that the certificate does not have.
+/** An operator who writes name constraints must not believe in some that the certificate does not have. */
+export function assertConstraints(certificate: CaCertificate, ca: ConfiguredCa): void {
   const wanted = ca.nameConstraints && NameConstraints.of(ca.nameConstraints);
-  if (!sameConstraints(wanted, certificate.nameConstraints)) differs('name constraints');
+  if (!sameConstraints(wanted, certificate.nameConstraints)) differs(ca, 'name constraints');
+}
+
+/** The configuration may not quietly disagree with what was certified. */
+function differs({ label }: ConfiguredCa, what: string): never {
+  throw new CaError(
+    'ERR_CA_ISSUER_UNUSABLE',
+    `CA certificate of key ${label}: want the configured ${what}, got others in the database`,
+  );
 }
 
 function sameConstraints(left: NameConstraints | undefined, right: NameConstraints | undefined): boolean {

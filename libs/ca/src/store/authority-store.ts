@@ -23,6 +23,18 @@ export interface ImportedCertificate {
   readonly importedAt: Date;
 }
 
+/** What a CA's key signs besides certificates, CRLs and OCSP responses; kept so that every signature can be accounted for. */
+export interface SignedDocument {
+  /** SHA-256 of the octets in hexadecimal. */
+  readonly sha256: string;
+  /** Key identifier of the signer in hexadecimal. */
+  readonly issuerId: string;
+  readonly kind: 'request' | 'transcript';
+  /** What is signed. */
+  readonly octets: Buffer;
+  readonly signedAt: Date;
+}
+
 /** What the CA needs of a database for its own CAs. Every method is one statement, committed when it returns. */
 export interface AuthorityStore {
   /** @returns false when the issuer has that generation */
@@ -35,4 +47,8 @@ export interface AuthorityStore {
   listImported(
     of: { readonly subjectKeyId: string } | { readonly subjectSha256: string },
   ): Promise<ImportedCertificate[]>;
+  /** Commits what is about to be signed. Again, the same is nothing new. */
+  recordDocument(document: SignedDocument): Promise<void>;
+  /** Of one signer, the oldest first. */
+  listDocuments(issuerId: string): Promise<SignedDocument[]>;
 }

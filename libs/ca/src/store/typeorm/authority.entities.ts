@@ -1,5 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { GenerationRecord, ImportedCertificate } from '../authority-store.js';
+import type { GenerationRecord, ImportedCertificate, SignedDocument } from '../authority-store.js';
 import { octets, time } from './columns.js';
 
 /** One row per rollover of an issuer: what a rollover costs, however many certificates there are. */
@@ -37,4 +37,24 @@ export class ImportedCertificateEntity implements ImportedCertificate {
 
   @Column('bigint', { name: 'imported_at', transformer: time })
   importedAt: Date;
+}
+
+/** What CA keys signed that has no table of its own. */
+@Entity('ca_signed_document')
+@Index('ca_signed_document_issuer', ['issuerId'])
+export class SignedDocumentEntity implements SignedDocument {
+  @PrimaryColumn('varchar', { length: 64 })
+  sha256: string;
+
+  @Column('varchar', { name: 'issuer_id', length: 40 })
+  issuerId: string;
+
+  @Column('varchar', { length: 16 })
+  kind: SignedDocument['kind'];
+
+  @Column('text', { transformer: octets })
+  octets: Buffer;
+
+  @Column('bigint', { name: 'signed_at', transformer: time })
+  signedAt: Date;
 }

@@ -5,15 +5,28 @@ import { CaError } from '../../errors.js';
 import { ApiTokenEntity } from './api-token.entity.js';
 import { CertificateEntity } from './certificate.entity.js';
 import { exclusively } from './exclusively.js';
-import { GenerationEntity, ImportedCertificateEntity } from './authority.entities.js';
+import { GenerationEntity, ImportedCertificateEntity, SignedDocumentEntity } from './authority.entities.js';
 import { CrlEntity } from './crl.entity.js';
 import { CertificatesAndCrls1764000000000 } from './migrations/1764000000000-certificates-and-crls.js';
 import { ApiTokens1764100000000 } from './migrations/1764100000000-api-tokens.js';
 import { Generations1764150000000 } from './migrations/1764150000000-generations.js';
+import { RequestsAndSearch1764300000000 } from './migrations/1764300000000-requests-and-search.js';
 
 /** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
-export const caEntities = [CertificateEntity, CrlEntity, ApiTokenEntity, GenerationEntity, ImportedCertificateEntity];
-export const caMigrations = [CertificatesAndCrls1764000000000, ApiTokens1764100000000, Generations1764150000000];
+export const caEntities = [
+  CertificateEntity,
+  CrlEntity,
+  ApiTokenEntity,
+  GenerationEntity,
+  ImportedCertificateEntity,
+  SignedDocumentEntity,
+];
+export const caMigrations = [
+  CertificatesAndCrls1764000000000,
+  ApiTokens1764100000000,
+  Generations1764150000000,
+  RequestsAndSearch1764300000000,
+];
 
 export const databaseConfigSchema = z.discriminatedUnion('type', [
   z.strictObject({

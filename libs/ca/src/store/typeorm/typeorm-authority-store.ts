@@ -1,6 +1,6 @@
 import type { DataSource, Repository } from 'typeorm';
-import type { AuthorityStore, GenerationRecord, ImportedCertificate } from '../authority-store.js';
-import { GenerationEntity, ImportedCertificateEntity } from './authority.entities.js';
+import type { AuthorityStore, GenerationRecord, ImportedCertificate, SignedDocument } from '../authority-store.js';
+import { GenerationEntity, ImportedCertificateEntity, SignedDocumentEntity } from './authority.entities.js';
 import { insertUnique, withStore } from './store-error.js';
 
 /** More certificates of one CA than anybody needs, and few enough to try each. */
@@ -10,10 +10,12 @@ const maximumImported = 16;
 export class TypeOrmAuthorityStore implements AuthorityStore {
   readonly #generations: Repository<GenerationEntity>;
   readonly #imported: Repository<ImportedCertificateEntity>;
+  readonly #documents: Repository<SignedDocumentEntity>;
 
   constructor(dataSource: DataSource) {
     this.#generations = dataSource.getRepository(GenerationEntity);
     this.#imported = dataSource.getRepository(ImportedCertificateEntity);
+    this.#documents = dataSource.getRepository(SignedDocumentEntity);
   }
 
   async addGeneration(record: GenerationRecord): Promise<boolean> {
@@ -34,5 +36,14 @@ export class TypeOrmAuthorityStore implements AuthorityStore {
     return withStore('list imported CA certificates', () =>
       this.#imported.find({ where, order: { importedAt: 'DESC', sha256: 'ASC' }, take: maximumImported }),
     );
+  }
+
+  async recordDocument(document: SignedDocument): Promise<void> {
+    await insertUnique('record what is to be signed', () => this.#documents.insert(document));
+  }
+
+  async listDocuments(issuerId: string): Promise<SignedDocument[]> {
+    const order = { signedAt: 'ASC', sha256: 'ASC' } as const;
+    return withStore('list signed documents', () => this.#documents.find({ where: { issuerId }, order }));
   }
 }

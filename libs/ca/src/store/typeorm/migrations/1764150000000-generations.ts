@@ -1,6 +1,6 @@
 import { type MigrationInterface, type QueryRunner, Table, TableIndex } from 'typeorm';
 
-/** Generations of issuers, CA certificates made elsewhere, and the index by which each issuer's certificates expire. */
+/** Generations of issuers, CA certificates made elsewhere, what else CA keys sign, and the index by which each issuer's certificates expire. */
 export class Generations1764150000000 implements MigrationInterface {
   readonly name = 'Generations1764150000000';
 
@@ -32,6 +32,19 @@ export class Generations1764150000000 implements MigrationInterface {
         ],
       }),
     );
+    await runner.createTable(
+      new Table({
+        name: 'ca_signed_document',
+        columns: [
+          { name: 'sha256', type: 'varchar', length: '64', isPrimary: true },
+          { name: 'issuer_id', type: 'varchar', length: '40' },
+          { name: 'kind', type: 'varchar', length: '16' },
+          { name: 'octets', type: 'text' },
+          { name: 'signed_at', type: 'bigint' },
+        ],
+        indices: [{ name: 'ca_signed_document_issuer', columnNames: ['issuer_id'] }],
+      }),
+    );
     await runner.createIndex(
       'ca_certificate',
       new TableIndex({ name: 'ca_certificate_expiry', columnNames: ['issuer_id', 'not_after'] }),
@@ -40,6 +53,7 @@ export class Generations1764150000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.dropIndex('ca_certificate', 'ca_certificate_expiry');
+    await runner.dropTable('ca_signed_document');
     await runner.dropTable('ca_imported_certificate');
     await runner.dropTable('ca_generation');
   }

@@ -1,0 +1,51 @@
+import { parseDer } from '../der/der-reader.js';
+import { CaError } from '../errors.js';
+import { readCaCertificate } from '../issuance/ca-certificate.js';
+import { viewTbsCertificate } from '../issuance/certificate-view.js';
+import type { IssuedCertificate } from '../issuance/issuance.js';
+import { type Issuer } from '../issuance/issuer.js';
+import { keyIdentifier } from '../issuance/key-identifier.js';
+import { acceptPublicKey } from '../request/key-policy.js';
+import { caProfile, certifiedOrder } from './ca-order.js';
+import type { HierarchyContext } from './hierarchy.js';
+
+/**
+ * Certifies another CA's key under its own name, so that its chains also lead to our root (RFC 5280 §3.2). Its name constraints and
+ * path length are kept.
+ * @param der  the other CA's certificate
+ * @param validityDays  at most as long as its own
+ * @throws {CaError} ERR_CA_IMPORT_REFUSED | ERR_CA_CONSTRAINT_VIOLATED | ERR_CA_KEY_*
+ */
+export async function crossSign(
+  context: HierarchyContext,
+  by: Issuer,
+  der: Buffer,
+  validityDays: number,
+): Promise<IssuedCertificate> {
+  const { issuance, config, now } = context;
+  const other = readCaCertificate(der);
+  const { subjectPublicKeyInfo } = viewTbsCertificate(parseDer(der).children[0]);
+  acceptPublicKey(subjectPublicKeyInfo);
+  // What the other CA has issued names this identifier; ours is derived (RFC 7093 §2), so they must be the same.
+  const identifier = keyIdentifier(subjectPublicKeyInfo);
+  if (!other.keyIdentifier.equals(identifier))
+    throw new CaError(
+      'ERR_CA_IMPORT_REFUSED',
+      `cross-signing: want subject key identifier ${identifier.toString('hex')} (RFC 7093 §2 method 1), got ${other.keyIdentifier.toString('hex')}`,
+    );
+  const days = Math.min(validityDays, Math.floor((other.validity.notAfter.getTime() - now().getTime()) / 86_400_000));
+  if (days < 1) throw new CaError('ERR_CA_IMPORT_REFUSED', 'cross-signing: want a CA valid for a day at least');
+  const { subject, nameConstraints } = other;
+  const pathLength =
+    other.pathLength ?? (by.certificate.pathLength === undefined ? undefined : by.certificate.pathLength - 1);
+  const profile = caProfile('cross-ca', days, pathLength);
+  const certified = {
+    name: 'cross-signed',
+    subject,
+    subjectPublicKeyInfo: subjectPublicKeyInfo.raw,
+    profile,
+    nameConstraints,
+  };
+  const order = certifiedOrder(certified, by, { publicUrl: config.publicUrl, now: now() });
+  return issuance.redeem(await issuance.prepare(order));
+}
