@@ -1,12 +1,15 @@
+import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import type { GeneralName } from '../name/general-name.js';
 import type { CaObserver, CaStep } from '../observer.js';
 import type { Profile } from '../profile/profile.js';
+import { searchNames } from '../search/search-names.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import { type CertificateIntent, certificateRules } from './certificate-rules.js';
 import { viewTbsCertificate } from './certificate-view.js';
 import { subjectAltName, subjectKeyIdentifier } from './extensions.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
+import { type Idempotency, idempotencyInProgress } from './idempotency.js';
 import { keyIdentifier } from './key-identifier.js';
 import { lint } from './lint.js';
 import { SerialNumbers } from './serial-numbers.js';
@@ -28,10 +31,13 @@ export interface CertificateOrder {
   /** Extensions that are the same for every certificate of this profile and issuer. */
   readonly fixedExtensions: readonly Buffer[];
   readonly requester: string;
+  /** Serial of the certificate it follows. */
+  readonly renews?: string;
+  readonly idempotency?: Idempotency;
 }
 
 /** What an unfinished row is held against: an order whose validity is the row's own. */
-export type UnfinishedOrder = Omit<CertificateOrder, 'validity' | 'requester'>;
+export type UnfinishedOrder = Omit<CertificateOrder, 'validity' | 'requester' | 'renews' | 'idempotency'>;
 
 export interface IssuedCertificate {
   /** 32 hexadecimal digits, lower case. */
@@ -154,14 +160,27 @@ export class Issuance {
         subjectKeyId: keyIdentifier(order.subjectPublicKeyInfo).toString('hex'),
         isAuthority: order.profile.authority !== undefined,
         ...order.validity,
+        renews: order.renews,
+        ...order.idempotency,
+        searchNames: searchNames(parseDer(order.subject), order.names),
         reservedAt: this.context.now(),
         ticketExpiresAt,
       });
-      if (!isReserved) continue;
+      if (!isReserved) {
+        await this.#assertKeyFree(order);
+        continue;
+      }
       this.#step('certificate-reserved', serial.toString('hex'));
       return serial;
     }
     throw new CaError('ERR_CA_STATE_CONFLICT', `serial: want one that is free, got ${reservationAttempts} taken ones`);
+  }
+
+  /** Somebody else's request with the same idempotency key was first. @throws {CaError} ERR_CA_IDEMPOTENCY_IN_PROGRESS */
+  async #assertKeyFree({ idempotency }: CertificateOrder): Promise<void> {
+    if (idempotency === undefined) return;
+    const row = await this.context.certificates.findByIdempotencyKey(idempotency.idempotencyKey);
+    if (row !== undefined) throw idempotencyInProgress();
   }
 
   async #lint(tbs: Buffer, serial: string, order: CertificateOrder): Promise<void> {

@@ -21,6 +21,17 @@ export interface Reservation {
   readonly notAfter: Date;
   readonly reservedAt: Date;
   readonly ticketExpiresAt: Date;
+  /** Serial of the certificate it follows. */
+  readonly renews?: string;
+  /** SHA-256 of requester and idempotency key, in hexadecimal; no two rows have the same, unless one is voided. */
+  readonly idempotencyKey?: string;
+  /** SHA-256 of what was asked for with that key, in hexadecimal. */
+  readonly requestSha256?: string;
+}
+
+/** A reservation with what the certificate will be found by (`searchNames`). */
+export interface SearchableReservation extends Reservation {
+  readonly searchNames: readonly string[];
 }
 
 export interface CertificateRecord extends Reservation {
@@ -34,15 +45,19 @@ export interface CertificateRecord extends Reservation {
   readonly issuedAt?: Date;
 }
 
-/** What the CA needs of a database for certificates. Every method but `exclusively` is one statement, committed when it returns. */
+/** What the CA needs of a database for certificates. What a method but `exclusively` writes is committed, as a whole, when it returns. */
 export interface CertificateStore {
   /**
    * Runs work while no other process on this database runs work here. A process that dies gives its turn back.
    * @throws {CaError} ERR_CA_STORE_UNAVAILABLE when the turn does not come within a minute; and what `work` throws
    */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
-  /** @returns false when the serial is taken */
-  reserve(reservation: Reservation): Promise<boolean>;
+  /** @returns false when the serial or the idempotency key is taken */
+  reserve(reservation: SearchableReservation): Promise<boolean>;
+  /** The row that has an idempotency key and is not voided. */
+  findByIdempotencyKey(key: string): Promise<CertificateRecord | undefined>;
+  /** Frees the idempotency key of a row. */
+  forgetIdempotencyKey(serial: string): Promise<void>;
   /**
    * reserved → signing, if the row is still the ticket's own and the ticket has not expired.
    * @returns false when it is not

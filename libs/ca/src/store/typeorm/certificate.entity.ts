@@ -6,6 +6,10 @@ import { octets, optionalText, time } from './columns.js';
 @Entity('ca_certificate')
 @Index('ca_certificate_unfinished', ['state'], { where: `"state" IN ('reserved', 'signing')` })
 @Index('ca_certificate_expiry', ['issuerId', 'notAfter'])
+@Index('ca_certificate_idempotency', ['idempotencyKey'], {
+  unique: true,
+  where: `"idempotency_key" IS NOT NULL AND "state" <> 'voided'`,
+})
 @Index('ca_certificate_authority', ['subjectKeyId'], { where: `"is_authority" = 1` })
 export class CertificateEntity implements CertificateRecord {
   @PrimaryColumn('varchar', { length: 40 })
@@ -47,6 +51,15 @@ export class CertificateEntity implements CertificateRecord {
 
   @Column('bigint', { name: 'ticket_expires_at', transformer: time })
   ticketExpiresAt: Date;
+
+  @Column('varchar', { length: 40, nullable: true, transformer: optionalText })
+  renews?: string;
+
+  @Column('varchar', { name: 'idempotency_key', length: 64, nullable: true, transformer: optionalText })
+  idempotencyKey?: string;
+
+  @Column('varchar', { name: 'request_sha256', length: 64, nullable: true, transformer: optionalText })
+  requestSha256?: string;
 
   @Column('text', { nullable: true, transformer: octets })
   tbs?: Buffer;

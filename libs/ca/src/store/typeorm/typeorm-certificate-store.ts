@@ -1,54 +1,47 @@
-import { type DataSource, In, LessThanOrEqual, MoreThan, Not, type Repository } from 'typeorm';
-import type { CertificateRecord, CertificateStore, Reservation, TicketRedemption } from '../certificate-store.js';
+import { type DataSource, In, LessThanOrEqual, Not, type Repository } from 'typeorm';
+import type {
+  CertificateRecord,
+  CertificateStore,
+  SearchableReservation,
+  TicketRedemption,
+} from '../certificate-store.js';
+import { certificateSteps, type CertificateWrite } from './certificate-writes.js';
 import { CertificateEntity } from './certificate.entity.js';
 import { exclusively } from './exclusively.js';
-import { insertUnique, withStore } from './store-error.js';
+import { GroupCommit } from './group-commit.js';
+import { Sql } from './sql.js';
+import { withStore } from './store-error.js';
 
 /** More certificates of one CA's key than cross-signing makes. */
 const maximumAuthorities = 16;
 
-/** Certificates in SQLite or PostgreSQL. Single statements only: no row needs a transaction. */
+/** Certificates in SQLite or PostgreSQL. The steps of issuance share transactions with those of other certificates. */
 export class TypeOrmCertificateStore implements CertificateStore {
   readonly #rows: Repository<CertificateEntity>;
+  readonly #writes: GroupCommit<CertificateWrite, boolean>;
 
   constructor(private readonly dataSource: DataSource) {
     this.#rows = dataSource.getRepository(CertificateEntity);
+    const sql = new Sql(dataSource);
+    this.#writes = new GroupCommit((writes) =>
+      withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes))),
+    );
   }
 
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
     return exclusively(this.dataSource, work);
   }
 
-  async reserve(reservation: Reservation): Promise<boolean> {
-    return insertUnique('reserve a serial', () => this.#rows.insert({ ...reservation, state: 'reserved' }));
+  async reserve(reservation: SearchableReservation): Promise<boolean> {
+    return this.#writes.write({ kind: 'reserve', ...reservation });
   }
 
-  async commitTbs({
-    serial,
-    issuerId,
-    profileVersion,
-    requester,
-    tbs,
-    tbsSha256,
-    now,
-  }: TicketRedemption): Promise<boolean> {
-    const ticket = {
-      serial,
-      issuerId,
-      profileVersion,
-      requester,
-      state: 'reserved',
-      ticketExpiresAt: MoreThan(now),
-    } as const;
-    return this.#update('commit a TBS', ticket, { state: 'signing', tbs, tbsSha256 });
+  async commitTbs(ticket: TicketRedemption): Promise<boolean> {
+    return this.#writes.write({ kind: 'commit', ...ticket });
   }
 
   async complete(serial: string, certificate: Buffer, issuedAt: Date): Promise<boolean> {
-    return this.#update(
-      'complete a certificate',
-      { serial, state: 'signing' },
-      { state: 'issued', certificate, issuedAt, tbs: () => 'NULL' },
-    );
+    return this.#writes.write({ kind: 'complete', serial, certificate, issuedAt });
   }
 
   async void(serial: string): Promise<void> {
@@ -63,6 +56,16 @@ export class TypeOrmCertificateStore implements CertificateStore {
 
   async find(serial: string): Promise<CertificateRecord | undefined> {
     return (await withStore('find a certificate', () => this.#rows.findOneBy({ serial }))) ?? undefined;
+  }
+
+  async findByIdempotencyKey(idempotencyKey: string): Promise<CertificateRecord | undefined> {
+    const where = { idempotencyKey, state: Not('voided' as const) };
+    return (await withStore('find a certificate by its key', () => this.#rows.findOneBy(where))) ?? undefined;
+  }
+
+  async forgetIdempotencyKey(serial: string): Promise<void> {
+    const change = { idempotencyKey: () => 'NULL' };
+    await withStore('forget an idempotency key', () => this.#rows.update({ serial }, change));
   }
 
   async findAuthority(subjectKeyId: string): Promise<CertificateRecord | undefined> {

@@ -1,0 +1,34 @@
+import { type DerNode, parseDer } from '../der/der-reader.js';
+import { oids } from '../der/oid.js';
+import { viewTbsCertificate } from '../issuance/certificate-view.js';
+import { readDirectoryString, readDistinguishedName } from '../name/distinguished-name.js';
+import { type GeneralName, readGeneralName } from '../name/general-name.js';
+
+/** How many octets of a name are kept to be searched by. */
+const maximumLength = 512;
+
+/** What a certificate is found by: `cn:` its commonName in lower case, `dns:`, `ip:`, `email:`, `uri:` its names. */
+export function searchNames(subject: DerNode, names: readonly GeneralName[]): string[] {
+  const commonName = commonNameOf(subject);
+  const all = [...(commonName === undefined ? [] : [searchCommonName(commonName)]), ...names.map(searchName)];
+  return [...new Set(all)].map((name) => name.slice(0, maximumLength));
+}
+
+export const searchCommonName = (commonName: string): string => `cn:${commonName.toLowerCase()}`;
+export const searchName = ({ type, value }: GeneralName): string => `${type}:${value}`;
+
+/** Of an issued certificate; none when it cannot be read. @param der  Certificate */
+export function searchNamesOf(der: Buffer): string[] {
+  try {
+    const { subject, extensions } = viewTbsCertificate(parseDer(der).children[0]);
+    const subjectAltName = extensions.find(({ oid }) => oid === oids.subjectAltName);
+    return searchNames(subject, (subjectAltName?.value.children ?? []).map(readGeneralName));
+  } catch {
+    return [];
+  }
+}
+
+export function commonNameOf(subject: DerNode): string | undefined {
+  const attribute = readDistinguishedName(subject)?.find(({ type }) => type === oids.commonName);
+  return attribute && readDirectoryString(attribute.value);
+}

@@ -1,0 +1,153 @@
+import type { SearchableReservation, TicketRedemption } from '../certificate-store.js';
+import { sql, type Steps, type Statement } from './sql.js';
+
+/** A step of a certificate's life, to be committed together with those of others. */
+export type CertificateWrite =
+  | ({ readonly kind: 'reserve' } & SearchableReservation)
+  | ({ readonly kind: 'commit' } & TicketRedemption)
+  | { readonly kind: 'complete'; readonly serial: string; readonly certificate: Buffer; readonly issuedAt: Date };
+type WriteOf<Kind extends CertificateWrite['kind']> = Extract<CertificateWrite, { kind: Kind }>;
+
+/**
+ * One transaction of at most four statements, however many rows it writes.
+ * @returns for each write whether it happened: the serial was free, the row was in the state it must be in
+ */
+export function* certificateSteps(isPostgres: boolean, writes: readonly CertificateWrite[]): Steps<boolean[]> {
+  const done = {
+    reserve: yield* reserveSteps(isPostgres, ofKind(writes, 'reserve')),
+    commit: yield* serialsOf(commitStatement(isPostgres, ofKind(writes, 'commit'))),
+    complete: yield* serialsOf(completeStatement(isPostgres, ofKind(writes, 'complete'))),
+  };
+  // A serial that is written twice in one group is written once.
+  return writes.map(({ kind, serial }) => done[kind].delete(serial));
+}
+
+function ofKind<Kind extends CertificateWrite['kind']>(
+  writes: readonly CertificateWrite[],
+  kind: Kind,
+): WriteOf<Kind>[] {
+  return writes.filter((write): write is WriteOf<Kind> => write.kind === kind);
+}
+
+function* serialsOf(statement: Statement | undefined): Steps<Set<string>> {
+  if (statement === undefined) return new Set();
+  return new Set((yield statement).map(({ serial }) => String(serial)));
+}
+
+/** A row and its names: whoever finds a name finds its certificate. */
+function* reserveSteps(isPostgres: boolean, reservations: readonly SearchableReservation[]): Steps<Set<string>> {
+  const reserved = yield* serialsOf(reserveStatement(isPostgres, reservations));
+  const names = reservations
+    .filter(({ serial }) => reserved.has(serial))
+    .flatMap(({ serial, reservedAt, searchNames }) =>
+      searchNames.map((value) => ({ value, reserved_at: reservedAt.getTime(), serial })),
+    );
+  if (names.length > 0) yield nameStatement(isPostgres, names);
+  return reserved;
+}
+
+const reservationColumns = {
+  serial: 'text',
+  issuer_id: 'text',
+  profile: 'text',
+  profile_version: 'text',
+  requester: 'text',
+  subject_key_id: 'text',
+  is_authority: 'smallint',
+  not_before: 'bigint',
+  not_after: 'bigint',
+  reserved_at: 'bigint',
+  ticket_expires_at: 'bigint',
+  renews: 'text',
+  idempotency_key: 'text',
+  request_sha256: 'text',
+} as const;
+
+function reserveStatement(isPostgres: boolean, reservations: readonly SearchableReservation[]): Statement | undefined {
+  if (reservations.length === 0) return undefined;
+  const columns = Object.keys(reservationColumns).join(', ');
+  const rows = reservations.map((each) => ({
+    serial: each.serial,
+    issuer_id: each.issuerId,
+    profile: each.profile,
+    profile_version: each.profileVersion,
+    requester: each.requester,
+    subject_key_id: each.subjectKeyId,
+    is_authority: each.isAuthority ? 1 : 0,
+    not_before: each.notBefore.getTime(),
+    not_after: each.notAfter.getTime(),
+    reserved_at: each.reservedAt.getTime(),
+    ticket_expires_at: each.ticketExpiresAt.getTime(),
+    renews: each.renews ?? null,
+    idempotency_key: each.idempotencyKey ?? null,
+    request_sha256: each.requestSha256 ?? null,
+  }));
+  return sql(
+    `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${input(isPostgres, reservationColumns)}
+     WHERE true ON CONFLICT DO NOTHING RETURNING serial`,
+    JSON.stringify(rows),
+  );
+}
+
+function nameStatement(isPostgres: boolean, names: readonly object[]): Statement {
+  return sql(
+    `INSERT INTO ca_certificate_name (value, reserved_at, serial) SELECT value, reserved_at, serial
+     FROM ${input(isPostgres, { value: 'text', reserved_at: 'bigint', serial: 'text' })} WHERE true ON CONFLICT DO NOTHING`,
+    JSON.stringify(names),
+  );
+}
+
+const commitColumns = {
+  serial: 'text',
+  issuer_id: 'text',
+  profile_version: 'text',
+  requester: 'text',
+  tbs: 'text',
+  tbs_sha256: 'text',
+  moment: 'bigint',
+} as const;
+
+function commitStatement(isPostgres: boolean, tickets: readonly TicketRedemption[]): Statement | undefined {
+  if (tickets.length === 0) return undefined;
+  const rows = tickets.map((each) => ({
+    serial: each.serial,
+    issuer_id: each.issuerId,
+    profile_version: each.profileVersion,
+    requester: each.requester,
+    tbs: each.tbs.toString('base64'),
+    tbs_sha256: each.tbsSha256,
+    moment: each.now.getTime(),
+  }));
+  return sql(
+    `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256
+     FROM ${input(isPostgres, commitColumns)}
+     WHERE row.serial = input.serial AND row.state = 'reserved' AND row.issuer_id = input.issuer_id
+       AND row.profile_version = input.profile_version AND row.requester = input.requester AND row.ticket_expires_at > input.moment
+     RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
+    JSON.stringify(rows),
+  );
+}
+
+function completeStatement(isPostgres: boolean, completions: readonly WriteOf<'complete'>[]): Statement | undefined {
+  if (completions.length === 0) return undefined;
+  const rows = completions.map(({ serial, certificate, issuedAt }) => ({
+    serial,
+    certificate: certificate.toString('base64'),
+    issued_at: issuedAt.getTime(),
+  }));
+  const columns = { serial: 'text', certificate: 'text', issued_at: 'bigint' } as const;
+  return sql(
+    `UPDATE ca_certificate AS row SET state = 'issued', certificate = input.certificate, issued_at = input.issued_at, tbs = NULL
+     FROM ${input(isPostgres, columns)}
+     WHERE row.serial = input.serial AND row.state = 'signing'
+     RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
+    JSON.stringify(rows),
+  );
+}
+
+/** The rows of a JSON array in `$1`, as a table. */
+function input(isPostgres: boolean, columns: Readonly<Record<string, string>>): string {
+  const names = Object.entries(columns);
+  if (isPostgres) return `jsonb_to_recordset($1::jsonb) AS input(${names.map((pair) => pair.join(' ')).join(', ')})`;
+  return `(SELECT ${names.map(([name]) => `value ->> '${name}' AS ${name}`).join(', ')} FROM json_each($1)) AS input`;
+}

@@ -1,0 +1,41 @@
+import { GroupCommit } from './group-commit.js';
+
+test('writes of one turn share a commit, those that come meanwhile the next, each with its own result', async () => {
+  const groups: number[][] = [];
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const commits = new GroupCommit<number, string>(async (items) => {
+    groups.push([...items]);
+    if (groups.length === 1) await held;
+    return items.map((item) => `wrote ${item}`);
+  });
+  const first = [1, 2, 3].map((item) => commits.write(item));
+  while (groups.length === 0) await new Promise(setImmediate);
+  const later = [4, 5].map((item) => commits.write(item));
+  release();
+  expect(await Promise.all([...first, ...later])).toEqual([1, 2, 3, 4, 5].map((item) => `wrote ${item}`));
+  expect(groups).toEqual([
+    [1, 2, 3],
+    [4, 5],
+  ]);
+});
+
+test('a commit that fails fails for all of its group, and for nobody else', async () => {
+  let fails = true;
+  const commits = new GroupCommit<number, number>((items) =>
+    fails ? Promise.reject(new Error('disk full')) : Promise.resolve(items),
+  );
+  const failed = await Promise.allSettled([commits.write(1), commits.write(2)]);
+  expect(failed.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  fails = false;
+  expect(await commits.write(3)).toBe(3);
+});
+
+test('a group is bounded', async () => {
+  const sizes: number[] = [];
+  const commits = new GroupCommit<number, number>((items) => {
+    sizes.push(items.length);
+    return Promise.resolve(items);
+  });
+  await Promise.all(Array.from({ length: 600 }, (_, item) => commits.write(item)));
+  expect(sizes).toEqual([256, 256, 88]);
+});

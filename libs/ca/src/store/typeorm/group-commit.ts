@@ -1,0 +1,44 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Most items of one transaction. */
+const maximumItems = 256;
+
+/**
+ * Commits what several callers write in one transaction. A commit waits for the disk, so what arrives during one turn of the event
+ * loop, or while a commit runs, shares the next. An item's promise settles after its commit, never before.
+ */
+export class GroupCommit<Item, Result> {
+  #waiting: Waiting<Item, Result>[] = [];
+  #isRunning = false;
+
+  /** @param commit  one transaction; its results in the order of the items. When it throws, none of them is written. */
+  constructor(private readonly commit: (items: readonly Item[]) => Promise<readonly Result[]>) {}
+
+  write(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      if (!this.#isRunning) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    while (this.#waiting.length > 0) {
+      await nextTurn();
+      const group = this.#waiting.splice(0, maximumItems);
+      try {
+        const results = await this.commit(group.map(({ item }) => item));
+        group.forEach(({ resolve }, index) => resolve(results[index]));
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
+    }
+    this.#isRunning = false;
+  }
+}

@@ -1,0 +1,121 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
+
+/** One statement with `$1`, `$2`, …, which both databases take. */
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly (string | number | null)[];
+}
+export type Row = Readonly<Record<string, string | number | null>>;
+export type Steps<T> = Generator<Statement, T, Row[]>;
+
+export function sql(text: string, ...values: readonly (string | number | null)[]): Statement {
+  return { text, values };
+}
+
+/** What is used of better-sqlite3's Database. */
+interface SqliteConnection {
+  readonly inTransaction: boolean;
+  prepare(text: string): SqliteStatement;
+  transaction<T>(work: () => T): { immediate(): T };
+}
+interface SqliteStatement {
+  readonly reader: boolean;
+  all(values: Readonly<Record<string, string | number | null>>): Row[];
+  run(values: Readonly<Record<string, string | number | null>>): unknown;
+}
+
+/** Thrown inside `atomically` to undo what was done, and to return a value nevertheless. */
+export class RolledBack<T> {
+  constructor(readonly result: T) {}
+}
+
+const patienceMilliseconds = 1_000;
+
+/**
+ * SQL that is the same on SQLite and PostgreSQL, with transactions. TypeORM has one SQLite connection for everybody, where a
+ * transaction that waits would take in what others write meanwhile; so the steps of one are a generator, which SQLite runs without
+ * a pause and PostgreSQL on a connection of its own.
+ */
+export class Sql {
+  readonly isPostgres: boolean;
+  readonly #prepared = new Map<string, SqliteStatement>();
+
+  constructor(private readonly dataSource: DataSource) {
+    this.isPostgres = dataSource.options.type === 'postgres';
+  }
+
+  async all(text: string, ...values: readonly (string | number | null)[]): Promise<Row[]> {
+    if (!this.isPostgres) return this.#runOnSqlite(sql(text, ...values));
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      return rowsOf(await runner.query(text, [...values], true));
+    } finally {
+      await runner.release();
+    }
+  }
+
+  async atomically<T>(steps: () => Steps<T>): Promise<T> {
+    try {
+      return await (this.isPostgres ? this.#onPostgres(steps) : this.#onSqlite(steps));
+    } catch (error) {
+      if (error instanceof RolledBack) return error.result as T;
+      throw error;
+    }
+  }
+
+  async #onPostgres<T>(steps: () => Steps<T>): Promise<T> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      await runner.startTransaction('READ COMMITTED');
+      const generator = steps();
+      let step = generator.next();
+      while (step.done !== true) {
+        const { text, values } = step.value;
+        step = generator.next(rowsOf(await runner.query(text, [...values], true)));
+      }
+      await runner.commitTransaction();
+      return step.value;
+    } catch (error) {
+      // A connection that is gone has rolled back as well.
+      if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+      throw error;
+    } finally {
+      await runner.release();
+    }
+  }
+
+  async #onSqlite<T>(steps: () => Steps<T>): Promise<T> {
+    const connection = this.#connection;
+    for (const giveUp = performance.now() + patienceMilliseconds; connection.inTransaction; await delay(1))
+      if (performance.now() > giveUp) throw new Error('another transaction of this process that does not end');
+    return connection
+      .transaction(() => {
+        const generator = steps();
+        let step = generator.next();
+        while (step.done !== true) step = generator.next(this.#runOnSqlite(step.value));
+        return step.value;
+      })
+      .immediate();
+  }
+
+  #runOnSqlite({ text, values }: Statement): Row[] {
+    let statement = this.#prepared.get(text);
+    if (statement === undefined) {
+      statement = this.#connection.prepare(text);
+      this.#prepared.set(text, statement);
+    }
+    const named = Object.fromEntries(values.map((value, index) => [String(index + 1), value]));
+    if (statement.reader) return statement.all(named);
+    statement.run(named);
+    return [];
+  }
+
+  get #connection(): SqliteConnection {
+    return (this.dataSource.driver as unknown as { databaseConnection: SqliteConnection }).databaseConnection;
+  }
+}
+
+function rowsOf(result: unknown): Row[] {
+  return (result as { records: Row[] }).records;
+}
