@@ -1,10 +1,8 @@
 import type { KeyObject } from 'node:crypto';
-import { constants } from 'node:fs';
 import type { Hsm, HsmKey } from '@nest-hsm/hsm';
-import { AuditError, fileFault } from '../errors.js';
-import { type Chain, readSettledChains } from '../trail/chain.js';
+import { AuditError } from '../errors.js';
+import { type Chain, readSettledChains, syncSegment } from '../trail/chain.js';
 import { walkChain } from '../trail/chain-walk.js';
-import { openRegular } from '../trail/lines.js';
 import {
   type ChainHead,
   checkpointHash,
@@ -93,7 +91,7 @@ export class Checkpointer {
       }
       // A chain that an agent is about to begin has no record yet.
       if (head === undefined) continue;
-      await sync(chain, previous.find(({ name }) => name === chain.name)?.segment);
+      await syncSince(chain, previous.find(({ name }) => name === chain.name)?.segment);
       heads.push(head);
     }
     return heads.toSorted((one, other) => (one.name < other.name ? -1 : 1));
@@ -118,21 +116,10 @@ export class Checkpointer {
   }
 }
 
-/** A power failure does not take what was vouched for. @param first  name of the first segment that has records since */
-async function sync({ segments }: Chain, first: string | undefined): Promise<void> {
-  for (const { path } of segments.slice(
-    Math.max(
-      0,
-      segments.findIndex(({ name }) => name === first),
-    ),
-  )) {
-    try {
-      const segment = await openRegular(path, constants.O_RDONLY);
-      await segment.datasync().finally(() => segment.close());
-    } catch (cause) {
-      throw fileFault('ERR_AUDIT_TRAIL_UNREADABLE', path, 'a segment to sync', cause);
-    }
-  }
+/** What was vouched for. @param first  name of the first segment that has records since */
+async function syncSince({ segments }: Chain, first: string | undefined): Promise<void> {
+  const index = segments.findIndex(({ name }) => name === first);
+  for (const segment of segments.slice(Math.max(0, index))) await syncSegment(segment);
 }
 
 interface Signer {

@@ -1,8 +1,8 @@
 import { hostname as nameOfHost } from 'node:os';
 import type { AuditRecord } from '@nest-hsm/hsm';
 import { checkpointHash, maximumCheckpointBytes, parseCheckpoint } from '../checkpoint/checkpoint.js';
-import { type Chain, readSettledChains } from '../trail/chain.js';
-import { walkChain } from '../trail/chain-walk.js';
+import { type Chain, readSettledChains, syncSegment } from '../trail/chain.js';
+import { resumeChain } from '../trail/chain-walk.js';
 import { readLines } from '../trail/lines.js';
 import { formatMessage, type Severity } from './message.js';
 import type { Positions } from './positions.js';
@@ -58,13 +58,19 @@ export class Batch {
 
   async *#records(chain: Chain, limit: number): AsyncGenerator<Buffer, void, undefined> {
     let sent = 0;
-    for await (const step of walkChain(chain, this.#chains[chain.name])) {
+    let synced: string | undefined;
+    for await (const step of resumeChain(chain, this.#chains[chain.name])) {
       if (step.type === 'finding') {
         const { segment, offset, message } = step.finding;
         yield* this.#alarm(chain.name, `chain ${chain.name}, ${segment}, byte ${offset}: ${message}`);
       }
       if (step.type !== 'record') continue;
       const { record, line, place } = step;
+      // Or a power failure could leave the collector with records that the trail has not, and its end before our position.
+      if (place.segment !== synced) {
+        synced = place.segment;
+        for (const segment of chain.segments.filter(({ name }) => name === synced)) await syncSegment(segment);
+      }
       const data = { chain: chain.name, segment: place.segment, seq: String(place.seq) };
       yield this.#message(severityOf(record), record.time, record.kind, data, line);
       this.#chains[chain.name] = place;
@@ -77,34 +83,32 @@ export class Batch {
     if (checkpointFile === undefined) return;
     const known = this.#checkpoint;
     try {
-      const lines = readLines(checkpointFile, { start: known?.offset, maximumBytes: maximumCheckpointBytes });
-      let isMet = known === undefined;
-      for await (const { line, offset, isWhole } of lines) {
-        const next = isWhole ? parseCheckpoint(line.toString('latin1')) : undefined;
-        // The last line may be being written.
-        if (next === undefined && !isWhole) break;
-        const isExpected = next !== undefined && (isMet || checkpointHash(next) === known?.hash);
-        if (!isExpected) {
-          yield* this.#alarm(
-            '',
-            `${checkpointFile}, byte ${offset}: want a checkpoint, or the one that was there, got another line`,
-          );
-          return;
-        }
-        if (isMet) {
-          const data = { checkpoint: String(next.checkpoint.number) };
-          yield this.#message('informational', next.checkpoint.time, 'checkpoint', data, line);
-          this.#checkpoint = { offset, hash: checkpointHash(next) };
-        }
-        isMet = true;
+      if (known !== undefined && !(await isCheckpointAt(checkpointFile, known))) {
+        const want = 'want the checkpoint that was there, got another line or none: all that are there are sent';
+        yield* this.#alarm('', `${checkpointFile}, byte ${known.offset}: ${want}`);
+        this.#checkpoint = undefined;
       }
-      if (!isMet)
-        yield* this.#alarm('', `${checkpointFile}: want the checkpoint that was there, got the end of the file`);
+      yield* this.#checkpointsAfter(checkpointFile, this.#checkpoint);
     } catch (cause) {
       // Until the first one there is no file.
       const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
       if (!isMissing || known !== undefined)
         yield* this.#alarm('', `${checkpointFile}: want it to be readable, got ${String(cause)}`);
+    }
+  }
+
+  async *#checkpointsAfter(file: string, known: Positions['checkpoint']): AsyncGenerator<Buffer, void, undefined> {
+    const lines = readLines(file, { start: known?.offset, maximumBytes: maximumCheckpointBytes });
+    for await (const { line, offset, isWhole } of lines) {
+      const next = isWhole ? parseCheckpoint(line.toString('latin1')) : undefined;
+      // The last line may be being written.
+      if (next === undefined && !isWhole) return;
+      if (next === undefined)
+        return yield* this.#alarm('', `${file}, byte ${offset}: want a checkpoint, got another line`);
+      if (offset === known?.offset) continue;
+      const data = { checkpoint: String(next.checkpoint.number) };
+      yield this.#message('informational', next.checkpoint.time, 'checkpoint', data, line);
+      this.#checkpoint = { offset, hash: checkpointHash(next) };
     }
   }
 
@@ -132,6 +136,14 @@ export class Batch {
     const structuredData = { id: `nest-hsm@${enterpriseNumber}`, parameters: { trail, ...data } };
     return formatMessage({ facility, severity, time, hostname: this.#hostname, messageId, structuredData, text });
   }
+}
+
+async function isCheckpointAt(path: string, { offset, hash }: NonNullable<Positions['checkpoint']>): Promise<boolean> {
+  for await (const { line, isWhole } of readLines(path, { start: offset, maximumBytes: maximumCheckpointBytes })) {
+    const checkpoint = isWhole ? parseCheckpoint(line.toString('latin1')) : undefined;
+    return checkpoint !== undefined && checkpointHash(checkpoint) === hash;
+  }
+  return false;
 }
 
 /** What somebody should look at stands out. */

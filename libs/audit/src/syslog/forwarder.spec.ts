@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { failNextSync } from '../../../../test/support/failing-sync.js';
 import { TestCollector } from '../../test/collector.js';
 import { SoftwareHsm } from '../../test/software-hsm.js';
 import { TestTrail, type TrailChain } from '../../test/trail.js';
@@ -87,9 +89,15 @@ describe('the trail is forwarded', () => {
     ]);
     const checkpoints = collector.received.filter(({ messageId }) => messageId === 'checkpoint');
     expect(checkpoints.map(({ text }) => text)).toEqual([first, second].map(formatCheckpoint));
+    writeFileSync(file, `${formatCheckpoint(first)}\n`);
+    expect(await sender.forward()).toBe(2);
+    expect(collector.received.at(-1)?.text).toBe(formatCheckpoint(first));
     rmSync(file);
     expect(await sender.forward()).toBe(1);
-    expect(alarms).toEqual([expect.stringMatching(/checkpoints: want it to be readable/)]);
+    expect(alarms).toEqual([
+      expect.stringMatching(/checkpoints, byte \d+: want the checkpoint that was there, got another line or none/),
+      expect.stringMatching(/checkpoints: want it to be readable/),
+    ]);
   });
 });
 
@@ -133,6 +141,13 @@ describe('nothing is lost', () => {
     expect(collector.connections).toBe(0);
   });
 
+  it('by a power failure: what is not on the disk is not sent', async () => {
+    await failNextSync(chain.path);
+    await expect(forwarder().forward()).rejects.toMatchObject({ code: 'ERR_AUDIT_TRAIL_UNREADABLE' });
+    expect(collector.received).toEqual([]);
+    expect(await forwarder().forward()).toBe(1);
+  });
+
   it('and two at once take turns', async () => {
     fill(20);
     const sent = await Promise.all([forwarder().forward(), forwarder().forward()]);
@@ -156,18 +171,48 @@ describe('a trail that was altered raises an alarm, once', () => {
     expect(collector.records).toEqual(written());
   });
 
-  it.each<[string, () => void]>([
-    ['cut short', () => trail.rewrite(chain.file, (all) => all.slice(0, 2))],
-    ['written anew', () => trail.rewrite(chain.file, (all) => all.map((line) => line.replace('key', 'yek')))],
-    ['gone', () => rmSync(chain.path)],
-  ])('where it is %s', async (_name, attack) => {
+  it.each<[string, number, () => void]>([
+    ['cut short', 2, () => trail.rewrite(chain.file, (all) => all.slice(0, 2))],
+    ['written anew', 5, () => trail.rewrite(chain.file, (all) => all.map((line) => line.replace('key', 'yek')))],
+    ['gone', 0, () => rmSync(chain.path)],
+  ])('where it is %s, and what is there is sent again', async (_name, left, attack) => {
     fill(4);
     const sender = forwarder();
     await sender.forward();
+    collector.received.length = 0;
     attack();
-    expect(await sender.forward()).toBe(1);
+    await sender.forward();
     expect(await sender.forward()).toBe(0);
-    expect(alarms).toEqual([collector.received.at(-1)?.text]);
+    expect(collector.received[0].messageId).toBe('alarm');
+    expect(alarms[0]).toBe(collector.received[0].text);
+    expect(collector.records).toEqual(written());
+    expect(collector.records).toHaveLength(left);
+  });
+
+  it('where a power failure took what was forwarded, and goes on with what its agent writes then', async () => {
+    const before = trail.chain('hsm-b');
+    before.rotate();
+    fill(4);
+    await forwarder().forward();
+    // The last segment is gone, of the other chain the last records.
+    rmSync(before.path);
+    trail.rewrite(chain.file, (all) => all.slice(0, 2));
+    const sender = forwarder();
+    await sender.forward();
+    expect(alarms).toEqual([
+      expect.stringMatching(/^chain hsm-a\.1, .*: want record 5, which was read before, got the end of the segment$/),
+      expect.stringMatching(/^chain hsm-b\.1, .*: want record 2, which was read before, got no such segment$/),
+    ]);
+    collector.received.length = 0;
+    const [, last] = trail.lines(chain.file);
+    const prev = createHash('sha256').update(last).digest('hex');
+    appendFileSync(
+      chain.path,
+      `${JSON.stringify({ seq: 3, prev, time: '2030-01-02T00:00:00.000Z', kind: 'closed' })}\n`,
+    );
+    expect(await forwarder().forward()).toBe(1);
+    expect(alarms).toHaveLength(2);
+    expect(collector.records).toEqual(trail.lines(chain.file).slice(2));
   });
 
   it('and what it holds cannot be taken for more than one message', async () => {

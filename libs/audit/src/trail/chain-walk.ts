@@ -10,7 +10,7 @@ import {
   type SegmentLine,
   type UnreadableBytes,
 } from '@nest-hsm/hsm';
-import type { Chain, ChainSegment } from './chain.js';
+import { type Chain, type ChainSegment, inNumberOrder } from './chain.js';
 import type { Finding, FindingKind } from './finding.js';
 import { openRegular } from './lines.js';
 
@@ -40,8 +40,22 @@ export async function* walkChain(chain: Chain, from?: RecordPlace): AsyncGenerat
   yield* from === undefined ? walk.all() : walk.after(from);
 }
 
+/**
+ * The same for who has to go on whatever became of that record: after the finding follows every record from the beginning of the
+ * segment where it was, or of the last one before that is there.
+ */
+export async function* resumeChain(chain: Chain, from?: RecordPlace): AsyncGenerator<ChainStep, void, undefined> {
+  let isLost = false;
+  for await (const step of walkChain(chain, from)) {
+    isLost ||= step.type === 'finding' && step.finding.kind === 'truncated';
+    yield step;
+  }
+  if (isLost && from !== undefined) yield* new ChainWalk(chain).from(from);
+}
+
 class ChainWalk {
-  #position = chainStart;
+  /** Undefined where what goes before is not looked at. */
+  #position: ChainPosition | undefined = chainStart;
   #id = '';
   /** Of the last record. */
   #segment: string | undefined;
@@ -68,6 +82,13 @@ class ChainWalk {
     this.#segment = segment.name;
     yield* this.#rest(segment, from.offset, 1);
     yield* this.#segments(this.chain.segments.slice(index + 1));
+  }
+
+  async *from({ segment }: RecordPlace): AsyncGenerator<ChainStep, void, undefined> {
+    const { segments } = this.chain;
+    const index = segments.findLastIndex((each) => inNumberOrder(each, { name: segment }) <= 0);
+    if (index > 0) this.#position = undefined;
+    yield* this.#segments(segments.slice(Math.max(0, index)));
   }
 
   /** @returns what is there instead of that record; undefined when it is there */
@@ -106,21 +127,22 @@ class ChainWalk {
 
   *#record({ name }: ChainSegment, { record, line, offset }: SegmentLine, isFirst: boolean): Generator<ChainStep> {
     const at = { segment: name, offset };
-    if (isFirst) yield* this.#seal(record, at);
-    const step = chainFault(this.#position, record);
-    if (step?.field === 'seq') yield this.#outOfOrder(record, at);
+    const position = this.#position;
+    if (isFirst && position !== undefined) yield* this.#seal(record, at);
+    const step = position && chainFault(position, record);
+    if (position !== undefined && step?.field === 'seq') yield this.#outOfOrder(record, at, position.seq + 1);
     else if (step?.field === 'prev') {
       const message = `want it to follow the record before, got other bytes there: one of the two was changed`;
       yield this.#finding('altered', at, message, record.seq);
     }
-    yield* this.#label(record, at, isFirst, step !== undefined);
+    yield* this.#label(record, at, isFirst, position === undefined || step !== undefined);
     this.#segment = name;
-    this.#position = { seq: record.seq, hash: hashOfLine(line) };
-    yield { type: 'record', record, line, place: { ...this.#position, ...at, id: this.#id } };
+    const here = { seq: record.seq, hash: hashOfLine(line) };
+    this.#position = here;
+    yield { type: 'record', record, line, place: { ...here, ...at, id: this.#id } };
   }
 
-  #outOfOrder({ seq }: AuditRecord, at: Where): ChainStep {
-    const want = this.#position.seq + 1;
+  #outOfOrder({ seq }: AuditRecord, at: Where, want: number): ChainStep {
     if (seq < want)
       return this.#finding('misplaced', at, `want record ${want}, got ${seq} again, or another in its place`, seq);
     const gone = seq - 1 === want ? `record ${want}` : `records ${want} to ${seq - 1}`;

@@ -1,8 +1,10 @@
+import { constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ChainFiles, listChains } from '@nest-hsm/hsm';
 import { AuditError, fileFault } from '../errors.js';
+import { openRegular } from './lines.js';
 
 /** One agent's chain, from all directories that have segments of it. */
 export interface Chain {
@@ -60,6 +62,20 @@ export async function readSettledChains(directories: readonly string[]): Promise
   });
 }
 
+/**
+ * Puts a segment on the disk: who goes by a record for good must not have it taken back by a power failure. The agent syncs what
+ * it waits for and no more.
+ * @throws {AuditError} ERR_AUDIT_TRAIL_UNREADABLE
+ */
+export async function syncSegment({ path }: ChainSegment): Promise<void> {
+  try {
+    const segment = await openRegular(path, constants.O_RDONLY);
+    await segment.datasync().finally(() => segment.close());
+  } catch (cause) {
+    throw fileFault('ERR_AUDIT_TRAIL_UNREADABLE', path, 'a segment to sync', cause);
+  }
+}
+
 /** One that cannot be had will be found so when it is read. */
 async function lastSize({ segments }: Chain): Promise<number> {
   return stat(segments[segments.length - 1].path).then(
@@ -88,7 +104,7 @@ function inOrder(segments: readonly ChainSegment[]): ChainSegment[] {
 }
 
 /** Names that differ in one decimal number only: a longer one has the greater number. */
-function inNumberOrder(one: { readonly name: string }, other: { readonly name: string }): number {
+export function inNumberOrder(one: { readonly name: string }, other: { readonly name: string }): number {
   return one.name.length - other.name.length || compare(one.name, other.name);
 }
 
