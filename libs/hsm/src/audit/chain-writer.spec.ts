@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ReadChain, readChains } from '../../../../test/support/audit-records.js';
+import { failNextSync } from '../../../../test/support/failing-sync.js';
 import { ChainWriter } from './chain-writer.js';
 import { hashOfLine } from './chain.js';
 import { closedFields, resultFields } from './record-fields.js';
@@ -177,6 +178,19 @@ describe('what a crash or a hand left behind is sealed, not dropped', () => {
     expect(told(chain)).toEqual(['segment', 'a', 'closed', 'segment', 'b', 'closed']);
     expect(statSync(segment(2)).mode & 0o777).toBe(0o600);
   });
+});
+
+test('after a sync that failed the chain goes on in a new segment, since the old one may have a hole', async () => {
+  const writer = await opened();
+  await writer.commit(fields('before'), 0);
+  await failNextSync(segment(1));
+  await expect(writer.commit(fields('failed'), 0)).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });
+  await writer.commit(fields('after'), 0);
+  await writer.close(closedFields);
+  expect(readFileSync(segment(1), 'utf8')).not.toContain('"after"');
+  expect(readFileSync(segment(2), 'utf8')).toContain('"after"');
+  const [chain] = await readChains(directory);
+  expect(told(chain)).toEqual(['segment', 'before', 'failed', 'segment', 'after', 'closed']);
 });
 
 test('a link in the place of a segment is refused', async () => {

@@ -269,8 +269,9 @@ export class ChainWriter {
   // Segments.
 
   async #writableSegment(): Promise<SegmentFile> {
-    if (this.#segment !== undefined && this.#segment.size >= this.settings.maximumSegmentBytes)
-      await this.#rotate(this.#segment);
+    const segment = this.#segment;
+    if (segment !== undefined && (!segment.isSound || segment.size >= this.settings.maximumSegmentBytes))
+      await this.#rotate(segment);
     return this.#segment ?? this.#takeUp();
   }
 
@@ -289,7 +290,7 @@ export class ChainWriter {
 
   async #rotate(full: SegmentFile): Promise<void> {
     await this.#syncing;
-    await full.sync();
+    if (full.isSound) await full.sync();
     const { name } = full;
     this.#segment = await this.#newSegment(name.number + 1);
     this.#head = this.#headAfter(name, []);

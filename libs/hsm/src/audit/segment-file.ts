@@ -29,6 +29,14 @@ export class SegmentFile {
     private size_: number,
   ) {}
 
+  /** Why some of it may never be on the disk. */
+  #syncFailure: unknown;
+
+  /** Whether what is appended can still be relied on to get onto the disk. */
+  get isSound(): boolean {
+    return this.#syncFailure === undefined;
+  }
+
   /** In bytes, of whole lines. */
   get size(): number {
     return this.size_;
@@ -48,9 +56,17 @@ export class SegmentFile {
     }
   }
 
-  /** Returns when all that was appended is on the disk. */
-  sync(): Promise<void> {
-    return this.file.datasync();
+  /**
+   * Returns when all that was appended is on the disk. After one failure it never does: the system then takes what it could not
+   * write for written, and would not try again.
+   */
+  async sync(): Promise<void> {
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
+    try {
+      await this.file.datasync();
+    } catch (cause) {
+      throw (this.#syncFailure = cause);
+    }
   }
 
   close(): Promise<void> {
