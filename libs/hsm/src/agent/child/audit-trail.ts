@@ -14,6 +14,8 @@ export interface Operation {
   digest?: Buffer;
   /** `seq` of the record that says that it is about to be done. */
   intent?: number;
+  /** When that was, on the clock of performance.now(). */
+  intendedAt?: number;
 }
 
 /** Writes one client's operations to the agent's chain, if there is one. */
@@ -48,14 +50,17 @@ export class AuditTrail {
 
   /**
    * The same for key management, which is not begun before its intent is on the disk.
-   * @throws {HsmError} of `work`, or ERR_HSM_AUDIT_UNAVAILABLE
+   * @param permit  throws to refuse it, which costs no write to the disk
+   * @throws {HsmError} of `permit` or `work`, or ERR_HSM_AUDIT_UNAVAILABLE
    */
   recordWithIntent<T extends object>(
     call: Call,
     operation: Operation,
+    permit: (operation: Operation) => Promise<void> | void,
     work: (operation: Operation) => Promise<T>,
   ): Promise<T> {
     return this.record(call, operation, async () => {
+      await permit(operation);
       await this.intend(call, operation);
       return work(operation);
     });
@@ -74,8 +79,17 @@ export class AuditTrail {
   async intend(call: Call, operation: Operation, digest?: () => Buffer): Promise<void> {
     if (!this.log) return;
     operation.digest = digest?.();
+    operation.intendedAt = performance.now();
     operation.intent = await this.log.intent(this.#facts(call, operation));
     call.throwIfOver();
+  }
+
+  /** A try of what was intended failed, and another follows: that one is intended, and recorded, like any other. */
+  triedInVain(call: Call, operation: Operation, { code, returnValue }: HsmError): void {
+    const { intent, intendedAt } = operation;
+    if (intent === undefined || intendedAt === undefined) return;
+    this.#result(call, operation, intendedAt, code, returnValue)?.catch(() => undefined);
+    operation.intent = undefined;
   }
 
   #result(

@@ -44,3 +44,15 @@ test('the error names key, operation and mechanism', () => {
     }) as Error,
   );
 });
+
+test('the error does not name a key that the client may do nothing with', () => {
+  expect(() => policy.require('sign', 'hidden', 'ecdsa-sha256')).toThrow(
+    'key of another label: policy does not allow this client to sign with ecdsa-sha256',
+  );
+});
+
+test('what a client may do with no key at all is refused before a key is known', () => {
+  expect(() => policy.requireOnAny('destroy')).toThrow(expect.objectContaining({ code: 'ERR_HSM_POLICY_DENIED' }));
+  expect(() => policy.requireOnAny('encrypt')).not.toThrow();
+  expect(() => Policy.unrestricted.requireOnAny('destroy')).not.toThrow();
+});

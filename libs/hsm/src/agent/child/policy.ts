@@ -30,12 +30,20 @@ export class Policy {
     );
   }
 
-  /** @throws {HsmError} ERR_HSM_POLICY_DENIED */
+  /** @throws {HsmError} ERR_HSM_POLICY_DENIED, naming the key only to a client that may do something with it */
   require(operation: PolicyOperation, label: string, mechanism?: string, recipient?: string): void {
     if (this.allows(operation, label, mechanism, recipient)) return;
     const how = mechanism === undefined ? operation : `${operation} with ${mechanism}`;
     const whom = recipient === undefined ? '' : ` to ${recipient}`;
-    throw new HsmError('ERR_HSM_POLICY_DENIED', `key "${label}": policy does not allow this client to ${how}${whom}`);
+    const isKnown = this.rules?.some((rule) => matchesLabel(rule.label, label)) === true;
+    const key = isKnown ? `key "${label}"` : 'key of another label';
+    throw new HsmError('ERR_HSM_POLICY_DENIED', `${key}: policy does not allow this client to ${how}${whom}`);
+  }
+
+  /** @throws {HsmError} ERR_HSM_POLICY_DENIED when there is no key at all with which the client may do that */
+  requireOnAny(operation: PolicyOperation): void {
+    if (this.rules?.some((rule) => rule.operations.includes(operation)) !== false) return;
+    throw new HsmError('ERR_HSM_POLICY_DENIED', `policy does not allow this client to ${operation} any key`);
   }
 }
 

@@ -8,7 +8,6 @@ import type { KeyId, KeyUsage } from '../../key/key.js';
 import type {
   Answer,
   NewKey,
-  ObjectReport,
   PolicyOperation,
   Received,
   ReceivedRequest,
@@ -120,19 +119,19 @@ export class RequestHandler {
     work: (session: SessionHandle, key: TokenKey) => Promise<T>,
     digest?: () => Buffer,
   ): Promise<T> {
-    return this.audit.record(call, operation, () =>
-      this.token.run(call, 'repeatable', (session) => {
-        const key = this.token.keys.one(session, operation.keyId);
-        operation.label = key.label;
-        requireUsable(key, usage);
-        this.policy.require(operation.operation, key.label, operation.mechanism);
-        if (!this.audit.isToBeIntended(operation)) return work(session, key);
-        // Looked up again after the wait, since handles go with the login.
-        return this.audit
-          .intend(call, operation, digest)
-          .then(() => work(session, this.token.keys.one(session, operation.keyId)));
-      }),
-    );
+    const tryOnce = (session: SessionHandle): Promise<T> => {
+      const key = this.token.keys.one(session, operation.keyId);
+      operation.label = key.label;
+      this.policy.require(operation.operation, key.label, operation.mechanism);
+      requireUsable(key, usage);
+      if (!this.audit.isToBeIntended(operation)) return work(session, key);
+      // Looked up again after the wait, since handles go with the login.
+      return this.audit
+        .intend(call, operation, digest)
+        .then(() => work(session, this.token.keys.one(session, operation.keyId)));
+    };
+    const onRetry = (error: HsmError): void => this.audit.triedInVain(call, operation, error);
+    return this.audit.record(call, operation, () => this.token.run(call, 'repeatable', tryOnce, onRetry));
   }
 
   #random(call: Call, { byteLength }: Received<'random'>): Promise<Answer<'random'>> {
@@ -150,32 +149,34 @@ export class RequestHandler {
 
   #generateKey(call: Call, key: NewKey): Promise<Answer<'generateKey'>> {
     const operation = { operation: 'generate', keyId: key.id, label: key.label, mechanism: key.algorithm };
-    return this.audit.recordWithIntent(call, operation, async () => {
-      this.policy.require('generate', key.label);
-      return describeKey(await generateKey(this.token, call, key));
-    });
+    const permit = (): void => this.policy.require('generate', key.label);
+    return this.audit.recordWithIntent(call, operation, permit, async () =>
+      describeKey(await generateKey(this.token, call, key)),
+    );
   }
 
   #findKeys(call: Call, { after, limit, ...selector }: Received<'findKeys'>): Promise<Answer<'findKeys'>> {
     const { id: keyId, label } = selector;
     return this.audit.record(call, { operation: 'find', keyId, label }, async () => {
+      const isVisible = (key: { readonly label: string }): boolean => this.policy.allows('find', key.label);
       const { keys: found, next } = await this.token.run(call, 'repeatable', (session) =>
-        this.token.keys.page(session, selector, { after, limit }),
+        this.token.keys.page(session, selector, { after, limit }, isVisible),
       );
-      const visible = found.filter((key) => this.policy.allows('find', key.label));
-      const isNamed = keyId !== undefined || label !== undefined;
-      if (isNamed && visible.length < found.length) this.policy.require('find', found[0].label);
-      return toPage(visible.map(describeKey), next);
+      const hidden = found.find((key) => !isVisible(key));
+      // Whoever asks for one must not be told that it is not there.
+      if (hidden !== undefined) this.policy.require('find', hidden.label);
+      return toPage(found.map(describeKey), next);
     });
   }
 
   #inspectObjects(call: Call, request: Received<'inspectObjects'>): Promise<Answer<'inspectObjects'>> {
     return this.audit.record(call, { operation: 'inspect' }, async () => {
-      const page = await this.token.run(call, 'repeatable', (session) => this.token.keys.inspect(session, request));
-      const isVisible = ({ label }: ObjectReport): boolean =>
+      const isVisible = ({ label }: { readonly label: string }): boolean =>
         this.policy.allows('find', label) || this.policy.allows('destroy', label);
+      const page = await this.token.run(call, 'repeatable', (session) =>
+        this.token.keys.inspect(session, request, isVisible),
+      );
       const hidden = page.objects.find((object) => !isVisible(object));
-      // Whoever asks for one must not be told that it is not there.
       if (hidden !== undefined && request.id !== undefined) this.policy.require('find', hidden.label);
       return { ...page, objects: page.objects.filter(isVisible) };
     });
@@ -197,7 +198,9 @@ export class RequestHandler {
   }
 
   #destroyKey(call: Call, { keyId, spki }: Received<'destroyKey'>): Promise<Answer<'destroyKey'>> {
-    return this.audit.recordWithIntent(call, { operation: 'destroy', keyId }, async (operation) => {
+    // Whose label it is shows when its objects are found, which its intent must precede.
+    const permitAny = (): void => this.policy.requireOnAny('destroy');
+    return this.audit.recordWithIntent(call, { operation: 'destroy', keyId }, permitAny, async (operation) => {
       const permit = (label: string): void => {
         operation.label ??= label;
         this.policy.require('destroy', label);
@@ -208,48 +211,55 @@ export class RequestHandler {
 
   #wrapKey(call: Call, request: Received<'wrapKey'>): Promise<Answer<'wrapKey'>> {
     const { keyId, wrappingKeyId, algorithm } = request;
-    return this.audit.recordWithIntent(call, { operation: 'wrap', keyId, mechanism: algorithm }, async (operation) => {
+    const permit = async (operation: Operation): Promise<void> => {
       const key = await this.token.key(call, keyId);
       operation.label = key.label;
       const wrappingKey = await this.token.key(call, wrappingKeyId);
       this.policy.require('wrap', key.label, algorithm);
       this.policy.require('wrap', wrappingKey.label, algorithm);
-      return { wrapped: await wrapKey(this.token, call, request) };
-    });
+    };
+    const operation = { operation: 'wrap', keyId, mechanism: algorithm };
+    return this.audit.recordWithIntent(call, operation, permit, async () => ({
+      wrapped: await wrapKey(this.token, call, request),
+    }));
   }
 
   #unwrapKey(call: Call, request: Received<'unwrapKey'>): Promise<Answer<'unwrapKey'>> {
     const { key, unwrappingKeyId, algorithm } = request;
     const operation = { operation: 'unwrap', keyId: key.id, label: key.label, mechanism: algorithm };
-    return this.audit.recordWithIntent(call, operation, async () => {
+    const permit = async (): Promise<void> => {
+      this.policy.require('unwrap', key.label, algorithm);
       const unwrappingKey = await this.token.key(call, unwrappingKeyId);
       this.policy.require('unwrap', unwrappingKey.label, algorithm);
-      this.policy.require('unwrap', key.label, algorithm);
-      return describeKey(await unwrapKey(this.token, call, request));
-    });
+    };
+    return this.audit.recordWithIntent(call, operation, permit, async () =>
+      describeKey(await unwrapKey(this.token, call, request)),
+    );
   }
 
   #exportKey(call: Call, request: Received<'exportKey'>): Promise<Answer<'exportKey'>> {
     const { keyId } = request;
     const recipients = request.recipients.map(({ spki, algorithm }) => ({ recipient: fingerprint(spki), algorithm }));
     const operation = { operation: 'export', keyId, recipients: recipients.map(({ recipient }) => recipient) };
-    return this.audit.recordWithIntent(call, operation, async (exporting) => {
+    const permit = async (exporting: Operation): Promise<void> => {
       const { label } = await this.token.key(call, keyId);
       exporting.label = label;
       for (const { algorithm, recipient } of recipients) this.policy.require('export', label, algorithm, recipient);
-      return exportKey(this.token, call, request);
-    });
+    };
+    return this.audit.recordWithIntent(call, operation, permit, () => exportKey(this.token, call, request));
   }
 
   #importKey(call: Call, request: Received<'importKey'>): Promise<Answer<'importKey'>> {
     const { key, unwrappingKeyId, algorithm } = request;
     const operation = { operation: 'import', keyId: key.id, label: key.label, mechanism: algorithm };
-    return this.audit.recordWithIntent(call, operation, async () => {
+    const permit = async (): Promise<void> => {
+      this.policy.require('import', key.label, algorithm);
       const unwrappingKey = await this.token.key(call, unwrappingKeyId);
       this.policy.require('import', unwrappingKey.label, algorithm);
-      this.policy.require('import', key.label, algorithm);
-      return describeKey(await importKey(this.token, call, request));
-    });
+    };
+    return this.audit.recordWithIntent(call, operation, permit, async () =>
+      describeKey(await importKey(this.token, call, request)),
+    );
   }
 
   #transferKey(call: Call, request: Received<'transferKey'>): Promise<Answer<'transferKey'>> {
@@ -257,12 +267,12 @@ export class RequestHandler {
     const recipients = request.recipients.map(({ spki, algorithm: how }) => ({ recipient: fingerprint(spki), how }));
     const identity = { operation: 'transfer', keyId: key.id, label: key.label, mechanism: algorithm };
     const operation = { ...identity, recipients: recipients.map(({ recipient }) => recipient) };
-    return this.audit.recordWithIntent(call, operation, async () => {
+    const permit = async (): Promise<void> => {
+      for (const { recipient, how } of recipients) this.policy.require('export', key.label, how, recipient);
       const unwrappingKey = await this.token.key(call, unwrappingKeyId);
       this.policy.require('unwrap', unwrappingKey.label, algorithm);
-      for (const { recipient, how } of recipients) this.policy.require('export', key.label, how, recipient);
-      return transferKey(this.token, call, request);
-    });
+    };
+    return this.audit.recordWithIntent(call, operation, permit, () => transferKey(this.token, call, request));
   }
 }
 

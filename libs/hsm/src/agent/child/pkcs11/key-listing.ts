@@ -21,6 +21,9 @@ export interface TokenKeyPage {
   readonly next?: string;
 }
 
+/** Whether whoever asks may know of what has that label. */
+export type Visibility = (labelled: { readonly label: string }) => boolean;
+
 /**
  * All that is on the token, page by page in the order of the ids. Between two pages the index of the first is kept; where
  * another listing took its place, or the agent is a new one, it is made anew and the pages go on after the same id.
@@ -36,8 +39,13 @@ export class KeyListing {
     private readonly key: (session: SessionHandle, id: KeyId, objects: ObjectsOfId) => TokenKey,
   ) {}
 
-  async keys(session: SessionHandle, usage: KeyUsage | undefined, request: PageRequest): Promise<TokenKeyPage> {
-    const { found, next } = await this.#page(session, request, (id, objects) => {
+  async keys(
+    session: SessionHandle,
+    usage: KeyUsage | undefined,
+    request: PageRequest,
+    isVisible: Visibility,
+  ): Promise<TokenKeyPage> {
+    const { found, next } = await this.#page(session, request, isVisible, (id, objects) => {
       if (id.length !== 2 * idBytes || objects.private.length + objects.secret.length === 0) return [];
       try {
         const key = this.key(session, id as KeyId, objects);
@@ -51,8 +59,8 @@ export class KeyListing {
   }
 
   /** What each object says of itself, whoever made it. */
-  async objects(session: SessionHandle, request: PageRequest): Promise<ObjectPage> {
-    const { found, next } = await this.#page(session, request, (id, objects) =>
+  async objects(session: SessionHandle, request: PageRequest, isVisible: Visibility): Promise<ObjectPage> {
+    const { found, next } = await this.#page(session, request, isVisible, (id, objects) =>
       objectKinds
         .flatMap((kind) => objects[kind].map((handle) => ({ kind, handle })))
         .slice(0, maximumReports)
@@ -77,9 +85,10 @@ export class KeyListing {
     return { objects };
   }
 
-  async #page<T>(
+  async #page<T extends { readonly label: string }>(
     session: SessionHandle,
     { after, limit = largestPage }: PageRequest,
+    isVisible: Visibility,
     read: (id: string, objects: ObjectsOfId) => readonly T[],
   ): Promise<{ found: T[]; next?: string }> {
     const over = performance.now() + pageMilliseconds;
@@ -88,9 +97,13 @@ export class KeyListing {
       const index = this.#indexFor(session, after);
       if (!(await index.read(session, over))) return { found, next: after ?? '' };
       let last: string | undefined;
+      let lastVisible: string | undefined;
       for (const id of index.idsAfter(after ?? '')) {
-        if (last !== undefined && (found.length >= limit || performance.now() > over)) return { found, next: last };
-        found.push(...read(id, index.objects(id)));
+        if (last !== undefined && (found.length >= limit || performance.now() > over))
+          return { found, next: lastVisible ?? blurred(last, id) };
+        const visible = read(id, index.objects(id)).filter(isVisible);
+        found.push(...visible);
+        if (visible.length > 0) lastVisible = id;
         last = id;
         // Reading has no asynchronous form: let `ping` and other calls in between two keys.
         await nextTurn();
@@ -110,4 +123,10 @@ export class KeyListing {
     this.#index = new ObjectIndex(this.native, session, generation);
     return this.#index;
   }
+}
+
+/** Where the next page begins when nothing was visible so far: behind the id of what is hidden, without telling it. */
+function blurred(last: string, next: string): string {
+  const blur = `${last.slice(0, idBytes)}${'f'.repeat(idBytes)}`;
+  return last.length === 2 * idBytes && blur < next ? blur : last;
 }

@@ -3,7 +3,7 @@ import { HsmError } from '../../../errors.js';
 import type { KeyId, KeySelector } from '../../../key/key.js';
 import { largestPage, type ObjectPage, type ObjectsRequest, type PageRequest } from '../../protocol.js';
 import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
-import { KeyListing, type TokenKeyPage } from './key-listing.js';
+import { KeyListing, type TokenKeyPage, type Visibility } from './key-listing.js';
 import { type Attribute, ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
 import type { ObjectsOfId } from './object-index.js';
 import { idBytes, objectClass, type ObjectKind } from './template.js';
@@ -43,17 +43,27 @@ export class KeyStore {
 
   /**
    * The keys that match, in the order of their ids. Asked for by id or label, a key that is unsafe or doubled is an error; in a
-   * list of everything it is left out, as objects of other programs are.
+   * list of everything it is left out, as objects of other programs are, and what is not visible.
    * @throws {HsmError} ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE
    */
-  page(session: SessionHandle, selector: KeySelector, request: PageRequest): Promise<TokenKeyPage> {
+  page(
+    session: SessionHandle,
+    selector: KeySelector,
+    request: PageRequest,
+    isVisible: Visibility,
+  ): Promise<TokenKeyPage> {
     const isNamed = selector.id !== undefined || selector.label !== undefined;
-    return isNamed ? this.#named(session, selector, request) : this.#listing.keys(session, selector.usage, request);
+    if (isNamed) return this.#named(session, selector, request);
+    return this.#listing.keys(session, selector.usage, request, isVisible);
   }
 
-  /** What objects of keys on the token say of themselves, whoever made them. */
-  inspect(session: SessionHandle, { id, spki, ...request }: ObjectsRequest): Promise<ObjectPage> {
-    if (id === undefined && spki === undefined) return this.#listing.objects(session, request);
+  /** What objects of keys on the token say of themselves, whoever made them; in a list of everything, the visible ones. */
+  inspect(
+    session: SessionHandle,
+    { id, spki, ...request }: ObjectsRequest,
+    isVisible: Visibility,
+  ): Promise<ObjectPage> {
+    if (id === undefined && spki === undefined) return this.#listing.objects(session, request, isVisible);
     const carriers = id === undefined ? [] : this.objects(session, id);
     const twins = spki === undefined ? [] : findTwins(this.native, session, publicIdentity(spki));
     return Promise.resolve(this.#listing.reports(session, [...carriers, ...twins]));

@@ -73,9 +73,15 @@ export class Token {
   /**
    * Runs one operation on a session of its own and deals with the token's faults: a dead session is replaced, a lost login
    * made again, a throttled call made later. `work` looks its key up anew each time, since handles go with the login.
+   * @param onRetry  told why a try failed after which there is another
    * @throws {HsmError}
    */
-  async run<T>(call: Call, repeatable: Repeatable, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
+  async run<T>(
+    call: Call,
+    repeatable: Repeatable,
+    work: (session: SessionHandle) => Promise<T> | T,
+    onRetry?: (error: HsmError) => void,
+  ): Promise<T> {
     let isFreshSession = false;
     let isFreshLogin = false;
     for (let tries = 1; ; tries++) {
@@ -110,6 +116,7 @@ export class Token {
           case 'other':
             throw this.#failure(error, repeatable);
         }
+        onRetry?.(this.#failure(error, repeatable));
       }
     }
   }
