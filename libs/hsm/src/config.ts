@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { transportAlgorithmNames } from './algorithm/wrapping-algorithm.js';
-import { type AuditConfig, auditConfigSchema } from './audit/audit-settings.js';
+import { auditConfigSchema } from './audit/audit-settings.js';
 import { HsmError } from './errors.js';
 import { policyOperations } from './agent/protocol.js';
 
@@ -214,16 +214,20 @@ export function memberConfigs({
   queueLimit: ____,
   ...shared
 }: ParsedHsmConfig): MemberConfig[] {
-  const audit = shared.audit && withIssuerKeys(shared.audit, role);
+  const issuerKeys = issuerKeyPatterns({ name: role, audit: shared.audit });
+  const audit = shared.audit && { ...shared.audit, issuerKeys };
   return members.map((member) => {
     const name = memberName(member);
     return Object.freeze({ ...shared, ...member, audit, name, stateDirectory: join(shared.stateDirectory, name) });
   });
 }
 
-/** In the fleet of a CA whatever is not known to be something else signs certificates. */
-function withIssuerKeys(audit: AuditConfig, role: string): AuditConfig {
-  return { ...audit, issuerKeys: audit.issuerKeys ?? (role === 'ca' ? ['*'] : []) };
+/**
+ * The labels of keys each of whose signatures is an act of its own. In the fleet of a CA whatever is not known to be something
+ * else signs certificates.
+ */
+export function issuerKeyPatterns({ name, audit }: Pick<ParsedHsmConfig, 'name' | 'audit'>): readonly string[] {
+  return audit?.issuerKeys ?? (name === 'ca' ? ['*'] : []);
 }
 
 /** What a token is called that was given no name. */

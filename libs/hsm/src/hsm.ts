@@ -3,7 +3,7 @@ import type { AsymmetricKeyAlgorithm, KeyAlgorithm, SecretKeyAlgorithm } from '.
 import type { EcdsaSignatureFormat, SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
 import type { Answer, Request, SignatureInput } from './agent/protocol.js';
-import { type HsmConfig, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
+import { type HsmConfig, issuerKeyPatterns, memberConfigs, type ParsedHsmConfig, parseHsmConfig } from './config.js';
 import { HsmError } from './errors.js';
 import type { FleetVerb } from './fleet/call-options.js';
 import { Fleet } from './fleet/fleet.js';
@@ -11,6 +11,7 @@ import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { HsmKey, KeyDescription, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
 import { lineageOfLabel, newKeyId, versionOf } from './key/key-version.js';
+import { matchesLabel } from './key/label-pattern.js';
 import { type Departure, type KeyCustody, noDeparture } from './keyring/custody.js';
 import { type Enrolment, enrolAll } from './keyring/enrolment.js';
 import { fleetMembers } from './keyring/fleet-members.js';
@@ -32,7 +33,8 @@ export interface CallOptions {
   readonly correlationId?: string;
   /**
    * When the call takes unusually long, make it on a second member too and take the first answer. Only for calls that may be
-   * made twice; never for an issuer's key, since each is a signature. Default false.
+   * made twice. Without effect for an issuer's key (`audit.issuerKeys`; of a fleet named `ca` each one), whose every signature is
+   * an act of its own. Default false.
    */
   readonly hedge?: boolean;
 }
@@ -255,7 +257,7 @@ export class Hsm {
   async sign(key: HsmKey, scheme: SignatureScheme, data: Uint8Array, options: SignOptions = {}): Promise<Buffer> {
     const { input = 'message', format = 'der', verify = false } = options;
     const request = { keyId: key.id, scheme, input, format, verify, data };
-    return (await this.#use('sign', request, options)).signature;
+    return (await this.#use('sign', key, request, options)).signature;
   }
 
   /**
@@ -266,7 +268,7 @@ export class Hsm {
    */
   async encrypt(key: HsmKey, data: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), data };
-    return (await this.#use('encrypt', request, options)).envelope;
+    return (await this.#use('encrypt', key, request, options)).envelope;
   }
 
   /**
@@ -275,12 +277,12 @@ export class Hsm {
    */
   async decrypt(key: HsmKey, envelope: Uint8Array, options: CallOptions & { aad?: Uint8Array } = {}): Promise<Buffer> {
     const request = { keyId: key.id, aad: options.aad ?? new Uint8Array(0), envelope };
-    return (await this.#use('decrypt', request, options)).data;
+    return (await this.#use('decrypt', key, request, options)).data;
   }
 
   /** HMAC-SHA-256 on the token (RFC 2104). @returns 32 bytes */
   async mac(key: HsmKey, data: Uint8Array, options: CallOptions = {}): Promise<Buffer> {
-    return (await this.#use('mac', { keyId: key.id, data }, options)).mac;
+    return (await this.#use('mac', key, { keyId: key.id, data }, options)).mac;
   }
 
   /** Bytes from the token's random number generator. @param byteLength 1 to 4096 */
@@ -300,7 +302,7 @@ export class Hsm {
   ): Promise<Buffer> {
     const request = { keyId: key.id, wrappingKeyId: wrappingKey.id, algorithm };
     this.#keys.requireUsable(wrappingKey.id);
-    return (await this.#use('wrapKey', request, options)).wrapped;
+    return (await this.#use('wrapKey', key, request, options)).wrapped;
   }
 
   /**
@@ -337,9 +339,18 @@ export class Hsm {
   }
 
   /** A call with a key that is not destroyed or being so, wherever it may still be. */
-  #use<V extends KeyVerb>(verb: V, request: Request<V>, options: CallOptions): Promise<Answer<V>> {
-    this.#keys.requireUsable(request.keyId);
-    return this.#fleet.call(verb, request, options);
+  #use<V extends KeyVerb>(verb: V, key: HsmKey, request: Request<V>, options: CallOptions): Promise<Answer<V>> {
+    this.#keys.requireUsable(key.id);
+    const isHedged = options.hedge === true && !this.#isIssuerKey(key);
+    return this.#fleet.call(
+      verb,
+      request,
+      isHedged === (options.hedge ?? false) ? options : { ...options, hedge: false },
+    );
+  }
+
+  #isIssuerKey({ label }: HsmKey): boolean {
+    return issuerKeyPatterns(this.#config).some((pattern) => matchesLabel(pattern, label));
   }
 
   /** The keys that a URI names: none when it is about another token. */
