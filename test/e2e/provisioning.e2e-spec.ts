@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { changeTokenPin, Hsm, type ProvisioningStep, resetTokenPin, revokeTokenUser } from '@nest-hsm/hsm';
@@ -165,6 +165,25 @@ describe('a token', () => {
     expect(token.folder.read('pin')).toBe(meant);
     expect(await token.status()).toMatchObject({ isPinChangeUnfinished: false, token: { userPin: { warnings: [] } } });
     expect(token.labels()).toEqual([]);
+  });
+
+  it('has the old PIN of its security officer kept, which tokens of other roles may have', async () => {
+    token = ProvisionedToken.made();
+    const change = () => changeTokenPin(...token.terms, 'only', { who: 'security officer' });
+    const first = token.folder.read('so-pin');
+    const oldPinFile = token.folder.at('so-pin.old');
+    expect(await change()).toEqual({ members: ['only'], wasInterrupted: false, oldPinFile });
+    const second = token.folder.read('so-pin');
+    expect([token.folder.read('so-pin.old'), statSync(oldPinFile).mode & 0o777]).toEqual([first, 0o600]);
+
+    await expect(change()).rejects.toMatchObject({ code: 'ERR_HSM_PIN_SOURCE' });
+    expect([token.folder.read('so-pin'), token.folder.read('so-pin.old')]).toEqual([second, first]);
+    expect(readdirSync(token.folder.path)).not.toContain('so-pin.new');
+
+    rmSync(oldPinFile);
+    await change();
+    expect(token.folder.read('so-pin.old')).toBe(second);
+    await revokeTokenUser(...token.terms, 'only');
   });
 
   it('weighs a wrong PIN of its security officer once', async () => {

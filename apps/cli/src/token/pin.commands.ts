@@ -37,7 +37,10 @@ export class TokenPinChangeCommand extends NewPinCommand {
     const who = so === true ? 'security officer' : 'user';
     const outcome = await changeTokenPin(hsm, provisioning, member, { who, newPinFile });
     const what = outcome.wasInterrupted ? 'finished the change that was interrupted' : 'changed';
-    print(outcome, [`${what}: PIN of the ${who} of ${outcome.members.join(', ')}`], options);
+    const { members, oldPinFile } = outcome;
+    const old =
+      oldPinFile === undefined ? [] : [`the old one is in ${oldPinFile}: delete it when no other token has it`];
+    print(outcome, [`${what}: PIN of the ${who} of ${members.join(', ')}`, ...old], options);
   }
 }
 

@@ -4,6 +4,7 @@
  * shared agent, can say them. PINs travel as names of files and programs only.
  */
 import { z } from 'zod';
+import { auditSettingsSchema } from '../audit/audit-settings.js';
 import type { HsmErrorCode } from '../errors.js';
 
 /** Of a request or an answer, which lists the keys of a token. */
@@ -24,6 +25,8 @@ const common = {
   module: text,
   /** Where refused PINs are on record, and the lock that logins are serialised by. */
   stateDirectory: text,
+  /** Where changes are recorded, and who makes them; absent: nowhere. */
+  trail: z.strictObject({ settings: auditSettingsSchema, client: text }).optional(),
 };
 
 export const provisioningRequestSchema = z.discriminatedUnion('verb', [
@@ -76,6 +79,8 @@ export const provisioningRequestSchema = z.discriminatedUnion('verb', [
     next: text,
     /** Whether that file takes the place of the current one when the token has taken its PIN. */
     replacesFile: z.boolean(),
+    /** The name that the current file keeps then, where tokens that nobody names here may have its PIN. */
+    old: text.optional(),
     /** Whether it is not known which of the two PINs the token has. */
     isInDoubt: z.boolean(),
   }),

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type MemberConfig, memberConfigs, type ParsedHsmConfig, type TokenMemberConfig } from '../config.js';
 import { HsmError } from '../errors.js';
-import type { ProvisioningPinSource, TokenContents, TokenState } from './protocol.js';
+import type { ProvisioningPinSource, ProvisioningRequestOf, TokenContents, TokenState } from './protocol.js';
 import { askProvisioningAgent } from './provisioning-agent.js';
 import type { ParsedProvisioningConfig, SecurityOfficerPin } from './provisioning-config.js';
 
@@ -28,9 +28,9 @@ export class ProvisionedMember {
   }
 
   /** What the agent's verbs about its token have in common. */
-  get place(): { readonly module: string; readonly stateDirectory: string } {
-    const { module, stateDirectory } = this.config;
-    return { module, stateDirectory };
+  get place(): Pick<ProvisioningRequestOf<'inspect'>, 'module' | 'stateDirectory' | 'trail'> {
+    const { module, stateDirectory, audit, client } = this.config;
+    return { module, stateDirectory, trail: audit && { settings: { ...audit, member: this.name }, client } };
   }
 
   /** The label that its token gets. */

@@ -29,12 +29,16 @@ export interface PinChange {
 export interface PinChangeOutcome {
   /** Those whose PIN is in that file: all of them, since one alone would leave the others without theirs. */
   readonly members: readonly string[];
+  /** Where the security officer's old PIN stays, which tokens of other roles may have; to be deleted when none has. */
+  readonly oldPinFile?: string;
   /** Whether it was an earlier change that was finished, with the PIN that was meant then. */
   readonly wasInterrupted: boolean;
 }
 
 /** While a PIN is being changed its next file stands beside it. */
 const nextOf = (file: string): string => `${file}.new`;
+/** And the old one, of a security officer, afterwards: one configuration does not know the tokens of another. */
+const oldOf = (file: string): string => `${file}.old`;
 
 export async function tokenStatus(hsm: ParsedHsmConfig, terms: ParsedProvisioningConfig): Promise<TokenStatus[]> {
   const statuses: TokenStatus[] = [];
@@ -51,7 +55,7 @@ export async function tokenStatus(hsm: ParsedHsmConfig, terms: ParsedProvisionin
 
 /**
  * Changes a PIN. The new one is on the disk before a token takes it, and takes the place of the current file when the token has;
- * after a crash at any point the same call finishes it. Agents that are logged in stay so.
+ * after a crash at any point the same call finishes it. The file of a security officer's old PIN stays too. Agents that are logged in stay so.
  * @throws {HsmError} ERR_HSM_PIN_INCORRECT | ERR_HSM_PIN_REFUSED_EARLIER | ERR_HSM_PIN_FINAL_TRY | ERR_HSM_PIN_LOCKED | ERR_HSM_PIN_SOURCE
  */
 export async function changeTokenPin(
@@ -68,10 +72,11 @@ export async function changeTokenPin(
     return 'file' in pin && pin.file === current.file;
   });
   const next = nextOf(current.file);
+  const old = who === 'security officer' ? oldOf(current.file) : undefined;
   const { isNew } = await askProvisioningAgent({}, { verb: 'makePinFile', file: next, from: newPinFile });
   for (const [index, member] of holders.entries()) {
     const isLast = index === holders.length - 1;
-    const terms = { who, current, next, replacesFile: isLast, isInDoubt: !isNew };
+    const terms = { who, current, next, old, replacesFile: isLast, isInDoubt: !isNew };
     try {
       await ask(member, terms);
     } catch (error) {
@@ -80,7 +85,7 @@ export async function changeTokenPin(
       throw error;
     }
   }
-  return { members: holders.map((member) => member.name), wasInterrupted: !isNew };
+  return { members: holders.map((member) => member.name), oldPinFile: old, wasInterrupted: !isNew };
 }
 
 /**
@@ -144,7 +149,7 @@ async function changeCommandPin(
 
 async function ask(
   { config, place }: ProvisionedMember,
-  terms: Omit<ProvisioningRequestOf<'changePin'>, 'verb' | 'module' | 'stateDirectory' | 'token'>,
+  terms: Omit<ProvisioningRequestOf<'changePin'>, 'verb' | 'module' | 'stateDirectory' | 'trail' | 'token'>,
 ): Promise<void> {
   const request = { verb: 'changePin', ...place, token: config.token, ...terms } as const;
   await askProvisioningAgent(config.moduleEnvironment, request);

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HsmError } from '../../../errors.js';
+import { readPin } from './pin-source.js';
 
 const pinDigits = 32;
 
@@ -47,6 +48,39 @@ export async function replacePinFile(path: string, next: string): Promise<void> 
     const { code } = cause as NodeJS.ErrnoException;
     throw new HsmError('ERR_HSM_PIN_SOURCE', `PIN file ${path}: want to replace it by ${next}, got ${code}`, { cause });
   }
+}
+
+/**
+ * Keeps the file with the current PIN under a second name too, since other tokens may have that PIN. Done again, it does nothing.
+ * @throws {HsmError} ERR_HSM_PIN_SOURCE when that name has another PIN, which would be lost
+ */
+export async function keepPinFile(path: string, old: string): Promise<void> {
+  await assertMayKeep(path, old);
+  try {
+    if (await nameUnlessThere(path, old)) return;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new HsmError('ERR_HSM_PIN_SOURCE', `PIN file ${path}: want to keep it as ${old}, got ${code}`, { cause });
+  }
+}
+
+/** @throws {HsmError} ERR_HSM_PIN_SOURCE when `keepPinFile` would lose a PIN */
+export async function assertMayKeep(path: string, old: string): Promise<void> {
+  const kept = await readPin({ file: old }).catch((error: HsmError) => {
+    if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (kept === undefined) return;
+  try {
+    const pin = await readPin({ file: path });
+    const isSame = pin.length === kept.length && timingSafeEqual(pin, kept);
+    pin.fill(0);
+    if (isSame) return;
+  } finally {
+    kept.fill(0);
+  }
+  const message = `PIN file ${path}: want no other PIN in ${old}: give the tokens that still have that one a new one, then delete it`;
+  throw new HsmError('ERR_HSM_PIN_SOURCE', message);
 }
 
 async function writeDurably(path: string, pin: Buffer): Promise<void> {

@@ -19,6 +19,7 @@ import { initialiseToken } from '../pkcs11/administration/initialisation.js';
 import { inspectTokens, listKeys } from '../pkcs11/administration/inspection.js';
 import { changePin } from '../pkcs11/administration/pin-change.js';
 import { resetUserPin, revokeUser, setUserPin } from '../pkcs11/administration/user-pin.js';
+import { recorded, type TokenChange } from './recorded.js';
 
 const streamDescriptor = 3;
 
@@ -41,6 +42,13 @@ async function carryOut(line: string): Promise<ProvisioningAnswer<ProvisioningVe
       return { tokens: await inspectTokens(request) };
     case 'list':
       return listKeys(request);
+    default:
+      return recorded(request, () => change(request));
+  }
+}
+
+async function change(request: TokenChange): Promise<ProvisioningAnswer<TokenChange['verb']>> {
+  switch (request.verb) {
     case 'initialise':
       return { serial: await initialiseToken(request) };
     case 'setUserPin':

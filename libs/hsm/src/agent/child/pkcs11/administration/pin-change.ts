@@ -1,6 +1,6 @@
 import { HsmError } from '../../../../errors.js';
 import type { ProvisioningRequestOf } from '../../../../provisioning/protocol.js';
-import { replacePinFile } from '../../pin/pin-file.js';
+import { assertMayKeep, keepPinFile, replacePinFile } from '../../pin/pin-file.js';
 import { ck, type Native, type SessionHandle, type SlotContent } from '../native.js';
 import { attemptPin, refusedSecurityOfficerPin, refusedUserPin } from '../pin-attempt.js';
 import { has, initialisedToken, named, withModule, withPin } from './administered-token.js';
@@ -16,16 +16,19 @@ type Request = ProvisioningRequestOf<'changePin'>;
 export async function changePin(request: Request): Promise<void> {
   await withModule(request, async (native) => {
     const token = initialisedToken(native, request.token);
+    const { current, replacesFile, old } = request;
     expectAttempts(token, request);
+    // Before any token is changed: what cannot be kept must not be replaced.
+    if ('file' in current && old !== undefined) await assertMayKeep(current.file, old);
     await giveNextPin(native, token, request);
-    const { current, replacesFile } = request;
     if (replacesFile && 'file' in current) await takeInPlace(token, request, current.file);
   });
 }
 
 /** The token has the next PIN: whatever fails now, its file must stay. */
-async function takeInPlace(token: SlotContent, { who, next }: Request, current: string): Promise<void> {
+async function takeInPlace(token: SlotContent, { who, next, old }: Request, current: string): Promise<void> {
   try {
+    if (old !== undefined) await keepPinFile(current, old);
     await replacePinFile(current, next);
   } catch (cause) {
     const message = `${named(token)}, ${who}: has the PIN of ${next} now: put that in the place of ${current}`;
