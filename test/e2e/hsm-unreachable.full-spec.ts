@@ -1,5 +1,7 @@
-/** Applications whose HSM is away when they start: they wait for it, and nobody starts them again. */
+/** Applications whose HSM is away when they start: they say so, wait for it, and nobody starts them again. */
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
@@ -33,13 +35,16 @@ describe.each<[string, (directory: string) => object]>([
 ])('the %s app', (name, sections) => {
   let device: VirtualHsm;
   let app: Application;
+  let url: string;
 
   beforeEach(async () => {
     device = new VirtualHsm(name);
     const { directory } = device.token;
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
     writeFileSync(
       `${directory}/app.yaml`,
-      stringify({ listen: { port: 0 }, hsm: device.config(), ...sections(directory) }),
+      stringify({ listen: { port }, hsm: device.config(), ...sections(directory) }),
     );
     // What it makes at its first start is there at the second.
     app = new Application(name, `${directory}/app.yaml`);
@@ -53,12 +58,38 @@ describe.each<[string, (directory: string) => object]>([
     device.remove();
   });
 
-  test('waits for it, and serves once it is there', async () => {
-    await pause(2_000);
-    expect([app.output, app.process.exitCode]).toEqual(['', null]);
+  test('answers 503 while it waits for it, and serves once it is there', async () => {
+    const unready = await firstAnswer(`${url}/health`);
+    expect([unready.status, unready.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await unready.json()).toMatchObject({ status: 'error', error: { start: { status: 'down' } } });
+    expect((await fetch(`${url}/ready`)).status).toBe(503);
+    const refused = await fetch(`${url}/v1/anything`, { method: 'POST', body: 'x' });
+    expect([refused.status, refused.headers.get('content-type')]).toEqual([503, 'application/problem+json']);
+    // A reload, which may bring another HSM, is no end.
+    app.process.kill('SIGHUP');
+    await app.says(/configuration/);
+    expect(app.output).toMatch(/no agent: ERR_HSM_UNAVAILABLE/);
+
     device.powerOn();
     await app.says(/listening on http/);
-    const url = /listening on (http:\/\/[^"\s]+)/.exec(app.output)?.[1];
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 });
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+/** What is said there as soon as anybody listens. */
+async function firstAnswer(url: string): Promise<Response> {
+  for (const giveUpAt = performance.now() + 30_000; performance.now() < giveUpAt;) {
+    const response = await fetch(url).catch(() => undefined);
+    if (response !== undefined) return response;
+    await pause(50);
+  }
+  throw new Error(`${url}: want an answer, got none`);
+}

@@ -3,7 +3,15 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataEncryptionModule } from '@nest-hsm/data-encryption';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload } from '@nest-hsm/hsm';
+import {
+  type Hsm,
+  HsmHealthIndicator,
+  hsmHealthToken,
+  HsmModule,
+  hsmToken,
+  provideHsmReload,
+  untilServing,
+} from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import type { Config } from './config.js';
 import { databaseId, databaseOptions } from './database/database.js';
@@ -40,7 +48,10 @@ export class AppModule {
     const encryption = DataEncryptionModule.forRootAsync({
       imports: [hsm],
       inject: [hsmToken(config.hsm.name)],
-      useFactory: (token: Hsm) => ({ hsm: token, kekLabel, createKek, databaseId }),
+      useFactory: async (token: Hsm) => {
+        await untilServing(token);
+        return { hsm: token, kekLabel, createKek, databaseId };
+      },
     });
     return {
       module: AppModule,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
-import { shutdownSignals } from '@nest-hsm/hsm';
+import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { Logger } from 'nestjs-pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { AppModule } from './app.module.js';
@@ -20,7 +20,7 @@ const requestTimeout = 60_000;
  */
 export async function start(configFile: string): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
-  const app = await create(config, () => readConfig(configFile));
+  const app = await answerUnready(config.listen, () => create(config, () => readConfig(configFile)));
   const logger = app.get(Logger);
   app.useLogger(logger);
   app.flushLogs();

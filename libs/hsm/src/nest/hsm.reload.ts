@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type FactoryProvider, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { type FactoryProvider, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { ParsedHsmConfig } from '../config.js';
 import type { Hsm } from '../hsm.js';
 import { hsmToken } from './hsm.tokens.js';
@@ -23,7 +23,7 @@ export interface Reloaded {
  *
  * Nest ends an application on SIGHUP unless `enableShutdownHooks` is given the signals that shall: `shutdownSignals`.
  */
-export class HsmReload implements OnModuleInit, OnApplicationShutdown {
+export class HsmReload implements OnApplicationShutdown {
   readonly #logger = new Logger(HsmReload.name);
   readonly #onSignal = (): void => void this.reload().catch((error: unknown) => this.#complain(error));
   #reloading: Promise<unknown> = Promise.resolve();
@@ -33,9 +33,8 @@ export class HsmReload implements OnModuleInit, OnApplicationShutdown {
     /** What the application was started with. */
     private readonly running: ReloadableConfig,
     private readonly read: () => ReloadableConfig,
-  ) {}
-
-  onModuleInit(): void {
+  ) {
+    // At once: an application that waits for its HSM must not end of a signal that may bring another one.
     process.on('SIGHUP', this.#onSignal);
   }
 
