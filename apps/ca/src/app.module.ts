@@ -3,7 +3,15 @@ import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { CaModule, type CaObserver } from '@nest-hsm/ca';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload, untilServing } from '@nest-hsm/hsm';
+import {
+  type Hsm,
+  HsmHealthIndicator,
+  hsmHealthToken,
+  HsmModule,
+  hsmToken,
+  provideHsmReload,
+  untilServing,
+} from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
 import { DataSource } from 'typeorm';
 import { AccessGuard } from './access/access.guard.js';
@@ -34,7 +42,7 @@ export class AppModule {
    * @param observer  told of every step besides ours; tests only
    */
   static of(config: Config, reread: () => Config, observer?: CaObserver): DynamicModule {
-    const { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds } = config;
+    const { authority, allowedNames, nameRules, publicUrl, profiles, profileFile, crl, ticketSeconds } = config;
     const { requests, seconds } = config.rateLimit;
     const database = DatabaseModule.of(config.database);
     const hsm = HsmModule.forRoot(config.hsm);
@@ -57,7 +65,7 @@ export class AppModule {
             return {
               hsm: token,
               dataSource,
-              config: { authority, allowedNames, publicUrl, profiles, crl, ticketSeconds },
+              config: { authority, allowedNames, nameRules, publicUrl, profiles, profileFile, crl, ticketSeconds },
               observer: { ...observer, jobFailed: (job, error) => jobs.jobFailed(job, error) },
             };
           },

@@ -4,48 +4,37 @@ import { type Generation, Issuers } from './authority/issuers.js';
 import { type CaConfig, parseCaConfig } from './config.js';
 import { CaError, isCaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
-import { type CertificateTemplate, certificateTemplates } from './issuance/certificate-template.js';
-import { readCommittedTbs } from './issuance/committed-tbs.js';
-import {
-  type CertificateOrder,
-  Issuance,
-  type IssuedCertificate,
-  recoveryRefused,
-  type UnfinishedOrder,
-} from './issuance/issuance.js';
+import { Issuance, type IssuedCertificate, recoveryRefused, type UnfinishedOrder } from './issuance/issuance.js';
 import type { Issuer, IssuerToken } from './issuance/issuer.js';
+import { issuerLocations } from './issuance/locations.js';
 import type { IssuanceTicket } from './issuance/ticket.js';
-import { validityOf } from './issuance/validity.js';
-import { encodeDistinguishedName } from './name/distinguished-name.js';
-import type { GeneralName } from './name/general-name.js';
 import type { CaObserver } from './observer.js';
-import { certifiedNames } from './profile/certified-names.js';
-import { type ProfileName, profileNames } from './profile/profile.js';
-import { parseCsr } from './request/csr.js';
-import { acceptPublicKey } from './request/key-policy.js';
+import type { Profile } from './profile/profile.js';
+import { loadProfiles } from './profile/profile-file.js';
+import { IssuancePolicy, type Requester } from './request/issuance-policy.js';
 import { NamePolicy } from './request/name-policy.js';
-import { verifyProofOfPossession } from './request/proof-of-possession.js';
-import { CrlPublisher, type PublishedCrl } from './revocation/crl-publisher.js';
+import { CertificateStatus } from './revocation/certificate-status.js';
+import type { PublishedCrl } from './revocation/crl-publisher.js';
 import { Schedule } from './schedule.js';
 import type { AuthorityStore } from './store/authority-store.js';
 import type { CertificateRecord, CertificateStore } from './store/certificate-store.js';
 import type { CrlStore } from './store/crl-store.js';
+import type { RevocationStore } from './store/revocation-store.js';
 
 export interface CertificateAuthorityOptions {
   readonly token: IssuerToken;
   readonly certificates: CertificateStore;
   readonly authorities: AuthorityStore;
   readonly crls: CrlStore;
+  readonly revocations: RevocationStore;
   readonly config: CaConfig;
   readonly observer?: CaObserver;
   /** The clock; the system's when absent. */
   readonly now?: () => Date;
 }
 
-export interface IssueOptions {
-  /** Who asks; kept with the certificate and bound into the ticket. */
-  readonly requester?: string;
-}
+/** Who asks: kept with the certificate and bound into the ticket; `application` when nobody is named. */
+export type IssueOptions = Partial<Requester>;
 
 /**
  * An issuing CA whose keys never leave the token.
@@ -54,11 +43,7 @@ export interface IssueOptions {
  * refused CSR. From the moment a TBS is committed its row is completed with that same TBS, whatever crashes.
  */
 export class CertificateAuthority {
-  /** By issuer, as they are asked for. */
-  readonly #templates = new Map<Issuer, ReadonlyMap<string, CertificateTemplate>>();
-  /** By the issuer's id. */
-  readonly #publishers = new Map<string, CrlPublisher>();
-  readonly #allowedNames: NamePolicy;
+  readonly #policy: IssuancePolicy;
   readonly #schedule: Schedule;
   #isClosed = false;
 
@@ -70,13 +55,16 @@ export class CertificateAuthority {
    */
   static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
     const config = parseCaConfig(options.config);
-    const { token, certificates, authorities, crls, observer = {}, now = () => new Date() } = options;
+    const { token, certificates, authorities, crls, revocations, observer = {}, now = () => new Date() } = options;
     const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
     const context: HierarchyContext = { config, token, certificates, authorities, issuance, observer, now };
     if (config.authority.initialize) await initializeHierarchy(context);
-    const authority = new CertificateAuthority(context, await Issuers.load(context), crls);
+    const issuers = await Issuers.load(context);
+    const inService = () => issuers.generations.map(({ issuer }) => issuer);
+    const status = new CertificateStatus({ ...context, crls, revocations, issuers: inService });
+    const authority = new CertificateAuthority(context, issuers, status);
     await authority.#recover();
-    await authority.#refreshCrls();
+    await status.open();
     authority.#schedule.start();
     return authority;
   }
@@ -84,50 +72,44 @@ export class CertificateAuthority {
   private constructor(
     private readonly context: HierarchyContext,
     private readonly issuers: Issuers,
-    private readonly crls: CrlStore,
+    /** Revocations, CRLs and OCSP of all issuers. */
+    readonly status: CertificateStatus,
   ) {
     const { config, observer, now } = context;
-    this.#allowedNames = new NamePolicy(config.allowedNames);
+    this.#policy = new IssuancePolicy(loadProfiles(config), NamePolicy.of(config), ({ id }) =>
+      issuerLocations(config.publicUrl, id),
+    );
     this.#schedule = new Schedule(
-      { issuers: () => issuers.refresh(), recovery: () => this.#recover(now()), crl: () => this.#refreshCrls() },
+      { issuers: () => issuers.refresh(), recovery: () => this.#recover(now()), crl: () => status.refreshCrls() },
       observer,
     );
+  }
+
+  /** The profiles a requester may ask for, by name. */
+  get profiles(): ReadonlyMap<string, Profile> {
+    return this.#policy.profiles;
   }
 
   /**
    * Issues a certificate for a CSR.
    * @param csr  PKCS #10, at most 64 KiB: DER octets, or PEM as octets or text
-   * @throws {CaError} ERR_CA_CSR_* | ERR_CA_KEY_* | ERR_CA_NAME_* | ERR_CA_PROFILE_UNKNOWN | ERR_CA_CONSTRAINT_VIOLATED: refused,
-   * nothing stored; ERR_CA_STORE_UNAVAILABLE | ERR_CA_ISSUER_UNUSABLE | ERR_CA_LINT_FAILED | ERR_CA_SIGNATURE_INVALID | ERR_CA_CLOSED
+   * @param profile  name of one of `profiles`
+   * @throws {CaError} ERR_CA_CSR_* | ERR_CA_KEY_* | ERR_CA_NAME_* | ERR_CA_PROFILE_UNKNOWN | ERR_CA_CONSTRAINT_VIOLATED |
+   * ERR_CA_APPROVAL_REQUIRED: refused, nothing stored;
+   * ERR_CA_STORE_UNAVAILABLE | ERR_CA_ISSUER_UNUSABLE | ERR_CA_LINT_FAILED | ERR_CA_SIGNATURE_INVALID | ERR_CA_CLOSED
    * @throws {HsmError} the token could not sign
    */
-  async issue(csr: Uint8Array | string, profile: ProfileName, options: IssueOptions = {}): Promise<IssuedCertificate> {
+  async issue(csr: Uint8Array | string, profile: string, options: IssueOptions = {}): Promise<IssuedCertificate> {
     return this.redeem(await this.prepare(csr, profile, options));
   }
 
   /** Decides about a CSR: what is returned may be signed once, until it expires. @throws as `issue` */
-  async prepare(
-    csr: Uint8Array | string,
-    profileName: ProfileName,
-    options: IssueOptions = {},
-  ): Promise<IssuanceTicket> {
+  async prepare(csr: Uint8Array | string, profileName: string, options: IssueOptions = {}): Promise<IssuanceTicket> {
     this.#assertOpen();
-    const issuer = this.issuers.ofProfile(profileName);
-    const template = this.#template(issuer, profileName);
-    const request = parseCsr(csr);
-    const publicKey = acceptPublicKey(request.subjectPublicKeyInfo);
-    verifyProofOfPossession(request, publicKey);
-    const { names, commonName } = certifiedNames(request);
-    this.#assertPermits(issuer, names);
-    const order: CertificateOrder = {
-      ...template,
-      subject: encodeDistinguishedName({ commonName }),
-      subjectPublicKeyInfo: request.subjectPublicKeyInfo.raw,
-      names,
-      validity: validityOf(template.profile, this.context.now(), issuer.certificate.validity),
-      requester: options.requester ?? 'application',
-    };
-    return this.context.issuance.prepare(order);
+    const profile = this.#policy.profile(profileName);
+    const issuer = this.issuers.ofProfile(profile.name);
+    const who = { requester: 'application', ...options };
+    return this.context.issuance.prepare(this.#policy.order(csr, profile, issuer, who, this.context.now()));
   }
 
   /** Signs what `prepare` decided. @throws {CaError} ERR_CA_TICKET_REFUSED, else as `issue` */
@@ -195,13 +177,14 @@ export class CertificateAuthority {
 
   /** The CRL of an issuer in force. @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id */
   crlOf(issuerId: string): PublishedCrl {
-    return this.#publisher(this.#generation(issuerId).issuer).current;
+    return this.status.crl({ issuerId: this.#generation(issuerId).issuer.id, shard: 0, kind: 'full' });
   }
 
   /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#schedule.stop();
+    await this.status.close();
   }
 
   /**
@@ -224,21 +207,6 @@ export class CertificateAuthority {
     await certificates.voidExpired(now());
   }
 
-  async #refreshCrls(): Promise<void> {
-    for (const { issuer } of this.issuers.generations) await this.#publisher(issuer).refresh();
-  }
-
-  #publisher(authority: Issuer): CrlPublisher {
-    let publisher = this.#publishers.get(authority.id);
-    if (publisher === undefined) {
-      const { token, config, observer, now } = this.context;
-      const { validityHours } = config.crl;
-      publisher = new CrlPublisher({ token, authority, crls: this.crls, validityHours, observer, now });
-      this.#publishers.set(authority.id, publisher);
-    }
-    return publisher;
-  }
-
   /** @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND */
   #generation(issuerId: string): Generation {
     const generation = this.issuers.find(issuerId);
@@ -253,34 +221,12 @@ export class CertificateAuthority {
    * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
    * @throws {CaError} ERR_CA_RECOVERY_REFUSED
    */
-  #decideAgain(issuer: Issuer, { serial, profile, tbs }: CertificateRecord): UnfinishedOrder {
+  #decideAgain(issuer: Issuer, { serial, profile, requester, tbs }: CertificateRecord): UnfinishedOrder {
     try {
-      const asked = readCommittedTbs(tbs ?? Buffer.alloc(0));
-      this.#assertPermits(issuer, asked.names);
-      return { ...this.#template(issuer, profile), ...asked };
+      return this.#policy.orderOf({ profile, requester, tbs: tbs ?? Buffer.alloc(0) }, issuer);
     } catch (error) {
       throw recoveryRefused(serial, 'a TBS that would be issued today', error);
     }
-  }
-
-  /** @throws {CaError} ERR_CA_NAME_NOT_ALLOWED | ERR_CA_CONSTRAINT_VIOLATED */
-  #assertPermits(issuer: Issuer, names: readonly GeneralName[]): void {
-    this.#allowedNames.assertPermits(names);
-    for (const authority of issuer.chain) authority.nameConstraints?.assertPermits(names);
-  }
-
-  #template(issuer: Issuer, name: string): CertificateTemplate {
-    let templates = this.#templates.get(issuer);
-    if (templates === undefined) {
-      templates = certificateTemplates(this.context.config, issuer);
-      this.#templates.set(issuer, templates);
-    }
-    const template = templates.get(name);
-    if (template !== undefined) return template;
-    throw new CaError(
-      'ERR_CA_PROFILE_UNKNOWN',
-      `profile: want one of ${profileNames.join(', ')}, got ${JSON.stringify(name.slice(0, 64))}`,
-    );
   }
 
   #assertOpen(): void {

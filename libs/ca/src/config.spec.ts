@@ -15,8 +15,7 @@ test('what is left out has a safe default', () => {
       root: { algorithm: 'ec-p384', validityDays: 3650 },
       issuing: { algorithm: 'ec-p384', validityDays: 1825 },
     },
-    allowedNames: { dns: [], ip: [] },
-    profiles: { 'tls-server': { validityDays: 90 }, 'tls-client': { validityDays: 90 } },
+    nameRules: [],
     crl: { validityHours: 168 },
     ticketSeconds: 30,
   });
@@ -30,10 +29,11 @@ test('all faults are listed together, each with its path', () => {
     },
     allowedNames: { dns: ['a..b', '*'], ip: ['10.0.0.0/40'] },
     publicUrl: 'https://ca.test',
+    profiles: { web: { extends: 'tls-serving' }, 'tls-server': { mustStaple: true, ocsp: [] } },
     crl: { validityHours: 0 },
     surplus: true,
   };
-  const faults = [/root\.subject\.commonName/, /root\.subject\.country/, /root\.algorithm/, /issuing\.subject\.commonName/, /nameConstraints\.permitted\.dns\[0\]/, /allowedNames\.dns\[0\]/, /allowedNames\.dns\[1\]/, /allowedNames\.ip\[0\]/, /publicUrl/, /crl\.validityHours/, /surplus/]; // prettier-ignore
+  const faults = [/root\.subject\.commonName/, /root\.subject\.country/, /root\.algorithm/, /issuing\.subject\.commonName/, /nameConstraints\.permitted\.dns\[0\]/, /allowedNames\.dns\[0\]/, /allowedNames\.dns\[1\]/, /allowedNames\.ip\[0\]/, /profiles\.web\.extends/, /profiles\["tls-server"\]\.mustStaple/, /publicUrl/, /crl\.validityHours/, /surplus/]; // prettier-ignore
   let caught: unknown;
   try {
     parseCaConfig(config as never);

@@ -1,20 +1,17 @@
 import { z } from 'zod';
-import { authorityConfigSchema, days } from './authority/authority-config.js';
+import { authorityConfigSchema } from './authority/authority-config.js';
 import { CaError } from './errors.js';
-import { normalizeDnsName } from './name/dns-name.js';
-import { accepted } from './profile/name-constraints-schema.js';
-import { defaultValidityDays } from './profile/profile.js';
-import { parseIpRange } from './request/name-policy.js';
-
-const dnsEntry = accepted(normalizeDnsName);
-const ipEntry = accepted(parseIpRange);
-const nameLists = z.strictObject({ dns: z.array(dnsEntry).default([]), ip: z.array(ipEntry).default([]) });
+import { profilesSchema } from './profile/profile-schema.js';
+import { tryProfiles } from './profile/profiles.js';
+import { nameRuleSchema } from './request/name-rule.js';
 
 /** What the CA is and what it may issue. */
 export const caConfigSchema = z.strictObject({
   authority: authorityConfigSchema,
-  /** Names that may be certified; see `AllowedNames`. */
-  allowedNames: nameLists.default({ dns: [], ip: [] }),
+  /** Names that every requester may have. What neither this nor one of `nameRules` allows is refused. */
+  allowedNames: nameRuleSchema.omit({ requesters: true }).optional(),
+  /** Who may have which names under which profiles. */
+  nameRules: z.array(nameRuleSchema).default([]),
   /**
    * Where relying parties reach this CA, written into certificates. Plain http, since checking a certificate must not
    * need one (RFC 5280 §8).
@@ -24,14 +21,31 @@ export const caConfigSchema = z.strictObject({
     .max(512)
     .transform((url) => url.replace(/\/+$/, ''))
     .optional(),
-  profiles: z
+  /** What may be issued (docs/PROFILES.md); `tls-server` and `tls-client` when neither this nor `profileFile` is given. */
+  profiles: profilesSchema
+    .superRefine((written, context) => {
+      for (const { path, message } of tryProfiles(written).faults)
+        context.addIssue({ code: 'custom', path: [...path], message });
+    })
+    .optional(),
+  /** Path of a YAML file with the profiles, instead of `profiles`. */
+  profileFile: z.string().min(1).optional(),
+  crl: z
     .strictObject({
-      'tls-server': z.strictObject({ validityDays: days }).default({ validityDays: defaultValidityDays }),
-      'tls-client': z.strictObject({ validityDays: days }).default({ validityDays: defaultValidityDays }),
+      /** A new CRL is made when half of this has passed. */
+      validityHours: z.int().min(1).max(8_760).default(168),
+      /** Delta CRLs of this validity, made as soon as a status changes; full ones are then made on schedule alone. */
+      deltaHours: z.int().min(1).max(720).optional(),
+      /** CRLs that new certificates are spread over, besides the complete one; which one is fixed in the certificate. */
+      shards: z.int().min(1).max(128).default(1),
+      /** Least time between two CRLs that are made because a status changed. */
+      spacingSeconds: z.int().min(0).max(86_400).default(10),
+    })
+    .refine(({ validityHours, deltaHours = 0 }) => deltaHours < validityHours, {
+      path: ['deltaHours'],
+      message: 'want less than validityHours',
     })
     .prefault({}),
-  /** A new CRL is made when half of this has passed. */
-  crl: z.strictObject({ validityHours: z.int().min(1).max(8_760).default(168) }).prefault({}),
   /** How long a prepared certificate may wait to be signed. */
   ticketSeconds: z.int().min(1).max(3_600).default(30),
 });

@@ -4,8 +4,13 @@ export { CaError, type CaErrorCode, caErrorCodes, type CaErrorFault } from './er
 export { type CaJob, type CaObserver, type CaStep, caSteps } from './observer.js';
 export { type ApiTokenRequest, ApiTokens, type ApiTokenView } from './access/api-tokens.js';
 export { type Grant, type Scope, scopes } from './access/scope.js';
+export { CaAdministration } from './authority/ca-administration.js';
 export type { Chain } from './authority/chains.js';
+export type { HierarchyOptions } from './authority/hierarchy.js';
 export { defaultIssuer, type Generation } from './authority/issuers.js';
+export { type CeremonyOptions, holdCeremony } from './ceremony/ceremony.js';
+export { type VerifiedCa, type VerifiedCeremony, verifyTranscript } from './ceremony/verify-transcript.js';
+export { type ClusterCertificates, type ClusterSigningOptions, signClusterCsr } from './cluster/cluster-certificate.js';
 export { encodePem } from './der/pem.js';
 export type { CaCertificate } from './issuance/ca-certificate.js';
 export type { IssuedCertificate } from './issuance/issuance.js';
@@ -14,9 +19,16 @@ export type { SignatureAlgorithm } from './issuance/signature-algorithm.js';
 export type { IssuanceTicket, TicketBinding } from './issuance/ticket.js';
 export type { Validity } from './issuance/tbs-certificate.js';
 export type { NameConstraints } from './profile/name-constraints.js';
-export { type Profile, type ProfileName, profileNames } from './profile/profile.js';
+export type { Profile } from './profile/profile.js';
+export { readProfileFile } from './profile/profile-file.js';
+export { type ProfileInput, type ProfilesInput } from './profile/profile-schema.js';
 export { maximumCsrBytes } from './request/csr.js';
+export { CertificateStatus } from './revocation/certificate-status.js';
+export { crlFileName, readCrlFileName } from './revocation/crl-location.js';
 export type { PublishedCrl } from './revocation/crl-publisher.js';
+export type { CrlCondition, CrlWatch } from './revocation/issuer-crls.js';
+export { requestableReasons, type RevocationReason, revocationReasons } from './revocation/revocation-reason.js';
+export type { RevokeOptions } from './revocation/revocations.js';
 export type { AuthorityStore, GenerationRecord, ImportedCertificate } from './store/authority-store.js';
 export type {
   CertificateRecord,
@@ -26,7 +38,17 @@ export type {
   TicketRedemption,
 } from './store/certificate-store.js';
 export type { ApiTokenRecord, ApiTokenStore } from './store/api-token-store.js';
-export type { CommittedCrl, CrlRecord, CrlStore } from './store/crl-store.js';
+export type { CertIdHash, OcspResponseKey, OcspStore, StoredOcspResponse } from './store/ocsp-store.js';
+export type { CrlClaim, CrlRecord, CrlScope, CrlStore } from './store/crl-store.js';
+export type {
+  CrlEntry,
+  EntryQuery,
+  RevocationRecord,
+  RevocationState,
+  RevocationStore,
+  StatusChange,
+  StatusDecision,
+} from './store/revocation-store.js';
 export {
   caEntities,
   caMigrations,
@@ -37,7 +59,9 @@ export {
 export { TypeOrmApiTokenStore } from './store/typeorm/typeorm-api-token-store.js';
 export { TypeOrmAuthorityStore } from './store/typeorm/typeorm-authority-store.js';
 export { TypeOrmCertificateStore } from './store/typeorm/typeorm-certificate-store.js';
+export { caStores } from './store/typeorm/stores.js';
 export { TypeOrmCrlStore } from './store/typeorm/typeorm-crl-store.js';
+export { TypeOrmRevocationStore } from './store/typeorm/typeorm-revocation-store.js';
 export { type CaHealth, CaHealthIndicator } from './nest/ca.health.js';
 export { CaModule } from './nest/ca.module.js';
 export type { CaModuleOptions } from './nest/ca.module-definition.js';

@@ -9,7 +9,7 @@ import {
   ApiQuery,
   ApiTags,
 } from '@nestjs/swagger';
-import { CertificateAuthority, encodePem, type IssuedCertificate, profileNames } from '@nest-hsm/ca';
+import { CertificateAuthority, encodePem, type IssuedCertificate } from '@nest-hsm/ca';
 import type { FastifyReply } from 'fastify';
 import { Caller, Requires } from '../access/access.decorators.js';
 import { assertMayAskFor, type Principal } from '../access/principal.js';
@@ -32,7 +32,7 @@ export class CertificatesController {
   @Post()
   @Requires('certificates:issue')
   @HttpCode(201)
-  @ApiQuery({ name: 'profile', enum: profileNames, required: false })
+  @ApiQuery({ name: 'profile', description: 'a profile that the CA offers', required: false })
   @ApiConsumes('application/json', ...csrMediaTypes)
   @ApiBody({
     type: IssueRequestDto,

@@ -4,7 +4,8 @@ import { der } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { dnsName } from '../name/general-name.js';
-import { issuingProfile, tlsProfile } from '../profile/profile.js';
+import { issuingProfile, type Profile } from '../profile/profile.js';
+import { resolveProfiles } from '../profile/profiles.js';
 import { type CertificateIntent, certificateRules } from './certificate-rules.js';
 import { viewTbsCertificate } from './certificate-view.js';
 import {
@@ -30,7 +31,7 @@ const { identifier } = signatureAlgorithms['ec-p256'];
 const at = (time: string): Date => new Date(time);
 
 const intent: CertificateIntent = {
-  profile: tlsProfile('tls-server', 90),
+  profile: resolveProfiles().get('tls-server') as Profile,
   selfSigned: false,
   serial: Buffer.alloc(16, 0x41),
   issuerName,
@@ -47,8 +48,8 @@ const extensions = {
   extendedKeyUsage: extendedKeyUsage([oids.serverAuth]),
   basicConstraints: basicConstraints(undefined),
   authorityKeyIdentifier: authorityKeyIdentifier(issuerKeyIdentifier),
-  authorityInfoAccess: authorityInfoAccess('http://ca.test/i.der'),
-  crlDistributionPoints: crlDistributionPoints('http://ca.test/crl.der'),
+  authorityInfoAccess: authorityInfoAccess({ caIssuers: ['http://ca.test/i.der'] }),
+  crlDistributionPoints: crlDistributionPoints(['http://ca.test/crl.der']),
   subjectKeyIdentifier: subjectKeyIdentifier(keyIdentifier(spki)),
   subjectAltName: subjectAltName(names, false),
 };
@@ -117,8 +118,8 @@ test.each<[string, Partial<TbsCertificate>, string]>([
   ['a purpose too many', withExtensions({ extendedKeyUsage: extendedKeyUsage([oids.serverAuth, oids.clientAuth]) }), "the extended key usage is the profile's"],
   ['any purpose', withExtensions({ extendedKeyUsage: extendedKeyUsage([oids.anyExtendedKeyUsage]) }), "the extended key usage is the profile's"],
   ['no purpose', withExtensions({ extendedKeyUsage: undefined }), "the extended key usage is the profile's"],
-  ['an https CRL', withExtensions({ crlDistributionPoints: crlDistributionPoints('https://ca.test/crl') }), 'CRL and issuer locations are http URIs'],
-  ['a space in an URI', withExtensions({ authorityInfoAccess: authorityInfoAccess('http://ca.test/a b') }), 'CRL and issuer locations are http URIs'],
+  ['an https CRL', withExtensions({ crlDistributionPoints: crlDistributionPoints(['https://ca.test/crl']) }), 'CRL and issuer locations are http URIs'],
+  ['a space in an URI', withExtensions({ authorityInfoAccess: authorityInfoAccess({ caIssuers: ['http://ca.test/a b'] }) }), 'CRL and issuer locations are http URIs'],
 ])('%s is found', (_, change, finding) => {
   const tbs = encodeTbsCertificate({ ...sound, ...change });
   expect(() => check(tbs)).toThrow(expect.objectContaining({ code: 'ERR_CA_LINT_FAILED', message: expect.stringContaining(finding) }) as Error);
@@ -169,7 +170,7 @@ test('an issuing CA must have cA, its path length and a subject of its own', () 
   );
   const ofItsOwn = 'the extensions of a CA are octet for octet those decided';
   expect(() => check(tbs(basicConstraints({ pathLength: 1 })), meant)).toThrow(ofItsOwn);
-  const location = authorityInfoAccess('http://ca.test/r.der');
+  const location = authorityInfoAccess({ caIssuers: ['http://ca.test/r.der'] });
   expect(() => check(tbs(basicConstraints({ pathLength: 0 }), subject, location), meant)).toThrow(ofItsOwn);
 });
 

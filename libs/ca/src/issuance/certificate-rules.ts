@@ -3,7 +3,8 @@ import { contextPrimitive, tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
 import { readDistinguishedName } from '../name/distinguished-name.js';
 import { type GeneralName, readGeneralName } from '../name/general-name.js';
-import { type KeyUsageBit, keyUsageBits, type Profile } from '../profile/profile.js';
+import { type KeyUsageBit, keyUsageBits } from '../profile/key-usage.js';
+import type { Profile } from '../profile/profile.js';
 import { type CertificateView, type ExtensionView, readTime } from './certificate-view.js';
 import { keyIdentifier } from './key-identifier.js';
 import type { Rule } from './lint.js';
@@ -50,7 +51,7 @@ export const certificateRules: readonly CertificateRule[] = [
   rule('RFC 5280 §4.1.2.4', 'the issuer is a non-empty name, octet for octet the subject of its certificate', ({ view, intent }) => view.issuer.children.length > 0 && view.issuer.raw.equals(intent.issuerName)),
   rule('RFC 5280 §4.1.2.5', 'dates are UTCTime through 2049 and GeneralizedTime from 2050, in seconds and Z', ({ view }) => isProperTime(view.notBefore) && isProperTime(view.notAfter)),
   rule('RFC 5280 §4.1.2.5', 'notBefore is before notAfter', ({ view }) => milliseconds(view.notBefore) < milliseconds(view.notAfter)),
-  rule('CABF BR §6.3.2', "the validity is at most the profile's", ({ view, intent }) => milliseconds(view.notAfter) - milliseconds(view.notBefore) + 1000 <= intent.profile.validityDays * 86_400_000),
+  rule('CABF BR §6.3.2', "the validity is at most the profile's", ({ view, intent }) => milliseconds(view.notAfter) - milliseconds(view.notBefore) + 1000 <= intent.profile.validitySeconds * 1000),
   rule('RFC 5280 §6.1.3', "the validity lies within the issuer's", ({ view, intent }) => isWithin(view, intent.issuerValidity)),
   rule('RFC 5280 §4.1.2.6', 'the subject is the decided one', ({ view, intent }) => view.subject.raw.equals(intent.subject)),
   rule('RFC 5280 §4.1.2.6', 'the subject of a CA is not empty, of an end entity at most a commonName', ({ view, intent }) => isSubjectOfItsKind(view.subject, intent)),

@@ -1,39 +1,85 @@
-import { issuerLocation, location } from './locations.js';
-import type { ParsedCaConfig } from '../config.js';
-import { profileNames, tlsProfile } from '../profile/profile.js';
+import { CaError } from '../errors.js';
+import { keyUsageFor, type SubjectKeyKind } from '../profile/key-usage.js';
+import { NameConstraints } from '../profile/name-constraints.js';
+import type { Profile } from '../profile/profile.js';
 import {
   authorityInfoAccess,
   authorityKeyIdentifier,
   basicConstraints,
+  certificatePolicies,
   crlDistributionPoints,
   extendedKeyUsage,
   keyUsage,
+  nameConstraints,
+  noRevocationAvailable,
+  ocspNoCheck,
+  tlsFeatureStatusRequest,
 } from './extensions.js';
 import type { CertificateOrder } from './issuance.js';
 import type { Issuer } from './issuer.js';
+import type { IssuerLocations } from './locations.js';
 
-/** What is the same for every certificate of a profile and an issuer, encoded once. */
-export type CertificateTemplate = Pick<
-  CertificateOrder,
-  'authority' | 'profile' | 'issuerValidity' | 'fixedExtensions'
->;
+/** What is the same for every certificate of a profile, an issuer and a kind of key. */
+export type FixedContent = Pick<CertificateOrder, 'authority' | 'profile' | 'issuerValidity' | 'fixedExtensions'>;
 
-/** One template for each profile a requester may name. */
-export function certificateTemplates(config: ParsedCaConfig, issuer: Issuer): ReadonlyMap<string, CertificateTemplate> {
-  const issuerUrl = issuerLocation(config.publicUrl, issuer.id);
-  const crlUrl = location(config.publicUrl, 'crl');
-  return new Map(
-    profileNames.map((name): [string, CertificateTemplate] => {
-      const profile = tlsProfile(name, config.profiles[name].validityDays);
-      const fixedExtensions = [
-        keyUsage(profile.keyUsage),
-        extendedKeyUsage(profile.extendedKeyUsage),
-        basicConstraints(undefined),
-        authorityKeyIdentifier(issuer.keyIdentifier),
-        ...(issuerUrl === undefined ? [] : [authorityInfoAccess(issuerUrl)]),
-        ...(crlUrl === undefined ? [] : [crlDistributionPoints(crlUrl)]),
-      ];
-      return [name, { authority: issuer, profile, issuerValidity: issuer.certificate.validity, fixedExtensions }];
-    }),
-  );
+/** A profile under an issuer: its fixed extensions are encoded once for each kind of key. */
+export class CertificateTemplate {
+  readonly #contents = new Map<SubjectKeyKind, FixedContent>();
+
+  /** @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when no such CA may follow below the issuer (RFC 5280 §4.2.1.9) */
+  constructor(
+    readonly profile: Profile,
+    readonly issuer: Issuer,
+    private readonly locations: IssuerLocations,
+  ) {
+    const { authority } = profile;
+    if (authority === undefined) return;
+    const room = pathLengthBelow(issuer);
+    if (room < (authority.pathLength ?? 0))
+      throw new CaError(
+        'ERR_CA_CONSTRAINT_VIOLATED',
+        `profile ${profile.name}: want an issuer that allows a CA of pathLen ${authority.pathLength ?? 'any'} below it, got one that allows ${room < 0 ? 'none' : room}`,
+      );
+  }
+
+  contentFor(kind: SubjectKeyKind): FixedContent {
+    let content = this.#contents.get(kind);
+    if (content === undefined) {
+      const { profile, issuer } = this;
+      const fixedExtensions = this.#extensions(kind);
+      content = { authority: issuer, profile, issuerValidity: issuer.certificate.validity, fixedExtensions };
+      this.#contents.set(kind, content);
+    }
+    return content;
+  }
+
+  #extensions(kind: SubjectKeyKind): readonly Buffer[] {
+    const { profile, issuer, locations } = this;
+    const { authority, policies } = profile;
+    const pointers = profile.noRevocation ? { ocsp: [], crl: [] } : locations;
+    const { caIssuers, ocsp, crl } = { ...locations, ...pointers, ...definedLocations(profile) };
+    const constraints = authority?.nameConstraints;
+    return [
+      keyUsage(keyUsageFor(profile.keyUsage, kind)),
+      ...(profile.extendedKeyUsage.length === 0 ? [] : [extendedKeyUsage(profile.extendedKeyUsage)]),
+      basicConstraints(authority),
+      ...(constraints === undefined ? [] : [nameConstraints(NameConstraints.of(constraints))]),
+      authorityKeyIdentifier(issuer.keyIdentifier),
+      ...(policies.length === 0 ? [] : [certificatePolicies(policies)]),
+      ...(caIssuers.length + ocsp.length === 0 ? [] : [authorityInfoAccess({ caIssuers, ocsp })]),
+      ...(crl.length === 0 ? [] : [crlDistributionPoints(crl)]),
+      ...(profile.ocspNoCheck ? [ocspNoCheck()] : []),
+      ...(profile.noRevocation ? [noRevocationAvailable()] : []),
+      ...(profile.mustStaple ? [tlsFeatureStatusRequest()] : []),
+    ];
+  }
+}
+
+/** How many CAs may follow below one that this issuer certifies: negative when it may certify none. */
+function pathLengthBelow({ chain }: Issuer): number {
+  return Math.min(...chain.map(({ pathLength = Infinity }, depth) => pathLength - depth - 1));
+}
+
+function definedLocations({ caIssuers, ocsp, crl }: Profile): Partial<IssuerLocations> {
+  return { ...(caIssuers && { caIssuers }), ...(ocsp && { ocsp }), ...(crl && { crl }) };
 }

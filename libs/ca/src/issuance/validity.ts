@@ -2,16 +2,20 @@ import { CaError } from '../errors.js';
 import type { Profile } from '../profile/profile.js';
 import type { Validity } from './tbs-certificate.js';
 
-/** How far notBefore lies back, for relying parties whose clocks are late. */
+/** How far CRLs and CA certificates are dated back. */
 export const backdateMilliseconds = 60_000;
 
 /**
- * From a minute ago for the profile's days, both ends included (RFC 5280 §4.1.2.5), and never outside the issuer's validity.
+ * From a little before now for the profile's time, both ends included (RFC 5280 §4.1.2.5), and never outside the issuer's validity.
  * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when the issuer is not valid now
  */
-export function validityOf(profile: Pick<Profile, 'validityDays'>, now: Date, issuer?: Validity): Validity {
-  const start = Math.floor((now.getTime() - backdateMilliseconds) / 1000) * 1000;
-  const end = start + profile.validityDays * 86_400_000 - 1000;
+export function validityOf(
+  { validitySeconds, backdateSeconds }: Pick<Profile, 'validitySeconds' | 'backdateSeconds'>,
+  now: Date,
+  issuer?: Validity,
+): Validity {
+  const start = Math.floor(now.getTime() / 1000 - backdateSeconds) * 1000;
+  const end = start + validitySeconds * 1000 - 1000;
   if (issuer === undefined) return { notBefore: new Date(start), notAfter: new Date(end) };
   if (now < issuer.notBefore || now >= issuer.notAfter) {
     throw new CaError(

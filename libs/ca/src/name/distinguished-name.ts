@@ -3,6 +3,32 @@ import { der, tags } from '../der/der-writer.js';
 import type { DerNode } from '../der/der-reader.js';
 import { decodeOid, oids } from '../der/oid.js';
 
+interface AttributeFacts {
+  readonly oid: string;
+  /** Upper bound in characters. */
+  readonly maximum: number;
+  /** How it is written: country and serialNumber must be PrintableString, an e-mail address IA5String, the rest is UTF8String. */
+  readonly tag: number;
+}
+
+/**
+ * The attributes a name may have, in the order they are written: the most general first, as CABF BR §7.1.4.2 orders them.
+ * Types and upper bounds: RFC 5280 appendix A.1.
+ */
+export const nameAttributes = {
+  country: { oid: oids.countryName, maximum: 2, tag: tags.printableString },
+  stateOrProvince: { oid: oids.stateOrProvinceName, maximum: 128, tag: tags.utf8String },
+  locality: { oid: oids.localityName, maximum: 128, tag: tags.utf8String },
+  organization: { oid: oids.organizationName, maximum: 64, tag: tags.utf8String },
+  organizationalUnit: { oid: oids.organizationalUnitName, maximum: 64, tag: tags.utf8String },
+  commonName: { oid: oids.commonName, maximum: 64, tag: tags.utf8String },
+  serialNumber: { oid: oids.serialNumber, maximum: 64, tag: tags.printableString },
+  emailAddress: { oid: oids.emailAddress, maximum: 255, tag: tags.ia5String },
+} as const satisfies Record<string, AttributeFacts>;
+
+export type AttributeName = keyof typeof nameAttributes;
+export const attributeNames = Object.keys(nameAttributes) as readonly AttributeName[];
+
 const text = (maximum: number) =>
   z
     .string()
@@ -11,20 +37,39 @@ const text = (maximum: number) =>
     .regex(/^[^\p{Cc}]*$/u, 'want no control characters')
     .refine((value) => value === value.trim(), 'want no spaces around');
 
-/** The subject of a CA certificate, as an operator writes it. Upper bounds: RFC 5280 appendix A.1. */
-export const distinguishedNameSchema = z.strictObject({
-  commonName: text(64),
-  organizationalUnit: text(64).optional(),
-  organization: text(64).optional(),
-  locality: text(128).optional(),
-  stateOrProvince: text(128).optional(),
+/** One schema for each attribute's value: what may stand in a name we write. */
+export const attributeValueSchemas = {
+  commonName: text(nameAttributes.commonName.maximum),
+  organizationalUnit: text(nameAttributes.organizationalUnit.maximum),
+  organization: text(nameAttributes.organization.maximum),
+  locality: text(nameAttributes.locality.maximum),
+  stateOrProvince: text(nameAttributes.stateOrProvince.maximum),
   /** Two letters (ISO 3166-1). */
-  country: z
-    .string()
-    .regex(/^[A-Z]{2}$/, 'want two upper-case letters')
-    .optional(),
+  country: z.string().regex(/^[A-Z]{2}$/, 'want two upper-case letters'),
+  /** A PrintableString (X.680 §41.4). */
+  serialNumber: text(nameAttributes.serialNumber.maximum).regex(
+    /^[A-Za-z0-9 '()+,\-./:=?]*$/,
+    "want letters, digits, spaces and '()+,-./:=?",
+  ),
+  emailAddress: text(nameAttributes.emailAddress.maximum).regex(
+    /^[\x21-\x7e]+@[\x21-\x7e]+$/,
+    'want an address in ASCII',
+  ),
+} as const satisfies Record<AttributeName, z.ZodType<string>>;
+
+/** The subject of a CA certificate, as an operator writes it. */
+export const distinguishedNameSchema = z.strictObject({
+  commonName: attributeValueSchemas.commonName,
+  organizationalUnit: attributeValueSchemas.organizationalUnit.optional(),
+  organization: attributeValueSchemas.organization.optional(),
+  locality: attributeValueSchemas.locality.optional(),
+  stateOrProvince: attributeValueSchemas.stateOrProvince.optional(),
+  country: attributeValueSchemas.country.optional(),
 });
 export type DistinguishedName = Readonly<z.infer<typeof distinguishedNameSchema>>;
+
+/** Attributes of a subject by name, each at most once. */
+export type SubjectAttributes = Readonly<Partial<Record<AttributeName, string>>>;
 
 /** One AttributeTypeAndValue as it was sent. */
 export interface NameAttribute {
@@ -32,30 +77,25 @@ export interface NameAttribute {
   readonly value: DerNode;
 }
 
-/** DER of a Name, the most general attribute first; the country is a PrintableString, the rest UTF8String (RFC 5280 §4.1.2.4). */
-export function encodeDistinguishedName(name: Partial<DistinguishedName>): Buffer {
-  const attributes: [string, string | undefined][] = [
-    [oids.countryName, name.country],
-    [oids.stateOrProvinceName, name.stateOrProvince],
-    [oids.localityName, name.locality],
-    [oids.organizationName, name.organization],
-    [oids.organizationalUnitName, name.organizationalUnit],
-    [oids.commonName, name.commonName],
-  ];
+/** DER of a Name, in the order and the types of `nameAttributes` (RFC 5280 §4.1.2.4). */
+export function encodeDistinguishedName(name: SubjectAttributes): Buffer {
   return der((writer) =>
     writer.sequence(() => {
-      for (const [type, value] of attributes) {
+      for (const attribute of attributeNames) {
+        const value = name[attribute];
         if (value === undefined) continue;
+        const { oid, tag } = nameAttributes[attribute];
         writer.constructed(tags.set, () =>
-          writer.sequence(() => {
-            writer.oid(type);
-            if (type === oids.countryName) writer.printableString(value);
-            else writer.utf8String(value);
-          }),
+          writer.sequence(() => writer.oid(oid).primitive(tag, Buffer.from(value, 'utf8'))),
         );
       }
     }),
   );
+}
+
+/** What an attribute type is called here; undefined for one that no name of ours has. */
+export function attributeNameOf(type: string): AttributeName | undefined {
+  return attributeNames.find((name) => nameAttributes[name].oid === type);
 }
 
 /** The attributes of a Name, in order; undefined when it is not one (RFC 5280 §4.1.2.4). */

@@ -45,12 +45,12 @@ test('a kind of name without permitted subtrees is free but for the excluded', (
 });
 
 test('a kind of name it cannot check fails closed', () => {
-  const email = der((writer) =>
+  const registeredId = der((writer) =>
     writer.sequence(() =>
-      writer.constructed(0xa0, () => writer.sequence(() => writer.primitive(0x81, Buffer.from('a.test')))),
+      writer.constructed(0xa0, () => writer.sequence(() => writer.primitive(0x88, Buffer.from('a.test')))),
     ),
   );
-  expect(() => NameConstraints.read(parseDer(email))).toThrow(
+  expect(() => NameConstraints.read(parseDer(registeredId))).toThrow(
     expect.objectContaining({ code: 'ERR_CA_ISSUER_UNUSABLE' }) as Error,
   );
 });

@@ -1,25 +1,31 @@
-import ipaddr from 'ipaddr.js';
 import { contextConstructed, contextPrimitive, type DerWriter } from '../der/der-writer.js';
 import type { DerNode } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
+import ipaddr from 'ipaddr.js';
 import { normalizeDnsName } from '../name/dns-name.js';
-import type { GeneralName } from '../name/general-name.js';
-import { parseIpRange } from '../request/name-policy.js';
+import { normalizeEmailAddress } from '../name/email-address.js';
+import type { GeneralName, NameKind } from '../name/general-name.js';
+import { parseIpRange } from '../name/ip-range.js';
+import { parseUri } from '../name/uri.js';
 
-/** As an operator writes them: `dns` is a name and everything below it, `ip` a range in CIDR notation. */
+/** As an operator writes them; what an entry means: `nameConstraintsSchema`. */
 export interface ConfiguredNameConstraints {
-  readonly permitted: { readonly dns: readonly string[]; readonly ip: readonly string[] };
-  readonly excluded: { readonly dns: readonly string[]; readonly ip: readonly string[] };
+  readonly permitted?: ConfiguredSubtrees;
+  readonly excluded?: ConfiguredSubtrees;
 }
+type ConfiguredSubtrees = Partial<Readonly<Record<NameKind, readonly string[]>>>;
 
 interface Subtrees {
   readonly dns: readonly string[];
+  readonly email: readonly string[];
+  readonly uri: readonly string[];
   /** Network and mask, 4 + 4 or 16 + 16 octets. */
   readonly ip: readonly Buffer[];
 }
 
-const dnsTag = contextPrimitive(2);
 const ipTag = contextPrimitive(7);
+const textTags = { email: contextPrimitive(1), dns: contextPrimitive(2), uri: contextPrimitive(6) } as const;
+const textKinds = Object.keys(textTags) as (keyof typeof textTags)[];
 
 /** Name constraints of one CA certificate, and whether a name stays within them (RFC 5280 §4.2.1.10). */
 export class NameConstraints {
@@ -29,7 +35,7 @@ export class NameConstraints {
   ) {}
 
   /** @throws {CaError} ERR_CA_NAME_INVALID */
-  static of({ permitted, excluded }: ConfiguredNameConstraints): NameConstraints {
+  static of({ permitted = {}, excluded = {} }: ConfiguredNameConstraints): NameConstraints {
     return new NameConstraints(encodeSubtrees(permitted), encodeSubtrees(excluded));
   }
 
@@ -38,22 +44,21 @@ export class NameConstraints {
    * @throws {CaError} ERR_CA_ISSUER_UNUSABLE
    */
   static read(value: DerNode): NameConstraints {
-    const subtrees = { permitted: { dns: [], ip: [] }, excluded: { dns: [], ip: [] } } as Record<
-      string,
-      { dns: string[]; ip: Buffer[] }
-    >;
+    const empty = () => ({ dns: [] as string[], email: [] as string[], uri: [] as string[], ip: [] as Buffer[] });
+    const subtrees = { permitted: empty(), excluded: empty() };
     for (const list of value.children) {
       const into = list.tag === contextConstructed(0) ? subtrees.permitted : subtrees.excluded;
       for (const { children } of list.children) {
         const [base, ...bounds] = children;
         if (bounds.length > 0)
           throw new CaError('ERR_CA_ISSUER_UNUSABLE', 'name constraints: want no minimum or maximum');
-        if (base.tag === dnsTag) into.dns.push(base.content.toString('latin1').toLowerCase());
+        const kind = textKinds.find((each) => textTags[each] === base.tag);
+        if (kind !== undefined) into[kind].push(foldDomain(base.content.toString('latin1')));
         else if (base.tag === ipTag) into.ip.push(base.content);
         else
           throw new CaError(
             'ERR_CA_ISSUER_UNUSABLE',
-            `name constraints: want dNSName or iPAddress, got [${base.tag & 0x1f}]`,
+            `name constraints: want dNSName, iPAddress, rfc822Name or uniformResourceIdentifier, got [${base.tag & 0x1f}]`,
           );
       }
     }
@@ -62,11 +67,13 @@ export class NameConstraints {
 
   write(writer: DerWriter): void {
     writer.sequence(() => {
-      for (const [number, { dns, ip }] of [this.permitted, this.excluded].entries()) {
-        if (dns.length + ip.length === 0) continue;
+      for (const [number, subtrees] of [this.permitted, this.excluded].entries()) {
+        if (Object.values(subtrees).every(({ length }: { length: number }) => length === 0)) continue;
         writer.constructed(contextConstructed(number), () => {
-          for (const base of dns) writer.sequence(() => writer.primitive(dnsTag, Buffer.from(base, 'latin1')));
-          for (const base of ip) writer.sequence(() => writer.primitive(ipTag, base));
+          for (const kind of ['dns', 'email', 'uri'] as const)
+            for (const base of subtrees[kind])
+              writer.sequence(() => writer.primitive(textTags[kind], Buffer.from(base, 'latin1')));
+          for (const base of subtrees.ip) writer.sequence(() => writer.primitive(ipTag, base));
         });
       }
     });
@@ -83,31 +90,62 @@ export class NameConstraints {
   }
 
   permits(name: GeneralName): boolean {
-    if (name.type === 'ip') {
+    const { type } = name;
+    if (type === 'ip') {
       const address = Buffer.from(ipaddr.parse(name.value).toByteArray());
       const within = (range: Buffer): boolean => isInRange(address, range);
       return !this.excluded.ip.some(within) && (this.permitted.ip.length === 0 || this.permitted.ip.some(within));
     }
-    const isExcluded = this.excluded.dns.some((base) => isAtOrBelow(name.value, base) || mayMatch(name.value, base));
+    const [permitted, excluded] = [this.permitted[type], this.excluded[type]];
+    const within = subtreeTests[type];
+    if (type === 'dns' && excluded.some((base) => mayMatch(name.value, base))) return false;
+    // A URI without a host cannot be held against constraints, so where there are any it is outside (§4.2.1.10).
+    if (type === 'uri' && parseUri(name.value).host === undefined) return permitted.length + excluded.length === 0;
     return (
-      !isExcluded &&
-      (this.permitted.dns.length === 0 || this.permitted.dns.some((base) => isAtOrBelow(name.value, base)))
+      !excluded.some((base) => within(name.value, base)) &&
+      (permitted.length === 0 || permitted.some((base) => within(name.value, base)))
     );
   }
 }
 
-function encodeSubtrees(configured: { readonly dns: readonly string[]; readonly ip: readonly string[] }): Subtrees {
-  const ip = configured.ip.map((text) => {
-    const [network, bits] = parseIpRange(text);
+/** Whether a name is in a subtree, for each kind in text. */
+const subtreeTests: Readonly<Record<keyof typeof textTags, (name: string, base: string) => boolean>> = {
+  dns: isAtOrBelow,
+  email: (mailbox, base) =>
+    base.includes('@') ? mailbox === base : isHostIn(mailbox.slice(mailbox.lastIndexOf('@') + 1), base),
+  uri: (uri, base) => isHostIn(parseUri(uri).host ?? '', base),
+};
+
+function encodeSubtrees(configured: ConfiguredSubtrees): Subtrees {
+  const ip = (configured.ip ?? []).map((text) => {
+    const { network, bits } = parseIpRange(text);
     const address = network.toByteArray();
     const mask = address.map((_, index) => (0xff00 >> Math.min(8, Math.max(0, bits - index * 8))) & 0xff);
     return Buffer.from([...address.map((octet, index) => octet & mask[index]), ...mask]);
   });
-  return { dns: configured.dns.map(normalizeDnsName), ip };
+  const domain = (text: string): string =>
+    text.startsWith('.') ? `.${normalizeDnsName(text.slice(1))}` : normalizeDnsName(text);
+  return {
+    dns: (configured.dns ?? []).map(normalizeDnsName),
+    email: (configured.email ?? []).map((text) => (text.includes('@') ? normalizeEmailAddress(text) : domain(text))),
+    uri: (configured.uri ?? []).map(domain),
+    ip,
+  };
+}
+
+/** The domain in lower case; the local part of a mailbox is as it is. */
+function foldDomain(base: string): string {
+  const at = base.lastIndexOf('@') + 1;
+  return base.slice(0, at) + base.slice(at).toLowerCase();
 }
 
 function isAtOrBelow(name: string, base: string): boolean {
   return base === '' || name === base || name.endsWith(`.${base}`);
+}
+
+/** With a leading dot every host below, without one that host alone. */
+function isHostIn(host: string, base: string): boolean {
+  return base.startsWith('.') ? host.endsWith(base) : host === base;
 }
 
 /** A requested wildcard may stand for an excluded name one label below its base. */

@@ -1,72 +1,123 @@
 import { createHash } from 'node:crypto';
 import { oids } from '../der/oid.js';
+import type { AttributeName } from '../name/distinguished-name.js';
+import type { GeneralName, NameKind } from '../name/general-name.js';
+import type { KeyUsageBit, SubjectKeyKind } from './key-usage.js';
+import type { ConfiguredNameConstraints } from './name-constraints.js';
 
-/** Bit positions of KeyUsage (RFC 5280 §4.2.1.3). */
-export const keyUsageBits = {
-  digitalSignature: 0,
-  nonRepudiation: 1,
-  keyEncipherment: 2,
-  dataEncipherment: 3,
-  keyAgreement: 4,
-  keyCertSign: 5,
-  cRLSign: 6,
-  encipherOnly: 7,
-  decipherOnly: 8,
-} as const;
-export type KeyUsageBit = keyof typeof keyUsageBits;
+/**
+ * Where an attribute of the subject comes from: `optional` and `required`, from the CSR; `name`, from the CSR and one more name of
+ * SubjectAltName (commonName alone); else the value itself. An attribute without a rule is left out, whatever the CSR says.
+ */
+export type SubjectRule = 'optional' | 'required' | 'name' | { readonly value: string };
+
+/** A name added to every certificate; `{commonName}` stands for an attribute of its subject. */
+export type NameTemplate = GeneralName;
+
+export interface CertificatePolicy {
+  readonly oid: string;
+  /** URI of the certification practice statement. */
+  readonly cps?: string;
+}
 
 /** What a kind of certificate looks like, whoever it is for. Immutable; a change of any field is another `version`. */
 export interface Profile {
   readonly name: string;
   /** SHA-256 of the content in hexadecimal, bound into issuance tickets. */
   readonly version: string;
-  readonly validityDays: number;
+  readonly validitySeconds: number;
+  /** How far notBefore lies back, for relying parties whose clocks are late. */
+  readonly backdateSeconds: number;
+  readonly subject: Readonly<Partial<Record<AttributeName, SubjectRule>>>;
+  /** Kinds of name SubjectAltName may have. */
+  readonly allowedNames: readonly NameKind[];
+  /** Kinds it must have; `any`: at least one name. */
+  readonly requiredNames: readonly (NameKind | 'any')[];
+  readonly addedNames: readonly NameTemplate[];
+  readonly keys: readonly SubjectKeyKind[];
+  readonly minimumRsaBits: number;
+  /** As far as the key can have them; see `keyUsageFor`. */
   readonly keyUsage: readonly KeyUsageBit[];
   /** OIDs; empty: the extension is left out. */
   readonly extendedKeyUsage: readonly string[];
   /** A CA certificate, and how many CAs may follow below it; absent for an end entity. */
-  readonly authority?: { readonly pathLength?: number };
+  readonly authority?: { readonly pathLength?: number; readonly nameConstraints?: ConfiguredNameConstraints };
+  readonly policies: readonly CertificatePolicy[];
+  /** http URLs; absent: those of the issuer; empty: none. */
+  readonly caIssuers?: readonly string[];
+  readonly ocsp?: readonly string[];
+  readonly crl?: readonly string[];
+  /** The certificate is not revoked and points to nothing that would say so (RFC 9608). */
+  readonly noRevocation: boolean;
+  /** An OCSP responder whose own certificate is not checked (RFC 6960 §4.2.2.2.1). */
+  readonly ocspNoCheck: boolean;
+  /** The server must staple an OCSP response (RFC 7633). */
+  readonly mustStaple: boolean;
+  /** Held against the Baseline Requirements of the CA/Browser Forum as well. */
+  readonly publicStyle: boolean;
+  /** Somebody other than the requester must approve each certificate. */
+  readonly approval: boolean;
 }
 
-/** Profiles a requester may name. */
-export const profileNames = ['tls-server', 'tls-client'] as const;
-export type ProfileName = (typeof profileNames)[number];
+export type ProfileContent = Omit<Profile, 'version'>;
 
-/** Days an end-entity certificate is valid when the configuration does not say. */
-export const defaultValidityDays = 90;
+/** What a profile does not say. */
+export const profileDefaults = {
+  backdateSeconds: 60,
+  subject: {},
+  allowedNames: [],
+  requiredNames: [],
+  addedNames: [],
+  keys: ['rsa', 'ec-p256', 'ec-p384', 'ec-p521', 'ed25519'],
+  minimumRsaBits: 2048,
+  keyUsage: ['digitalSignature'],
+  extendedKeyUsage: [],
+  policies: [],
+  noRevocation: false,
+  ocspNoCheck: false,
+  mustStaple: false,
+  publicStyle: false,
+  approval: false,
+} as const satisfies Partial<ProfileContent>;
 
-/** TLS keys sign and never encrypt: every cipher suite still in use is ephemeral (RFC 9325 §4.1). */
-export function tlsProfile(name: ProfileName, validityDays: number): Profile {
-  const extendedKeyUsage = [name === 'tls-server' ? oids.serverAuth : oids.clientAuth];
-  return seal({ name, validityDays, keyUsage: ['digitalSignature'], extendedKeyUsage });
-}
-
-export function rootProfile(validityDays: number): Profile {
-  return seal({
-    name: 'root-ca',
-    validityDays,
-    keyUsage: ['keyCertSign', 'cRLSign'],
-    extendedKeyUsage: [],
-    authority: {},
-  });
-}
-
-/** Signs end entities only. */
-export function issuingProfile(validityDays: number): Profile {
-  return seal({
-    name: 'issuing-ca',
-    validityDays,
-    keyUsage: ['keyCertSign', 'cRLSign'],
-    extendedKeyUsage: [],
-    authority: { pathLength: 0 },
-  });
-}
-
-function seal(content: Omit<Profile, 'version'>): Profile {
+/** Gives a profile its version and freezes it, all the way down. */
+export function sealProfile(content: ProfileContent): Profile {
   const version = createHash('sha256').update(JSON.stringify(content)).digest('hex');
-  const { keyUsage, extendedKeyUsage, authority } = content;
-  Object.freeze(keyUsage);
-  Object.freeze(extendedKeyUsage);
-  if (authority !== undefined) Object.freeze(authority);
-  return Object.freeze({ ...content, version });
+  return freeze({ ...structuredClone(content), version });
+}
+
+/**
+ * Who holds such a certificate speaks for the CA: it signs certificates, or says which are revoked. A requester may have it only
+ * where a rule names the profile.
+ */
+export function isPrivileged({ authority, ocspNoCheck, extendedKeyUsage }: Profile): boolean {
+  return authority !== undefined || ocspNoCheck || extendedKeyUsage.includes(oids.ocspSigning);
+}
+
+/** Of the CA's own root. */
+export function rootProfile(validityDays: number): Profile {
+  return authorityProfile('root-ca', validityDays, {});
+}
+
+/** Of the CA's own issuing CA: signs end entities only. */
+export function issuingProfile(validityDays: number): Profile {
+  return authorityProfile('issuing-ca', validityDays, { pathLength: 0 });
+}
+
+function authorityProfile(name: string, validityDays: number, authority: NonNullable<Profile['authority']>): Profile {
+  return sealProfile({
+    ...profileDefaults,
+    name,
+    validitySeconds: validityDays * 86_400,
+    keyUsage: ['keyCertSign', 'cRLSign'],
+    authority,
+  });
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(freeze);
+    Object.freeze(value);
+  }
+  return value;
 }

@@ -3,6 +3,8 @@ import { DerError, type DerNode, parseDer } from '../der/der-reader.js';
 import { tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
+import type { SubjectKeyKind } from '../profile/key-usage.js';
+import type { Profile } from '../profile/profile.js';
 import { hasRocaFingerprint, hasSmallFactor } from './roca.js';
 
 const minimumModulusBits = 2048;
@@ -13,11 +15,19 @@ const minimumExponent = 65537n;
 const maximumExponentBits = 256;
 
 /** Octets of an uncompressed point: 04 ‖ x ‖ y (RFC 5480 §2.2). */
-const pointBytes: Readonly<Record<string, number>> = {
-  [oids.secp256r1]: 65,
-  [oids.secp384r1]: 97,
-  [oids.secp521r1]: 133,
+const curves: Readonly<Record<string, { readonly kind: SubjectKeyKind; readonly pointBytes: number }>> = {
+  [oids.secp256r1]: { kind: 'ec-p256', pointBytes: 65 },
+  [oids.secp384r1]: { kind: 'ec-p384', pointBytes: 97 },
+  [oids.secp521r1]: { kind: 'ec-p521', pointBytes: 133 },
 };
+
+/** A public key that may be certified. */
+export interface AcceptedKey {
+  readonly publicKey: KeyObject;
+  readonly kind: SubjectKeyKind;
+  /** Of an RSA key. */
+  readonly modulusBits?: number;
+}
 
 /**
  * The public key of a request, if it is one that may be certified: RSA of 2048 to 8192 bits without known weakness, EC on
@@ -25,7 +35,7 @@ const pointBytes: Readonly<Record<string, number>> = {
  * @param spki  SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)
  * @throws {CaError} ERR_CA_KEY_UNSUPPORTED | ERR_CA_KEY_WEAK | ERR_CA_CSR_MALFORMED
  */
-export function acceptPublicKey(spki: DerNode): KeyObject {
+export function acceptPublicKey(spki: DerNode): AcceptedKey {
   const [algorithm, bits, ...rest] = spki.children;
   if (algorithm?.tag !== tags.sequence || bits?.tag !== tags.bitString || rest.length > 0 || bits.content[0] !== 0)
     malformed('want SubjectPublicKeyInfo');
@@ -36,18 +46,30 @@ export function acceptPublicKey(spki: DerNode): KeyObject {
   switch (oid) {
     case oids.rsaEncryption:
       if (parameters?.tag !== tags.null) malformed('want NULL parameters of an RSA key');
-      assertSoundRsa(key);
-      break;
+      return { kind: 'rsa', modulusBits: assertSoundRsa(key), publicKey: load(spki) };
     case oids.ecPublicKey:
-      assertNamedCurve(parameters, key);
-      break;
+      return { kind: namedCurve(parameters, key), publicKey: load(spki) };
     case oids.ed25519:
       if (parameters !== undefined || key.length !== 32)
         malformed('want an Ed25519 key of 32 octets without parameters');
-      break;
+      return { kind: 'ed25519', publicKey: load(spki) };
     default:
       throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want RSA, EC or Ed25519, got algorithm ${oid}`);
   }
+}
+
+/**
+ * Holds a key against what a profile is for.
+ * @throws {CaError} ERR_CA_KEY_UNSUPPORTED | ERR_CA_KEY_WEAK
+ */
+export function assertKeyFits({ name, keys, minimumRsaBits }: Profile, { kind, modulusBits }: AcceptedKey): void {
+  if (!keys.includes(kind))
+    throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want ${keys.join(', ')} for profile ${name}, got ${kind}`);
+  if (modulusBits !== undefined && modulusBits < minimumRsaBits)
+    weak(`want a modulus of at least ${minimumRsaBits} bits for profile ${name}, got ${modulusBits}`);
+}
+
+function load(spki: DerNode): KeyObject {
   try {
     return createPublicKey({ key: spki.raw, format: 'der', type: 'spki' });
   } catch (error) {
@@ -56,7 +78,8 @@ export function acceptPublicKey(spki: DerNode): KeyObject {
   }
 }
 
-function assertSoundRsa(der: Buffer): void {
+/** @returns bits of the modulus */
+function assertSoundRsa(der: Buffer): number {
   const [modulusNode, exponentNode] = readRsaPublicKey(der);
   const modulusBits = bitLength(modulusNode.content);
   if (modulusBits < minimumModulusBits || modulusBits > maximumModulusBits) {
@@ -70,6 +93,7 @@ function assertSoundRsa(der: Buffer): void {
   const modulus = toBigInt(modulusNode.content);
   if (hasSmallFactor(modulus)) weak('want a modulus without small factors');
   if (hasRocaFingerprint(modulus)) weak('want a modulus without the ROCA fingerprint (CVE-2017-15361)');
+  return modulusBits;
 }
 
 function readRsaPublicKey(der: Buffer): readonly DerNode[] {
@@ -83,12 +107,13 @@ function readRsaPublicKey(der: Buffer): readonly DerNode[] {
   return malformed('want RSAPublicKey: two positive integers');
 }
 
-function assertNamedCurve(parameters: DerNode | undefined, point: Buffer): void {
+function namedCurve(parameters: DerNode | undefined, point: Buffer): SubjectKeyKind {
   const curve = parameters?.tag === tags.oid ? decodeOid(parameters.content) : 'explicit parameters';
-  const want = pointBytes[curve];
-  if (want === undefined)
+  if (!Object.hasOwn(curves, curve))
     throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want the named curve P-256, P-384 or P-521, got ${curve}`);
-  if (point[0] !== 4 || point.length !== want) malformed(`want an uncompressed point of ${want} octets`);
+  const { kind, pointBytes } = curves[curve];
+  if (point[0] !== 4 || point.length !== pointBytes) malformed(`want an uncompressed point of ${pointBytes} octets`);
+  return kind;
 }
 
 function bitLength(magnitude: Buffer): number {

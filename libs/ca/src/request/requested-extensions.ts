@@ -2,39 +2,56 @@ import { DerError, type DerNode, parseDer } from '../der/der-reader.js';
 import { tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
-import { type GeneralName, readGeneralName } from '../name/general-name.js';
+import { type GeneralName, readGeneralName, withoutDuplicates } from '../name/general-name.js';
 
 /** Most names one certificate may carry. */
 export const maximumNames = 100;
 
-/** Extensions that tools put into requests and the profile decides: read, checked for form, not copied. */
-const decidedByProfile = new Set<string>([oids.keyUsage, oids.extendedKeyUsage, oids.subjectKeyIdentifier]);
+/** Extensions that tools put into requests. The last three are checked for form and not copied: the profile decides. */
+const known = new Set<string>([
+  oids.subjectAltName,
+  oids.basicConstraints,
+  oids.tlsFeature,
+  oids.keyUsage,
+  oids.extendedKeyUsage,
+  oids.subjectKeyIdentifier,
+]);
+
+export interface RequestedExtensions {
+  readonly names: readonly GeneralName[];
+  readonly asksForCa: boolean;
+  readonly asksForStapling: boolean;
+}
 
 /**
- * The names of a requested SubjectAltName. A request for CA rights or for an extension that no profile decides is refused
- * rather than ignored, so that nobody believes to have got it.
+ * What a request's extensions ask for. An extension that no profile decides is refused rather than ignored, so that nobody
+ * believes to have got it.
  * @param extensions  the Extensions of an extensionRequest attribute
  * @throws {CaError} ERR_CA_CSR_MALFORMED | ERR_CA_CSR_CONTENT_REFUSED | ERR_CA_NAME_INVALID | ERR_CA_NAME_NOT_ALLOWED
  */
-export function readRequestedExtensions(extensions: DerNode): GeneralName[] {
-  const seen = new Set<string>();
-  let names: GeneralName[] = [];
-  if (extensions.tag !== tags.sequence) malformed('want Extensions in extensionRequest');
-  for (const extension of extensions.children) {
+export function readRequestedExtensions(extensions: DerNode | undefined): RequestedExtensions {
+  const found = new Map<string, DerNode>();
+  if (extensions !== undefined && extensions.tag !== tags.sequence) malformed('want Extensions in extensionRequest');
+  for (const extension of extensions?.children ?? []) {
     const { oid, value } = readExtension(extension);
-    if (seen.has(oid))
+    if (found.has(oid))
       throw new CaError('ERR_CA_CSR_CONTENT_REFUSED', `requested extension: want each at most once, got ${oid} twice`);
-    seen.add(oid);
-    if (oid === oids.subjectAltName) names = readSubjectAltName(value);
-    else if (oid === oids.basicConstraints) refuseCaRights(value);
-    else if (!decidedByProfile.has(oid)) {
+    found.set(oid, value);
+    if (!known.has(oid)) {
       throw new CaError(
         'ERR_CA_CSR_CONTENT_REFUSED',
         `requested extension: want one that a profile decides, got ${oid}`,
       );
     }
   }
-  return names;
+  const subjectAltName = found.get(oids.subjectAltName);
+  const basicConstraints = found.get(oids.basicConstraints);
+  const tlsFeature = found.get(oids.tlsFeature);
+  return {
+    names: subjectAltName === undefined ? [] : readSubjectAltName(subjectAltName),
+    asksForCa: basicConstraints !== undefined && asksForCa(basicConstraints),
+    asksForStapling: tlsFeature !== undefined && asksForStapling(tlsFeature),
+  };
 }
 
 function readExtension(extension: DerNode): { oid: string; value: DerNode } {
@@ -57,23 +74,27 @@ function readSubjectAltName(value: DerNode): GeneralName[] {
   if (value.tag !== tags.sequence || count === 0) malformed('want at least one name in SubjectAltName');
   if (count > maximumNames)
     throw new CaError('ERR_CA_CSR_CONTENT_REFUSED', `SubjectAltName: want at most ${maximumNames} names, got ${count}`);
-  const names = value.children.map(readGeneralName);
-  return names.filter(
-    (name, index) => names.findIndex((other) => other.type === name.type && other.value === name.value) === index,
-  );
+  return withoutDuplicates(value.children.map(readGeneralName));
 }
 
-function refuseCaRights(value: DerNode): void {
-  if (value.tag !== tags.sequence) malformed('want a SEQUENCE in BasicConstraints');
+function asksForCa(value: DerNode): boolean {
+  if (value.tag !== tags.sequence || value.children.length > 2) malformed('want cA and pathLen in BasicConstraints');
   const [cA, ...pathLength] = value.children;
   // FALSE is the DEFAULT, which some tools write out all the same.
-  const isEndEntity = cA === undefined || (cA.tag === tags.boolean && cA.content[0] === 0 && pathLength.length === 0);
-  if (!isEndEntity) {
+  return !(cA === undefined || (cA.tag === tags.boolean && cA.content[0] === 0 && pathLength.length === 0));
+}
+
+/** @throws {CaError} ERR_CA_CSR_CONTENT_REFUSED for any other feature than status_request (5) */
+function asksForStapling(value: DerNode): boolean {
+  const [feature, ...more] = value.children;
+  if (value.tag !== tags.sequence || feature?.tag !== tags.integer)
+    malformed('want features in the TLS feature extension');
+  if (more.length > 0 || !feature.content.equals(Buffer.of(5)))
     throw new CaError(
       'ERR_CA_CSR_CONTENT_REFUSED',
-      'requested extension: want an end-entity certificate, got BasicConstraints with cA or pathLen',
+      'requested extension: want status_request (5) alone as TLS feature',
     );
-  }
+  return true;
 }
 
 function malformed(message: string): never {

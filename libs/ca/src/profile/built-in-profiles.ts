@@ -1,0 +1,75 @@
+import type { ProfileInput } from './profile-schema.js';
+
+const tls = {
+  validityDays: 90,
+  subject: { commonName: 'name' },
+  subjectAltName: { allowed: ['dns', 'ip'], required: ['any'] },
+  // TLS keys sign and never encrypt: every cipher suite still in use is ephemeral (RFC 9325 §4.1).
+  keyUsage: ['digitalSignature'],
+} satisfies ProfileInput;
+
+const person = {
+  validityDays: 365,
+  subject: { commonName: 'required', organization: 'optional', organizationalUnit: 'optional', country: 'optional' },
+} satisfies ProfileInput;
+
+/** Starting points: a profile of that name, or one that extends it, says only what is different. */
+export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
+  'tls-server': { ...tls, extendedKeyUsage: ['serverAuth'] },
+  'tls-client': { ...tls, extendedKeyUsage: ['clientAuth'] },
+  /** Both ends of mutual TLS, as a mesh wants it; a SPIFFE ID is a name like the others. */
+  mutual: {
+    ...tls,
+    subjectAltName: { allowed: ['dns', 'ip', 'uri'], required: ['any'] },
+    extendedKeyUsage: ['serverAuth', 'clientAuth'],
+  },
+  intermediate: {
+    validityDays: 1825,
+    subject: { ...person.subject, commonName: 'required' },
+    keys: ['rsa', 'ec-p256', 'ec-p384'],
+    keyUsage: ['keyCertSign', 'cRLSign'],
+    authority: { pathLength: 0 },
+  },
+  /** Its own status is not asked for, so it is renewed often (RFC 6960 §4.2.2.2.1). */
+  'ocsp-responder': {
+    validityDays: 14,
+    subject: { commonName: 'required' },
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: ['ocspSigning'],
+    ocspNoCheck: true,
+    ocsp: [],
+    crl: [],
+  },
+  'code-signing': {
+    ...person,
+    keys: ['rsa', 'ec-p256', 'ec-p384', 'ec-p521'],
+    minimumRsaBits: 3072,
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: ['codeSigning'],
+  },
+  /** RSA keys decrypt with keyEncipherment, EC keys with keyAgreement. */
+  smime: {
+    ...person,
+    subject: { ...person.subject, commonName: 'optional' },
+    subjectAltName: { allowed: ['email'], required: ['email'] },
+    keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+    extendedKeyUsage: ['emailProtection'],
+  },
+  /** RFC 9336. */
+  'document-signing': {
+    ...person,
+    keyUsage: ['digitalSignature', 'nonRepudiation'],
+    extendedKeyUsage: ['documentSigning'],
+  },
+  /** A device is known by its serial number (IEEE 802.1AR §8.6) and by the names it has in the network. */
+  device: {
+    validityDays: 365,
+    subject: { serialNumber: 'required', commonName: 'optional', organization: 'optional' },
+    subjectAltName: { allowed: ['dns', 'ip', 'uri'] },
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: ['clientAuth'],
+  },
+};
+
+/** What a CA offers whose configuration says nothing. */
+export const defaultProfiles = { 'tls-server': {}, 'tls-client': {} } satisfies Record<string, ProfileInput>;

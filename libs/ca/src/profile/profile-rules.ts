@@ -1,0 +1,91 @@
+import { oids } from '../der/oid.js';
+import { attributeNames } from '../name/distinguished-name.js';
+import { generalName } from '../name/general-name.js';
+import { keyUsageFor, type KeyUsageBit } from './key-usage.js';
+import { maximumPublicValidityDays, reservedPolicies } from './public-style.js';
+import type { ProfileContent } from './profile.js';
+
+/** One thing that must hold of a profile with what it inherits. */
+interface ProfileRule {
+  /** The field a fault is reported at. */
+  readonly field: string;
+  /** What it wants, with its source. */
+  readonly wants: string;
+  readonly holds: (profile: ProfileContent) => boolean;
+}
+
+/** Bits that go with a purpose (RFC 5280 §4.2.1.12; RFC 6960 §4.2.2.2; RFC 9336 §3.1): one of them must be there. */
+const bitsOfPurpose: Readonly<Record<string, readonly KeyUsageBit[]>> = {
+  [oids.serverAuth]: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+  [oids.clientAuth]: ['digitalSignature', 'keyAgreement'],
+  [oids.codeSigning]: ['digitalSignature'],
+  [oids.emailProtection]: ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'keyAgreement'],
+  [oids.ocspSigning]: ['digitalSignature', 'nonRepudiation'],
+  [oids.documentSigning]: ['digitalSignature', 'nonRepudiation'],
+};
+
+const has = (list: readonly string[], value: string): boolean => list.includes(value);
+const isEmpty = (list: readonly unknown[] | undefined): boolean => list?.length === 0;
+const isUnique = (list: readonly string[]): boolean => new Set(list).size === list.length;
+
+const rules: readonly ProfileRule[] = [
+  { field: 'subjectAltName', wants: 'every required kind of name among the allowed', holds: (p) => p.requiredNames.every((kind) => (kind === 'any' ? p.allowedNames.length > 0 : has(p.allowedNames, kind))) },
+  { field: 'subjectAltName', wants: 'added names that can be names', holds: (p) => p.addedNames.every(isNameTemplate) },
+  { field: 'subjectAltName', wants: 'added names of attributes that every subject has', holds: (p) => p.addedNames.every(({ value }) => placeholders(value).every((name) => isAlwaysThere(p, name))) },
+  { field: 'subject', wants: 'an allowed kind of name for commonName: name', holds: (p) => p.subject.commonName !== 'name' || p.allowedNames.length > 0 },
+  { field: 'subject', wants: 'a subject that is never empty, since only it names a CA (RFC 5280 §4.1.2.6)', holds: (p) => p.authority === undefined || attributeNames.some((name) => isAlwaysThere(p, name)) },
+  { field: 'subject', wants: 'a name of some kind', holds: (p) => Object.keys(p.subject).length + p.allowedNames.length + p.addedNames.length > 0 },
+  { field: 'keyUsage', wants: 'every bit once', holds: (p) => isUnique(p.keyUsage) },
+  { field: 'keyUsage', wants: 'a bit that every allowed kind of key can have: keyEncipherment and dataEncipherment are for RSA, keyAgreement for EC (RFC 8813 §3, RFC 8410 §5)', holds: (p) => p.keys.every((kind) => keyUsageFor(p.keyUsage, kind).length > 0) },
+  { field: 'keyUsage', wants: 'keyCertSign and cRLSign for a CA and nothing else (RFC 5280 §4.2.1.3, §4.2.1.9)', holds: (p) => p.authority === undefined ? !has(p.keyUsage, 'keyCertSign') && !has(p.keyUsage, 'cRLSign') : has(p.keyUsage, 'keyCertSign') && has(p.keyUsage, 'cRLSign') },
+  { field: 'keyUsage', wants: 'encipherOnly and decipherOnly beside keyAgreement, and not both (RFC 5280 §4.2.1.3, RFC 8813 §3)', holds: (p) => { const only = p.keyUsage.filter((bit) => bit.endsWith('Only')); return only.length === 0 || (only.length === 1 && has(p.keyUsage, 'keyAgreement') && p.keys.every((kind) => kind.startsWith('ec'))); } },
+  { field: 'extendedKeyUsage', wants: 'every purpose once', holds: (p) => isUnique(p.extendedKeyUsage) },
+  { field: 'extendedKeyUsage', wants: 'neither anyExtendedKeyUsage nor timeStamping, which has rules of its own (RFC 3161 §2.3)', holds: (p) => !has(p.extendedKeyUsage, oids.anyExtendedKeyUsage) && !has(p.extendedKeyUsage, oids.timeStamping) },
+  { field: 'extendedKeyUsage', wants: 'a purpose: a certificate without any is for every one', holds: (p) => p.authority !== undefined || p.extendedKeyUsage.length > 0 },
+  { field: 'extendedKeyUsage', wants: 'a key usage that goes with each purpose (RFC 5280 §4.2.1.12)', holds: (p) => p.authority !== undefined || p.keys.every((kind) => p.extendedKeyUsage.every((purpose) => bitsOfPurpose[purpose]?.some((bit) => has(keyUsageFor(p.keyUsage, kind), bit)) ?? true)) },
+  { field: 'extendedKeyUsage', wants: 'ocspSigning alone and with ocspNoCheck, never in a CA certificate (RFC 6960 §4.2.2.2)', holds: (p) => has(p.extendedKeyUsage, oids.ocspSigning) ? p.extendedKeyUsage.length === 1 && p.ocspNoCheck && p.authority === undefined : !p.ocspNoCheck },
+  { field: 'authority', wants: 'no names in SubjectAltName of a CA', holds: (p) => p.authority === undefined || p.allowedNames.length + p.addedNames.length === 0 },
+  { field: 'policies', wants: 'every policy once, none of them anyPolicy in an end entity (RFC 5280 §4.2.1.4)', holds: (p) => isUnique(p.policies.map(({ oid }) => oid)) && (p.authority !== undefined || p.policies.every(({ oid }) => oid !== oids.anyPolicy)) },
+  { field: 'noRevocation', wants: 'no CRL, no OCSP, no must-staple and no CA: their absence is what it says (RFC 9608 §2, §4)', holds: (p) => !p.noRevocation || ((p.ocsp ?? []).length + (p.crl ?? []).length === 0 && !p.mustStaple && p.authority === undefined) },
+  { field: 'mustStaple', wants: 'a TLS server (RFC 7633 §4)', holds: (p) => !p.mustStaple || has(p.extendedKeyUsage, oids.serverAuth) },
+  { field: 'mustStaple', wants: 'an OCSP responder to staple from', holds: (p) => !p.mustStaple || !isEmpty(p.ocsp) },
+  { field: 'publicStyle', wants: 'a TLS server and at most clientAuth besides (CABF BR §7.1.2.7.10)', holds: (p) => !p.publicStyle || (has(p.extendedKeyUsage, oids.serverAuth) && p.extendedKeyUsage.every((purpose) => purpose === oids.serverAuth || purpose === oids.clientAuth)) },
+  { field: 'publicStyle', wants: 'DNS names and addresses alone, at least one (CABF BR §7.1.2.7.12)', holds: (p) => !p.publicStyle || (p.allowedNames.every((kind) => kind === 'dns' || kind === 'ip') && p.requiredNames.length > 0) },
+  { field: 'publicStyle', wants: 'a commonName that is one of the names, or none (CABF BR §7.1.4.3)', holds: (p) => !p.publicStyle || p.subject.commonName === undefined || p.subject.commonName === 'name' },
+  { field: 'publicStyle', wants: 'no organizationalUnit, serialNumber or emailAddress (CABF BR §7.1.2.7)', holds: (p) => !p.publicStyle || (p.subject.organizationalUnit ?? p.subject.serialNumber ?? p.subject.emailAddress) === undefined },
+  { field: 'publicStyle', wants: 'no Ed25519 (CABF BR §6.1.1.3)', holds: (p) => !p.publicStyle || !has(p.keys, 'ed25519') },
+  { field: 'publicStyle', wants: 'one policy of the CA/Browser Forum, domain-validated if the subject has no organization (CABF BR §7.1.6.1)', holds: (p) => !p.publicStyle || hasPublicPolicy(p) },
+  { field: 'publicStyle', wants: `a validity of at most ${maximumPublicValidityDays(new Date('2026-03-15T00:00:00Z'))} days (CABF BR §6.3.2)`, holds: (p) => !p.publicStyle || p.validitySeconds <= maximumPublicValidityDays(new Date('2026-03-15T00:00:00Z')) * 86_400 },
+  { field: 'validityDays', wants: 'more than the backdating', holds: (p) => p.validitySeconds > p.backdateSeconds },
+]; // prettier-ignore
+
+/** What does not hold of a profile. */
+export function faultsOf(profile: ProfileContent): { readonly field: string; readonly message: string }[] {
+  return rules.filter(({ holds }) => !holds(profile)).map(({ field, wants }) => ({ field, message: `want ${wants}` }));
+}
+
+/** The attributes a template names. */
+export function placeholders(template: string): string[] {
+  return [...template.matchAll(/\{(\w*)\}/g)].map(([, name]) => name);
+}
+
+function isAlwaysThere({ subject }: ProfileContent, name: string): boolean {
+  const rule = Object.hasOwn(subject, name) ? subject[name as keyof typeof subject] : undefined;
+  return rule === 'required' || typeof rule === 'object';
+}
+
+/** With a plain word in place of each attribute it is a name of its kind. */
+function isNameTemplate({ type, value }: ProfileContent['addedNames'][number]): boolean {
+  try {
+    generalName(type, value.replaceAll(/\{\w+\}/g, 'a1'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function hasPublicPolicy({ policies, subject }: ProfileContent): boolean {
+  const reserved = policies.map(({ oid }) => oid).filter((oid) => Object.values(reservedPolicies).includes(oid));
+  const isDomainValidated = subject.organization === undefined;
+  return reserved.length === 1 && (reserved[0] === reservedPolicies.domainValidated) === isDomainValidated;
+}

@@ -1,0 +1,86 @@
+import { CaError } from '../errors.js';
+import type { NameKind } from '../name/general-name.js';
+import { builtInProfiles, defaultProfiles } from './built-in-profiles.js';
+import { type NameTemplate, type Profile, type ProfileContent, profileDefaults, sealProfile } from './profile.js';
+import { faultsOf } from './profile-rules.js';
+import type { ProfileInput, ProfilesInput } from './profile-schema.js';
+import { purposes } from './purpose.js';
+
+/** What is wrong with a profile, and where it is written. */
+export interface ProfileFault {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/**
+ * The profiles a CA offers: those that are written, and none besides; `tls-server` and `tls-client` when none are.
+ * @throws {CaError} ERR_CA_CONFIG_INVALID listing all faults together
+ */
+export function resolveProfiles(written: ProfilesInput = defaultProfiles): ReadonlyMap<string, Profile> {
+  const { profiles, faults } = tryProfiles(written);
+  if (faults.length === 0) return profiles;
+  const lines = faults.map(({ path, message }) => `- ${path.join('.')}: ${message}`);
+  throw new CaError('ERR_CA_CONFIG_INVALID', `profiles:\n${lines.join('\n')}`);
+}
+
+/** The same, with the faults instead of an error. */
+export function tryProfiles(written: ProfilesInput): {
+  readonly profiles: ReadonlyMap<string, Profile>;
+  readonly faults: readonly ProfileFault[];
+} {
+  const faults: ProfileFault[] = [];
+  const profiles = new Map<string, Profile>();
+  for (const name of Object.keys(written)) {
+    const input = inherited(name, written);
+    if (typeof input === 'string') {
+      faults.push({ path: [name, 'extends'], message: input });
+      continue;
+    }
+    const content = complete(name, input);
+    const found = faultsOf(content);
+    faults.push(...found.map(({ field, message }) => ({ path: [name, field], message })));
+    if (found.length === 0) profiles.set(name, sealProfile(content));
+  }
+  return { profiles, faults };
+}
+
+/** A profile with what it inherits: a field that it has replaces the whole field. @returns what is wrong, in words, if it cannot be had */
+function inherited(name: string, written: ProfilesInput, seen: readonly string[] = []): ProfileInput | string {
+  if (seen.includes(name)) return `want no circle, got ${[...seen, name].join(' extends ')}`;
+  const own = Object.hasOwn(written, name) ? written[name] : undefined;
+  const builtIn = Object.hasOwn(builtInProfiles, name) ? builtInProfiles[name] : undefined;
+  if (own === undefined)
+    return (
+      builtIn ?? `want a profile that is written or built in (${Object.keys(builtInProfiles).join(', ')}), got ${name}`
+    );
+  const { extends: base, ...fields } = own;
+  const from = base === undefined || base === name ? (builtIn ?? {}) : inherited(base, written, [...seen, name]);
+  if (typeof from === 'string') return from;
+  // One of the two says how long, whichever is nearer.
+  const { validityDays, validityHours, ...rest } = from;
+  const validity =
+    fields.validityDays === undefined && fields.validityHours === undefined ? { validityDays, validityHours } : {};
+  return { ...rest, ...validity, ...fields };
+}
+
+function complete(name: string, input: ProfileInput): ProfileContent {
+  const { validityDays, validityHours, subjectAltName, extendedKeyUsage, extends: _, ...rest } = input;
+  const hours = validityHours ?? (validityDays ?? 90) * 24;
+  return {
+    ...profileDefaults,
+    ...rest,
+    name,
+    validitySeconds: hours * 3600,
+    allowedNames: subjectAltName?.allowed ?? [],
+    requiredNames: subjectAltName?.required ?? [],
+    addedNames: (subjectAltName?.add ?? []).map(nameTemplate),
+    extendedKeyUsage: (extendedKeyUsage ?? []).map((purpose) =>
+      Object.hasOwn(purposes, purpose) ? purposes[purpose as keyof typeof purposes] : purpose,
+    ),
+  };
+}
+
+function nameTemplate(text: string): NameTemplate {
+  const colon = text.indexOf(':');
+  return { type: text.slice(0, colon) as NameKind, value: text.slice(colon + 1) };
+}
