@@ -6,6 +6,7 @@ export const caSteps = [
   'certificate-committed',
   'certificate-signed',
   'certificate-completed',
+  'transcript-written',
   'crl-committed',
   'crl-signed',
   'crl-completed',

@@ -1,41 +1,25 @@
 import type { HsmKey } from '@nest-hsm/hsm';
-import { type CaConfig, parseCaConfig } from '../config.js';
 import { CaError } from '../errors.js';
 import type { CaCertificate } from '../issuance/ca-certificate.js';
-import { Issuance, type IssuedCertificate } from '../issuance/issuance.js';
-import { issuer, type IssuerToken } from '../issuance/issuer.js';
-import type { CaObserver } from '../observer.js';
-import type { AuthorityStore, GenerationRecord } from '../store/authority-store.js';
-import type { CertificateStore } from '../store/certificate-store.js';
+import type { IssuedCertificate } from '../issuance/issuance.js';
+import { issuer } from '../issuance/issuer.js';
+import type { GenerationRecord } from '../store/authority-store.js';
 import { caKeyId, findCaKey, findOrGenerateCaKey } from './ca-key.js';
 import { requestFor } from './ca-request.js';
 import { type ConfiguredCa, configuredCa, ofGeneration } from './configured-ca.js';
 import { crossSign } from './cross-sign.js';
-import type { HierarchyContext } from './hierarchy.js';
+import { type HierarchyContext, hierarchyContext, type HierarchyOptions } from './hierarchy.js';
 import { importCertificate } from './import-ca.js';
 import { trustedChains } from './load-ca.js';
 import { rollOver } from './rollover.js';
-
-export interface CaAdministrationOptions {
-  readonly token: IssuerToken;
-  readonly certificates: CertificateStore;
-  readonly authorities: AuthorityStore;
-  readonly config: CaConfig;
-  readonly observer?: CaObserver;
-  /** The clock; the system's when absent. */
-  readonly now?: () => Date;
-}
 
 /** What an operator does with a CA's own keys and certificates. `name`: `root`, `issuing`, or as in the configuration. */
 export class CaAdministration {
   readonly #context: HierarchyContext;
 
   /** @throws {CaError} ERR_CA_CONFIG_INVALID */
-  constructor(options: CaAdministrationOptions) {
-    const { token, certificates, authorities, observer = {}, now = () => new Date() } = options;
-    const config = parseCaConfig(options.config);
-    const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
-    this.#context = { config, token, certificates, authorities, issuance, observer, now };
+  constructor(options: HierarchyOptions) {
+    this.#context = hierarchyContext(options);
   }
 
   /**

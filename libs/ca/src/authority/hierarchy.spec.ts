@@ -10,9 +10,7 @@ import { TestCa } from '../../../../test/support/test-ca.js';
 import { CertificateAuthority } from '../certificate-authority.js';
 import type { CaConfig } from '../config.js';
 import { openCaDatabase } from '../store/typeorm/database.js';
-import { TypeOrmAuthorityStore } from '../store/typeorm/typeorm-authority-store.js';
-import { TypeOrmCertificateStore } from '../store/typeorm/typeorm-certificate-store.js';
-import { TypeOrmCrlStore } from '../store/typeorm/typeorm-crl-store.js';
+import { caStores } from '../store/typeorm/stores.js';
 
 const root = { label: 'root', subject: { commonName: 'Test Root' }, algorithm: 'ec-p384' } as const;
 const issuing = { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' } as const;
@@ -33,9 +31,7 @@ test('several processes that initialise one CA at once make one', async () => {
   const database = { type: 'better-sqlite3', database: join(directory, 'ca.sqlite') } as const;
   const dataSources = await Promise.all(Array.from({ length: 4 }, () => openCaDatabase(database)));
   const start = async (dataSource: DataSource): Promise<string> => {
-    const authorities = new TypeOrmAuthorityStore(dataSource);
-    const [certificates, crls] = [new TypeOrmCertificateStore(dataSource), new TypeOrmCrlStore(dataSource)];
-    const authority = await CertificateAuthority.open({ token, authorities, certificates, crls, config });
+    const authority = await CertificateAuthority.open({ token, ...caStores(dataSource), config });
     await authority.close();
     return [...authority.chain.map(({ der }) => der), authority.crl.der].map((der) => der.toString('hex')).join();
   };

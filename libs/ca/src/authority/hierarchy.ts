@@ -1,7 +1,7 @@
 import type { HsmKey } from '@nest-hsm/hsm';
-import type { ParsedCaConfig } from '../config.js';
+import { type CaConfig, parseCaConfig, type ParsedCaConfig } from '../config.js';
 import { CaError, isCaError } from '../errors.js';
-import type { CertificateOrder, Issuance } from '../issuance/issuance.js';
+import { type CertificateOrder, Issuance } from '../issuance/issuance.js';
 import { type Issuer, issuer, type IssuerToken } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
 import type { AuthorityStore } from '../store/authority-store.js';
@@ -12,6 +12,16 @@ import { type ConfiguredCa, configuredCa, configuredCas } from './configured-ca.
 import { Issuers } from './issuers.js';
 import { trustedChains } from './load-ca.js';
 
+export interface HierarchyOptions {
+  readonly token: IssuerToken;
+  readonly certificates: CertificateStore;
+  readonly authorities: AuthorityStore;
+  readonly config: CaConfig;
+  readonly observer?: CaObserver;
+  /** The clock; the system's when absent. */
+  readonly now?: () => Date;
+}
+
 export interface HierarchyContext {
   readonly config: ParsedCaConfig;
   readonly token: IssuerToken;
@@ -20,6 +30,14 @@ export interface HierarchyContext {
   readonly issuance: Issuance;
   readonly observer: CaObserver;
   readonly now: () => Date;
+}
+
+/** @throws {CaError} ERR_CA_CONFIG_INVALID */
+export function hierarchyContext(options: HierarchyOptions): HierarchyContext {
+  const { token, certificates, authorities, observer = {}, now = () => new Date() } = options;
+  const config = parseCaConfig(options.config);
+  const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
+  return { config, token, certificates, authorities, issuance, observer, now };
 }
 
 /**

@@ -29,7 +29,7 @@ export interface SignedDocument {
   readonly sha256: string;
   /** Key identifier of the signer in hexadecimal. */
   readonly issuerId: string;
-  readonly kind: 'request' | 'transcript';
+  readonly kind: 'request' | 'transcript' | 'cluster';
   /** What is signed. */
   readonly octets: Buffer;
   readonly signedAt: Date;
