@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CaError } from '../errors.js';
-import type { CertificateRecord } from '../store/certificate-store.js';
+import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 
 /** What ties a request to its one certificate, whatever is sent again: kept in the certificate's row, reserved with its serial. */
 export interface Idempotency {
@@ -13,9 +13,38 @@ export interface Idempotency {
 /** How long a key stands for its first request. */
 export const idempotencyMilliseconds = 24 * 3_600_000;
 
-/** @param key  as the caller chose it; each requester has keys of their own */
-export function idempotencyOf(requester: string, key: string, request: readonly (string | Uint8Array)[]): Idempotency {
-  return { idempotencyKey: digest([requester, key]), requestSha256: digest(request) };
+/**
+ * @param key  what the requester chose (`['key', …]`), or whatever else happens once; each requester has keys of their own
+ * @param request  everything that decides what is issued
+ */
+export function idempotencyOf(
+  requester: string,
+  key: readonly ['key' | 'order', string],
+  request: readonly (string | Uint8Array)[],
+): Idempotency {
+  return { idempotencyKey: digest([requester, ...key]), requestSha256: digest(request) };
+}
+
+/**
+ * The certificate that the same request has led to before.
+ * @returns undefined when it has led to none, or is too long ago
+ * @throws {CaError} ERR_CA_IDEMPOTENCY_KEY_REUSED | ERR_CA_IDEMPOTENCY_IN_PROGRESS | ERR_CA_STORE_UNAVAILABLE
+ */
+export async function issuedBefore(
+  certificates: Pick<CertificateStore, 'findByIdempotencyKey' | 'forgetIdempotencyKey'>,
+  idempotency: Idempotency,
+  now: Date,
+): Promise<(CertificateRecord & { readonly certificate: Buffer }) | undefined> {
+  const row = await certificates.findByIdempotencyKey(idempotency.idempotencyKey);
+  if (row === undefined) return undefined;
+  const { certificate } = row;
+  if (certificate !== undefined && row.reservedAt.getTime() + idempotencyMilliseconds <= now.getTime()) {
+    await certificates.forgetIdempotencyKey(row.serial);
+    return undefined;
+  }
+  assertSameRequest(row, idempotency);
+  if (certificate === undefined) throw idempotencyInProgress();
+  return { ...row, certificate };
 }
 
 /** @throws {CaError} ERR_CA_IDEMPOTENCY_KEY_REUSED when the key stands for another request */

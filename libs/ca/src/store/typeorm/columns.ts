@@ -34,3 +34,9 @@ export const optionalWords: ValueTransformer = {
   to: (value: readonly string[] | undefined) => value?.join(' '),
   from: (value: string | null) => value?.split(' '),
 };
+
+/** Texts, whatever is in them. */
+export const list: ValueTransformer = {
+  to: (value: readonly string[]) => JSON.stringify(value),
+  from: (value: string) => JSON.parse(value) as string[],
+};

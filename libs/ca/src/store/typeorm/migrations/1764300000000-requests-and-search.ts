@@ -27,7 +27,7 @@ export class RequestsAndSearch1764300000000 implements MigrationInterface {
     await runner.query(
       `CREATE TABLE ca_order (
          id varchar(32) NOT NULL PRIMARY KEY, state varchar(16) NOT NULL, profile varchar(64) NOT NULL, requester text NOT NULL,
-         csr text NOT NULL, subject text NOT NULL, names text NOT NULL, renews varchar(40),
+         csr text NOT NULL, names text NOT NULL,
          idempotency_key varchar(64), request_sha256 varchar(64),
          created_at bigint NOT NULL, expires_at bigint NOT NULL,
          decided_by text, decided_at bigint, reason text, serial varchar(40)

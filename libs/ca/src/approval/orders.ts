@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import type { CertificateAuthority } from '../certificate-authority.js';
+import { CaError } from '../errors.js';
+import { assertSameRequest, type Idempotency, idempotencyOf } from '../issuance/idempotency.js';
+import type { IssuedCertificate } from '../issuance/issuance.js';
+import { csrDer } from '../request/csr.js';
+import type { OrderRecord, OrderStore } from '../store/order-store.js';
+
+export interface OrderRequest {
+  /** PKCS #10, DER or PEM. */
+  readonly csr: Uint8Array | string;
+  readonly profile: string;
+  readonly requester: string;
+  readonly idempotencyKey?: string;
+}
+
+export interface OrdersOptions {
+  readonly authority: CertificateAuthority;
+  readonly orders: OrderStore;
+  /** How long an order waits. */
+  readonly hours: number;
+  readonly now?: () => Date;
+}
+
+/** Most pending orders of one requester. */
+const maximumPending = 1_000;
+const maximumReason = 1_000;
+
+/**
+ * Requests under profiles that ask for approval. The CSR is decided about when it comes, so that nobody has to look at what would
+ * be refused anyway, and again when it is approved, by somebody else than its requester. What is approved is issued once.
+ */
+export class Orders {
+  readonly #now: () => Date;
+
+  constructor(private readonly options: OrdersOptions) {
+    this.#now = options.now ?? (() => new Date());
+  }
+
+  /**
+   * Keeps a request until it is decided.
+   * @throws {CaError} as `CertificateAuthority.issue`; ERR_CA_OVERLOADED when the requester has 1000 pending ones
+   */
+  async place({ csr, profile, requester, idempotencyKey }: OrderRequest): Promise<OrderRecord> {
+    const { authority, orders, hours } = this.options;
+    const der = csrDer(csr);
+    const idempotency =
+      idempotencyKey === undefined ? undefined : idempotencyOf(requester, ['key', idempotencyKey], [profile, der]);
+    const placed = idempotency && (await this.#placedBefore(idempotency));
+    if (placed !== undefined) return placed;
+    const names = authority.inspect(der, profile, requester);
+    const now = this.#now();
+    if ((await orders.countPending(requester, now)) >= maximumPending)
+      throw new CaError('ERR_CA_OVERLOADED', `orders of ${requester}: want at most ${maximumPending} pending`);
+    const order: OrderRecord = {
+      id: randomBytes(16).toString('hex'),
+      state: 'pending',
+      profile,
+      requester,
+      csr: der,
+      names,
+      ...idempotency,
+      createdAt: now,
+      expiresAt: new Date(now.getTime() + hours * 3_600_000),
+    };
+    if (await orders.insert(order)) return order;
+    // The same key came twice at once.
+    const other = idempotency && (await this.#placedBefore(idempotency));
+    if (other !== undefined) return other;
+    throw new CaError('ERR_CA_STATE_CONFLICT', `order ${order.id}: want its id free, got it taken`);
+  }
+
+  /** @throws {CaError} ERR_CA_ORDER_NOT_FOUND | ERR_CA_STORE_UNAVAILABLE */
+  async find(id: string): Promise<OrderRecord> {
+    const order = /^[0-9a-f]{32}$/.test(id) ? await this.options.orders.find(id) : undefined;
+    if (order !== undefined) return order;
+    throw new CaError('ERR_CA_ORDER_NOT_FOUND', `order: want the id of one, got ${JSON.stringify(id.slice(0, 64))}`);
+  }
+
+  /** Orders that wait, the oldest first. @param after  id of the last one of the page before */
+  async pending(limit: number, after?: string): Promise<OrderRecord[]> {
+    const last = after === undefined ? undefined : await this.find(after);
+    return this.options.orders.listPending(this.#now(), limit, last);
+  }
+
+  /**
+   * Approves an order and issues its certificate. If that fails because the token is away, it may be approved again, and is issued
+   * once all the same.
+   * @throws {CaError} ERR_CA_APPROVAL_REQUIRED for its own requester | ERR_CA_ORDER_NOT_FOUND | ERR_CA_ORDER_DECIDED; as `CertificateAuthority.issue`
+   */
+  async approve(id: string, approver: string): Promise<IssuedCertificate> {
+    const order = await this.#decide(id, 'approved', approver);
+    const { authority, orders } = this.options;
+    if (order.serial !== undefined) return authority.find(order.serial);
+    const issued = await authority.issueOnce(order.csr, order.profile, ['order', id], {
+      requester: order.requester,
+      approver: order.decidedBy ?? approver,
+    });
+    await orders.complete(id, issued.serial);
+    return issued;
+  }
+
+  /** @throws {CaError} ERR_CA_APPROVAL_REQUIRED for its own requester | ERR_CA_ORDER_NOT_FOUND | ERR_CA_ORDER_DECIDED */
+  async refuse(id: string, approver: string, reason?: string): Promise<OrderRecord> {
+    return this.#decide(id, 'refused', approver, reason?.slice(0, maximumReason));
+  }
+
+  /** Deciding the same again changes nothing. */
+  async #decide(id: string, state: 'approved' | 'refused', decidedBy: string, reason?: string): Promise<OrderRecord> {
+    const order = await this.find(id);
+    if (order.requester === decidedBy)
+      throw new CaError('ERR_CA_APPROVAL_REQUIRED', `order ${id}: want the decision of somebody else than ${decidedBy}`);
+    if (order.state === state) return order;
+    const decision = { id, state, decidedBy, decidedAt: this.#now(), reason };
+    if (await this.options.orders.decide(decision)) return { ...order, ...decision };
+    const { state: got } = await this.find(id);
+    throw new CaError('ERR_CA_ORDER_DECIDED', `order ${id}: want a pending one, got ${got === 'pending' ? 'an expired' : `a ${got}`} one`);
+  }
+
+  async #placedBefore(idempotency: Idempotency): Promise<OrderRecord | undefined> {
+    const order = await this.options.orders.findByIdempotencyKey(idempotency.idempotencyKey);
+    if (order !== undefined) assertSameRequest(order, idempotency);
+    return order;
+  }
+}

@@ -1,0 +1,109 @@
+import { parseDer } from '../der/der-reader.js';
+import { CaError } from '../errors.js';
+import type { Issuers } from '../authority/issuers.js';
+import { Admission } from '../issuance/admission.js';
+import { type Idempotency, idempotencyOf, issuedBefore } from '../issuance/idempotency.js';
+import type { CertificateOrder, Issuance, IssuedCertificate } from '../issuance/issuance.js';
+import type { CertificateQuery } from '../search/certificate-query.js';
+import { parseQuery } from '../search/certificate-query.js';
+import { type CertificatePage, searchCertificates } from '../search/certificate-search.js';
+import { searchNames } from '../search/search-names.js';
+import type { CertificateSearchStore, FoundCertificate } from '../store/certificate-search-store.js';
+import type { CertificateStore } from '../store/certificate-store.js';
+import { csrDer } from './csr.js';
+import type { IssuancePolicy, Requester } from './issuance-policy.js';
+import { renewalOrder } from './renewal.js';
+
+/** Who asks: kept with the certificate and bound into the ticket; `application` when nobody is named. */
+export interface IssueOptions extends Partial<Requester> {
+  /** For 24 hours, the same key of the same requester is answered with the same certificate. */
+  readonly idempotencyKey?: string;
+}
+
+export interface RenewOptions extends IssueOptions {
+  /** A request for the same subject and names with another key; absent: the key stays. */
+  readonly csr?: Uint8Array | string;
+}
+
+/** What happens once: a key that a requester chose, or an order that was approved. */
+export type OnceKey = readonly ['key' | 'order', string];
+
+export interface RequestsContext {
+  readonly policy: IssuancePolicy;
+  readonly issuers: Issuers;
+  readonly issuance: Issuance;
+  readonly certificates: CertificateStore;
+  readonly search: CertificateSearchStore;
+  readonly limits: { readonly concurrent: number; readonly waiting: number };
+  readonly now: () => Date;
+}
+
+/** Requests as their callers make them: one at a time or many at once, again after a lost answer, for a successor. */
+export class Requests {
+  readonly #admission: Admission;
+
+  constructor(private readonly context: RequestsContext) {
+    this.#admission = new Admission(context.limits.concurrent, context.limits.waiting);
+  }
+
+  /** The order of a CSR by today's policy. @throws {CaError} as `CertificateAuthority.issue` */
+  order(csr: Uint8Array | string, profileName: string, options: Partial<Requester>): CertificateOrder {
+    const { policy, issuers, now } = this.context;
+    const profile = policy.profile(profileName);
+    return policy.order(csr, profile, issuers.ofProfile(profile.name), named(options), now());
+  }
+
+  async issue(csr: Uint8Array | string, profile: string, options: Partial<Requester>, key?: OnceKey): Promise<IssuedCertificate> {
+    const once = key && idempotencyOf(named(options).requester, key, [profile, csrDer(csr)]);
+    return this.#issue(() => this.order(csr, profile, options), once);
+  }
+
+  async renew(serial: string, { csr, idempotencyKey, ...options }: RenewOptions): Promise<IssuedCertificate> {
+    const { policy, issuers, now } = this.context;
+    const who = named(options);
+    const request = ['renewal', serial.toLowerCase(), csr === undefined ? '' : csrDer(csr)];
+    const once = idempotencyKey === undefined ? undefined : idempotencyOf(who.requester, ['key', idempotencyKey], request);
+    const old = await this.#find(serial);
+    return this.#issue(() => renewalOrder(policy, old, csr, issuers.ofProfile(old.profile), who, now()), once);
+  }
+
+  /** What would be certified if somebody approved of it: `cn:`, `dns:`, `ip:`, `email:`, `uri:`. @throws as `order` */
+  inspect(csr: Uint8Array | string, profile: string, requester: string): string[] {
+    const { subject, names } = this.order(csr, profile, { requester, approver: `not ${requester}` });
+    return searchNames(parseDer(subject), names);
+  }
+
+  async list(query: CertificateQuery): Promise<CertificatePage> {
+    return searchCertificates(this.context.search, query, this.#issuerIds(), this.context.now());
+  }
+
+  /** @throws {CaError} ERR_CA_IDEMPOTENCY_* | ERR_CA_OVERLOADED, and what `order` and issuance throw */
+  async #issue(order: () => CertificateOrder, idempotency: Idempotency | undefined): Promise<IssuedCertificate> {
+    const { issuance, certificates, now } = this.context;
+    const before = idempotency && (await issuedBefore(certificates, idempotency, now()));
+    if (before !== undefined) {
+      const { serial, issuerId, certificate: der, notAfter } = before;
+      return { serial, issuerId, der, notAfter };
+    }
+    return this.#admission.run(async () => issuance.redeem(await issuance.prepare({ ...order(), ...(idempotency && { idempotency }) })));
+  }
+
+  async #find(serial: string): Promise<FoundCertificate> {
+    const isWhole = /^[0-9a-f]{1,40}$/i.test(serial);
+    const query = isWhole ? parseQuery({ serial: serial.padStart(4, '0'), limit: 1 }) : undefined;
+    const [found] = query === undefined ? [] : await this.context.search.search(query, this.#issuerIds(), this.context.now());
+    if (found?.serial === serial.toLowerCase()) return found;
+    throw new CaError(
+      'ERR_CA_CERTIFICATE_NOT_FOUND',
+      `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
+    );
+  }
+
+  #issuerIds(): string[] {
+    return this.context.issuers.generations.map(({ issuer }) => issuer.id);
+  }
+}
+
+function named(options: Partial<Requester>): Requester {
+  return { requester: 'application', ...options };
+}

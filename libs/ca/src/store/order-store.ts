@@ -1,0 +1,48 @@
+/** `pending` becomes `approved` or `refused`, once; one whose time is over becomes neither. */
+export type OrderState = 'pending' | 'approved' | 'refused';
+
+/** A request that waits for somebody's approval. */
+export interface OrderRecord {
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+  readonly state: OrderState;
+  readonly profile: string;
+  readonly requester: string;
+  /** DER. */
+  readonly csr: Buffer;
+  /** What would be certified, for whoever decides: `cn:`, `dns:`, `ip:`, `email:`, `uri:`. */
+  readonly names: readonly string[];
+  /** SHA-256 of requester and idempotency key, in hexadecimal. */
+  readonly idempotencyKey?: string;
+  readonly requestSha256?: string;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly decidedBy?: string;
+  readonly decidedAt?: Date;
+  /** Why it was refused. */
+  readonly reason?: string;
+  /** Of the certificate, once it is issued. */
+  readonly serial?: string;
+}
+
+export interface OrderDecision {
+  readonly id: string;
+  readonly state: 'approved' | 'refused';
+  readonly decidedBy: string;
+  readonly decidedAt: Date;
+  readonly reason?: string;
+}
+
+/** What the CA needs of a database for orders. Every method is one statement, committed when it returns. */
+export interface OrderStore {
+  /** @returns false when the idempotency key is taken */
+  insert(order: OrderRecord): Promise<boolean>;
+  find(id: string): Promise<OrderRecord | undefined>;
+  findByIdempotencyKey(key: string): Promise<OrderRecord | undefined>;
+  /** Pending orders that have not expired, the oldest first, behind an id. */
+  listPending(now: Date, limit: number, after?: Pick<OrderRecord, 'createdAt' | 'id'>): Promise<OrderRecord[]>;
+  countPending(requester: string, now: Date): Promise<number>;
+  /** pending → approved or refused, before it expires and by somebody else than its requester. @returns false when it is not so */
+  decide(decision: OrderDecision): Promise<boolean>;
+  complete(id: string, serial: string): Promise<void>;
+}
