@@ -22,6 +22,7 @@ import { run, Stop } from './workspace/stop.mjs';
 const addons = [
   { library: 'hsm', target: 'token_calls' },
   { library: 'tls-offload', target: 'tls_offload' },
+  { library: 'data-encryption', target: 'data_encryption' },
 ];
 const platform = `${process.platform}-${process.arch}`;
 

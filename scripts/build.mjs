@@ -54,7 +54,7 @@ function readProjects() {
     ];
   });
   // It compares sources, headers and compiler itself.
-  const outputs = ['hsm', 'tls-offload'].map((library) => join(root, 'libs', library, 'prebuilds'));
+  const outputs = ['hsm', 'tls-offload', 'data-encryption'].map((library) => join(root, 'libs', library, 'prebuilds'));
   const native = { judgesItself: true, inputs: [], outputs, entry: outputs[0], needs: [] };
   return new Map([...built, ['native', { ...native, command: [join(root, 'scripts/build-native.mjs')] }]]);
 }

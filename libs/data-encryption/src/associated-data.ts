@@ -25,11 +25,17 @@ export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: Data
 }
 
 /**
- * The row part: the primary key as the database stores it.
- * @param primaryKey  one canonical text per column, in the order of the columns' property paths
+ * A row's primary key as the database stores it: one canonical text per column, in the order of the columns' property paths.
+ * Length-prefixed like the fields before it (`rowAssociatedData`) it is the rest of the associated data.
  */
-export function rowAssociatedData(primaryKey: readonly string[]): Buffer {
-  return lengthPrefixed(primaryKey);
+export type RowKey = readonly string[];
+
+export function rowAssociatedData(key: RowKey): Buffer {
+  return lengthPrefixed(key);
+}
+
+export function isSameRow(left: RowKey, right: RowKey): boolean {
+  return left.length === right.length && left.every((text, index) => text === right[index]);
 }
 
 /** What a wrapped data key is bound to: it decrypts for this purpose, place and KEK only. */

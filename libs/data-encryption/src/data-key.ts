@@ -1,5 +1,7 @@
-import { createSecretKey, hkdfSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { dataKeyAssociatedData } from './associated-data.js';
+import type { CellSecret } from './cells/cells.js';
+import { cells } from './cells/load-cells.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
 import { DataEncryptionError } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
@@ -61,7 +63,7 @@ export interface CellKey {
   /** The first 28 characters of the cells it encrypts. */
   readonly header: string;
   /** AES-256, derived from the data key: an algorithm never shares a key with another. */
-  readonly key: KeyObject;
+  readonly secret: CellSecret;
   /** It was retired when it was loaded: for decryption only. */
   readonly isRetired: boolean;
 }
@@ -100,12 +102,9 @@ export async function openDataKey(kek: KeyEncryptionKey, record: DataKeyRecord, 
     if (!isCommitted) throw rejected(record, 'the key it commits to', 'another');
     const cellKey = derive(secret, 'nest-hsm cell key v1');
     try {
-      return {
-        id: record.id,
-        header: formatHeader(record.id),
-        key: createSecretKey(cellKey),
-        isRetired: record.state === 'retired',
-      };
+      const header = formatHeader(record.id);
+      const isRetired = record.state === 'retired';
+      return { id: record.id, header, secret: cells().importKey(header, cellKey), isRetired };
     } finally {
       cellKey.fill(0);
     }

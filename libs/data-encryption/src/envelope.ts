@@ -46,12 +46,12 @@ export interface EnvelopeBody {
   readonly tag: Buffer;
 }
 
-/** @returns the parts behind the header, or undefined when they are too short or the text holds more than base64 */
+/** @returns the parts behind the header, or undefined when they are too short or the text is not their base64 */
 export function parseBody(text: string): EnvelopeBody | undefined {
-  const body = Buffer.from(text.slice(headerCharacters), 'base64');
-  // Node's decoder skips what is not base64: a text longer than its bytes explain was not written by us.
-  const isExact = text.length === headerCharacters + Math.ceil(body.length / 3) * 4;
-  if (!isExact || body.length < nonceBytes + tagBytes) return undefined;
+  const encoded = text.slice(headerCharacters);
+  const body = Buffer.from(encoded, 'base64');
+  // Node's decoder takes other alphabets and skips what is none: there is one text for a body.
+  if (body.length < nonceBytes + tagBytes || body.toString('base64') !== encoded) return undefined;
   return {
     nonce: body.subarray(0, nonceBytes),
     ciphertext: body.subarray(nonceBytes, body.length - tagBytes),

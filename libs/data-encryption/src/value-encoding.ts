@@ -5,49 +5,78 @@ import { DataEncryptionError } from './errors.js';
 export const valueTypes = { string: 1, number: 2, bigint: 3, boolean: 4, date: 5, json: 6, buffer: 7 } as const;
 export type ValueType = keyof typeof valueTypes;
 
-interface ValueEncoding {
+/** What a cell encrypts: bytes, or a string, which stands for its UTF-8 bytes and spares both sides a copy. */
+export type Plaintext = string | Buffer;
+
+/** Far below what one call of OpenSSL and a string of V8 hold; the same in native/src/cell_key.h. */
+export const maximumPlaintextBytes = 2 ** 28;
+
+interface ValueEncoding<Encoded extends Plaintext> {
   /** What `encode` takes, for error messages. */
   readonly wants: string;
   /** @returns undefined when the value is not one of this type */
-  encode(value: unknown): Buffer | undefined;
-  /** @returns undefined when the bytes are not an encoding of this type */
-  decode(bytes: Buffer): unknown;
+  encode(value: unknown): Encoded | undefined;
+  /** @returns undefined when the plaintext is not an encoding of this type */
+  decode(plaintext: Encoded): unknown;
+}
+
+/** Whether the plaintext of a type is text. */
+export function isText(type: ValueType): boolean {
+  return type in textEncodings;
 }
 
 /**
  * Encodes a value as the plaintext of its cell. Numbers, dates and booleans have a fixed width, since AES-GCM does not hide
  * length: 8 bytes big-endian (IEEE 754 double; signed integer; signed milliseconds since 1970) and 1 byte.
  * @param column  `Entity.property`, for the error
- * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID when the value is not of the column's type
+ * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID when the value is not of the column's type, or too long
  */
-export function encodeValue(type: ValueType, value: unknown, column: string): Buffer {
+export function encodeValue(type: ValueType, value: unknown, column: string): Plaintext {
   const encoding = encodings[type];
-  const bytes = encoding.encode(value);
-  if (bytes !== undefined) return bytes;
-  throw new DataEncryptionError('ERR_DATA_VALUE_INVALID', `${column}: want ${encoding.wants}, got ${kindOf(value)}`, {
-    column,
-  });
+  const plaintext = encoding.encode(value);
+  if (plaintext === undefined) throw valueInvalid(column, encoding.wants, kindOf(value));
+  if (isTooLong(plaintext)) throw valueInvalid(column, `at most ${maximumPlaintextBytes} bytes`, 'more');
+  return plaintext;
 }
 
-/** @returns the value, or undefined when the bytes are not an encoding of this type */
-export function decodeValue(type: ValueType, bytes: Buffer): unknown {
-  return encodings[type].decode(bytes);
+/** @returns the value, or undefined when the plaintext, text or bytes as `isText` says, is not an encoding of this type */
+export function decodeValue(type: ValueType, plaintext: Plaintext): unknown {
+  return encodings[type].decode(plaintext);
 }
 
 /** Whether two values of one type have the same plaintext: what dirty checking compares. */
 export function equalValues(type: ValueType, left: unknown, right: unknown): boolean {
   const encoding = encodings[type];
   const encoded = [left, right].map((value) => encoding.encode(type === 'json' ? sorted(value) : value));
-  return encoded[0] !== undefined && encoded[1] !== undefined && encoded[0].equals(encoded[1]);
+  const [first, second] = encoded;
+  if (first instanceof Buffer) return second instanceof Buffer && first.equals(second);
+  return first !== undefined && first === second;
 }
 
-const encodings: Record<ValueType, ValueEncoding> = {
+const textEncodings = {
   string: {
     wants: 'a well-formed string',
     // A lone surrogate has no UTF-8 form: it would come back as U+FFFD.
-    encode: (value) => (typeof value === 'string' && value.isWellFormed() ? Buffer.from(value, 'utf8') : undefined),
-    decode: (bytes) => bytes.toString('utf8'),
+    encode: (value) => (typeof value === 'string' && value.isWellFormed() ? value : undefined),
+    decode: (text) => text,
   },
+  json: {
+    wants: 'a value JSON can hold',
+    encode: (value) => {
+      const text = stringify(value);
+      return text?.isWellFormed() ? text : undefined;
+    },
+    decode: (text) => {
+      try {
+        return JSON.parse(text) as unknown;
+      } catch {
+        return undefined;
+      }
+    },
+  },
+} as const satisfies Partial<Record<ValueType, ValueEncoding<string>>>;
+
+const byteEncodings = {
   number: {
     wants: 'a number',
     encode: (value) => {
@@ -78,20 +107,6 @@ const encodings: Record<ValueType, ValueEncoding> = {
       return Number.isNaN(date.getTime()) ? undefined : date;
     },
   },
-  json: {
-    wants: 'a value JSON can hold',
-    encode: (value) => {
-      const text = stringify(value);
-      return text?.isWellFormed() ? Buffer.from(text, 'utf8') : undefined;
-    },
-    decode: (bytes) => {
-      try {
-        return JSON.parse(bytes.toString('utf8')) as unknown;
-      } catch {
-        return undefined;
-      }
-    },
-  },
   buffer: {
     wants: 'a Buffer or Uint8Array',
     encode: (value) =>
@@ -99,7 +114,20 @@ const encodings: Record<ValueType, ValueEncoding> = {
     // A copy: what the cipher returned may be a view of a larger pool.
     decode: (bytes) => Buffer.from(bytes),
   },
-};
+} as const satisfies Partial<Record<ValueType, ValueEncoding<Buffer>>>;
+
+const encodings = { ...textEncodings, ...byteEncodings } as Record<ValueType, ValueEncoding<Plaintext>>;
+
+function isTooLong(plaintext: Plaintext): boolean {
+  if (plaintext.length <= maximumPlaintextBytes / 3) return false;
+  return (
+    (typeof plaintext === 'string' ? Buffer.byteLength(plaintext, 'utf8') : plaintext.length) > maximumPlaintextBytes
+  );
+}
+
+function valueInvalid(column: string, want: string, got: string): DataEncryptionError {
+  return new DataEncryptionError('ERR_DATA_VALUE_INVALID', `${column}: want ${want}, got ${got}`, { column });
+}
 
 function signed64(value: bigint): Buffer {
   const bytes = Buffer.allocUnsafe(8);

@@ -14,7 +14,7 @@ export interface DriverInternals {
 export const driverMethods = ['preparePersistentValue', 'prepareHydratedValue', 'createGeneratedMap'] as const;
 
 /**
- * Makes a driver encrypt the values of encrypted columns. Both ways it fails where the row or its decryption is not known.
+ * Makes a driver take the cells of encrypted columns for their values. Both ways it fails where they were not encrypted or decrypted before.
  * @param installed  the installation of now: a data source may be destroyed and initialized again
  */
 export function encodeInDriver(driver: DriverInternals, installed: () => Installation | undefined): void {
@@ -27,10 +27,9 @@ export function encodeInDriver(driver: DriverInternals, installed: () => Install
     const cipher = installation?.ciphers.get(column);
     if (installation === undefined || cipher === undefined) return preparePersistentValue(value, column);
     if (value === null || value === undefined) return value;
-    const { writing } = installation;
-    if (writing === undefined) refuse(cipher.name, 'statementText');
-    if (writing.row === undefined) refuse(cipher.name, 'unknownKey');
-    return installation.encrypt(cipher, value, writing.row, writing.cellKey);
+    const cell = installation.writing?.cell(column);
+    if (cell === undefined) refuse(cipher.name, 'statementText');
+    return cell;
   };
 
   driver.prepareHydratedValue = (value, column) => {

@@ -7,6 +7,7 @@ import { type InsertInternals, mainMetadata } from './internals.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
+import { encryptRows, type EncryptedRow } from './row-encryption.js';
 import { selectedCell } from './select-hooks.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
@@ -14,8 +15,8 @@ interface InsertInProgress {
   /** Absent when no row has a value to encrypt. */
   readonly cellKey?: CellKey;
   readonly generated: readonly GeneratedKey[];
-  /** By row: its associated data, once asked for. */
-  readonly rows: (Buffer | undefined)[];
+  /** By row, once the statement is being built. */
+  rows?: readonly EncryptedRow[];
 }
 
 const inserts = new WeakMap<InsertInternals, InsertInProgress>();
@@ -32,7 +33,6 @@ export async function execute(
   const insert: InsertInProgress = {
     cellKey: cells === 0 ? undefined : await installation.reserveKey(entity, cells, builder.queryRunner),
     generated: await generateKeys(builder, entity.metadata),
-    rows: [],
   };
   inserts.set(builder, insert);
   try {
@@ -82,7 +82,22 @@ export function createInsertExpression(
     );
     if (entity !== undefined) refuseUnboundUpsert(entity, onUpdate);
   }
-  return installation.observeBuilding(original);
+  return installation.observeBuilding(() => {
+    if (entity !== undefined) encryptInserted(installation, builder, entity);
+    return original();
+  });
+}
+
+function encryptInserted(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): void {
+  const insert = inserts.get(builder);
+  if (insert?.cellKey === undefined) return;
+  const columns = builder.getInsertedColumns().filter((column) => entity.ciphers.has(column));
+  const rows = builder.getValueSets().map((values, index) => ({
+    key: () =>
+      entity.primaryKey.ofRow((column) => ownKey(builder, column, values) ?? insert.generated[index].get(column)),
+    value: (column: ColumnMetadata) => column.getEntityValue(values) as unknown,
+  }));
+  insert.rows = encryptRows(installation, entity, columns, rows, insert.cellKey);
 }
 
 /** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
@@ -134,10 +149,7 @@ export function createColumnValueExpression(
     refuseIf(installation.names.find(String((value as () => unknown)()), builder.expressionMap), 'copy');
   }
   if (cipher === undefined || value === undefined || value === null) return original();
-  if (insert?.cellKey === undefined) refuse(cipher.name, 'statementText');
-  const row = rowAssociatedDataOf(builder, entity, insert, index);
-  if (row === undefined) refuse(cipher.name, 'unknownKey');
-  installation.writing = { cellKey: insert.cellKey, row };
+  installation.writing = insert?.rows?.[index];
   try {
     return original();
   } finally {
@@ -151,18 +163,6 @@ function insertGenerated(builder: InsertInternals, column: ColumnMetadata, index
     column.setEntityValue((builder.expressionMap.locallyGenerated[index] ??= {}), value);
   }
   return builder.createParameter(value);
-}
-
-function rowAssociatedDataOf(
-  builder: InsertInternals,
-  entity: EncryptedEntity,
-  insert: InsertInProgress,
-  index: number,
-): Buffer | undefined {
-  const values = builder.getValueSets()[index];
-  return (insert.rows[index] ??= entity.primaryKey.ofRow(
-    (column) => ownKey(builder, column, values) ?? insert.generated[index].get(column),
-  ));
 }
 
 function isSameSet(left: readonly string[], right: readonly string[]): boolean {

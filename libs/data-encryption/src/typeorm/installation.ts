@@ -10,22 +10,15 @@ import type { DataKeyLeases } from '../data-key-lease.js';
 import type { DataKeyRing } from '../data-key-ring.js';
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
+import type { EncryptedRow } from './row-encryption.js';
 import type { SelectedRow } from './selected-rows.js';
-
-/** The row whose cells a statement is being written with. */
-export interface RowBeingWritten {
-  readonly cellKey: CellKey;
-  /** Its associated data; undefined when the primary key is not known. */
-  readonly row: Buffer | undefined;
-}
 
 /** What the hooks know about one data source, and what they hand each other while a statement is built or a result read. */
 export class Installation {
   readonly names: EncryptedNames;
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   /** Set while the values of one row are turned into parameters, which is synchronous. */
-  writing?: RowBeingWritten;
-  #encryptedCells = 0;
+  writing?: EncryptedRow;
   /** Set while a result set is made into entities, which is synchronous: whether `decryptRows` has seen it. */
   hydrating?: { readonly isDecrypted: boolean };
   /** Result sets whose cells have been replaced by their values. */
@@ -62,22 +55,13 @@ export class Installation {
     }
   }
 
-  encrypt(cipher: ColumnCipher, value: unknown, row: Buffer, cellKey: CellKey): string {
-    const text = cipher.encrypt(value, row, cellKey);
-    this.#encryptedCells++;
-    return text;
-  }
-
-  /** Builds a statement, which is synchronous, and tells the observer of its cells. */
+  /** Builds a statement, which is synchronous, and tells the observer when it fails for its cells. */
   observeBuilding(build: () => string): string {
-    this.#encryptedCells = 0;
     try {
       return build();
     } catch (error) {
       this.noteFailure(error);
       throw error;
-    } finally {
-      if (this.#encryptedCells > 0) this.observer.cells('encrypt', this.#encryptedCells);
     }
   }
 

@@ -1,13 +1,14 @@
 import type { WhereClause, WhereClauseCondition } from 'typeorm/query-builder/WhereClause.js';
+import type { RowKey } from '../associated-data.js';
 import type { BuilderInternals } from './internals.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 
 /**
  * The one row that an update can touch, when its conditions say so: it updates an entity, or every row it finds has a primary
  * key equal to given values.
- * @returns the row's associated data, or undefined when the update may touch other rows
+ * @returns undefined when the update may touch other rows
  */
-export function knownRow(builder: BuilderInternals, entity: EncryptedEntity): Buffer | undefined {
+export function knownRow(builder: BuilderInternals, entity: EncryptedEntity): RowKey | undefined {
   const { whereEntities, wheres, parameters } = builder.expressionMap;
   if (whereEntities.length > 1) return undefined;
   if (whereEntities.length === 1) return entity.primaryKey.ofEntity(whereEntities[0]);

@@ -1,6 +1,6 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import { rowAssociatedData } from '../associated-data.js';
+import type { RowKey } from '../associated-data.js';
 
 /** The databases whose stored forms are known here. */
 export type DatabaseType = 'better-sqlite3' | 'postgres';
@@ -50,24 +50,32 @@ export class PrimaryKey {
     return new PrimaryKey(columns);
   }
 
-  /** @returns the associated data of the row, or undefined when the key is not there or not in a form the database keeps */
-  ofEntity(entity: ObjectLiteral): Buffer | undefined {
-    return this.#row((column) => column.getEntityValue(entity) as unknown);
+  /** @returns undefined when the key is not there or not in a form the database keeps */
+  ofEntity(entity: ObjectLiteral): RowKey | undefined {
+    return this.ofRow((column) => column.getEntityValue(entity) as unknown);
   }
 
-  /** @param value  what the database returned for a column */
-  ofRow(value: (column: ColumnMetadata) => unknown): Buffer | undefined {
-    return this.#row(value);
-  }
-
-  #row(value: (column: ColumnMetadata) => unknown): Buffer | undefined {
+  /**
+   * @param value  what the row has in a column
+   * @returns undefined when the key is not there or not in a form the database keeps
+   */
+  ofRow(value: (column: ColumnMetadata) => unknown): RowKey | undefined {
     const texts: string[] = [];
     for (const { column, kind } of this.columns) {
       const text = storedForm(kind, value(column));
       if (text === undefined) return undefined;
       texts.push(text);
     }
-    return rowAssociatedData(texts);
+    return texts;
+  }
+
+  /**
+   * `ofRow` for many rows of one result.
+   * @param name  under which a column's value is found
+   */
+  reader(name: (column: ColumnMetadata) => string): (row: Readonly<Record<string, unknown>>) => RowKey | undefined {
+    const names = new Map(this.columns.map(({ column }) => [column, name(column)]));
+    return (row) => this.ofRow((column) => row[names.get(column) ?? '']);
   }
 }
 

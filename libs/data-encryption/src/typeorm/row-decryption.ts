@@ -1,6 +1,8 @@
 import type { QueryRunner } from 'typeorm';
+import { isSameRow, type RowKey } from '../associated-data.js';
+import { CellBatch, decryptCells } from '../cell-batch.js';
 import type { CellKey } from '../data-key.js';
-import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
+import { headerCharacters, parseHeader } from '../envelope.js';
 import { decryptionFailed } from '../errors.js';
 import type { Installation } from './installation.js';
 import { refuse } from './refusal.js';
@@ -25,10 +27,7 @@ export async function decryptRows(
     }
     const cellKeys = await openCellKeys(installation, rows, selected, session);
     let decrypted = 0;
-    for (const part of selected) {
-      const decrypt = rowDecryptor(part, cellKeys);
-      for (const row of rows) decrypted += decrypt(row);
-    }
+    for (const part of selected) decrypted += decryptPart(rows, part, cellKeys);
     if (decrypted > 0) installation.observer.cells('decrypt', decrypted);
   } catch (error) {
     installation.noteFailure(error);
@@ -36,58 +35,66 @@ export async function decryptRows(
   }
 }
 
-/** The keys that cells name, by the header that names them. A header that names none is left out. */
+/** The keys that cells name. A text that names none is left to fail when it is decrypted. */
 async function openCellKeys(
   installation: Installation,
   rows: readonly RawRow[],
   selected: readonly SelectedRow[],
   session?: QueryRunner,
-): Promise<ReadonlyMap<string, CellKey>> {
-  const idsByHeader = new Map<string, DataKeyId | undefined>();
+): Promise<readonly CellKey[]> {
+  const headers = new Set<string>();
+  // Nearly all cells of a result name one key.
+  let header = '\0';
   for (const { cells } of selected) {
     for (const { key } of cells) {
       for (const row of rows) {
         const text = row[key];
-        if (typeof text !== 'string') continue;
-        const header = text.slice(0, headerCharacters);
-        if (!idsByHeader.has(header)) idsByHeader.set(header, parseHeader(header));
+        if (typeof text !== 'string' || text.startsWith(header)) continue;
+        header = text.slice(0, headerCharacters);
+        headers.add(header);
       }
     }
   }
-  const ids = [...idsByHeader.values()].filter((id) => id !== undefined);
-  const keys = await installation.openKeys(ids, session);
-  const byHeader = new Map<string, CellKey>();
-  for (const [header, id] of idsByHeader) {
-    const cellKey = id && keys.get(id);
-    if (cellKey) byHeader.set(header, cellKey);
-  }
-  return byHeader;
+  const ids = [...headers].flatMap((each) => parseHeader(each) ?? []);
+  return [...(await installation.openKeys(ids, session)).values()];
 }
 
-/** @returns what decrypts the cells of a row in place, and says how many they were */
-function rowDecryptor({ entity, primaryKeys, cells }: SelectedRow, cellKeys: ReadonlyMap<string, CellKey>) {
-  // A join repeats a row: the same cell of the same row has the same value. Of another row it is a copy, and must fail.
-  let rowBefore: Buffer | undefined;
-  const before: { text: string; value: unknown }[] = cells.map(() => ({ text: '', value: undefined }));
-  return (raw: RawRow): number => {
-    if (cells.every(({ key }) => raw[key] === null || raw[key] === undefined)) return 0;
-    const row = entity.primaryKey.ofRow((column) => raw[primaryKeys.get(column) ?? '']);
-    if (row === undefined) throw decryptionFailed(cells[0].cipher.name);
-    const isRepeated = rowBefore?.equals(row) ?? false;
-    rowBefore = row;
-    let decrypted = 0;
-    for (const [index, { key, cipher }] of cells.entries()) {
-      const text = raw[key];
-      if (text === null || text === undefined) continue;
-      if (typeof text !== 'string') throw decryptionFailed(cipher.name);
-      const last = before[index];
+/** Decrypts the cells of one alias, in one batch. @returns how many they were */
+function decryptPart(rows: readonly RawRow[], part: SelectedRow, cellKeys: readonly CellKey[]): number {
+  const { cells } = part;
+  const { batch, places } = gather(rows, part);
+  const plaintexts = decryptCells(batch, cellKeys);
+  for (const [index, row] of rows.entries()) {
+    const place = places[index];
+    if (place === undefined) continue;
+    for (const [column, { key, cipher }] of cells.entries()) {
+      const plaintext = plaintexts[place * cells.length + column];
       // An object is made anew for every row: its owner may change it.
-      const isKnown = isRepeated && last.text === text && typeof last.value !== 'object';
-      raw[key] = isKnown ? last.value : cipher.decrypt(text, row, cellKeys.get(text.slice(0, headerCharacters)));
-      if (!isKnown) decrypted++;
-      last.text = text;
-      last.value = raw[key];
+      if (plaintext !== null && plaintext !== undefined) row[key] = cipher.decode(plaintext);
     }
-    return decrypted;
-  };
+  }
+  return batch.filled;
+}
+
+/** @returns the cells, and by row its place in the batch, if it has any */
+function gather(rows: readonly RawRow[], { entity, primaryKeys, cells }: SelectedRow) {
+  const batch = new CellBatch(cells.map(({ cipher }) => cipher));
+  const readKey = entity.primaryKey.reader((column) => primaryKeys.get(column) ?? '');
+  // A join repeats a row: the same cells of the same row have the same values. Of another row they are copies, and must fail.
+  let before: { readonly row: RawRow; readonly rowKey: RowKey } | undefined;
+  const places = rows.map((row) => {
+    if (cells.every(({ key }) => row[key] === null || row[key] === undefined)) return undefined;
+    const rowKey = readKey(row);
+    if (rowKey === undefined) throw decryptionFailed(cells[0].cipher.name);
+    const { row: last, rowKey: lastKey } = before ?? {};
+    const isRepeated =
+      last !== undefined &&
+      lastKey !== undefined &&
+      isSameRow(rowKey, lastKey) &&
+      cells.every(({ key }) => row[key] === last[key]);
+    if (!isRepeated) batch.add(rowKey, (column) => row[cells[column].key]);
+    before = { row, rowKey };
+    return batch.size - 1;
+  });
+  return { batch, places };
 }

@@ -1,16 +1,27 @@
 import { type EntityMetadata, type ObjectLiteral, type QueryRunner, UpdateResult } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import type { Installation, RowBeingWritten } from './installation.js';
+import type { RowKey } from '../associated-data.js';
+import { isSameRow } from '../associated-data.js';
+import type { CellKey } from '../data-key.js';
+import type { Installation } from './installation.js';
 import { mainMetadata, type UpdateInternals } from './internals.js';
 import { knownRow } from './known-key.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
+import { type EncryptedRow, encryptRows } from './row-encryption.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
 
-const updates = new WeakMap<UpdateInternals, RowBeingWritten>();
+/** What an update that sets cells knows while it executes. */
+interface UpdateInProgress {
+  readonly cellKey: CellKey;
+  /** Undefined when the primary key is not known. */
+  readonly row: RowKey | undefined;
+}
+
+const updates = new WeakMap<UpdateInternals, UpdateInProgress>();
 
 /**
  * `UpdateQueryBuilder.execute`: one row is updated as it stands; an update that may touch several rows becomes one update
@@ -38,7 +49,7 @@ async function updateRow(
   builder: UpdateInternals,
   entity: EncryptedEntity,
   cells: number,
-  row: Buffer | undefined,
+  row: RowKey | undefined,
   original: Execute,
 ): Promise<UpdateResult> {
   if (cells > 0) {
@@ -87,7 +98,7 @@ async function updatesByRow(
   builder: UpdateInternals,
   entity: EncryptedEntity,
   queryRunner: QueryRunner,
-): Promise<readonly { update: UpdateInternals; row: Buffer | undefined }[]> {
+): Promise<readonly { update: UpdateInternals; row: RowKey | undefined }[]> {
   const columns = entity.metadata.primaryColumns;
   const { whereEntities } = builder.expressionMap;
   const rows = await findKeys(builder, columns, queryRunner);
@@ -99,7 +110,7 @@ async function updatesByRow(
       return { type: 'and', condition: `${update.escape(column.databaseName)} = :nest_hsm_key_${index}` };
     });
     // The entity that TypeORM refreshes from the updated row, if the builder was given entities.
-    const target = whereEntities.filter((each) => row !== undefined && entity.primaryKey.ofEntity(each)?.equals(row));
+    const target = whereEntities.filter((each) => isRow(entity, each, row));
     update.expressionMap.whereEntities = target.slice(0, 1);
     return { update, row };
   });
@@ -150,12 +161,27 @@ export function createUpdateExpression(
   }
   if (entity === undefined) return original();
   refuseOtherKey(builder, entity);
-  installation.writing = updates.get(builder);
-  try {
-    return installation.observeBuilding(original);
-  } finally {
-    installation.writing = undefined;
-  }
+  return installation.observeBuilding(() => {
+    installation.writing = encryptUpdated(installation, builder, entity);
+    try {
+      return original();
+    } finally {
+      installation.writing = undefined;
+    }
+  });
+}
+
+function encryptUpdated(
+  installation: Installation,
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+): EncryptedRow | undefined {
+  const update = updates.get(builder);
+  if (update === undefined) return undefined;
+  const values = new Map(valuesSet(builder, entity.metadata).map(({ column, value }) => [column, value]));
+  const columns = [...entity.ciphers.keys()].filter((column) => values.has(column));
+  const row = { key: () => update.row, value: (column: ColumnMetadata) => values.get(column) };
+  return encryptRows(installation, entity, columns, [row], update.cellKey)[0];
 }
 
 /** The cells of a row are bound to its key. Saving an entity may set the key to the same key in another spelling. */
@@ -163,8 +189,12 @@ function refuseOtherKey(builder: UpdateInternals, entity: EncryptedEntity): void
   const values = valuesSet(builder, entity.metadata);
   if (!values.some(({ column }) => column?.isPrimary && column.isUpdate)) return;
   const row = knownRow(builder, entity);
-  const isSame = row !== undefined && entity.primaryKey.ofEntity(builder.getValueSet())?.equals(row);
-  if (!isSame) refuseKeyUpdate(entity.metadata.name);
+  if (!isRow(entity, builder.getValueSet(), row)) refuseKeyUpdate(entity.metadata.name);
+}
+
+function isRow(entity: EncryptedEntity, values: ObjectLiteral, row: RowKey | undefined): boolean {
+  const key = entity.primaryKey.ofEntity(values);
+  return key !== undefined && row !== undefined && isSameRow(key, row);
 }
 
 function cellsSet(builder: UpdateInternals, entity: EncryptedEntity): number {

@@ -1,0 +1,153 @@
+// The face towards JavaScript, described in src/cells/addon.ts. One instance per Node environment (main thread, each worker).
+#include <napi.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "batch.h"
+#include "cell_key.h"
+#include "decryption.h"
+#include "encryption.h"
+#include "javascript.h"
+
+namespace nest_hsm {
+namespace {
+
+constexpr napi_type_tag kCellKeyTag = {0x6e6573742d68736d, 0x63656c6c2d6b6579};
+
+/// Above what any database has.
+constexpr size_t kMaximumColumns = 1 << 14;
+
+/// Rows whose handles are freed together.
+constexpr uint32_t kRowsPerScope = 32;
+
+struct Environment {
+  CipherPtr aes_256_gcm;
+};
+
+void Throw(Napi::Env env, const char* message) {
+  if (!env.IsExceptionPending()) Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+}
+
+/// `new CellKey(header, key)`: 28 characters and 32 bytes, which stay the caller's to overwrite.
+class CellKeyObject : public Napi::ObjectWrap<CellKeyObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) { return DefineClass(env, "CellKey", {}); }
+
+  explicit CellKeyObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    const Napi::Env env = info.Env();
+    ByteView header, key;
+    if (!ReadBytes(env, info[0], &header) || header.size != kHeaderCharacters || !ReadBytes(env, info[1], &key) ||
+        key.size != kKeyBytes) {
+      Throw(env, "CellKey: want a header of 28 characters and a key of 32 bytes");
+      return;
+    }
+    CellHeader characters;
+    std::copy_n(header.data, kHeaderCharacters, characters.begin());
+    key_ = CellKey::Create(env.GetInstanceData<Environment>()->aes_256_gcm.get(), key.data, characters);
+    if (key_ == nullptr) {
+      Throw(env, "CellKey: want AES-256-GCM of OpenSSL, got none");
+      return;
+    }
+    info.This().As<Napi::Object>().TypeTag(&kCellKeyTag);
+  }
+
+  /// @returns nothing when the value is no key
+  static CellKey* Of(napi_env env, napi_value value) {
+    const Napi::Value object(env, value);
+    if (!object.IsObject() || !object.As<Napi::Object>().CheckTypeTag(&kCellKeyTag)) return nullptr;
+    return Unwrap(object.As<Napi::Object>())->key_.get();
+  }
+
+ private:
+  std::unique_ptr<CellKey> key_;
+};
+
+/// Does something for each row until it fails.
+template <typename Each>
+bool EachRow(napi_env env, uint32_t rows, Each each) {
+  for (uint32_t row = 0; row < rows;) {
+    const HandleScope scope(env);
+    for (const uint32_t end = std::min(rows, row + kRowsPerScope); row < end; ++row) {
+      if (!each(row)) return false;
+    }
+  }
+  return true;
+}
+
+/// encryptCells(key, prefixes, rowKeys, keyTexts, cells)
+Napi::Value EncryptCells(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  CellKey* const key = CellKeyObject::Of(env, info[0]);
+  Batch batch(env);
+  uint32_t columns = 0;
+  napi_value results;
+  if (key == nullptr || !ReadLength(env, info[1], &columns) ||
+      !batch.Read(info[1], info[2], info[3], info[4], columns) ||
+      napi_create_array_with_length(env, batch.cells(), &results) != napi_ok) {
+    Throw(env, "encryptCells: want arguments as declared");
+    return env.Undefined();
+  }
+  Encryption encryption(env, key, &batch);
+  if (EachRow(env, batch.rows(), [&](uint32_t row) { return encryption.EncryptRow(row, results); })) {
+    return {env, results};
+  }
+  Throw(env, "encryptCells: want plaintexts, memory for them and randomness");
+  return env.Undefined();
+}
+
+bool ReadKeys(Napi::Env env, napi_value value, std::vector<CellKey*>* keys) {
+  uint32_t count;
+  if (!ReadLength(env, value, &count)) return false;
+  for (uint32_t index = 0; index < count; ++index) {
+    napi_value element;
+    if (napi_get_element(env, value, index, &element) != napi_ok) return false;
+    // The handle keeps the object alive until the call returns.
+    CellKey* const key = CellKeyObject::Of(env, element);
+    if (key == nullptr) return false;
+    keys->push_back(key);
+  }
+  return true;
+}
+
+/// decryptCells(keys, prefixes, areTexts, rowKeys, keyTexts, cells). @returns the number of the cell that does not decrypt instead
+Napi::Value DecryptCells(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::vector<CellKey*> keys;
+  ByteView are_texts;
+  Batch batch(env);
+  napi_value results;
+  if (!ReadKeys(env, info[0], &keys) || !ReadBytes(env, info[2], &are_texts) || are_texts.size > kMaximumColumns ||
+      !batch.Read(info[1], info[3], info[4], info[5], static_cast<uint32_t>(are_texts.size)) ||
+      batch.prefixes() != keys.size() * are_texts.size ||
+      napi_create_array_with_length(env, batch.cells(), &results) != napi_ok) {
+    Throw(env, "decryptCells: want arguments as declared");
+    return env.Undefined();
+  }
+  Decryption decryption(env, keys, are_texts, &batch);
+  uint32_t failed = 0;
+  if (EachRow(env, batch.rows(), [&](uint32_t row) { return decryption.DecryptRow(row, results, &failed); })) {
+    return {env, results};
+  }
+  return Napi::Number::New(env, failed);
+}
+
+Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  CipherPtr aes_256_gcm(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
+  if (aes_256_gcm == nullptr) {
+    Throw(env, "data encryption addon: want AES-256-GCM of OpenSSL, got none");
+    return exports;
+  }
+  env.SetInstanceData(new Environment{std::move(aes_256_gcm)});
+  exports["CellKey"] = CellKeyObject::Define(env);
+  exports["encryptCells"] = Napi::Function::New<EncryptCells>(env, "encryptCells");
+  exports["decryptCells"] = Napi::Function::New<DecryptCells>(env, "decryptCells");
+  return exports;
+}
+
+NODE_API_MODULE(data_encryption, Initialize)
+
+}  // namespace
+}  // namespace nest_hsm
