@@ -13,11 +13,18 @@ import type { Profile } from './profile/profile.js';
 import { loadProfiles } from './profile/profile-file.js';
 import { IssuancePolicy, type Requester } from './request/issuance-policy.js';
 import { NamePolicy } from './request/name-policy.js';
+import { type IssueOptions, type OnceKey, type RenewOptions, Requests } from './request/requests.js';
 import { CertificateStatus } from './revocation/certificate-status.js';
 import type { PublishedCrl } from './revocation/crl-publisher.js';
-import { Schedule } from './schedule.js';
+import { scanExpiries } from './jobs/expiry-scan.js';
+import { Webhook } from './jobs/webhook.js';
+import { type JobRunner, Schedule, type SharedJobs } from './schedule.js';
+import type { CertificateQuery } from './search/certificate-query.js';
+import type { CertificatePage } from './search/certificate-search.js';
 import type { AuthorityStore } from './store/authority-store.js';
+import type { CertificateSearchStore } from './store/certificate-search-store.js';
 import type { CertificateRecord, CertificateStore } from './store/certificate-store.js';
+import type { ExpiryStore } from './store/expiry-store.js';
 import type { CrlStore } from './store/crl-store.js';
 import type { RevocationStore } from './store/revocation-store.js';
 
@@ -27,14 +34,15 @@ export interface CertificateAuthorityOptions {
   readonly authorities: AuthorityStore;
   readonly crls: CrlStore;
   readonly revocations: RevocationStore;
+  readonly expiries: ExpiryStore;
+  readonly search: CertificateSearchStore;
   readonly config: CaConfig;
   readonly observer?: CaObserver;
+  /** Runs the jobs of which one replica at a time is enough; when absent, every process runs them, which does no harm. */
+  readonly sharedJobs?: SharedJobs;
   /** The clock; the system's when absent. */
   readonly now?: () => Date;
 }
-
-/** Who asks: kept with the certificate and bound into the ticket; `application` when nobody is named. */
-export type IssueOptions = Partial<Requester>;
 
 /**
  * An issuing CA whose keys never leave the token.
@@ -44,7 +52,9 @@ export type IssueOptions = Partial<Requester>;
  */
 export class CertificateAuthority {
   readonly #policy: IssuancePolicy;
-  readonly #schedule: Schedule;
+  readonly #requests: Requests;
+  /** What every process does for itself, and what one of them is enough for. */
+  readonly #jobs: readonly JobRunner[];
   #isClosed = false;
 
   /**
@@ -62,10 +72,10 @@ export class CertificateAuthority {
     const issuers = await Issuers.load(context);
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
     const status = new CertificateStatus({ ...context, crls, revocations, issuers: inService });
-    const authority = new CertificateAuthority(context, issuers, status);
+    const authority = new CertificateAuthority(context, issuers, status, options);
     await authority.#recover();
     await status.open();
-    authority.#schedule.start();
+    for (const jobs of authority.#jobs) await jobs.start();
     return authority;
   }
 
@@ -74,15 +84,29 @@ export class CertificateAuthority {
     private readonly issuers: Issuers,
     /** Revocations, CRLs and OCSP of all issuers. */
     readonly status: CertificateStatus,
+    { search, expiries, sharedJobs }: CertificateAuthorityOptions,
   ) {
     const { config, observer, now } = context;
     this.#policy = new IssuancePolicy(loadProfiles(config), NamePolicy.of(config), ({ id }) =>
       issuerLocations(config.publicUrl, id),
     );
-    this.#schedule = new Schedule(
-      { issuers: () => issuers.refresh(), recovery: () => this.#recover(now()), crl: () => status.refreshCrls() },
+    this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
+    const { noticeDays, webhook } = config.expiry;
+    const scan = {
+      expiries,
+      noticeDays,
+      webhook: webhook && Webhook.of(webhook),
       observer,
-    );
+      now,
+      issuers: () => issuers.generations.map(({ issuer }) => issuer),
+    };
+    const shared = { recovery: () => this.#recover(now()), expiry: () => scanExpiries(scan) };
+    // Every replica takes over the newest CRLs; which one makes the next is claimed in the database.
+    const own = { issuers: () => issuers.refresh(), crl: () => status.refreshCrls() };
+    this.#jobs =
+      sharedJobs === undefined
+        ? [new Schedule({ ...own, ...shared }, observer)]
+        : [new Schedule(own, observer), sharedJobs(shared, observer)];
   }
 
   /** The profiles a requester may ask for, by name. */
@@ -100,16 +124,52 @@ export class CertificateAuthority {
    * @throws {HsmError} the token could not sign
    */
   async issue(csr: Uint8Array | string, profile: string, options: IssueOptions = {}): Promise<IssuedCertificate> {
-    return this.redeem(await this.prepare(csr, profile, options));
+    this.#assertOpen();
+    const { idempotencyKey, ...who } = options;
+    return this.#requests.issue(csr, profile, who, idempotencyKey === undefined ? undefined : ['key', idempotencyKey]);
+  }
+
+  /** As `issue`, once for what the key names: issued again, it is the same certificate. @throws as `issue`; ERR_CA_IDEMPOTENCY_* */
+  async issueOnce(
+    csr: Uint8Array | string,
+    profile: string,
+    key: OnceKey,
+    who: Partial<Requester> = {},
+  ): Promise<IssuedCertificate> {
+    this.#assertOpen();
+    return this.#requests.issue(csr, profile, who, key);
+  }
+
+  /**
+   * Issues a certificate that follows another one of the same requester: same profile, subject and names.
+   * @param serial  hexadecimal, in any case
+   * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND | ERR_CA_RENEWAL_REFUSED; else as `issue`
+   */
+  async renew(serial: string, options: RenewOptions = {}): Promise<IssuedCertificate> {
+    this.#assertOpen();
+    return this.#requests.renew(serial, options);
+  }
+
+  /**
+   * Decides about a CSR as if it were approved; nothing is stored or signed.
+   * @returns what would be certified: `cn:`, `dns:`, `ip:`, `email:`, `uri:`
+   * @throws {CaError} as `issue`
+   */
+  inspect(csr: Uint8Array | string, profile: string, requester: string): string[] {
+    this.#assertOpen();
+    return this.#requests.inspect(csr, profile, requester);
+  }
+
+  /** Issued certificates, a page at a time. @throws {CaError} ERR_CA_QUERY_INVALID | ERR_CA_STORE_UNAVAILABLE */
+  async list(query: CertificateQuery): Promise<CertificatePage> {
+    this.#assertOpen();
+    return this.#requests.list(query);
   }
 
   /** Decides about a CSR: what is returned may be signed once, until it expires. @throws as `issue` */
-  async prepare(csr: Uint8Array | string, profileName: string, options: IssueOptions = {}): Promise<IssuanceTicket> {
+  async prepare(csr: Uint8Array | string, profile: string, who: Partial<Requester> = {}): Promise<IssuanceTicket> {
     this.#assertOpen();
-    const profile = this.#policy.profile(profileName);
-    const issuer = this.issuers.ofProfile(profile.name);
-    const who = { requester: 'application', ...options };
-    return this.context.issuance.prepare(this.#policy.order(csr, profile, issuer, who, this.context.now()));
+    return this.context.issuance.prepare(this.#requests.order(csr, profile, who));
   }
 
   /** Signs what `prepare` decided. @throws {CaError} ERR_CA_TICKET_REFUSED, else as `issue` */
@@ -183,7 +243,7 @@ export class CertificateAuthority {
   /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#schedule.stop();
+    for (const jobs of this.#jobs) await jobs.stop();
     await this.status.close();
   }
 

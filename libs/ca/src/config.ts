@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { authorityConfigSchema } from './authority/authority-config.js';
+import { authorityConfigSchema, days } from './authority/authority-config.js';
 import { CaError } from './errors.js';
+import { webhookConfigSchema } from './jobs/webhook.js';
 import { profilesSchema } from './profile/profile-schema.js';
 import { tryProfiles } from './profile/profiles.js';
 import { nameRuleSchema } from './request/name-rule.js';
@@ -44,6 +45,24 @@ export const caConfigSchema = z.strictObject({
     .refine(({ validityHours, deltaHours = 0 }) => deltaHours < validityHours, {
       path: ['deltaHours'],
       message: 'want less than validityHours',
+    })
+    .prefault({}),
+  orders: z
+    .strictObject({
+      /** Certificates worked on at once: what the token's sessions bear, and a little more. */
+      concurrent: z.int().min(1).max(4_096).default(96),
+      /** How many more may wait for their turn; what comes then is refused (ERR_CA_OVERLOADED). */
+      waiting: z.int().min(0).max(100_000).default(1_024),
+      /** How long an order waits for approval. */
+      approvalHours: z.int().min(1).max(8_760).default(168),
+    })
+    .prefault({}),
+  /** Notices that certificates expire: a metric, and a webhook if there is one. */
+  expiry: z
+    .strictObject({
+      /** How many days before. */
+      noticeDays: z.array(days).min(1).max(8).default([30, 7, 1]),
+      webhook: webhookConfigSchema.optional(),
     })
     .prefault({}),
   /** How long a prepared certificate may wait to be signed. */

@@ -43,6 +43,7 @@ const faults = {
   ERR_CA_CEREMONY_REFUSED: 'operator',
   ERR_CA_TRANSCRIPT_INVALID: 'operator',
   // What the CA stands on: its token and its database.
+  ERR_CA_WEBHOOK_FAILED: 'operator',
   ERR_CA_STORE_UNAVAILABLE: 'store',
   ERR_CA_SIGNATURE_INVALID: 'token',
   // Ours.

@@ -1,4 +1,4 @@
-export { CertificateAuthority, type CertificateAuthorityOptions, type IssueOptions } from './certificate-authority.js';
+export { CertificateAuthority, type CertificateAuthorityOptions } from './certificate-authority.js';
 export { type CaConfig, caConfigSchema, parseCaConfig, type ParsedCaConfig } from './config.js';
 export { CaError, type CaErrorCode, caErrorCodes, type CaErrorFault } from './errors.js';
 export { type CaJob, type CaObserver, type CaStep, caSteps } from './observer.js';
@@ -11,6 +11,10 @@ export { defaultIssuer, type Generation } from './authority/issuers.js';
 export { type CeremonyOptions, holdCeremony } from './ceremony/ceremony.js';
 export { type VerifiedCa, type VerifiedCeremony, verifyTranscript } from './ceremony/verify-transcript.js';
 export { type ClusterCertificates, type ClusterSigningOptions, signClusterCsr } from './cluster/cluster-certificate.js';
+export { Orders, type OrderRequest, type OrdersOptions } from './approval/orders.js';
+export { encodeCertsOnly } from './der/certs-only.js';
+export type { ExpiryNotice } from './jobs/expiry-scan.js';
+export type { JobRunner, Jobs, SharedJobs } from './schedule.js';
 export { encodePem } from './der/pem.js';
 export type { CaCertificate } from './issuance/ca-certificate.js';
 export type { IssuedCertificate } from './issuance/issuance.js';
@@ -23,12 +27,18 @@ export type { Profile } from './profile/profile.js';
 export { readProfileFile } from './profile/profile-file.js';
 export { type ProfileInput, type ProfilesInput } from './profile/profile-schema.js';
 export { maximumCsrBytes } from './request/csr.js';
+export type { IssueOptions, OnceKey, RenewOptions } from './request/requests.js';
+export { type CertificateQuery, type IssuedStatus, issuedStatuses, maximumPage } from './search/certificate-query.js';
+export type { CertificatePage, CertificateSummary } from './search/certificate-search.js';
+export type { CertificateSearchStore, FoundCertificate } from './store/certificate-search-store.js';
+export type { OrderDecision, OrderRecord, OrderState, OrderStore } from './store/order-store.js';
 export { CertificateStatus } from './revocation/certificate-status.js';
 export { crlFileName, readCrlFileName } from './revocation/crl-location.js';
 export type { PublishedCrl } from './revocation/crl-publisher.js';
 export type { CrlCondition, CrlWatch } from './revocation/issuer-crls.js';
 export { requestableReasons, type RevocationReason, revocationReasons } from './revocation/revocation-reason.js';
 export type { RevokeOptions } from './revocation/revocations.js';
+export type { ExpiringCertificate, ExpiryPosition, ExpiryQuery, ExpiryStore } from './store/expiry-store.js';
 export type { AuthorityStore, GenerationRecord, ImportedCertificate } from './store/authority-store.js';
 export type {
   CertificateRecord,

@@ -1,3 +1,5 @@
+import type { ExpiryNotice } from './jobs/expiry-scan.js';
+
 /** Moments of an issuance, in order. After each one a crash must lose nothing; the tests kill the process at every one. */
 export const caSteps = [
   'key-generated',
@@ -19,6 +21,8 @@ export interface CaObserver {
   step?(step: CaStep, subject: string): void;
   /** A scheduled job failed and will be tried again. */
   jobFailed?(job: CaJob, error: unknown): void;
+  /** Certificates expire soon; told once for each distance, and again only after a crash. */
+  expiring?(notice: ExpiryNotice): void;
 }
 
-export type CaJob = 'issuers' | 'recovery' | 'crl';
+export type CaJob = 'issuers' | 'recovery' | 'crl' | 'expiry';

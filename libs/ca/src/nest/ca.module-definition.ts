@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import type { CaConfig } from '../config.js';
 import type { IssuerToken } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
+import type { SharedJobs } from '../schedule.js';
 
 export interface CaModuleOptions {
   /** The token that holds the issuer keys: an `Hsm`. Its owner closes it. */
@@ -11,6 +12,8 @@ export interface CaModuleOptions {
   readonly dataSource: DataSource;
   readonly config: CaConfig;
   readonly observer?: CaObserver;
+  /** As `CertificateAuthorityOptions` says. */
+  readonly sharedJobs?: SharedJobs;
 }
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<CaModuleOptions>()

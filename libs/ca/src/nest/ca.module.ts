@@ -1,8 +1,6 @@
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { CertificateAuthority } from '../certificate-authority.js';
-import { TypeOrmAuthorityStore } from '../store/typeorm/typeorm-authority-store.js';
-import { TypeOrmCertificateStore } from '../store/typeorm/typeorm-certificate-store.js';
-import { TypeOrmCrlStore } from '../store/typeorm/typeorm-crl-store.js';
+import { caStores } from '../store/typeorm/stores.js';
 import { CaHealthIndicator } from './ca.health.js';
 import { type CaModuleOptions, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './ca.module-definition.js';
 
@@ -12,15 +10,8 @@ import { type CaModuleOptions, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } f
     {
       provide: CertificateAuthority,
       inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: ({ hsm, dataSource, config, observer }: CaModuleOptions): Promise<CertificateAuthority> =>
-        CertificateAuthority.open({
-          token: hsm,
-          authorities: new TypeOrmAuthorityStore(dataSource),
-          certificates: new TypeOrmCertificateStore(dataSource),
-          crls: new TypeOrmCrlStore(dataSource),
-          config,
-          observer,
-        }),
+      useFactory: ({ hsm, dataSource, ...options }: CaModuleOptions): Promise<CertificateAuthority> =>
+        CertificateAuthority.open({ token: hsm, ...caStores(dataSource), ...options }),
     },
     CaHealthIndicator,
   ],

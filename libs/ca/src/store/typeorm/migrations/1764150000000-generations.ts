@@ -45,6 +45,17 @@ export class Generations1764150000000 implements MigrationInterface {
         indices: [{ name: 'ca_signed_document_issuer', columnNames: ['issuer_id'] }],
       }),
     );
+    await runner.createTable(
+      new Table({
+        name: 'ca_expiry_position',
+        columns: [
+          { name: 'issuer_id', type: 'varchar', length: '40', isPrimary: true },
+          { name: 'within_days', type: 'integer', isPrimary: true },
+          { name: 'not_after', type: 'bigint' },
+          { name: 'serial', type: 'varchar', length: '40' },
+        ],
+      }),
+    );
     await runner.createIndex(
       'ca_certificate',
       new TableIndex({ name: 'ca_certificate_expiry', columnNames: ['issuer_id', 'not_after'] }),
@@ -53,6 +64,7 @@ export class Generations1764150000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.dropIndex('ca_certificate', 'ca_certificate_expiry');
+    await runner.dropTable('ca_expiry_position');
     await runner.dropTable('ca_signed_document');
     await runner.dropTable('ca_imported_certificate');
     await runner.dropTable('ca_generation');
