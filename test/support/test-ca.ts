@@ -1,11 +1,5 @@
 import type { CaConfig, CaObserver } from '@nest-hsm/ca';
-import {
-  CertificateAuthority,
-  openCaDatabase,
-  TypeOrmAuthorityStore,
-  TypeOrmCertificateStore,
-  TypeOrmCrlStore,
-} from '@nest-hsm/ca';
+import { CertificateAuthority, caStores, openCaDatabase } from '@nest-hsm/ca';
 import type { DataSource } from 'typeorm';
 import { SoftwareToken } from './software-token.js';
 
@@ -21,16 +15,16 @@ const config: CaConfig = {
 /** A certificate authority on a software token and a SQLite database in memory, with a clock the test moves. */
 export class TestCa {
   readonly token = new SoftwareToken();
-  readonly certificates: TypeOrmCertificateStore;
-  readonly crls: TypeOrmCrlStore;
-  readonly authorities: TypeOrmAuthorityStore;
+  readonly stores: ReturnType<typeof caStores>;
   /** The time, wherever the test puts it. */
   now = new Date('2026-11-22T12:00:00Z');
 
   private constructor(readonly dataSource: DataSource) {
-    this.certificates = new TypeOrmCertificateStore(dataSource);
-    this.authorities = new TypeOrmAuthorityStore(dataSource);
-    this.crls = new TypeOrmCrlStore(dataSource);
+    this.stores = caStores(dataSource);
+  }
+
+  get certificates(): ReturnType<typeof caStores>['certificates'] {
+    return this.stores.certificates;
   }
 
   static async create(): Promise<TestCa> {
@@ -38,12 +32,9 @@ export class TestCa {
   }
 
   async open(overrides: Partial<CaConfig> = {}, observer?: CaObserver): Promise<CertificateAuthority> {
-    const { token, certificates, authorities, crls } = this;
     return CertificateAuthority.open({
-      token,
-      certificates,
-      authorities,
-      crls,
+      token: this.token,
+      ...this.stores,
       observer,
       now: () => this.now,
       config: { ...config, ...overrides },

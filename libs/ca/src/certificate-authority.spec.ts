@@ -226,18 +226,16 @@ describe('the CRL', () => {
     expect(second.nextUpdate > first.nextUpdate).toBe(true);
   });
 
-  test('left unsigned by a crash is completed with its TBS', async () => {
-    const authority = await ca.open();
-    const number = authority.crl.number + 1;
+  test('left unsigned by a crash is followed by the next one, and one that lapsed keeps the CA from opening', async () => {
+    await (await ca.open()).close();
     ca.now = new Date(ca.now.getTime() + 4 * day);
     ca.token.fault = () => {
       throw new HsmError('ERR_HSM_UNAVAILABLE', 'gone');
     };
+    expect((await ca.open()).crl.number).toBe(1);
+    ca.now = new Date(ca.now.getTime() + 4 * day);
     await expect(ca.open()).rejects.toMatchObject({ code: 'ERR_HSM_UNAVAILABLE' });
-    const [unsigned] = await ca.crls.listSigning(authority.issuer.id);
     ca.token.fault = undefined;
-    const { crl } = await ca.open();
-    expect(crl.number).toBe(number);
-    expect(crl.der.includes(unsigned.tbs ?? 'nothing')).toBe(true);
+    expect((await ca.open()).crl.number).toBe(4);
   });
 });

@@ -1,3 +1,4 @@
+import { certificateKeyId } from './authority/ca-key.js';
 import type { Chain } from './authority/chains.js';
 import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
 import { type Generation, Issuers } from './authority/issuers.js';
@@ -73,10 +74,15 @@ export class CertificateAuthority {
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
     const status = new CertificateStatus({ ...context, crls, revocations, issuers: inService });
     const authority = new CertificateAuthority(context, issuers, status, options);
-    await authority.#recover();
-    await status.open();
-    for (const jobs of authority.#jobs) await jobs.start();
-    return authority;
+    try {
+      await authority.#recover();
+      await status.open();
+      for (const jobs of authority.#jobs) await jobs.start();
+      return authority;
+    } catch (error) {
+      await authority.close();
+      throw error;
+    }
   }
 
   private constructor(
@@ -207,6 +213,11 @@ export class CertificateAuthority {
     return this.issuers.active();
   }
 
+  /** The generation of a named issuer that signs new certificates now. @throws {CaError} ERR_CA_NOT_INITIALIZED */
+  activeIssuer(name: string): Issuer {
+    return this.issuers.active(name);
+  }
+
   /** The issuing CA's certificate, then each one's issuer, up to the root. */
   get chain(): readonly CaCertificate[] {
     return this.issuer.chain;
@@ -224,6 +235,18 @@ export class CertificateAuthority {
   /** Further chains of an issuer, up to other roots or by other ways (cross-signing). @throws as `chainOf` */
   alternativeChainsOf(issuerId: string): readonly Chain[] {
     return this.#generation(issuerId).alternativeChains;
+  }
+
+  /**
+   * The certificate of a CA: of an issuer in service, or of one above it.
+   * @param id  key identifier in hexadecimal
+   * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND
+   */
+  authorityCertificate(id: string): CaCertificate {
+    const chains = this.issuers.generations.map(({ issuer }) => issuer.chain);
+    const found =
+      this.issuers.find(id)?.issuer.certificate ?? chains.flat().find((each) => certificateKeyId(each) === id);
+    return found ?? this.#generation(id).issuer.certificate;
   }
 
   get root(): CaCertificate {

@@ -63,9 +63,11 @@ export {
   caEntities,
   caMigrations,
   type DatabaseConfig,
+  databaseUrl,
   databaseConfigSchema,
   openCaDatabase,
 } from './store/typeorm/database.js';
+export { TypeOrmOrderStore } from './store/typeorm/typeorm-order-store.js';
 export { TypeOrmApiTokenStore } from './store/typeorm/typeorm-api-token-store.js';
 export { TypeOrmAuthorityStore } from './store/typeorm/typeorm-authority-store.js';
 export { TypeOrmCertificateStore } from './store/typeorm/typeorm-certificate-store.js';

@@ -1,12 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { Module } from '@nestjs/common';
-import {
-  CertificateAuthority,
-  openCaDatabase,
-  TypeOrmAuthorityStore,
-  TypeOrmCertificateStore,
-  TypeOrmCrlStore,
-} from '@nest-hsm/ca';
+import { CertificateAuthority, caStores, openCaDatabase } from '@nest-hsm/ca';
 import type { Hsm } from '@nest-hsm/hsm';
 import { Command, SubCommand } from 'nest-commander';
 import { HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
@@ -41,9 +35,7 @@ async function initialize(hsm: Hsm, { database, ca }: CaFile): Promise<X509Certi
   try {
     const authority = await CertificateAuthority.open({
       token: hsm,
-      authorities: new TypeOrmAuthorityStore(dataSource),
-      certificates: new TypeOrmCertificateStore(dataSource),
-      crls: new TypeOrmCrlStore(dataSource),
+      ...caStores(dataSource),
       config: { ...ca, authority: { ...ca.authority, initialize: true } },
     });
     await authority.close();

@@ -36,31 +36,43 @@ export function parseDer(input: Buffer): DerNode {
   return node;
 }
 
-function readNode(input: Buffer, start: number, end: number, depth: number, budget: { nodes: number }): DerNode {
-  budget.nodes -= 1;
-  if (budget.nodes < 0) fail(start, `want at most ${maximumNodes} values`);
-  if (depth === 0) fail(start, `want nesting of at most ${maximumDepth}`);
+/**
+ * The values one after another in some content, none of them looked into: for lists too long to decode at once.
+ * @throws {DerError} naming the octet
+ */
+export function* derElements(content: Buffer): Generator<Omit<DerNode, 'children'>> {
+  for (let at = 0; at < content.length;) {
+    const { tag, raw, content: inner } = readElement(content, at, content.length);
+    yield { tag, raw, content: inner };
+    at += raw.length;
+  }
+}
+
+function readElement(input: Buffer, start: number, end: number): Omit<DerNode, 'children'> {
   if (end - start < 2) fail(start, 'want a tag and a length, got the end');
   const tag = input[start];
   if ((tag & 0x1f) === 0x1f) fail(start, 'want a tag number below 31');
   const { contentStart, length } = readLength(input, start + 1, end);
   const contentEnd = contentStart + length;
   if (contentEnd > end) fail(start, `want ${length} content octets, got ${end - contentStart}`);
+  return { tag, raw: input.subarray(start, contentEnd), content: input.subarray(contentStart, contentEnd) };
+}
 
+function readNode(input: Buffer, start: number, end: number, depth: number, budget: { nodes: number }): DerNode {
+  budget.nodes -= 1;
+  if (budget.nodes < 0) fail(start, `want at most ${maximumNodes} values`);
+  if (depth === 0) fail(start, `want nesting of at most ${maximumDepth}`);
+  const { tag, raw, content } = readElement(input, start, end);
+  const contentEnd = start + raw.length;
   const children: DerNode[] = [];
   if ((tag & 0x20) !== 0) {
-    for (let at = contentStart; at < contentEnd;) {
+    for (let at = contentEnd - content.length; at < contentEnd;) {
       const child = readNode(input, at, contentEnd, depth - 1, budget);
       children.push(child);
       at += child.raw.length;
     }
   }
-  const node = {
-    tag,
-    raw: input.subarray(start, contentEnd),
-    content: input.subarray(contentStart, contentEnd),
-    children,
-  };
+  const node = { tag, raw, content, children };
   const fault = faultOf(node);
   if (fault !== undefined) fail(start, fault);
   return node;

@@ -8,6 +8,7 @@ export const tags = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   printableString: 0x13,
   ia5String: 0x16,
@@ -134,6 +135,11 @@ export class DerWriter {
     const digits = at.toISOString().slice(0, 19).replace(/[-:T]/g, '');
     if (at.getUTCFullYear() >= 2050) return this.primitive(tags.generalizedTime, Buffer.from(`${digits}Z`, 'latin1'));
     return this.primitive(tags.utcTime, Buffer.from(`${digits.slice(2)}Z`, 'latin1'));
+  }
+
+  /** GeneralizedTime in whole seconds and Z, whatever the year: what is not a Time of RFC 5280 §4.1.2.5. */
+  generalizedTime(at: Date): this {
+    return this.primitive(tags.generalizedTime, Buffer.from(`${at.toISOString().slice(0, 19).replace(/[-:T]/g, '')}Z`));
   }
 
   /** A copy of what was written. */

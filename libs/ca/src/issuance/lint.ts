@@ -10,6 +10,11 @@ export interface Rule<Subject> {
   readonly holds: (subject: Subject) => boolean;
 }
 
+/** A line of such a table. */
+export function rule<Subject>(source: string, requires: string, holds: (subject: Subject) => boolean): Rule<Subject> {
+  return { source, requires, holds };
+}
+
 /**
  * Checks octets against a table before they are signed. They are decoded anew, so a fault of the encoder shows here.
  * @param view  splits the decoded octets into what the rules look at
@@ -21,24 +26,39 @@ export function lint<Subject>(
   view: (tbs: DerNode) => Subject,
   rules: readonly Rule<Subject>[],
 ): void {
-  const broken = brokenRules(tbs, view, rules);
+  let isSorted = true;
+  const decode = (): Subject => {
+    const node = parseDer(tbs);
+    isSorted = hasSortedSets(node);
+    return view(node);
+  };
+  const broken = brokenRules(decode, rules);
+  refuse(what, isSorted ? broken : ['X.690 §11.6: the elements of a SET OF are in ascending order', ...broken]);
+}
+
+/**
+ * The same for octets too long to be decoded into a tree: the caller decodes them.
+ * @throws {CaError} ERR_CA_LINT_FAILED
+ */
+export function lintDecoded<Subject>(what: string, decode: () => Subject, rules: readonly Rule<Subject>[]): void {
+  refuse(what, brokenRules(decode, rules));
+}
+
+function refuse(what: string, broken: readonly string[]): void {
   if (broken.length > 0)
     throw new CaError('ERR_CA_LINT_FAILED', `${what}:\n${broken.map((fault) => `- ${fault}`).join('\n')}`);
 }
 
-function brokenRules<Subject>(tbs: Buffer, view: (tbs: DerNode) => Subject, rules: readonly Rule<Subject>[]): string[] {
-  let node: DerNode;
+function brokenRules<Subject>(decode: () => Subject, rules: readonly Rule<Subject>[]): string[] {
   let subject: Subject;
   try {
-    node = parseDer(tbs);
-    subject = view(node);
+    subject = decode();
   } catch (error) {
     if (error instanceof DerError || error instanceof TypeError)
       return [`X.690: the octets are canonical DER of the type (${error.message})`];
     throw error;
   }
-  const broken = rules.filter((rule) => !holds(rule, subject)).map(({ source, requires }) => `${source}: ${requires}`);
-  return hasSortedSets(node) ? broken : ['X.690 §11.6: the elements of a SET OF are in ascending order', ...broken];
+  return rules.filter((rule) => !holds(rule, subject)).map(({ source, requires }) => `${source}: ${requires}`);
 }
 
 /** A rule that stumbles over a form it does not expect does not hold. */

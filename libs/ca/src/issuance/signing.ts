@@ -9,6 +9,9 @@ export function digestOf(tbs: Buffer): string {
   return createHash('sha256').update(tbs).digest('hex');
 }
 
+/** A longer TBS, that of a CRL, is hashed here: the token's agent takes at most 1 MiB. */
+const maximumMessageBytes = 65_536;
+
 /**
  * Signs octets on the token and verifies the signature in software before anyone sees it (SECURITY: a faulty RSA-CRT
  * signature reveals the key).
@@ -18,7 +21,11 @@ export function digestOf(tbs: Buffer): string {
 export async function signVerified(token: IssuerToken, authority: SigningAuthority, tbs: Buffer): Promise<Buffer> {
   const { scheme, hash } = authority.signatureAlgorithm;
   // Verified by the token's agent too, so that a fleet asks another member when one signs wrongly.
-  const signature = await token.sign(authority.key, scheme, tbs, { correlationId: digestOf(tbs), verify: true });
+  const options = { correlationId: digestOf(tbs), verify: true };
+  const signature =
+    tbs.length <= maximumMessageBytes
+      ? await token.sign(authority.key, scheme, tbs, options)
+      : await token.sign(authority.key, scheme, createHash(hash).update(tbs).digest(), { ...options, input: 'digest' });
   if (verify(hash, tbs, authority.publicKey, signature)) return signature;
   throw new CaError(
     'ERR_CA_SIGNATURE_INVALID',

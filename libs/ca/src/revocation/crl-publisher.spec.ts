@@ -1,7 +1,5 @@
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
-import { digestOf } from '../issuance/signing.js';
-import { encodeTbsCertList } from './crl.js';
 
 const day = 86_400_000;
 
@@ -24,33 +22,44 @@ describe('the CRL publisher', () => {
     expect(thisUpdate < now).toBe(true);
   });
 
-  test('that finds its number taken completes what the other one committed', async () => {
+  test('leaves the number to whoever claimed one, and takes over what that one publishes', async () => {
+    const other = await ca.open();
     ca.now = new Date(ca.now.getTime() + 4 * day);
-    const commit = ca.crls.commit.bind(ca.crls);
-    let theirs: Buffer | undefined;
-    ca.crls.commit = async (crl) => {
-      theirs = crl.tbs;
-      await commit(crl);
-      return commit(crl);
-    };
-    const { crl } = await ca.open();
-    expect(crl.number).toBe(2);
-    expect(crl.der.includes(theirs ?? 'nothing')).toBe(true);
+    const [issuerId] = [authority.issuer.id];
+    const abandonedBefore = new Date(ca.now.getTime() - 60_000);
+    const number = await ca.stores.crls.claim({ issuerId, shard: 0, kind: 'full', now: ca.now, abandonedBefore });
+    await authority.status.refreshCrls();
+    expect([number, authority.crl.number]).toEqual([2, 1]);
+    // The process that claimed it has died: two minutes later its claim is nobody's.
+    ca.now = new Date(ca.now.getTime() + 121_000);
+    await authority.status.refreshCrls();
+    await other.status.refreshCrls();
+    expect([authority.crl.number, other.crl.number]).toEqual([3, 3]);
+    expect(other.crl.der).toEqual(authority.crl.der);
   });
 
-  test.each([
-    ['revokes nothing for a century', { nextUpdate: new Date('2126-11-22T12:00:00Z') }],
-    ['is not a CRL', undefined],
-  ])('does not sign a TBS of the database that %s, but makes the next CRL', async (_, change) => {
-    const [thisUpdate, nextUpdate] = [ca.now, new Date(ca.now.getTime() + 7 * day)];
-    const content = { authority: authority.issuer, number: 2, thisUpdate, nextUpdate };
-    const tbs = change === undefined ? Buffer.from('3000', 'hex') : encodeTbsCertList({ ...content, ...change });
-    const tbsSha256 = digestOf(tbs);
-    await ca.crls.commit({ issuerId: authority.issuer.id, number: 2, tbs, tbsSha256, thisUpdate, nextUpdate });
+  test('signs nothing twice and leaves no number behind when the token fails, and publishes once it is back', async () => {
     ca.now = new Date(ca.now.getTime() + 4 * day);
     const failures: string[] = [];
-    const { crl } = await ca.open({}, { jobFailed: (job, error) => void failures.push(`${job} ${String(error)}`) });
-    expect([crl.number, ca.token.signatures]).toEqual([3, 4]);
-    expect(failures[0]).toMatch(/^crl .*unfinished CRL 2: want a TBS that would be published today/);
+    const replica = await ca.open({}, { jobFailed: (job, error) => void failures.push(`${job} ${String(error)}`) });
+    ca.token.fault = () => {
+      throw new Error('no token');
+    };
+    ca.now = new Date(ca.now.getTime() + 4 * day);
+    await replica.status.refreshCrls();
+    expect([failures, replica.crl.number]).toEqual([['crl Error: no token'], 2]);
+    ca.token.fault = undefined;
+    ca.now = new Date(ca.now.getTime() + 121_000);
+    await replica.status.refreshCrls();
+    expect(replica.crl.number).toBe(4);
+  });
+
+  test('raises the alarm before a CRL lapses', async () => {
+    const [watch] = authority.status.watch();
+    expect(watch).toMatchObject({ number: 1, shard: 0, kind: 'full', condition: 'fresh', entries: 0 });
+    ca.now = new Date(watch.thisUpdate.getTime() + 6 * day);
+    expect(authority.status.watch()[0].condition).toBe('overdue');
+    ca.now = watch.nextUpdate;
+    expect(authority.status.watch()[0].condition).toBe('lapsed');
   });
 });

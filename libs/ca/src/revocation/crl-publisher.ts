@@ -1,111 +1,165 @@
-import { CaError, isCaError } from '../errors.js';
+import { CaError } from '../errors.js';
 import type { IssuerToken, SigningAuthority } from '../issuance/issuer.js';
-import { lint } from '../issuance/lint.js';
-import { assembleSigned, digestOf, signVerified } from '../issuance/signing.js';
+import { digestOf, signVerified } from '../issuance/signing.js';
 import { backdateMilliseconds } from '../issuance/validity.js';
 import type { CaObserver } from '../observer.js';
-import type { CrlRecord, CrlStore } from '../store/crl-store.js';
-import { type CrlContent, encodeTbsCertList } from './crl.js';
-import { crlRules, viewCrl } from './crl-rules.js';
+import type { CrlRecord, CrlScope, CrlStore } from '../store/crl-store.js';
+import type { RevocationStore } from '../store/revocation-store.js';
+import { type CrlContent, CrlDraft } from './crl.js';
+import { crlLocation } from './crl-location.js';
+import { lintCrl } from './crl-rules.js';
 
 export interface CrlContext {
   readonly token: IssuerToken;
   readonly authority: SigningAuthority;
   readonly crls: CrlStore;
+  readonly revocations: RevocationStore;
   readonly validityHours: number;
+  /** Absent: no delta CRLs. */
+  readonly deltaHours?: number;
+  /** Without it shards and deltas have no name to be found by, and there are none. */
+  readonly publicUrl?: string;
   readonly observer: CaObserver;
   readonly now: () => Date;
 }
 
 /** A CRL in force. */
-export interface PublishedCrl {
+export interface PublishedCrl extends CrlRecord {
   readonly der: Buffer;
-  readonly number: number;
-  readonly thisUpdate: Date;
-  readonly nextUpdate: Date;
 }
 
-/** Keeps a CRL in force: a new one is made when half of the old one's time has passed, so that none ever lapses. */
+/** A claim that is older was left behind by a process that died: no CRL takes that long. */
+const claimMilliseconds = 120_000;
+
+/** Keeps one CRL of an issuer in force: a new one is made when half of the old one's time has passed, or when there is news. */
 export class CrlPublisher {
   #current: PublishedCrl | undefined;
 
-  constructor(private readonly context: CrlContext) {}
+  constructor(
+    private readonly context: CrlContext,
+    readonly scope: CrlScope,
+  ) {}
 
-  /** The newest CRL known here. @throws {CaError} ERR_CA_NOT_INITIALIZED before the first `refresh` */
-  get current(): PublishedCrl {
-    if (this.#current === undefined) throw new CaError('ERR_CA_NOT_INITIALIZED', 'CRL: want one signed, got none yet');
+  /** The newest CRL known here; undefined before the first `refresh`. */
+  get current(): PublishedCrl | undefined {
     return this.#current;
   }
 
-  /** Takes over what another replica published, and publishes when that is due. Safe to call at any time, by any replica. */
-  async refresh(): Promise<void> {
-    await this.#completeAll();
-    if (this.#current === undefined || isDue(this.#current, this.context.now())) await this.#publish();
+  /** Takes over what another replica published. */
+  async adopt(): Promise<void> {
+    const { crls } = this.context;
+    const newest = await crls.newest(this.scope);
+    if (newest === undefined || newest.number <= (this.#current?.number ?? 0)) return;
+    const der = await crls.der(newest);
+    // Gone: a still newer one took its place in between, and is taken over the next time.
+    if (der !== undefined) this.#current = Object.freeze({ ...newest, der });
   }
 
-  /** number → TBSCertList → lint → committed → signed → verified → compared → completed. */
-  async #publish(): Promise<void> {
-    const { authority, crls, observer, now } = this.context;
-    const number = (await crls.highestNumber(authority.id)) + 1;
-    const content = this.#contentOf(number, new Date(now().getTime() - backdateMilliseconds));
-    const tbs = encodeTbsCertList(content);
-    lintCrl(tbs, content);
-    const { thisUpdate, nextUpdate } = content;
-    const crl = { issuerId: authority.id, number, tbs, tbsSha256: digestOf(tbs), thisUpdate, nextUpdate };
-    if (await crls.commit(crl)) observer.step?.('crl-committed', String(number));
-    // If another replica took the number first, its TBS is completed: whoever signs it, it is the same CRL.
-    await this.#completeAll();
+  /** Time for a new one: half over, or of the future, since the clock was wrong when it was made and nobody takes it now. */
+  isDue(): boolean {
+    if (this.#current === undefined) return true;
+    const { thisUpdate, nextUpdate } = this.#current;
+    const now = this.context.now();
+    return now < thisUpdate || now.getTime() >= (thisUpdate.getTime() + nextUpdate.getTime()) / 2;
   }
 
-  /** A CRL that is refused is reported and left behind: a later number takes its place. */
-  async #completeAll(): Promise<void> {
-    const { authority, crls, observer } = this.context;
-    for (const crl of await crls.listSigning(authority.id)) {
-      try {
-        await this.#complete(crl);
-      } catch (error) {
-        if (!isCaError(error, 'ERR_CA_RECOVERY_REFUSED')) throw error;
-        observer.jobFailed?.('crl', error);
-      }
-    }
-    this.#adopt(await crls.newest(authority.id));
+  /** Some status has changed since. */
+  async isOutdated(): Promise<boolean> {
+    const { revocations } = this.context;
+    const { issuerId, shard } = this.scope;
+    const newest = await revocations.newestSequence(issuerId, shard === 0 ? undefined : shard);
+    return newest > (this.#current?.through ?? 0);
   }
 
-  /** As with certificates, a row of the database is no leave to sign: its TBS is linted once more. */
-  async #complete({ number, tbs, tbsSha256, thisUpdate }: CrlRecord): Promise<void> {
-    const { token, authority, crls, observer } = this.context;
+  /**
+   * number claimed → entries → TBSCertList → lint → digest committed → signed → verified → stored.
+   * Nothing of a CRL that was not finished is used again: whoever comes next makes one with the next number.
+   * @param isAlone  no other process is at it, so claims are what a dead one left
+   */
+  async publish(isAlone = false): Promise<void> {
+    const { crls, observer, now } = this.context;
+    const at = now();
+    const abandonedBefore = new Date(at.getTime() - (isAlone ? -1 : claimMilliseconds));
+    const number = await crls.claim({ ...this.scope, now: at, abandonedBefore });
+    // Somebody else is making it, and it is taken over when it is there.
+    if (number === undefined) return;
+    let committed = false;
     try {
-      if (tbs === undefined || digestOf(tbs) !== tbsSha256) throw new TypeError('another SHA-256');
-      lintCrl(tbs, this.#contentOf(number, thisUpdate));
-    } catch (error) {
-      const message = `unfinished CRL ${number}: want a TBS that would be published today, got ${(error as Error).message}`;
-      throw new CaError('ERR_CA_RECOVERY_REFUSED', message, { cause: error });
+      const { draft, crl, tbs } = await this.#prepare(number, at);
+      if (!(await crls.commit(crl))) return;
+      committed = true;
+      observer.step?.('crl-committed', String(number));
+      const signature = await signVerified(this.context.token, this.context.authority, tbs);
+      observer.step?.('crl-signed', String(number));
+      const der = draft.seal(signature);
+      await crls.complete(crl, der);
+      observer.step?.('crl-completed', String(number));
+      this.#current = Object.freeze({ ...crl, der });
+    } finally {
+      // Nothing can have been signed, so its number is free again; what fails here is taken over as abandoned.
+      if (!committed) await crls.abandon(this.scope.issuerId, number).catch(() => undefined);
     }
-    const signature = await signVerified(token, authority, tbs);
-    observer.step?.('crl-signed', String(number));
-    await crls.complete(authority.id, number, assembleSigned(tbs, authority, signature));
-    observer.step?.('crl-completed', String(number));
   }
 
-  #contentOf(number: number, from: Date): CrlContent {
-    const { authority, validityHours } = this.context;
-    const start = Math.floor(from.getTime() / 1000) * 1000;
-    return { authority, number, thisUpdate: new Date(start), nextUpdate: new Date(start + validityHours * 3_600_000) };
+  async #prepare(number: number, at: Date): Promise<{ draft: CrlDraft; crl: CrlRecord; tbs: Buffer }> {
+    const { authority, crls, revocations } = this.context;
+    const { issuerId, shard, kind } = this.scope;
+    const base = kind === 'delta' ? await crls.oldestInForce(issuerId, shard, at) : undefined;
+    if (kind === 'delta' && base === undefined)
+      throw new CaError('ERR_CA_STATE_CONFLICT', 'delta CRL: want a full CRL in force to start from, got none');
+    // Read before the entries: whatever has this sequence or a lower one is among them.
+    const through = await revocations.newestSequence(issuerId);
+    const previous = await crls.newest({ issuerId, shard, kind: 'full' });
+    const query = {
+      issuerId,
+      ...(shard > 0 && { shard }),
+      ...(base !== undefined && { since: base.through }),
+      notAfterFrom: this.#expiryHorizon(previous, at),
+    };
+    const draft = new CrlDraft(authority, await revocations.count(query));
+    for await (const page of revocations.entries(query)) draft.add(page);
+    const content = this.#contentOf(number, at, draft, base, previous);
+    const tbs = draft.tbs(content);
+    lintCrl(tbs, { ...content, entries: draft.count });
+    const { thisUpdate, nextUpdate, baseNumber } = content;
+    const facts = { number, baseNumber, through, entries: draft.count, thisUpdate, nextUpdate };
+    return { draft, tbs, crl: { ...this.scope, ...facts, tbsSha256: digestOf(tbs) } };
   }
 
-  #adopt(crl: CrlRecord | undefined): void {
-    if (crl?.der === undefined || crl.number <= (this.#current?.number ?? 0)) return;
-    const { der, number, thisUpdate, nextUpdate } = crl;
-    this.#current = Object.freeze({ der, number, thisUpdate, nextUpdate });
+  /**
+   * An entry leaves once it was on a CRL made after its certificate expired (RFC 5280 §3.3): on the last one, and, should that one
+   * not have been on schedule but on demand, for half of a CRL's time.
+   */
+  #expiryHorizon(previous: CrlRecord | undefined, at: Date): Date {
+    const period = at.getTime() - (this.context.validityHours * 3_600_000) / 2;
+    return new Date(Math.min(previous?.thisUpdate.getTime() ?? 0, period));
   }
-}
 
-/** @throws {CaError} ERR_CA_LINT_FAILED */
-function lintCrl(tbs: Buffer, content: CrlContent): void {
-  lint(`CRL ${content.number}`, tbs, (node) => viewCrl(node, content), crlRules);
-}
-
-/** Half over; or of the future, since the clock was wrong when it was made and nobody takes it now. */
-function isDue({ thisUpdate, nextUpdate }: PublishedCrl, now: Date): boolean {
-  return now < thisUpdate || now.getTime() >= (thisUpdate.getTime() + nextUpdate.getTime()) / 2;
+  #contentOf(
+    number: number,
+    at: Date,
+    draft: CrlDraft,
+    base: CrlRecord | undefined,
+    previous: CrlRecord | undefined,
+  ): CrlContent {
+    const { authority, validityHours, deltaHours = 0, publicUrl } = this.context;
+    const backdated = Math.floor((at.getTime() - backdateMilliseconds) / 1000) * 1000;
+    // Not before what it tells of. A delta is never of the same second as a full CRL, which would have to have its number (§5.2.3).
+    const afterFull = base === undefined || previous === undefined ? 0 : previous.thisUpdate.getTime() + 1000;
+    const from = Math.max(backdated, draft.newestRevocation.getTime(), afterFull);
+    const hours = base === undefined ? validityHours : deltaHours;
+    const { shard } = this.scope;
+    return {
+      authority,
+      number,
+      thisUpdate: new Date(from),
+      nextUpdate: new Date(from + hours * 3_600_000),
+      ...(base !== undefined && { baseNumber: base.number }),
+      ...(publicUrl !== undefined &&
+        shard > 0 && { distributionPoint: crlLocation(publicUrl, { ...this.scope, kind: 'full' }) }),
+      ...(publicUrl !== undefined &&
+        base === undefined &&
+        deltaHours > 0 && { freshest: crlLocation(publicUrl, { ...this.scope, kind: 'delta' }) }),
+    };
+  }
 }

@@ -1,6 +1,10 @@
-import { contextConstructed, DerWriter } from '../der/der-writer.js';
+import { contextConstructed, der, tags } from '../der/der-writer.js';
 import { authorityKeyIdentifier, crlNumber } from '../issuance/extensions.js';
 import type { SigningAuthority } from '../issuance/issuer.js';
+import type { CrlEntry } from '../store/revocation-store.js';
+import { CrlBuffer } from './crl-buffer.js';
+import { maximumEntryBytes, writeEntry } from './crl-entry.js';
+import { deltaCrlIndicator, freshestCrl, issuingDistributionPoint } from './crl-extensions.js';
 
 export interface CrlContent {
   readonly authority: SigningAuthority;
@@ -8,19 +12,93 @@ export interface CrlContent {
   /** Whole seconds. */
   readonly thisUpdate: Date;
   readonly nextUpdate: Date;
+  /** Of a delta: number of the full CRL it starts from. */
+  readonly baseNumber?: number;
+  /** Of a shard: the URL that its certificates name. */
+  readonly distributionPoint?: string;
+  /** Of a full CRL with deltas: where they are. */
+  readonly freshest?: string;
 }
 
-/** DER of a version 2 TBSCertList without entries: revokedCertificates is then left out (RFC 5280 §5.1.2.6). */
-export function encodeTbsCertList({ authority, number, thisUpdate, nextUpdate }: CrlContent): Buffer {
-  return new DerWriter()
-    .sequence((writer) => {
-      writer.integer(1);
-      writer.raw(authority.signatureAlgorithm.identifier);
-      writer.raw(authority.name);
-      writer.time(thisUpdate).time(nextUpdate);
-      writer.constructed(contextConstructed(0), () =>
-        writer.sequence(() => writer.raw(authorityKeyIdentifier(authority.keyIdentifier)).raw(crlNumber(number))),
-      );
-    })
-    .finish();
+/** Room for SEQUENCE headers, version, two times. */
+const fixedFrontBytes = 128;
+/** Of an entry with a serial of 16 octets and a reason. */
+const usualEntryBytes = 49;
+
+/** A CRL that is being put together: entries first, as they come from the database, then what is around them. */
+export class CrlDraft {
+  readonly #buffer: CrlBuffer;
+  readonly #authority: SigningAuthority;
+  #newest = 0;
+  #count = 0;
+
+  /** @param expected  about how many entries there will be */
+  constructor(authority: SigningAuthority, expected = 0) {
+    const front = fixedFrontBytes + authority.name.length + authority.signatureAlgorithm.identifier.length;
+    this.#authority = authority;
+    this.#buffer = new CrlBuffer(front, 4096 + expected * usualEntryBytes);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** When the last of the revocations happened; before it the CRL cannot have been made. */
+  get newestRevocation(): Date {
+    return new Date(this.#newest);
+  }
+
+  /** Entries in ascending order of their serials. */
+  add(entries: readonly CrlEntry[]): void {
+    for (const entry of entries) {
+      this.#buffer.write(maximumEntryBytes, (octets, at) => writeEntry(octets, at, entry));
+      this.#newest = Math.max(this.#newest, entry.revokedAt.getTime());
+    }
+    this.#count += entries.length;
+  }
+
+  /**
+   * Completes the TBSCertList (RFC 5280 §5.1.2): version 2; without entries revokedCertificates is left out.
+   * @returns a view that `seal` invalidates
+   */
+  tbs(content: CrlContent): Buffer {
+    const { authority, thisUpdate, nextUpdate } = content;
+    if (this.#count > 0) this.#buffer.wrap(tags.sequence);
+    this.#buffer.prepend(
+      der((writer) => {
+        writer.integer(1).raw(authority.signatureAlgorithm.identifier).raw(authority.name);
+        writer.time(thisUpdate).time(nextUpdate);
+      }),
+    );
+    this.#buffer.append(
+      der((writer) =>
+        writer.constructed(contextConstructed(0), () =>
+          writer.sequence(() => {
+            for (const extension of extensionsOf(content)) writer.raw(extension);
+          }),
+        ),
+      ),
+    );
+    this.#buffer.wrap(tags.sequence);
+    return this.#buffer.view;
+  }
+
+  /** The CertificateList around the TBS. @returns its DER, a view of this draft, which is not to be used any more */
+  seal(signature: Buffer): Buffer {
+    this.#buffer.append(this.#authority.signatureAlgorithm.identifier);
+    this.#buffer.append(der((writer) => writer.bitString(signature)));
+    this.#buffer.wrap(tags.sequence);
+    return this.#buffer.view;
+  }
+}
+
+/** In the order they are written; the lint expects just these. */
+export function extensionsOf({ authority, number, baseNumber, distributionPoint, freshest }: CrlContent): Buffer[] {
+  return [
+    authorityKeyIdentifier(authority.keyIdentifier),
+    crlNumber(number),
+    ...(baseNumber === undefined ? [] : [deltaCrlIndicator(baseNumber)]),
+    ...(distributionPoint === undefined ? [] : [issuingDistributionPoint(distributionPoint)]),
+    ...(freshest === undefined ? [] : [freshestCrl(freshest)]),
+  ];
 }

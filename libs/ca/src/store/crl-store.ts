@@ -1,28 +1,52 @@
-/** A CRL; `signing` has its TBS committed and `der` not yet set. */
-export interface CrlRecord {
+/** What a CRL covers: every certificate of the issuer (shard 0) or those that name the shard; everything, or what changed. */
+export interface CrlScope {
   /** Key identifier of the issuer in hexadecimal. */
   readonly issuerId: string;
-  /** CRL number (RFC 5280 §5.2.3), from 1, each one once. */
+  /** 0: the complete CRL; from 1: the shard that the certificate names. */
+  readonly shard: number;
+  readonly kind: 'full' | 'delta';
+}
+
+/** A CRL that was signed and published. */
+export interface CrlRecord extends CrlScope {
+  /** CRL number (RFC 5280 §5.2.3): one ascending sequence for all CRLs of the issuer, each one once. */
   readonly number: number;
-  readonly state: 'signing' | 'issued';
-  readonly tbs?: Buffer;
+  /** Of a delta: number of the full CRL it starts from. */
+  readonly baseNumber?: number;
+  /** Every status change up to this sequence is in it. */
+  readonly through: number;
+  readonly entries: number;
+  /** SHA-256 of the TBS in hexadecimal. */
   readonly tbsSha256: string;
-  readonly der?: Buffer;
   readonly thisUpdate: Date;
   readonly nextUpdate: Date;
 }
 
-export type CommittedCrl = Omit<CrlRecord, 'state' | 'der' | 'tbs'> & { readonly tbs: Buffer };
+export interface CrlClaim extends CrlScope {
+  readonly now: Date;
+  /** A claim made before was left behind by a process that died. */
+  readonly abandonedBefore: Date;
+}
 
-/** What the CA needs of a database for CRLs. Every method is one statement, committed when it returns. */
+/** What the CA needs of a database for CRLs. */
 export interface CrlStore {
-  /** Commits a TBS under its number. @returns false when the number is taken */
-  commit(crl: CommittedCrl): Promise<boolean>;
-  /** signing → issued. @returns false when somebody else completed it */
-  complete(issuerId: string, number: number, der: Buffer): Promise<boolean>;
-  /** The highest number in use, issued or not; 0 when there is none. */
-  highestNumber(issuerId: string): Promise<number>;
-  /** The issued CRL with the highest number. */
-  newest(issuerId: string): Promise<CrlRecord | undefined>;
-  listSigning(issuerId: string): Promise<CrlRecord[]>;
+  /**
+   * Takes the next number for a CRL of a scope. Its row counts as `building` until the digest is committed.
+   * @returns undefined when somebody else is making a CRL of this scope
+   */
+  claim(claim: CrlClaim): Promise<number | undefined>;
+  /** building → signing: from here on a signature with this digest may exist. @returns false when the claim is gone */
+  commit(crl: CrlRecord): Promise<boolean>;
+  /** signing → issued, with the DER; CRLs before the last one of this scope lose their DER. */
+  complete(crl: CrlRecord, der: Buffer): Promise<void>;
+  /** building → nothing: the CRL is not made after all. */
+  abandon(issuerId: string, number: number): Promise<void>;
+  /** The issued CRL of a scope with the highest number. */
+  newest(scope: CrlScope): Promise<CrlRecord | undefined>;
+  /** The oldest full CRL of a shard that is still in force: what a delta starts from, so that it fits whoever has a newer one. */
+  oldestInForce(issuerId: string, shard: number, now: Date): Promise<CrlRecord | undefined>;
+  /** Every shard that ever had a CRL. */
+  shards(issuerId: string): Promise<number[]>;
+  /** Its DER; undefined when a newer one has taken its place meanwhile. */
+  der(crl: Pick<CrlRecord, 'issuerId' | 'number'>): Promise<Buffer | undefined>;
 }

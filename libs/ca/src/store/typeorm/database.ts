@@ -6,17 +6,18 @@ import { ApiTokenEntity } from './api-token.entity.js';
 import { CertificateEntity } from './certificate.entity.js';
 import { exclusively } from './exclusively.js';
 import { GenerationEntity, ImportedCertificateEntity, SignedDocumentEntity } from './authority.entities.js';
-import { CrlEntity } from './crl.entity.js';
+import { OrderEntity } from './order.entity.js';
 import { CertificatesAndCrls1764000000000 } from './migrations/1764000000000-certificates-and-crls.js';
 import { ApiTokens1764100000000 } from './migrations/1764100000000-api-tokens.js';
 import { Generations1764150000000 } from './migrations/1764150000000-generations.js';
+import { Status1764200000000 } from './migrations/1764200000000-status.js';
 import { RequestsAndSearch1764300000000 } from './migrations/1764300000000-requests-and-search.js';
 
 /** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
 export const caEntities = [
   CertificateEntity,
-  CrlEntity,
   ApiTokenEntity,
+  OrderEntity,
   GenerationEntity,
   ImportedCertificateEntity,
   SignedDocumentEntity,
@@ -25,6 +26,7 @@ export const caMigrations = [
   CertificatesAndCrls1764000000000,
   ApiTokens1764100000000,
   Generations1764150000000,
+  Status1764200000000,
   RequestsAndSearch1764300000000,
 ];
 
@@ -71,7 +73,7 @@ function connection(config: DatabaseConfig): DataSourceOptions {
   if (config.type === 'postgres') {
     // A server that hangs fails a statement instead of holding its caller; what it may still have done, recovery finds.
     const bounds = { connectTimeoutMS: 5_000, extra: { query_timeout: 10_000 } };
-    return { type: 'postgres', url: config.url ?? readUrl(config.urlFile), ...bounds };
+    return { type: 'postgres', url: databaseUrl(config), ...bounds };
   }
   // A serial or TBS must be on disk before a signature exists, so a commit waits for the disk (synchronous = FULL).
   return {
@@ -84,6 +86,7 @@ function connection(config: DatabaseConfig): DataSourceOptions {
   };
 }
 
-function readUrl(file: string | undefined): string {
-  return readFileSync(file ?? '', 'utf8').trim();
+/** Where PostgreSQL is, with its password. */
+export function databaseUrl({ url, urlFile = '' }: Extract<DatabaseConfig, { type: 'postgres' }>): string {
+  return url ?? readFileSync(urlFile, 'utf8').trim();
 }

@@ -1,41 +1,161 @@
-import { type DataSource, type Repository } from 'typeorm';
-import type { CommittedCrl, CrlRecord, CrlStore } from '../crl-store.js';
-import { CrlEntity } from './crl.entity.js';
-import { insertUnique, withStore } from './store-error.js';
+import type { DataSource } from 'typeorm';
+import type { CrlClaim, CrlRecord, CrlScope, CrlStore } from '../crl-store.js';
+import { type Row, Sql, sql, type Steps } from './sql.js';
+import { withStore } from './store-error.js';
+
+/** Octets of DER in one row: a statement stays small, however long the CRL is. */
+const pieceBytes = 1 << 20;
 
 /** CRLs in SQLite or PostgreSQL. */
 export class TypeOrmCrlStore implements CrlStore {
-  readonly #rows: Repository<CrlEntity>;
+  readonly #sql: Sql;
 
   constructor(dataSource: DataSource) {
-    this.#rows = dataSource.getRepository(CrlEntity);
+    this.#sql = new Sql(dataSource);
   }
 
-  async commit(crl: CommittedCrl): Promise<boolean> {
-    return insertUnique('commit a CRL', () => this.#rows.insert({ ...crl, state: 'signing' }));
-  }
-
-  async complete(issuerId: string, number: number, der: Buffer): Promise<boolean> {
-    const change = { state: 'issued', der, tbs: () => 'NULL' } as const;
-    const { affected } = await withStore('complete a CRL', () =>
-      this.#rows.update({ issuerId, number, state: 'signing' }, change),
-    );
-    return affected === 1;
-  }
-
-  async highestNumber(issuerId: string): Promise<number> {
-    return (await withStore('find the CRL number', () => this.#rows.maximum('number', { issuerId }))) ?? 0;
-  }
-
-  async newest(issuerId: string): Promise<CrlRecord | undefined> {
-    const where = { issuerId, state: 'issued' } as const;
-    return (
-      (await withStore('find the CRL', () => this.#rows.findOne({ where, order: { number: 'DESC' } }))) ?? undefined
+  async claim(claim: CrlClaim): Promise<number | undefined> {
+    return withStore('take a CRL number', () =>
+      this.#sql.atomically(() => claimSteps(claim, this.#sql.isPostgres ? ' FOR UPDATE' : '')),
     );
   }
 
-  async listSigning(issuerId: string): Promise<CrlRecord[]> {
-    const where = { issuerId, state: 'signing' } as const;
-    return withStore('list unfinished CRLs', () => this.#rows.find({ where, order: { number: 'ASC' } }));
+  async commit({ issuerId, number, ...crl }: CrlRecord): Promise<boolean> {
+    const text = `UPDATE ca_crl SET state = 'signing', base_number = $3, through = $4, entries = $5, tbs_sha256 = $6,
+        this_update = $7, next_update = $8
+      WHERE issuer_id = $1 AND number = $2 AND state = 'building' RETURNING number`;
+    const rows = await withStore('commit a CRL', () =>
+      this.#sql.all(
+        text,
+        issuerId,
+        number,
+        crl.baseNumber ?? null,
+        crl.through,
+        crl.entries,
+        crl.tbsSha256,
+        crl.thisUpdate.getTime(),
+        crl.nextUpdate.getTime(),
+      ),
+    );
+    return rows.length === 1;
   }
+
+  async complete({ issuerId, number, shard, kind }: CrlRecord, der: Buffer): Promise<void> {
+    await withStore('complete a CRL', async () => {
+      for (let position = 0; position * pieceBytes < der.length; position += 1) {
+        const octets = der.subarray(position * pieceBytes, (position + 1) * pieceBytes).toString('base64');
+        await this.#sql.all(
+          'INSERT INTO ca_crl_piece (issuer_id, number, position, octets) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
+          issuerId,
+          number,
+          position,
+          octets,
+        );
+      }
+      await this.#sql.all(
+        `UPDATE ca_crl SET state = 'issued' WHERE issuer_id = $1 AND number = $2 AND state = 'signing'`,
+        issuerId,
+        number,
+      );
+      await this.#sql.all(
+        `DELETE FROM ca_crl_piece WHERE issuer_id = $1 AND number < (
+           SELECT coalesce(max(number), 0) FROM ca_crl
+           WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued' AND number < $4)
+         AND number IN (SELECT number FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3)`,
+        issuerId,
+        shard,
+        kind,
+        number,
+      );
+    });
+  }
+
+  async abandon(issuerId: string, number: number): Promise<void> {
+    const text = `DELETE FROM ca_crl WHERE issuer_id = $1 AND number = $2 AND state = 'building'`;
+    await withStore('abandon a CRL', () => this.#sql.all(text, issuerId, number));
+  }
+
+  async newest({ issuerId, shard, kind }: CrlScope): Promise<CrlRecord | undefined> {
+    const text = `SELECT * FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued'
+      ORDER BY number DESC LIMIT 1`;
+    const rows = await withStore('find the CRL', () => this.#sql.all(text, issuerId, shard, kind));
+    return rows.map(recordOf).at(0);
+  }
+
+  async oldestInForce(issuerId: string, shard: number, now: Date): Promise<CrlRecord | undefined> {
+    const text = `SELECT * FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = 'full' AND state = 'issued'
+      AND next_update > $3 AND this_update <= $3 ORDER BY number LIMIT 1`;
+    const rows = await withStore('find the base of a delta CRL', () =>
+      this.#sql.all(text, issuerId, shard, now.getTime()),
+    );
+    return rows.map(recordOf).at(0);
+  }
+
+  async shards(issuerId: string): Promise<number[]> {
+    const text = 'SELECT DISTINCT shard FROM ca_crl WHERE issuer_id = $1 ORDER BY shard';
+    const rows = await withStore('list the shards', () => this.#sql.all(text, issuerId));
+    return rows.map(({ shard }) => Number(shard));
+  }
+
+  async der({ issuerId, number }: Pick<CrlRecord, 'issuerId' | 'number'>): Promise<Buffer | undefined> {
+    return withStore('read a CRL', async () => {
+      const pieces: Buffer[] = [];
+      for (let position = 0; ; position += 1) {
+        const [row] = await this.#sql.all(
+          'SELECT octets FROM ca_crl_piece WHERE issuer_id = $1 AND number = $2 AND position = $3',
+          issuerId,
+          number,
+          position,
+        );
+        if (row === undefined) break;
+        pieces.push(Buffer.from(String(row.octets), 'base64'));
+      }
+      return pieces.length === 0 ? undefined : Buffer.concat(pieces);
+    });
+  }
+}
+
+function* claimSteps(
+  { issuerId, shard, kind, now, abandonedBefore }: CrlClaim,
+  lock: string,
+): Steps<number | undefined> {
+  // The row that changes of status wait for, too: whoever takes a number has the issuer's numbers alone.
+  yield sql('INSERT INTO ca_status_sequence (issuer_id, sequence) VALUES ($1, 0) ON CONFLICT DO NOTHING', issuerId);
+  yield sql(`SELECT sequence FROM ca_status_sequence WHERE issuer_id = $1${lock}`, issuerId);
+  const unfinished = yield sql(
+    `SELECT number FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state <> 'issued' AND claimed_at >= $4
+     AND number > (SELECT coalesce(max(number), 0) FROM ca_crl
+                   WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued')`,
+    issuerId,
+    shard,
+    kind,
+    abandonedBefore.getTime(),
+  );
+  if (unfinished.length > 0) return undefined;
+  const [highest] = yield sql('SELECT max(number) AS number FROM ca_crl WHERE issuer_id = $1', issuerId);
+  const number = Number(highest.number ?? 0) + 1;
+  yield sql(
+    `INSERT INTO ca_crl (issuer_id, number, shard, kind, state, claimed_at) VALUES ($1, $2, $3, $4, 'building', $5)`,
+    issuerId,
+    number,
+    shard,
+    kind,
+    now.getTime(),
+  );
+  return number;
+}
+
+function recordOf(row: Row): CrlRecord {
+  return {
+    issuerId: String(row.issuer_id),
+    shard: Number(row.shard),
+    kind: row.kind as CrlRecord['kind'],
+    number: Number(row.number),
+    ...(row.base_number !== null && { baseNumber: Number(row.base_number) }),
+    through: Number(row.through),
+    entries: Number(row.entries),
+    tbsSha256: String(row.tbs_sha256),
+    thisUpdate: new Date(Number(row.this_update)),
+    nextUpdate: new Date(Number(row.next_update)),
+  };
 }

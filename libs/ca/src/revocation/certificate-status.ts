@@ -1,0 +1,109 @@
+import type { ParsedCaConfig } from '../config.js';
+import { CaError } from '../errors.js';
+import type { Issuer, IssuerToken } from '../issuance/issuer.js';
+import type { CaObserver } from '../observer.js';
+import type { CertificateStore } from '../store/certificate-store.js';
+import type { CrlScope, CrlStore } from '../store/crl-store.js';
+import type { RevocationRecord, RevocationStore } from '../store/revocation-store.js';
+import type { PublishedCrl } from './crl-publisher.js';
+import { type CrlWatch, IssuerCrls } from './issuer-crls.js';
+import { Revocations, type RevokeOptions } from './revocations.js';
+
+export interface CertificateStatusContext {
+  readonly token: IssuerToken;
+  readonly certificates: CertificateStore;
+  readonly crls: CrlStore;
+  readonly revocations: RevocationStore;
+  readonly config: Pick<ParsedCaConfig, 'crl' | 'publicUrl'>;
+  readonly observer: CaObserver;
+  readonly now: () => Date;
+  /** Who is in service at this moment, each generation of its own. */
+  readonly issuers: () => readonly Issuer[];
+}
+
+/** What relying parties may know of the certificates of all issuers in service, and how it is changed. */
+export class CertificateStatus {
+  /** By the issuer's id. */
+  readonly #crls = new Map<string, IssuerCrls>();
+  readonly #revocations: Revocations;
+
+  constructor(private readonly context: CertificateStatusContext) {
+    const { certificates, revocations, now } = context;
+    this.#revocations = new Revocations({
+      certificates,
+      revocations,
+      now,
+      isInService: (issuerId) => this.#issuer(issuerId) !== undefined,
+      presign: () => Promise.resolve([]),
+      changed: ({ issuerId }) => this.#crls.get(issuerId)?.request(),
+    });
+  }
+
+  /** Sees to every CRL in force. @throws {CaError} @throws {HsmError} when there is none and none can be made */
+  async open(): Promise<void> {
+    for (const issuer of this.context.issuers()) await this.#crlsOf(issuer).open();
+  }
+
+  /** What is due, of every issuer in service. */
+  async refreshCrls(): Promise<void> {
+    const issuers = this.context.issuers();
+    for (const issuer of issuers) await this.#crlsOf(issuer).refresh();
+    const inService = new Set(issuers.map(({ id }) => id));
+    for (const [id, crls] of this.#crls) {
+      if (inService.has(id)) continue;
+      await crls.close();
+      this.#crls.delete(id);
+    }
+  }
+
+  /** @throws as `Revocations.revoke` */
+  async revoke(serial: string, options?: RevokeOptions): Promise<RevocationRecord> {
+    return this.#revocations.revoke(serial, options);
+  }
+
+  /** @throws as `Revocations.release` */
+  async release(serial: string, options?: Pick<RevokeOptions, 'requester'>): Promise<RevocationRecord> {
+    return this.#revocations.release(serial, options);
+  }
+
+  /** @throws as `Revocations.find` */
+  async find(serial: string): Promise<RevocationRecord | undefined> {
+    return this.#revocations.find(serial);
+  }
+
+  /** A CRL in force. @throws {CaError} ERR_CA_CRL_NOT_FOUND */
+  crl({ issuerId, ...file }: CrlScope): PublishedCrl {
+    const crls = this.#crls.get(issuerId);
+    if (crls !== undefined) return crls.find(file);
+    throw new CaError(
+      'ERR_CA_CRL_NOT_FOUND',
+      `CRL: want one of an issuer in service, got ${JSON.stringify(issuerId.slice(0, 64))}`,
+    );
+  }
+
+  /** Every CRL that must not lapse, and how it stands. */
+  watch(): CrlWatch[] {
+    return [...this.#crls.values()].flatMap((crls) => crls.watch());
+  }
+
+  async close(): Promise<void> {
+    for (const crls of this.#crls.values()) await crls.close();
+  }
+
+  #issuer(issuerId: string): Issuer | undefined {
+    return this.context.issuers().find(({ id }) => id === issuerId);
+  }
+
+  #crlsOf(authority: Issuer): IssuerCrls {
+    let crls = this.#crls.get(authority.id);
+    if (crls === undefined) {
+      const { config, certificates, ...context } = this.context;
+      const { validityHours, deltaHours, shards, spacingSeconds } = config.crl;
+      const exclusively = certificates.exclusively.bind(certificates);
+      const { publicUrl } = config;
+      crls = new IssuerCrls({ ...context, authority, validityHours, deltaHours, shards, spacingSeconds, publicUrl, exclusively }); // prettier-ignore
+      this.#crls.set(authority.id, crls);
+    }
+    return crls;
+  }
+}

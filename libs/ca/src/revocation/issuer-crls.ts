@@ -1,0 +1,145 @@
+import { CaError } from '../errors.js';
+import type { CrlScope } from '../store/crl-store.js';
+import { Coalesced } from './coalesced.js';
+import { type CrlContext, CrlPublisher, type PublishedCrl } from './crl-publisher.js';
+
+export interface IssuerCrlsContext extends CrlContext {
+  /** Of new certificates; below 2: all of them name the complete CRL. */
+  readonly shards: number;
+  /** Between two CRLs on demand. */
+  readonly spacingSeconds: number;
+  /** Runs work while no other process runs work here. */
+  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+/** How a CRL stands: `overdue` when a new one should long be there, `lapsed` when nobody takes it any more. */
+export type CrlCondition = 'fresh' | 'overdue' | 'lapsed';
+
+/** One line of the watch that no CRL may escape. */
+export interface CrlWatch extends Omit<PublishedCrl, 'der'> {
+  readonly condition: CrlCondition;
+}
+
+/** Every CRL of one issuer: the complete one, its shards, their deltas. */
+export class IssuerCrls {
+  readonly #publishers = new Map<string, CrlPublisher>();
+  readonly #news: Coalesced;
+
+  constructor(private readonly context: IssuerCrlsContext) {
+    this.#news = new Coalesced(() => this.#publishNews(), context.spacingSeconds * 1000);
+  }
+
+  /**
+   * Sees to every CRL in force before anybody asks.
+   * @throws {CaError} @throws {HsmError} when there is none and none can be made
+   */
+  async open(): Promise<void> {
+    await this.#adopt();
+    if (this.#all.every((publisher) => !publisher.isDue())) return;
+    // Several processes that start at once make it once, and what a dead one claimed is nobody's.
+    await this.context.exclusively(async () => {
+      await this.#adopt();
+      await this.#publishDue(true);
+    });
+  }
+
+  /** Takes over what other replicas published, and publishes what is due or has news. */
+  async refresh(): Promise<void> {
+    await this.#adopt();
+    await this.#publishDue(false);
+    await this.#publishNews();
+  }
+
+  /** Some status changed: a CRL that says so is made soon. */
+  request(): void {
+    this.#news.request();
+  }
+
+  /** @throws {CaError} ERR_CA_CRL_NOT_FOUND */
+  find({ shard, kind }: Omit<CrlScope, 'issuerId'>): PublishedCrl {
+    const crl = this.#publishers.get(keyOf(shard, kind))?.current;
+    if (crl !== undefined) return crl;
+    throw new CaError('ERR_CA_CRL_NOT_FOUND', `CRL: want one of this issuer, got ${kind} of shard ${shard}`);
+  }
+
+  watch(): CrlWatch[] {
+    return this.#all.flatMap(({ current }) => {
+      if (current === undefined) return [];
+      const { der: _, ...facts } = current;
+      return [{ ...facts, condition: conditionOf(current, this.context.now()) }];
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#news.close();
+  }
+
+  get #all(): CrlPublisher[] {
+    return [...this.#publishers.values()];
+  }
+
+  async #adopt(): Promise<void> {
+    const { crls, authority, shards, deltaHours = 0, publicUrl } = this.context;
+    const named = shards > 1 && publicUrl !== undefined ? shards : 0;
+    // A shard that certificates name is kept, even if new ones name others.
+    const known = await crls.shards(authority.id);
+    const all = new Set([0, ...Array.from({ length: named }, (_, index) => index + 1), ...known]);
+    for (const shard of all) {
+      this.#ensure(shard, 'full');
+      if (deltaHours > 0 && publicUrl !== undefined) this.#ensure(shard, 'delta');
+    }
+    for (const publisher of this.#all) await publisher.adopt();
+  }
+
+  #ensure(shard: number, kind: CrlScope['kind']): void {
+    const key = keyOf(shard, kind);
+    if (this.#publishers.has(key)) return;
+    this.#publishers.set(key, new CrlPublisher(this.context, { issuerId: this.context.authority.id, shard, kind }));
+  }
+
+  /** One that fails keeps no other waiting. */
+  async #publishDue(isAlone: boolean): Promise<void> {
+    const failures: unknown[] = [];
+    for (const publisher of this.#all) {
+      if (!publisher.isDue() && !this.#isBehindFull(publisher)) continue;
+      try {
+        await publisher.publish(isAlone);
+      } catch (error) {
+        if (publisher.current === undefined || publisher.current.nextUpdate <= this.context.now()) failures.push(error);
+        else this.context.observer.jobFailed?.('crl', error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Where there are deltas, they carry the news; the full CRLs are then made on schedule. */
+  async #publishNews(): Promise<void> {
+    const { observer, deltaHours = 0, publicUrl } = this.context;
+    const kind = deltaHours > 0 && publicUrl !== undefined ? 'delta' : 'full';
+    for (const publisher of this.#all.filter(({ scope }) => scope.kind === kind)) {
+      try {
+        if (await publisher.isOutdated()) await publisher.publish();
+      } catch (error) {
+        // It is tried again with the next news, or the next minute.
+        observer.jobFailed?.('crl', error);
+      }
+    }
+  }
+
+  /** A delta older than the full CRL tells its holder nothing. */
+  #isBehindFull({ scope, current }: CrlPublisher): boolean {
+    const full = this.#publishers.get(keyOf(scope.shard, 'full'))?.current;
+    return scope.kind === 'delta' && (current?.number ?? 0) < (full?.number ?? 0);
+  }
+}
+
+function keyOf(shard: number, kind: CrlScope['kind']): string {
+  return `${shard} ${kind}`;
+}
+
+/** A new one is made at half time; at three quarters something is wrong. */
+function conditionOf({ thisUpdate, nextUpdate }: PublishedCrl, now: Date): CrlCondition {
+  if (now >= nextUpdate) return 'lapsed';
+  const [start, end] = [thisUpdate.getTime(), nextUpdate.getTime()];
+  return now.getTime() >= start + (end - start) * 0.75 ? 'overdue' : 'fresh';
+}

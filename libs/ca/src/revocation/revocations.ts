@@ -1,0 +1,161 @@
+import { parseDer } from '../der/der-reader.js';
+import { contextPrimitive } from '../der/der-writer.js';
+import { oids } from '../der/oid.js';
+import { CaError } from '../errors.js';
+import { viewTbsCertificate } from '../issuance/certificate-view.js';
+import type { CertificateStore } from '../store/certificate-store.js';
+import type { StoredOcspResponse } from '../store/ocsp-store.js';
+import type { RevocationRecord, RevocationStore, StatusChange, StatusDecision } from '../store/revocation-store.js';
+import { shardOfLocation } from './crl-location.js';
+import { requestableReasons, type RevocationReason } from './revocation-reason.js';
+
+export interface RevokeOptions {
+  /** Default `unspecified`. `certificateHold` may be released again. */
+  readonly reason?: RevocationReason;
+  /** Since when the key is suspected; not in the future. */
+  readonly invalidityDate?: Date;
+  /** Who asks; kept with the revocation. */
+  readonly requester?: string;
+}
+
+export interface RevocationsContext {
+  readonly certificates: CertificateStore;
+  readonly revocations: RevocationStore;
+  /** Whether an issuer is in service. */
+  readonly isInService: (issuerId: string) => boolean;
+  /** OCSP responses that say so, signed; none when they cannot be signed now. */
+  readonly presign: (change: StatusChange) => Promise<readonly StoredOcspResponse[]>;
+  readonly changed: (record: RevocationRecord) => void;
+  readonly now: () => Date;
+}
+
+interface Subject {
+  readonly issuerId: string;
+  readonly serial: string;
+  readonly certificate: Buffer;
+  readonly notAfter: Date;
+}
+
+/** Decides what becomes of a certificate's status. One row by its key is read and one written, whatever else there is. */
+export class Revocations {
+  constructor(private readonly context: RevocationsContext) {}
+
+  /**
+   * Revokes a certificate, or puts it on hold. Asked for again it changes nothing, but that a hold becomes a revocation and that
+   * any reason may become keyCompromise; both keep the first date.
+   * @param serial  hexadecimal, in any case
+   * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND | ERR_CA_REVOCATION_INVALID | ERR_CA_REVOCATION_CONFLICT | ERR_CA_STORE_UNAVAILABLE
+   */
+  async revoke(serial: string, options: RevokeOptions = {}): Promise<RevocationRecord> {
+    const { reason = 'unspecified', requester = 'application' } = options;
+    const at = wholeSeconds(this.context.now());
+    if (!requestableReasons.includes(reason))
+      throw invalid(
+        `reason: want one of ${requestableReasons.join(', ')}, got ${JSON.stringify(String(reason).slice(0, 64))}`,
+      );
+    const invalidityDate = options.invalidityDate && wholeSeconds(options.invalidityDate);
+    if (invalidityDate !== undefined && !(invalidityDate <= at))
+      throw invalid('invalidity date: want a time that is not in the future, got another');
+    const subject = await this.#subject(serial);
+    const { issuerId, notAfter } = subject;
+    const state = reason === 'certificateHold' ? ('held' as const) : ('revoked' as const);
+    const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
+    const shard = shardOf(subject.certificate);
+    return this.#change(subject, (current) => decide({ ...wanted, shard, revokedAt: at }, current));
+  }
+
+  /**
+   * Ends a hold; delta CRLs then say removeFromCRL. Asked for again it changes nothing.
+   * @throws {CaError} ERR_CA_REVOCATION_CONFLICT when the certificate is not on hold, else as `revoke`
+   */
+  async release(
+    serial: string,
+    { requester = 'application' }: Pick<RevokeOptions, 'requester'> = {},
+  ): Promise<RevocationRecord> {
+    return this.#change(await this.#subject(serial), (current) => {
+      if (current?.state === 'released') return undefined;
+      if (current?.state !== 'held') throw conflict(serial, 'one on hold', current);
+      return { ...withoutSequence(current), state: 'released', requester };
+    });
+  }
+
+  /** What was decided about an issued certificate; undefined: nothing, so it is good. @throws as `revoke` */
+  async find(serial: string): Promise<RevocationRecord | undefined> {
+    const subject = await this.#subject(serial);
+    return this.context.revocations.find(subject.issuerId, subject.serial);
+  }
+
+  /**
+   * The responses are signed before the transaction, which an HSM must not hold up; in it they are kept only if the decision is
+   * still the same.
+   */
+  async #change({ issuerId, serial }: Subject, decision: StatusDecision): Promise<RevocationRecord> {
+    const { revocations, presign, changed } = this.context;
+    const current = await revocations.find(issuerId, serial);
+    const expected = decision(current);
+    if (expected === undefined && current !== undefined) return current;
+    const responses = expected === undefined ? [] : await presign(expected);
+    const isExpected = (change: StatusChange): boolean =>
+      change.state === expected?.state &&
+      change.reason === expected.reason &&
+      +change.revokedAt === +expected.revokedAt;
+    const record = await revocations.change(issuerId, serial, decision, (change) =>
+      isExpected(change) ? responses : [],
+    );
+    if (record === undefined) throw new CaError('ERR_CA_STATE_CONFLICT', `status of ${serial}: want a row, got none`);
+    changed(record);
+    return record;
+  }
+
+  /** Only what an issuer in service has issued. */
+  async #subject(serial: string): Promise<Subject> {
+    const row = /^[0-9a-f]{1,40}$/i.test(serial)
+      ? await this.context.certificates.find(serial.toLowerCase())
+      : undefined;
+    if (row?.certificate !== undefined && this.context.isInService(row.issuerId))
+      return { issuerId: row.issuerId, serial: row.serial, certificate: row.certificate, notAfter: row.notAfter };
+    throw new CaError(
+      'ERR_CA_CERTIFICATE_NOT_FOUND',
+      `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
+    );
+  }
+}
+
+function decide(wanted: StatusChange, current: RevocationRecord | undefined): StatusChange | undefined {
+  if (current === undefined || current.state === 'released') return wanted;
+  const isSame = current.state === wanted.state && current.reason === wanted.reason;
+  if (isSame) return undefined;
+  const isWorse = current.state === 'held' || wanted.reason === 'keyCompromise';
+  if (!isWorse) throw conflict(wanted.serial, `reason ${wanted.reason}`, current);
+  return { ...wanted, revokedAt: current.revokedAt, invalidityDate: wanted.invalidityDate ?? current.invalidityDate };
+}
+
+/** The distribution point is fixed in the certificate, so it is read there. */
+function shardOf(certificate: Buffer): number {
+  const view = viewTbsCertificate(parseDer(certificate).children[0]);
+  const points = view.extensions.find(({ oid }) => oid === oids.crlDistributionPoints)?.value.children ?? [];
+  const uris = points.flatMap((point) => point.children[0]?.children[0]?.children ?? []);
+  return Math.max(
+    0,
+    ...uris
+      .filter(({ tag }) => tag === contextPrimitive(6))
+      .map(({ content }) => shardOfLocation(content.toString('latin1'))),
+  );
+}
+
+function withoutSequence({ sequence: _, ...change }: RevocationRecord): StatusChange {
+  return change;
+}
+
+function wholeSeconds(time: Date): Date {
+  return new Date(Math.floor(time.getTime() / 1000) * 1000);
+}
+
+function invalid(message: string): CaError {
+  return new CaError('ERR_CA_REVOCATION_INVALID', message);
+}
+
+function conflict(serial: string, want: string, current: RevocationRecord | undefined): CaError {
+  const got = current === undefined ? 'one that is good' : `one ${current.state} for ${current.reason}`;
+  return new CaError('ERR_CA_REVOCATION_CONFLICT', `certificate ${serial}: want ${want}, got ${got}`);
+}

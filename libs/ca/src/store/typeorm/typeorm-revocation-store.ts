@@ -1,0 +1,173 @@
+import type { DataSource } from 'typeorm';
+import { reasonOfCode, revocationReasons } from '../../revocation/revocation-reason.js';
+import type { StoredOcspResponse } from '../ocsp-store.js';
+import type {
+  CrlEntry,
+  EntryQuery,
+  RevocationRecord,
+  RevocationState,
+  RevocationStore,
+  StatusChange,
+  StatusDecision,
+} from '../revocation-store.js';
+import { insertResponse } from './ocsp-statements.js';
+import { RolledBack, type Row, Sql, sql } from './sql.js';
+import { withStore } from './store-error.js';
+
+const entriesPerPage = 10_000;
+
+/** Revocations in SQLite or PostgreSQL. */
+export class TypeOrmRevocationStore implements RevocationStore {
+  readonly #sql: Sql;
+
+  constructor(dataSource: DataSource) {
+    this.#sql = new Sql(dataSource);
+  }
+
+  async change(
+    issuerId: string,
+    serial: string,
+    decide: StatusDecision,
+    responses: (change: StatusChange) => readonly StoredOcspResponse[],
+  ): Promise<RevocationRecord | undefined> {
+    let refusal: unknown;
+    const decideOrRefuse: StatusDecision = (current) => {
+      try {
+        return decide(current);
+      } catch (error) {
+        // The decision's own error, not one of the database.
+        refusal = error;
+        return undefined;
+      }
+    };
+    const result = await withStore('change the status of a certificate', () =>
+      this.#sql.atomically(() => changeSteps(issuerId, serial, decideOrRefuse, responses)),
+    );
+    if (refusal !== undefined) throw refusal;
+    return result;
+  }
+
+  async find(issuerId: string, serial: string): Promise<RevocationRecord | undefined> {
+    const rows = await withStore('find a revocation', () => this.#sql.all(findText, issuerId, serial));
+    return rows.map(recordOf).at(0);
+  }
+
+  async newestSequence(issuerId: string, shard?: number): Promise<number> {
+    const rows = await withStore('find the newest revocation', () =>
+      shard === undefined
+        ? this.#sql.all('SELECT sequence FROM ca_status_sequence WHERE issuer_id = $1', issuerId)
+        : this.#sql.all(
+            'SELECT max(sequence) AS sequence FROM ca_revocation WHERE issuer_id = $1 AND shard = $2',
+            issuerId,
+            shard,
+          ),
+    );
+    return Number(rows.at(0)?.sequence ?? 0);
+  }
+
+  async changedSince(issuerId: string, sequence: number, limit: number): Promise<string[] | undefined> {
+    const rows = await withStore('list changed certificates', () =>
+      this.#sql.all(
+        'SELECT serial FROM ca_revocation WHERE issuer_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3',
+        issuerId,
+        sequence,
+        limit + 1,
+      ),
+    );
+    return rows.length > limit ? undefined : rows.map(({ serial }) => String(serial));
+  }
+
+  async count(query: EntryQuery): Promise<number> {
+    const { condition, values } = conditionOf(query);
+    const rows = await withStore('count revocations', () =>
+      this.#sql.all(`SELECT count(*) AS entries FROM ca_revocation WHERE ${condition}`, ...values),
+    );
+    return Number(rows[0].entries);
+  }
+
+  async *entries(query: EntryQuery): AsyncIterable<readonly CrlEntry[]> {
+    const { condition, values } = conditionOf(query);
+    const [after, limit] = [`$${values.length + 1}`, `$${values.length + 2}`];
+    const text = `SELECT serial, state, reason, revoked_at, invalidity_date FROM ca_revocation
+      WHERE ${condition} AND serial > ${after} ORDER BY serial LIMIT ${limit}`;
+    for (let last = ''; ;) {
+      const rows = await withStore('list revocations', () => this.#sql.all(text, ...values, last, entriesPerPage));
+      if (rows.length > 0) yield rows.map(entryOf);
+      if (rows.length < entriesPerPage) return;
+      last = String(rows[rows.length - 1].serial);
+    }
+  }
+}
+
+const findText = 'SELECT * FROM ca_revocation WHERE issuer_id = $1 AND serial = $2';
+
+function* changeSteps(
+  issuerId: string,
+  serial: string,
+  decide: StatusDecision,
+  responses: (change: StatusChange) => readonly StoredOcspResponse[],
+): Generator<ReturnType<typeof sql>, RevocationRecord | undefined, Row[]> {
+  // First, since its row is the lock that changes of one issuer wait for.
+  const [counter] = yield sql(
+    `INSERT INTO ca_status_sequence (issuer_id, sequence) VALUES ($1, 1)
+     ON CONFLICT (issuer_id) DO UPDATE SET sequence = ca_status_sequence.sequence + 1 RETURNING sequence`,
+    issuerId,
+  );
+  const current = (yield sql(findText, issuerId, serial)).map(recordOf).at(0);
+  const change = decide(current);
+  if (change === undefined) throw new RolledBack(current);
+  const sequence = Number(counter.sequence);
+  yield sql(
+    `INSERT INTO ca_revocation
+       (issuer_id, serial, state, reason, revoked_at, invalidity_date, shard, not_after, requester, sequence)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+     ON CONFLICT (issuer_id, serial) DO UPDATE SET state = $3, reason = $4, revoked_at = $5, invalidity_date = $6,
+       requester = $9, sequence = $10`,
+    issuerId,
+    serial,
+    change.state,
+    revocationReasons[change.reason],
+    change.revokedAt.getTime(),
+    change.invalidityDate?.getTime() ?? null,
+    change.shard,
+    change.notAfter.getTime(),
+    change.requester,
+    sequence,
+  );
+  yield sql('DELETE FROM ca_ocsp_response WHERE issuer_id = $1 AND serial = $2', issuerId, serial);
+  for (const response of responses(change)) yield insertResponse({ ...response, sequence });
+  return { ...change, sequence };
+}
+
+function conditionOf({ issuerId, shard, since, notAfterFrom }: EntryQuery): {
+  condition: string;
+  values: (string | number)[];
+} {
+  const values: (string | number)[] = [issuerId, notAfterFrom.getTime()];
+  const condition = ['issuer_id = $1', 'not_after >= $2'];
+  if (shard !== undefined) condition.push(`shard = $${values.push(shard)}`);
+  if (since === undefined) condition.push("state <> 'released'");
+  else condition.push(`sequence > $${values.push(since)}`);
+  return { condition: condition.join(' AND '), values };
+}
+
+function recordOf(row: Row): RevocationRecord {
+  return {
+    ...entryOf(row),
+    issuerId: String(row.issuer_id),
+    shard: Number(row.shard),
+    notAfter: new Date(Number(row.not_after)),
+    requester: String(row.requester),
+    sequence: Number(row.sequence),
+  };
+}
+
+function entryOf({ serial, state, reason, revoked_at, invalidity_date }: Row): CrlEntry {
+  return {
+    serial: String(serial),
+    state: state as RevocationState,
+    reason: reasonOfCode(Number(reason)),
+    revokedAt: new Date(Number(revoked_at)),
+    ...(invalidity_date !== null && { invalidityDate: new Date(Number(invalidity_date)) }),
+  };
+}
