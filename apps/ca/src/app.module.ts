@@ -2,7 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
-import { CaModule, type CaObserver } from '@nest-hsm/ca';
+import { CaModule, type CaObserver, CertificateAuthority, Orders, TypeOrmOrderStore } from '@nest-hsm/ca';
 import {
   type Hsm,
   HsmHealthIndicator,
@@ -19,8 +19,13 @@ import { AccessModule } from './access/access.module.js';
 import { AuthorityController } from './authority/authority.controller.js';
 import { CrlController } from './authority/crl.controller.js';
 import { CertificatesController } from './certificates/certificates.controller.js';
+import { Submissions } from './certificates/submissions.js';
 import type { Config } from './config.js';
 import { DatabaseModule } from './database.module.js';
+import { replicaJobs } from './jobs/replica-jobs.js';
+import { CertificateLimit } from './limits/certificate-limit.js';
+import { SourceWindows } from './limits/source-windows.js';
+import { OrdersController } from './orders/orders.controller.js';
 import { loggerOptions } from './monitoring/logger.js';
 import { MonitoringController } from './monitoring/monitoring.controller.js';
 import { MonitoringModule } from './monitoring/monitoring.module.js';
@@ -29,8 +34,9 @@ import { ProblemFilter } from './problem/problem.filter.js';
 
 /** The composition root. */
 @Module({
-  controllers: [CertificatesController, AuthorityController, CrlController, MonitoringController],
+  controllers: [CertificatesController, OrdersController, AuthorityController, CrlController, MonitoringController],
   providers: [
+    Submissions,
     { provide: APP_GUARD, useClass: ThrottlerGuard },
     { provide: APP_GUARD, useClass: AccessGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },
@@ -42,7 +48,8 @@ export class AppModule {
    * @param observer  told of every step besides ours; tests only
    */
   static of(config: Config, reread: () => Config, observer?: CaObserver): DynamicModule {
-    const { authority, allowedNames, nameRules, publicUrl, profiles, profileFile, crl, ticketSeconds } = config;
+    const { authority, allowedNames, nameRules, publicUrl, profiles, profileFile, crl, expiry, orders, ticketSeconds } =
+      config;
     const { requests, seconds } = config.rateLimit;
     const database = DatabaseModule.of(config.database);
     const hsm = HsmModule.forRoot(config.hsm);
@@ -53,7 +60,10 @@ export class AppModule {
         LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
         TerminusModule,
         MonitoringModule,
-        ThrottlerModule.forRoot([{ limit: requests, ttl: seconds * 1000 }]),
+        ThrottlerModule.forRoot({
+          throttlers: [{ limit: requests, ttl: seconds * 1000 }],
+          storage: new SourceWindows(),
+        }),
         database,
         hsm,
         AccessModule.of(config, database),
@@ -65,13 +75,40 @@ export class AppModule {
             return {
               hsm: token,
               dataSource,
-              config: { authority, allowedNames, nameRules, publicUrl, profiles, profileFile, crl, ticketSeconds },
-              observer: { ...observer, jobFailed: (job, error) => jobs.jobFailed(job, error) },
+              config: {
+                authority,
+                allowedNames,
+                nameRules,
+                publicUrl,
+                profiles,
+                profileFile,
+                crl,
+                expiry,
+                orders,
+                ticketSeconds,
+              },
+              observer: {
+                ...observer,
+                jobFailed: (job, error) => jobs.jobFailed(job, error),
+                expiring: (notice) => jobs.expiring(notice),
+              },
+              sharedJobs: replicaJobs(config.database),
             };
           },
         }),
       ],
       providers: [
+        { provide: CertificateLimit, useFactory: () => new CertificateLimit(config.certificateLimit) },
+        {
+          provide: Orders,
+          inject: [CertificateAuthority, DataSource],
+          useFactory: (certificateAuthority: CertificateAuthority, dataSource: DataSource) =>
+            new Orders({
+              authority: certificateAuthority,
+              orders: new TypeOrmOrderStore(dataSource),
+              hours: config.orders.approvalHours,
+            }),
+        },
         provideHsmReload(config, reread),
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
       ],

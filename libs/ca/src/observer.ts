@@ -25,4 +25,4 @@ export interface CaObserver {
   expiring?(notice: ExpiryNotice): void;
 }
 
-export type CaJob = 'issuers' | 'recovery' | 'crl' | 'expiry';
+export type CaJob = 'issuers' | 'recovery' | 'crl' | 'expiry' | 'schedule';

@@ -1,4 +1,4 @@
-import { Controller, Get, Header, Headers, Res, StreamableFile } from '@nestjs/common';
+import { Controller, Get, Header, Headers, Param, Res, StreamableFile } from '@nestjs/common';
 import { ApiOkResponse, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { type CaCertificate, CertificateAuthority, encodePem } from '@nest-hsm/ca';
 import { SkipThrottle } from '@nestjs/throttler';
@@ -6,6 +6,7 @@ import type { FastifyReply } from 'fastify';
 import { Public } from '../access/access.decorators.js';
 import { negotiate, pemChainType } from '../certificates/representation.js';
 import { ChainDto } from './chain.dto.js';
+import { IssuerDto } from './issuer.dto.js';
 
 const derType = 'application/pkix-cert';
 const pemType = 'application/x-pem-file';
@@ -62,6 +63,35 @@ export class AuthorityController {
   @Get('issuing.der')
   issuingDer(): StreamableFile {
     return new StreamableFile(this.authority.issuer.certificate.der, { type: derType });
+  }
+
+  /** Every issuer in service, each in every generation that still has certificates to answer for. */
+  @Get('issuers')
+  @ApiOkResponse({ type: [IssuerDto] })
+  issuers(): IssuerDto[] {
+    return this.authority.generations.map(({ name, generation, activeFrom, issuer }) => ({
+      id: issuer.id,
+      name,
+      generation,
+      isActive: this.authority.activeIssuer(name).id === issuer.id,
+      activeFrom: activeFrom.toISOString(),
+      notAfter: issuer.certificate.validity.notAfter.toISOString(),
+    }));
+  }
+
+  /** Every chain of an issuer's key: its own one first, then those that cross-signing adds. */
+  @Get('issuers/:id/chains')
+  @ApiOkResponse({ type: [ChainDto] })
+  chains(@Param('id') id: string): ChainDto[] {
+    const chains = [this.authority.chainOf(id), ...this.authority.alternativeChainsOf(id)];
+    return chains.map((chain) => ({ chain: chain.map(toPem) }));
+  }
+
+  /** A CA's certificate in DER, where certificates point to (RFC 5280 §4.2.2.1): `KEYIDENTIFIER.der`. */
+  @Get('issuers/:file')
+  issuerDer(@Param('file') file: string): StreamableFile {
+    const id = file.replace(/\.der$/, '');
+    return new StreamableFile(this.authority.authorityCertificate(id).der, { type: derType });
   }
 }
 

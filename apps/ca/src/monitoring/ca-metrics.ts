@@ -7,6 +7,7 @@ export class CaMetrics {
   readonly #refused: Counter<'code'>;
   readonly #duration: Histogram;
   readonly #jobFailures: Counter<'job'>;
+  readonly #expiring: Counter<'within_days'>;
   readonly #crlNextUpdate: Gauge;
 
   constructor(readonly registry: Registry) {
@@ -35,6 +36,12 @@ export class CaMetrics {
       labelNames: ['job'],
       registers,
     });
+    this.#expiring = new Counter({
+      name: 'ca_certificates_expiring_total',
+      help: 'Certificates that came within a distance of their expiry',
+      labelNames: ['within_days'],
+      registers,
+    });
     this.#crlNextUpdate = new Gauge({
       name: 'ca_crl_next_update_timestamp_seconds',
       help: 'When the CRL in force lapses',
@@ -57,6 +64,10 @@ export class CaMetrics {
 
   jobFailed(job: CaJob): void {
     this.#jobFailures.inc({ job });
+  }
+
+  expiring(withinDays: number, certificates: number): void {
+    this.#expiring.inc({ within_days: String(withinDays) }, certificates);
   }
 
   crlNextUpdate(at: Date): void {

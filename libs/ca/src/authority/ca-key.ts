@@ -1,6 +1,8 @@
 import type { HsmKey } from '@nest-hsm/hsm';
 import { CaError } from '../errors.js';
+import type { CaCertificate } from '../issuance/ca-certificate.js';
 import { type IssuerToken, signingAuthority } from '../issuance/issuer.js';
+import { keyIdentifier } from '../issuance/key-identifier.js';
 import type { CaObserver } from '../observer.js';
 import type { ConfiguredCa } from './configured-ca.js';
 
@@ -37,4 +39,9 @@ export async function findOrGenerateCaKey(
 /** Key identifier in hexadecimal: how rows of the store name the key. */
 export function caKeyId(key: HsmKey): string {
   return signingAuthority(key, Buffer.alloc(0)).id;
+}
+
+/** The same of a certificate, whoever made it; its SubjectKeyIdentifier may be another. */
+export function certificateKeyId({ publicKey }: CaCertificate): string {
+  return keyIdentifier(publicKey.export({ format: 'der', type: 'spki' })).toString('hex');
 }

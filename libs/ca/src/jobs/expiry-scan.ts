@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { keyIdentifier } from '../issuance/key-identifier.js';
+import { certificateKeyId } from '../authority/ca-key.js';
 import type { Issuer } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
 import type { ExpiringCertificate, ExpiryPosition, ExpiryStore } from '../store/expiry-store.js';
@@ -42,10 +42,7 @@ export async function scanExpiries(context: ExpiryScanContext): Promise<void> {
 
 /** Issuers, and the CAs above them, which issued theirs. */
 function authorityIds(issuers: readonly Issuer[]): Set<string> {
-  const above = issuers.flatMap(({ chain }) => chain.slice(1));
-  const ids = above.map(({ publicKey }) =>
-    keyIdentifier(publicKey.export({ format: 'der', type: 'spki' })).toString('hex'),
-  );
+  const ids = issuers.flatMap(({ chain }) => chain.slice(1).map(certificateKeyId));
   return new Set([...issuers.map(({ id }) => id), ...ids]);
 }
 
