@@ -74,7 +74,7 @@ test('an auditor proves a real trail offline, and finds in it', async () => {
     await Promise.all([audited.signs(20, ['issuing', 'web']), audited.makeCheckpointKey()]);
     // As docs/AUDITING.md says it.
     const anchor = join(auditToken.directory, 'anchor');
-    const commands = `{ node ${program} key show checkpoints -c "$1"; node ${program} audit checkpoint -c "$1"; } > "$2"`;
+    const commands = `{ node ${program} key show checkpoints -c "$1"; node ${program} audit checkpoint --first -c "$1"; } > "$2"`;
     expect(await runProcess('sh', ['-ec', commands, 'sh', auditFile, anchor])).toMatchObject({ code: 0, stderr: '' });
 
     const verify = (...args: string[]) => nestHsm('audit', 'verify', directory, ...args);
@@ -124,6 +124,7 @@ test('every record and checkpoint reaches the collector, though it goes away and
       (keeper = spawn(process.execPath, [program, 'audit', 'run', '-c', audited.auditFile], { stdio: 'ignore' }));
 
     await Promise.all([audited.signs(50), audited.makeCheckpointKey()]);
+    expect(await nestHsm('audit', 'checkpoint', '--first', '-c', audited.auditFile)).toMatchObject({ code: 0 });
     keep();
     await until(() => collector.records.length > 0);
     keeper?.kill('SIGKILL');

@@ -11,6 +11,7 @@ const faults = {
   ERR_AUDIT_TRAIL_UNREADABLE: 'operator',
   ERR_AUDIT_FILE_UNUSABLE: 'operator',
   ERR_AUDIT_KEY_UNSUITABLE: 'operator',
+  ERR_AUDIT_CHECKPOINTS_MISSING: 'operator',
   // What is there is not what was written.
   ERR_AUDIT_TRAIL_ALTERED: 'integrity',
   ERR_AUDIT_CHECKPOINTS_ALTERED: 'integrity',

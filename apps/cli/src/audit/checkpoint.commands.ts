@@ -18,6 +18,10 @@ interface AuditCommandOptions {
   readonly config: string;
 }
 
+interface CheckpointOptions extends AuditCommandOptions {
+  readonly first?: boolean;
+}
+
 /** A command that works as an audit file says. */
 abstract class AuditFileCommand extends CommandRunner {
   override setCommand(command: CommandRunner['command']): this {
@@ -35,13 +39,18 @@ abstract class AuditFileCommand extends CommandRunner {
   description: 'Signs how far each chain of the trail goes, once, and prints the checkpoint',
 })
 export class AuditCheckpointCommand extends AuditFileCommand {
-  async run(_: string[], { config }: AuditCommandOptions): Promise<void> {
+  @Option({ flags: '--first', description: 'the first of its trail: there is none before it' })
+  parseFirst(): boolean {
+    return true;
+  }
+
+  async run(_: string[], { config, first }: CheckpointOptions): Promise<void> {
     const file = await readAuditFile(config);
     if (file.audit.checkpoints === undefined)
       throw new CliError('ERR_CLI_CONFIG', `${config}: want audit.checkpoints, got none`);
     await withHsm(file, async (hsm) => {
       const checkpointer = checkpointerOf(hsm, file);
-      if (checkpointer) process.stdout.write(`${formatCheckpoint(await checkpointer.checkpoint())}\n`);
+      if (checkpointer) process.stdout.write(`${formatCheckpoint(await checkpointer.checkpoint({ first }))}\n`);
     });
   }
 }

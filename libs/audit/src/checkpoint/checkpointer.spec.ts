@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { SoftwareHsm } from '../../test/software-hsm.js';
 import { TestTrail, type TrailChain } from '../../test/trail.js';
 import { verifyTrail } from '../verification/verify.js';
@@ -27,7 +36,8 @@ async function checkpoints(count: number): Promise<SignedCheckpoint[]> {
   const made: SignedCheckpoint[] = [];
   for (let turn = 0; turn < count; turn++) {
     chain.sign('key');
-    made.push(await checkpointer.checkpoint());
+    const first = !existsSync(file);
+    made.push(await checkpointer.checkpoint({ first }));
   }
   return made;
 }
@@ -189,7 +199,7 @@ describe('a checkpoint is refused', () => {
     const others = new SoftwareHsm();
     rewrite(() => []);
     const settings = { trail: 'ca-1', directories: [trail.directory], file, key: 'audit' };
-    await new Checkpointer(others, settings).checkpoint();
+    await new Checkpointer(others, settings).checkpoint({ first: true });
     expect((await verified(first)).checkpoints.faults.join()).toContain('want checkpoint 1, got one of another key');
     const other = parseCheckpoint(lines()[0]);
     await expect(anchored(other)).rejects.toMatchObject({ code: 'ERR_AUDIT_ANCHOR_INVALID' });
@@ -206,6 +216,14 @@ describe('a checkpoint is refused', () => {
   });
 });
 
+test('a checkpoint that was signed before there was a chain anchors nothing of what came later', async () => {
+  rmSync(chain.path);
+  const first = await checkpointer.checkpoint({ first: true });
+  expect(first.checkpoint.chains).toEqual([]);
+  trail.chain('hsm-b').sign('key');
+  expect(await verified(first)).toMatchObject({ isIntact: true, isAnchored: false, chains: [{ proven: {} }] });
+});
+
 describe('no checkpoint is signed', () => {
   it.each<[string, () => void]>([
     ['over a trail that was cut short', () => trail.rewrite(chain.file, (all) => all.slice(0, -1))],
@@ -218,6 +236,18 @@ describe('no checkpoint is signed', () => {
     attack();
     await expect(checkpointer.checkpoint()).rejects.toMatchObject({ code: 'ERR_AUDIT_TRAIL_ALTERED' });
     expect(lines()).toHaveLength(2);
+  });
+
+  it('in place of those that are gone, unless it is told that it is the first, nor as the first after others', async () => {
+    await checkpoints(1);
+    await expect(checkpointer.checkpoint({ first: true })).rejects.toMatchObject({
+      code: 'ERR_AUDIT_ARGUMENT_INVALID',
+    });
+    for (const attack of [() => truncateSync(file), () => rmSync(file)]) {
+      attack();
+      await expect(checkpointer.checkpoint()).rejects.toMatchObject({ code: 'ERR_AUDIT_CHECKPOINTS_MISSING' });
+    }
+    expect((await checkpointer.checkpoint({ first: true })).checkpoint.number).toBe(1);
   });
 
   it('after a file that is not the one that was written', async () => {
@@ -242,7 +272,7 @@ describe('a crash', () => {
     expect(second.checkpoint.number).toBe(2);
     expect(lines()).toEqual([first, second].map(formatCheckpoint));
     truncateSync(file, 10);
-    expect((await checkpointer.checkpoint()).checkpoint.number).toBe(1);
+    expect((await checkpointer.checkpoint({ first: true })).checkpoint.number).toBe(1);
   });
 
   it('of an agent, that another sealed, is gone over', async () => {
@@ -253,8 +283,9 @@ describe('a crash', () => {
   });
 
   it('processes that share a file take turns', async () => {
-    const made = await Promise.all([1, 2, 3].map(() => checkpointer.checkpoint()));
-    expect(made.map(({ checkpoint }) => checkpoint.number).sort()).toEqual([1, 2, 3]);
+    await checkpoints(1);
+    const made = await Promise.all([2, 3, 4].map(() => checkpointer.checkpoint()));
+    expect(made.map(({ checkpoint }) => checkpoint.number).sort()).toEqual([2, 3, 4]);
     expect(await verified(made[0])).toMatchObject({ isAnchored: true });
   });
 });

@@ -44,13 +44,15 @@ export class Checkpointer {
 
   /**
    * Makes the next checkpoint, which is on the disk when this returns. Processes that share a file take turns.
-   * @throws {AuditError} ERR_AUDIT_TRAIL_ALTERED | ERR_AUDIT_CHECKPOINTS_ALTERED | ERR_AUDIT_KEY_UNSUITABLE |
+   * @param first  that it is the first of its trail: a file that is gone would otherwise have the numbers begin anew
+   * @throws {AuditError} ERR_AUDIT_TRAIL_ALTERED | ERR_AUDIT_CHECKPOINTS_ALTERED | ERR_AUDIT_CHECKPOINTS_MISSING | ERR_AUDIT_KEY_UNSUITABLE |
    * ERR_AUDIT_TRAIL_UNREADABLE | ERR_AUDIT_FILE_UNUSABLE @throws {HsmError} as `Hsm.findKey` and `Hsm.sign`
    */
-  async checkpoint(): Promise<SignedCheckpoint> {
+  async checkpoint({ first = false }: { readonly first?: boolean } = {}): Promise<SignedCheckpoint> {
     const signer = await this.#signer();
     return this.#file.locked(async () => {
       const previous = await this.#file.last();
+      this.#assertBegun(previous, first);
       if (previous !== undefined) this.#assertOurs(previous, signer);
       const chains = await this.#heads(previous?.checkpoint.chains ?? []);
       const next = await this.#sign(signer, chains, previous);
@@ -65,6 +67,17 @@ export class Checkpointer {
     const { usage, publicKey, algorithm } = key;
     if (usage === 'sign' && publicKey !== undefined && isP256(publicKey)) return { key, publicKey };
     throw new AuditError('ERR_AUDIT_KEY_UNSUITABLE', `key ${name}: want one that signs with ec-p256, got ${algorithm}`);
+  }
+
+  #assertBegun(previous: SignedCheckpoint | undefined, first: boolean): void {
+    const { file } = this.settings;
+    if (previous === undefined && !first) {
+      const message = `${file}: want the checkpoints that were made before, got none: the first one is to be asked for as such`;
+      throw new AuditError('ERR_AUDIT_CHECKPOINTS_MISSING', message);
+    }
+    if (previous === undefined || !first) return;
+    const got = `checkpoint ${previous.checkpoint.number}`;
+    throw new AuditError('ERR_AUDIT_ARGUMENT_INVALID', `${file}: want no checkpoint before the first, got ${got}`);
   }
 
   /** Nobody may have us continue what we did not begin. */

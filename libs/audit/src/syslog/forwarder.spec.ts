@@ -76,7 +76,7 @@ describe('the trail is forwarded', () => {
     const checkpointer = new Checkpointer(new SoftwareHsm(), settings);
     const sender = forwarder({ checkpointFile: file });
     expect(await sender.forward()).toBe(1);
-    const first = await checkpointer.checkpoint();
+    const first = await checkpointer.checkpoint({ first: true });
     fill(1);
     expect(await sender.forward()).toBe(2);
     const second = await checkpointer.checkpoint();
