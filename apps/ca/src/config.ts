@@ -34,6 +34,10 @@ export const configSchema = z.strictObject({
   rateLimit: z
     .strictObject({ requests: z.int().min(1), seconds: z.int().min(1) })
     .default({ requests: 6_000, seconds: 60 }),
+  /** Certificates one requester may ask for in a window, one by one or in batches. */
+  certificateLimit: z
+    .strictObject({ certificates: z.int().min(1), seconds: z.int().min(1) })
+    .default({ certificates: 60_000, seconds: 60 }),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   ...caConfigSchema.shape,
 });

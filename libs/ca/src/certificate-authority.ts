@@ -11,6 +11,7 @@ import { issuerLocations } from './issuance/locations.js';
 import type { IssuanceTicket } from './issuance/ticket.js';
 import type { CaObserver } from './observer.js';
 import type { Profile } from './profile/profile.js';
+import { responderProfileName } from './ocsp/responder-order.js';
 import { loadProfiles } from './profile/profile-file.js';
 import { IssuancePolicy, type Requester } from './request/issuance-policy.js';
 import { NamePolicy } from './request/name-policy.js';
@@ -27,6 +28,7 @@ import type { CertificateSearchStore } from './store/certificate-search-store.js
 import type { CertificateRecord, CertificateStore } from './store/certificate-store.js';
 import type { ExpiryStore } from './store/expiry-store.js';
 import type { CrlStore } from './store/crl-store.js';
+import type { OcspStore } from './store/ocsp-store.js';
 import type { RevocationStore } from './store/revocation-store.js';
 
 export interface CertificateAuthorityOptions {
@@ -35,6 +37,7 @@ export interface CertificateAuthorityOptions {
   readonly authorities: AuthorityStore;
   readonly crls: CrlStore;
   readonly revocations: RevocationStore;
+  readonly ocsp: OcspStore;
   readonly expiries: ExpiryStore;
   readonly search: CertificateSearchStore;
   readonly config: CaConfig;
@@ -66,13 +69,13 @@ export class CertificateAuthority {
    */
   static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
     const config = parseCaConfig(options.config);
-    const { token, certificates, authorities, crls, revocations, observer = {}, now = () => new Date() } = options;
+    const { token, certificates, authorities, crls, revocations, ocsp, observer = {}, now = () => new Date() } = options;
     const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
     const context: HierarchyContext = { config, token, certificates, authorities, issuance, observer, now };
     if (config.authority.initialize) await initializeHierarchy(context);
     const issuers = await Issuers.load(context);
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
-    const status = new CertificateStatus({ ...context, crls, revocations, issuers: inService });
+    const status = new CertificateStatus({ ...context, crls, revocations, ocsp, issuers: inService });
     const authority = new CertificateAuthority(context, issuers, status, options);
     try {
       await authority.#recover();
@@ -94,7 +97,7 @@ export class CertificateAuthority {
   ) {
     const { config, observer, now } = context;
     this.#policy = new IssuancePolicy(loadProfiles(config), NamePolicy.of(config), ({ id }) =>
-      issuerLocations(config.publicUrl, id),
+      issuerLocations(config, id),
     );
     this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
     const { noticeDays, webhook } = config.expiry;
@@ -108,7 +111,7 @@ export class CertificateAuthority {
     };
     const shared = { recovery: () => this.#recover(now()), expiry: () => scanExpiries(scan) };
     // Every replica takes over the newest CRLs; which one makes the next is claimed in the database.
-    const own = { issuers: () => issuers.refresh(), crl: () => status.refreshCrls() };
+    const own = { issuers: () => issuers.refresh(), crl: () => status.refreshCrls(), ocsp: () => status.refreshOcsp() };
     this.#jobs =
       sharedJobs === undefined
         ? [new Schedule({ ...own, ...shared }, observer)]
@@ -280,7 +283,7 @@ export class CertificateAuthority {
     for (const { issuer } of this.issuers.generations) {
       for (const row of await certificates.listSigning(issuer.id, expiredBefore)) {
         try {
-          await issuance.complete(row, this.#decideAgain(issuer, row));
+          await issuance.complete(row, await this.#decideAgain(issuer, row));
         } catch (error) {
           if (!isCaError(error, 'ERR_CA_RECOVERY_REFUSED')) throw error;
           observer.jobFailed?.('recovery', error);
@@ -304,8 +307,14 @@ export class CertificateAuthority {
    * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
    * @throws {CaError} ERR_CA_RECOVERY_REFUSED
    */
-  #decideAgain(issuer: Issuer, { serial, profile, requester, tbs }: CertificateRecord): UnfinishedOrder {
+  async #decideAgain(
+    issuer: Issuer,
+    { serial, profile, requester, tbs }: CertificateRecord,
+  ): Promise<UnfinishedOrder> {
     try {
+      // The CA's own, that no policy for requesters knows.
+      const own = profile === responderProfileName ? await this.status.unfinishedResponder(issuer) : undefined;
+      if (own !== undefined) return own;
       return this.#policy.orderOf({ profile, requester, tbs: tbs ?? Buffer.alloc(0) }, issuer);
     } catch (error) {
       throw recoveryRefused(serial, 'a TBS that would be issued today', error);

@@ -65,6 +65,19 @@ export const caConfigSchema = z.strictObject({
       webhook: webhookConfigSchema.optional(),
     })
     .prefault({}),
+  /** OCSP, off when absent. Each issuer gets a responder key of its own on the token. */
+  ocsp: z
+    .strictObject({
+      /** Of a response; a new one is signed when half of this has passed (CABF BR §4.9.10 allows 8 hours to 10 days). */
+      validityHours: z.int().min(8).max(240).default(96),
+      /** Of the responder's certificate, renewed when half of this has passed. */
+      responderDays: z.int().min(2).max(90).default(14),
+    })
+    .refine(({ validityHours, responderDays }) => validityHours <= responderDays * 12, {
+      path: ['validityHours'],
+      message: 'want at most half of responderDays',
+    })
+    .optional(),
   /** How long a prepared certificate may wait to be signed. */
   ticketSeconds: z.int().min(1).max(3_600).default(30),
 });

@@ -14,6 +14,7 @@ export { type ClusterCertificates, type ClusterSigningOptions, signClusterCsr } 
 export { Orders, type OrderRequest, type OrdersOptions } from './approval/orders.js';
 export { encodeCertsOnly } from './der/certs-only.js';
 export type { ExpiryNotice } from './jobs/expiry-scan.js';
+export { reconcile, type Reconciliation, type SignatureEvent } from './reconciliation/reconcile.js';
 export type { JobRunner, Jobs, SharedJobs } from './schedule.js';
 export { encodePem } from './der/pem.js';
 export type { CaCertificate } from './issuance/ca-certificate.js';
@@ -32,12 +33,15 @@ export { type CertificateQuery, type IssuedStatus, issuedStatuses, maximumPage }
 export type { CertificatePage, CertificateSummary } from './search/certificate-search.js';
 export type { CertificateSearchStore, FoundCertificate } from './store/certificate-search-store.js';
 export type { OrderDecision, OrderRecord, OrderState, OrderStore } from './store/order-store.js';
+export { maximumOcspRequestBytes } from './ocsp/ocsp-request.js';
+export type { CacheFacts, OcspAnswer, OcspOutcome, OcspResponder } from './ocsp/ocsp-responder.js';
 export { CertificateStatus } from './revocation/certificate-status.js';
 export { crlFileName, readCrlFileName } from './revocation/crl-location.js';
 export type { PublishedCrl } from './revocation/crl-publisher.js';
 export type { CrlCondition, CrlWatch } from './revocation/issuer-crls.js';
 export { requestableReasons, type RevocationReason, revocationReasons } from './revocation/revocation-reason.js';
 export type { RevokeOptions } from './revocation/revocations.js';
+export type { SignedRecord, SignedRecordKind, SignedRecordStore } from './store/signed-record-store.js';
 export type { ExpiringCertificate, ExpiryPosition, ExpiryQuery, ExpiryStore } from './store/expiry-store.js';
 export type { AuthorityStore, GenerationRecord, ImportedCertificate } from './store/authority-store.js';
 export type {
@@ -71,6 +75,7 @@ export { TypeOrmOrderStore } from './store/typeorm/typeorm-order-store.js';
 export { TypeOrmApiTokenStore } from './store/typeorm/typeorm-api-token-store.js';
 export { TypeOrmAuthorityStore } from './store/typeorm/typeorm-authority-store.js';
 export { TypeOrmCertificateStore } from './store/typeorm/typeorm-certificate-store.js';
+export { TypeOrmSignedRecordStore } from './store/typeorm/typeorm-signed-record-store.js';
 export { caStores } from './store/typeorm/stores.js';
 export { TypeOrmCrlStore } from './store/typeorm/typeorm-crl-store.js';
 export { TypeOrmRevocationStore } from './store/typeorm/typeorm-revocation-store.js';

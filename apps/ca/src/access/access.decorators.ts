@@ -9,17 +9,16 @@ import type { Principal } from './principal.js';
 /** Marks what anybody may read: what relying parties fetch, and what monitoring asks. */
 export const Public = Reflector.createDecorator<true>({ transform: () => true });
 
-/** The scope a route wants. A route that is neither public nor names its scope is refused to everybody. */
-export const RequiredScope = Reflector.createDecorator<Scope>();
+/** The scopes one of which a route wants. A route that is neither public nor names any is refused to everybody. */
+export const RequiredScopes = Reflector.createDecorator<readonly Scope[]>();
 
-/** The scope a route wants, and what the API page says about it. */
-export function Requires(scope: Scope): MethodDecorator & ClassDecorator {
+/** The scopes one of which a route wants, and what the API page says about it. */
+export function Requires(...scopes: readonly Scope[]): MethodDecorator & ClassDecorator {
   return applyDecorators(
-    RequiredScope(scope),
-    ApiSecurity('bearer', [scope]),
-    ApiSecurity('mutualTLS', [scope]),
+    RequiredScopes(scopes),
+    ...['bearer', 'mutualTLS'].flatMap((scheme) => scopes.map((scope) => ApiSecurity(scheme, [scope]))),
     ApiUnauthorizedResponse({ type: ProblemDto, description: 'No credential, or one that is not known' }),
-    ApiForbiddenResponse({ type: ProblemDto, description: `Wants scope ${scope}` }),
+    ApiForbiddenResponse({ type: ProblemDto, description: `Wants scope ${scopes.join(' or ')}` }),
   );
 }
 

@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { ApiError } from '../problem/api-error.js';
-import { Public, rememberCaller, RequiredScope } from './access.decorators.js';
+import { Public, rememberCaller, RequiredScopes } from './access.decorators.js';
 import { Authenticator } from './authenticator.js';
 
 /** Nobody passes who is not known and has not the scope of the route, unless it is marked public. */
@@ -18,12 +18,9 @@ export class AccessGuard implements CanActivate {
     if (this.reflector.getAllAndOverride(Public, targets)) return true;
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const caller = await this.authenticator.authenticate(request);
-    const scope = this.reflector.getAllAndOverride(RequiredScope, targets);
-    if (scope === undefined || !caller.scopes.has(scope))
-      throw new ApiError(
-        'ERR_API_FORBIDDEN',
-        `${caller.requester}: want scope ${scope ?? 'that the route lacks'}, got none`,
-      );
+    const scopes = this.reflector.getAllAndOverride(RequiredScopes, targets) ?? [];
+    if (!scopes.some((scope) => caller.scopes.has(scope)))
+      throw new ApiError('ERR_API_FORBIDDEN', `${caller.requester}: want scope ${scopes.join(' or ')}, got none`);
     rememberCaller(request, caller);
     return true;
   }

@@ -1,22 +1,34 @@
 import { maximumCsrBytes } from '@nest-hsm/ca';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { RouteOptions } from 'fastify';
 import { z } from 'zod';
 import { ApiError } from '../problem/api-error.js';
+import { readJson } from '../problem/json-body.js';
 
-/** Largest request body, whatever its type. */
+/** Largest request body, whatever its type, but for a batch. */
 export const maximumBodyBytes = maximumCsrBytes;
+/** Most certificates of one batch, and its largest body. */
+export const maximumBatch = 500;
+const maximumBatchBytes = 1024 * 1024;
+export const batchPath = 'v1/certificates/batch';
 
 /** application/pkcs10: RFC 5967 §2. The other two carry PEM. */
 export const csrMediaTypes = ['application/pkcs10', 'application/x-pem-file', 'text/plain'];
 
 /** Bodies of these types and JSON are read; any other type is refused by Fastify with 415. */
 export function acceptBodies(app: NestFastifyApplication): void {
-  app.getHttpAdapter().getInstance().removeContentTypeParser('text/plain');
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.removeContentTypeParser('text/plain');
   for (const type of csrMediaTypes)
     app.useBodyParser(type, { bodyLimit: maximumBodyBytes }, (_request, body, done) => done(null, body));
+  fastify.addHook('onRoute', (route: RouteOptions) => {
+    if (route.url === `/${batchPath}`) route.bodyLimit = maximumBatchBytes;
+  });
 }
 
-const jsonBody = z.strictObject({ csr: z.string(), profile: z.string().optional() });
+const item = z.strictObject({ csr: z.string(), profile: z.string().optional() });
+const batch = z.strictObject({ requests: z.array(item).min(1).max(maximumBatch), profile: z.string().optional() });
+const renewal = z.strictObject({ csr: z.string().optional() });
 
 export interface IssueRequest {
   readonly csr: Buffer | string;
@@ -30,13 +42,20 @@ export interface IssueRequest {
  */
 export function readIssueRequest(body: unknown, profile: unknown): IssueRequest {
   if (Buffer.isBuffer(body)) return { csr: body, profile: want(profile) };
-  const parsed = jsonBody.safeParse(body);
-  if (!parsed.success)
-    throw new ApiError(
-      'ERR_API_BODY_INVALID',
-      `body: want a CSR, or JSON { csr, profile }, got ${z.prettifyError(parsed.error)}`,
-    );
-  return { csr: parsed.data.csr, profile: want(parsed.data.profile ?? profile) };
+  const read = readJson(item, body, '{ csr, profile }, or a CSR');
+  return { csr: read.csr, profile: want(read.profile ?? profile) };
+}
+
+/** @throws {ApiError} ERR_API_BODY_INVALID */
+export function readBatch(body: unknown, profile: unknown): IssueRequest[] {
+  const read = readJson(batch, body, `{ requests: [{ csr, profile }], profile }, 1 to ${maximumBatch} requests`);
+  return read.requests.map((each) => ({ csr: each.csr, profile: want(each.profile ?? read.profile ?? profile) }));
+}
+
+/** @returns the CSR, if there is one. @throws {ApiError} ERR_API_BODY_INVALID */
+export function readRenewal(body: unknown): Buffer | string | undefined {
+  if (body === undefined || body === null || Buffer.isBuffer(body)) return body ?? undefined;
+  return readJson(renewal, body, '{ csr }, a CSR, or nothing').csr;
 }
 
 function want(profile: unknown): string {

@@ -3,8 +3,13 @@ export class IssueRequestDto {
   /** PKCS #10 in PEM, at most 64 KiB. */
   csr: string;
 
-  /** `tls-server` or `tls-client`; instead of the query parameter. */
+  /** A profile that the CA offers; instead of the query parameter. */
   profile?: string;
+}
+
+export class RenewalDto {
+  /** PKCS #10 in PEM for the same subject and names, with another key; absent: the key stays. */
+  csr?: string;
 }
 
 export class CertificateDto {

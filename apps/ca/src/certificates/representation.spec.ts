@@ -1,4 +1,4 @@
-import { negotiate, pemChainType } from './representation.js';
+import { derType, negotiate, pemChainType, pkcs7Type } from './representation.js';
 
 test.each([
   [undefined, 'application/json'],
@@ -8,10 +8,15 @@ test.each([
   ['application/x-pem-file', pemChainType],
   ['text/html, application/pem-certificate-chain;q=0.9', pemChainType],
   ['application/json;q=1, application/pem-certificate-chain', 'application/json'],
+  ['application/pkix-cert', derType],
+  ['application/pkcs7-mime; smime-type=certs-only', pkcs7Type],
 ])('%s is answered with %s', (accept, type) => {
   expect(negotiate(accept)).toBe(type);
 });
 
-test.each(['text/html', '', ';', 'application/pkix-cert'])('%j cannot be answered', (accept) => {
-  expect(() => negotiate(accept)).toThrow(expect.objectContaining({ code: 'ERR_API_NOT_ACCEPTABLE' }) as Error);
-});
+test.each(['text/html', '', ';', 'application/x-x509-ca-cert', '__proto__', 'constructor'])(
+  '%j cannot be answered',
+  (accept) => {
+    expect(() => negotiate(accept)).toThrow(expect.objectContaining({ code: 'ERR_API_NOT_ACCEPTABLE' }) as Error);
+  },
+);

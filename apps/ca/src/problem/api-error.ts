@@ -17,12 +17,15 @@ export type ApiErrorCode = (typeof apiErrorCodes)[number];
 
 export class ApiError extends Error {
   override readonly name = 'ApiError';
+  /** When it is worth while to try again. */
+  readonly retryAfterSeconds?: number;
 
   constructor(
     readonly code: ApiErrorCode,
     message: string,
-    details: { readonly cause?: unknown } = {},
+    details: { readonly cause?: unknown; readonly retryAfterSeconds?: number } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.retryAfterSeconds = details.retryAfterSeconds;
   }
 }

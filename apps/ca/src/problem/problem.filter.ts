@@ -1,6 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
+import { ApiError } from './api-error.js';
 import { problemOf } from './problem.js';
 
 /** Seconds after which a caller may try again. */
@@ -19,7 +20,10 @@ export class ProblemFilter implements ExceptionFilter {
     const problem = problemOf(error, request.id);
     if (problem.status >= 500) this.#logger.error({ err: error, code: problem.code }, 'request failed');
     this.metrics.refused(problem.code);
-    if (problem.status === 503) void reply.header('retry-after', retryAfterSeconds);
+    const retryAfter = error instanceof ApiError ? error.retryAfterSeconds : undefined;
+    if (retryAfter !== undefined) void reply.header('retry-after', retryAfter);
+    else if (problem.status === 503) void reply.header('retry-after', retryAfterSeconds);
+    else if (problem.code === 'ERR_CA_IDEMPOTENCY_IN_PROGRESS') void reply.header('retry-after', 1);
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="nest-hsm-ca"');
     void reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   }

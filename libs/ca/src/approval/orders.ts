@@ -109,12 +109,18 @@ export class Orders {
   async #decide(id: string, state: 'approved' | 'refused', decidedBy: string, reason?: string): Promise<OrderRecord> {
     const order = await this.find(id);
     if (order.requester === decidedBy)
-      throw new CaError('ERR_CA_APPROVAL_REQUIRED', `order ${id}: want the decision of somebody else than ${decidedBy}`);
+      throw new CaError(
+        'ERR_CA_APPROVAL_REQUIRED',
+        `order ${id}: want the decision of somebody else than ${decidedBy}`,
+      );
     if (order.state === state) return order;
     const decision = { id, state, decidedBy, decidedAt: this.#now(), reason };
     if (await this.options.orders.decide(decision)) return { ...order, ...decision };
     const { state: got } = await this.find(id);
-    throw new CaError('ERR_CA_ORDER_DECIDED', `order ${id}: want a pending one, got ${got === 'pending' ? 'an expired' : `a ${got}`} one`);
+    throw new CaError(
+      'ERR_CA_ORDER_DECIDED',
+      `order ${id}: want a pending one, got ${got === 'pending' ? 'an expired' : `a ${got}`} one`,
+    );
   }
 
   async #placedBefore(idempotency: Idempotency): Promise<OrderRecord | undefined> {

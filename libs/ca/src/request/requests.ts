@@ -23,6 +23,8 @@ export interface IssueOptions extends Partial<Requester> {
 export interface RenewOptions extends IssueOptions {
   /** A request for the same subject and names with another key; absent: the key stays. */
   readonly csr?: Uint8Array | string;
+  /** Called with the profile before anything is decided; throws when the caller may not use it. */
+  readonly mayUse?: (profile: string) => void;
 }
 
 /** What happens once: a key that a requester chose, or an order that was approved. */
@@ -53,17 +55,24 @@ export class Requests {
     return policy.order(csr, profile, issuers.ofProfile(profile.name), named(options), now());
   }
 
-  async issue(csr: Uint8Array | string, profile: string, options: Partial<Requester>, key?: OnceKey): Promise<IssuedCertificate> {
+  async issue(
+    csr: Uint8Array | string,
+    profile: string,
+    options: Partial<Requester>,
+    key?: OnceKey,
+  ): Promise<IssuedCertificate> {
     const once = key && idempotencyOf(named(options).requester, key, [profile, csrDer(csr)]);
     return this.#issue(() => this.order(csr, profile, options), once);
   }
 
-  async renew(serial: string, { csr, idempotencyKey, ...options }: RenewOptions): Promise<IssuedCertificate> {
+  async renew(serial: string, { csr, idempotencyKey, mayUse, ...options }: RenewOptions): Promise<IssuedCertificate> {
     const { policy, issuers, now } = this.context;
     const who = named(options);
     const request = ['renewal', serial.toLowerCase(), csr === undefined ? '' : csrDer(csr)];
-    const once = idempotencyKey === undefined ? undefined : idempotencyOf(who.requester, ['key', idempotencyKey], request);
+    const once =
+      idempotencyKey === undefined ? undefined : idempotencyOf(who.requester, ['key', idempotencyKey], request);
     const old = await this.#find(serial);
+    mayUse?.(old.profile);
     return this.#issue(() => renewalOrder(policy, old, csr, issuers.ofProfile(old.profile), who, now()), once);
   }
 
@@ -85,13 +94,16 @@ export class Requests {
       const { serial, issuerId, certificate: der, notAfter } = before;
       return { serial, issuerId, der, notAfter };
     }
-    return this.#admission.run(async () => issuance.redeem(await issuance.prepare({ ...order(), ...(idempotency && { idempotency }) })));
+    return this.#admission.run(async () =>
+      issuance.redeem(await issuance.prepare({ ...order(), ...(idempotency && { idempotency }) })),
+    );
   }
 
   async #find(serial: string): Promise<FoundCertificate> {
     const isWhole = /^[0-9a-f]{1,40}$/i.test(serial);
     const query = isWhole ? parseQuery({ serial: serial.padStart(4, '0'), limit: 1 }) : undefined;
-    const [found] = query === undefined ? [] : await this.context.search.search(query, this.#issuerIds(), this.context.now());
+    const [found] =
+      query === undefined ? [] : await this.context.search.search(query, this.#issuerIds(), this.context.now());
     if (found?.serial === serial.toLowerCase()) return found;
     throw new CaError(
       'ERR_CA_CERTIFICATE_NOT_FOUND',

@@ -79,8 +79,19 @@ export function parseQuery(query: CertificateQuery): ParsedQuery {
   const isWindow = rest.notAfterFrom !== undefined || rest.notAfterTo !== undefined;
   const order = serial !== undefined ? 'serial' : names.length === 0 && isWindow ? 'expiry' : 'newest';
   const serialPrefix = serial?.toLowerCase();
-  const digest = createHash('sha256').update(JSON.stringify([names, serialPrefix, rest])).digest('base64url').slice(0, 22);
-  return { ...rest, order, names, serialPrefix, limit, digest, after: cursor === undefined ? undefined : readCursor(cursor, digest) };
+  const digest = createHash('sha256')
+    .update(JSON.stringify([names, serialPrefix, rest]))
+    .digest('base64url')
+    .slice(0, 22);
+  return {
+    ...rest,
+    order,
+    names,
+    serialPrefix,
+    limit,
+    digest,
+    after: cursor === undefined ? undefined : readCursor(cursor, digest),
+  };
 }
 
 const cursorSchema = z.tuple([z.string(), z.int(), z.string().regex(/^[0-9a-f]{1,40}$/)]);
@@ -97,7 +108,10 @@ function readCursor(text: string, digest: string): Position {
   } catch {
     // Refused below.
   }
-  throw new CaError('ERR_CA_QUERY_INVALID', 'search: want the cursor of the page before, and the same conditions as there');
+  throw new CaError(
+    'ERR_CA_QUERY_INVALID',
+    'search: want the cursor of the page before, and the same conditions as there',
+  );
 }
 
 function parseName(text: string): GeneralName {

@@ -1,5 +1,12 @@
 import type { CertificateSearchStore, FoundCertificate } from '../store/certificate-search-store.js';
-import { type CertificateQuery, type IssuedStatus, type ParsedQuery, parseQuery, type Position, writeCursor } from './certificate-query.js';
+import {
+  type CertificateQuery,
+  type IssuedStatus,
+  type ParsedQuery,
+  parseQuery,
+  type Position,
+  writeCursor,
+} from './certificate-query.js';
 import { searchNamesOf } from './search-names.js';
 
 /** What a search says of a certificate. */
@@ -43,7 +50,10 @@ function summaryOf({ certificate, reservedAt: _, ...found }: FoundCertificate, n
 }
 
 /** Revoked stays revoked, whether it has expired or not. */
-export function statusOf({ revocation, notAfter }: Pick<FoundCertificate, 'revocation' | 'notAfter'>, now: Date): IssuedStatus {
+export function statusOf(
+  { revocation, notAfter }: Pick<FoundCertificate, 'revocation' | 'notAfter'>,
+  now: Date,
+): IssuedStatus {
   if (revocation !== undefined) return revocation.isHeld ? 'held' : 'revoked';
   return notAfter < now ? 'expired' : 'valid';
 }

@@ -2,7 +2,8 @@ import { GroupCommit } from './group-commit.js';
 
 test('writes of one turn share a commit, those that come meanwhile the next, each with its own result', async () => {
   const groups: number[][] = [];
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  let release = (): void => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
   const commits = new GroupCommit<number, string>(async (items) => {
     groups.push([...items]);
     if (groups.length === 1) await held;

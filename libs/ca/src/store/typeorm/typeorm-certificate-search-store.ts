@@ -36,7 +36,9 @@ export function statementOf(
   const conditions = [`c.state = 'issued'`, `c.issuer_id IN (${issuerIds.map(bind).join(', ')})`];
   if (name !== undefined) conditions.push(`n.value = ${bind(name)}`);
   for (const other of otherNames)
-    conditions.push(`EXISTS (SELECT 1 FROM ca_certificate_name o WHERE o.value = ${bind(other)} AND o.reserved_at = c.reserved_at AND o.serial = c.serial)`);
+    conditions.push(
+      `EXISTS (SELECT 1 FROM ca_certificate_name o WHERE o.value = ${bind(other)} AND o.reserved_at = c.reserved_at AND o.serial = c.serial)`,
+    );
   if (query.profile !== undefined) conditions.push(`c.profile = ${bind(query.profile)}`);
   if (query.requester !== undefined) conditions.push(`c.requester = ${bind(query.requester)}`);
   if (query.notAfterFrom !== undefined) conditions.push(`c.not_after >= ${bind(query.notAfterFrom.getTime())}`);
@@ -58,7 +60,8 @@ export function statementOf(
     serial: 'c.serial',
     expiry: `c.not_after, ${key}.serial`,
   }[query.order];
-  const from = name === undefined ? 'ca_certificate c' : 'ca_certificate_name n JOIN ca_certificate c ON c.serial = n.serial';
+  const from =
+    name === undefined ? 'ca_certificate c' : 'ca_certificate_name n JOIN ca_certificate c ON c.serial = n.serial';
   const text = `SELECT c.serial, c.issuer_id, c.profile, c.requester, c.not_before, c.not_after, c.reserved_at, c.issued_at, c.renews,
       c.certificate, r.state AS revocation_state, r.reason, r.revoked_at
     FROM ${from} LEFT JOIN ca_revocation r ON r.issuer_id = c.issuer_id AND r.serial = c.serial AND r.state <> 'released'

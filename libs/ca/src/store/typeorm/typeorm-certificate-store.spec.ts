@@ -58,7 +58,11 @@ test('many certificates take their steps at once, and each row says what was wri
 
 test('in one group, what may not happen does not, and the others do', async () => {
   const [first, second] = [reservation(1), reservation(2)];
-  expect(await Promise.all([store.reserve(first), store.reserve(first), store.reserve(second)])).toEqual([true, false, true]);
+  expect(await Promise.all([store.reserve(first), store.reserve(first), store.reserve(second)])).toEqual([
+    true,
+    false,
+    true,
+  ]);
   const other = { ...redemption(second), requester: 'somebody else' };
   const late = redemption(second, at(32));
   expect(
@@ -69,7 +73,8 @@ test('in one group, what may not happen does not, and the others do', async () =
 });
 
 test('an idempotency key belongs to one row, until that is voided or forgets it', async () => {
-  const keyed = (number: number) => reservation(number, { idempotencyKey: 'd'.repeat(64), requestSha256: 'e'.repeat(64) });
+  const keyed = (number: number) =>
+    reservation(number, { idempotencyKey: 'd'.repeat(64), requestSha256: 'e'.repeat(64) });
   expect(await store.reserve(keyed(1))).toBe(true);
   expect(await store.reserve(keyed(2))).toBe(false);
   expect((await store.findByIdempotencyKey('d'.repeat(64)))?.serial).toBe(keyed(1).serial);
@@ -92,5 +97,7 @@ test('each write finds its row by the primary key', async () => {
     `EXPLAIN QUERY PLAN UPDATE ca_certificate AS row SET state = 'issued'
      FROM (SELECT value ->> 'serial' AS serial FROM json_each('[]')) AS input WHERE row.serial = input.serial AND row.state = 'signing'`,
   );
-  expect(plan.map(({ detail }) => detail).join('\n')).toMatch(/SEARCH row USING INDEX sqlite_autoindex_ca_certificate_1 \(serial=\?\)/);
+  expect(plan.map(({ detail }) => detail).join('\n')).toMatch(
+    /SEARCH row USING INDEX sqlite_autoindex_ca_certificate_1 \(serial=\?\)/,
+  );
 });

@@ -12,7 +12,10 @@ export class TypeOrmOrderStore implements OrderStore {
   }
 
   async insert(order: OrderRecord): Promise<boolean> {
-    const statement = this.#rows.createQueryBuilder().insert().values({ ...order, names: [...order.names] });
+    const statement = this.#rows
+      .createQueryBuilder()
+      .insert()
+      .values({ ...order, names: [...order.names] });
     await withStore('store an order', () => statement.orIgnore().updateEntity(false).execute());
     return (await this.find(order.id)) !== undefined;
   }
@@ -32,7 +35,10 @@ export class TypeOrmOrderStore implements OrderStore {
       .orderBy({ 'o.created_at': 'ASC', 'o.id': 'ASC' })
       .limit(limit);
     if (after !== undefined)
-      query.andWhere('(o.created_at, o.id) > (:createdAt, :id)', { createdAt: after.createdAt.getTime(), id: after.id });
+      query.andWhere('(o.created_at, o.id) > (:createdAt, :id)', {
+        createdAt: after.createdAt.getTime(),
+        id: after.id,
+      });
     return withStore('list pending orders', () => query.getMany());
   }
 
