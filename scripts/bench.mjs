@@ -11,7 +11,7 @@ if (!names.includes(name)) {
   process.exit(1);
 }
 
-const libs = ['native', 'hsm', ...({ tls: ['tls-offload'] }[name] ?? [])];
+const libs = ['native', 'hsm', ...({ tls: ['tls-offload'], encryption: ['data-encryption'] }[name] ?? [])];
 run('scripts/build.mjs', ...libs);
 run('node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json');
 run(`var/bench/build/bench/${name}/main.js`);

@@ -1,0 +1,35 @@
+import { type KekHolder, withDataEncryption } from '@nest-hsm/data-encryption';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { EncryptedRow, PlainRow } from './entities.js';
+import type { RowsTask } from './task.js';
+
+/** An empty table, encrypted or not. */
+export async function openDataSource({ database, columns }: RowsTask, hsm: KekHolder) {
+  const { type, place } = database;
+  const entity = columns === 'encrypted' ? EncryptedRow : PlainRow;
+  const dataSource = new DataSource({
+    type,
+    ...(type === 'postgres' ? { url: place } : { database: place }),
+    entities: [entity],
+    synchronize: true,
+    dropSchema: true,
+  } as DataSourceOptions);
+  if (columns === 'encrypted') {
+    withDataEncryption(dataSource, { hsm, kekLabel: 'bench', createKek: true, databaseId: 'bench' });
+  }
+  return { dataSource: await dataSource.initialize(), entity };
+}
+
+/** Rows of one statement: SQLite takes 32,766 parameters in one, and applications write in such portions. */
+const rowsOfStatement = 500;
+
+export async function insertRows(
+  { dataSource, entity }: Awaited<ReturnType<typeof openDataSource>>,
+  rows: readonly Partial<PlainRow>[],
+): Promise<void> {
+  await dataSource.transaction(async (manager) => {
+    for (let start = 0; start < rows.length; start += rowsOfStatement) {
+      await manager.insert(entity, rows.slice(start, start + rowsOfStatement));
+    }
+  });
+}

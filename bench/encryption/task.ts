@@ -1,0 +1,34 @@
+import type { HsmConfig } from '@nest-hsm/hsm';
+
+/** What a contender of this bench is asked to do: write and read rows, and say what it cost. */
+export interface RowsTask {
+  readonly database: { readonly type: 'better-sqlite3' | 'postgres'; readonly place: string };
+  /** The token that holds the KEK. */
+  readonly hsm: HsmConfig;
+  readonly columns: 'encrypted' | 'plain';
+  readonly rows: number;
+  /** Times that all rows are written and read; the first of them only warms up. */
+  readonly times: number;
+}
+
+/** Medians over the times. */
+export interface RowsResult {
+  readonly insert: Cost;
+  readonly find: Cost;
+  readonly findOne: Cost;
+}
+
+/** Of all rows, in this process: neither the database server nor the token's agent is counted. */
+export interface Cost {
+  readonly wallMilliseconds: number;
+  readonly cpuMilliseconds: number;
+}
+
+export interface CallsTask extends RowsTask {
+  readonly cells: number;
+}
+
+export interface CallsResult {
+  /** Calls of every kind to the token, from the first start on. */
+  readonly hsmCalls: number;
+}
