@@ -7,6 +7,7 @@ export { type Grant, type Scope, scopes } from './access/scope.js';
 export { CaAdministration } from './authority/ca-administration.js';
 export type { Chain } from './authority/chains.js';
 export type { HierarchyOptions } from './authority/hierarchy.js';
+export { isCaKeyLabel } from './authority/configured-ca.js';
 export { defaultIssuer, type Generation } from './authority/issuers.js';
 export { type CeremonyOptions, holdCeremony } from './ceremony/ceremony.js';
 export { type VerifiedCa, type VerifiedCeremony, verifyTranscript } from './ceremony/verify-transcript.js';

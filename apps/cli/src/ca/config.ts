@@ -16,3 +16,22 @@ export async function readCaFile(file: string): Promise<CaFile> {
   const { hsm: _, database, ...ca } = await readSections(file, caFile);
   return { database, ca };
 }
+
+const ceremonyFile = caFile.extend({
+  ceremony: z.strictObject({
+    title: z.string().min(1).max(1_000),
+    /** Who is present, as they are to be written down. */
+    witnesses: z.array(z.string().min(1).max(1_000)).max(64).default([]),
+  }),
+});
+
+export interface CeremonyFile extends CaFile {
+  readonly title: string;
+  readonly witnesses: readonly string[];
+}
+
+/** A ceremony's script: a file of apps/ca with a section more. @throws {CliError} ERR_CLI_CONFIG listing all faults together */
+export async function readCeremonyFile(file: string): Promise<CeremonyFile> {
+  const { hsm: _, database, ceremony, ...ca } = await readSections(file, ceremonyFile);
+  return { database, ca, ...ceremony };
+}

@@ -70,3 +70,9 @@ export function ofGeneration(ca: ConfiguredCa, generation: number): ConfiguredCa
     );
   return { ...ca, label: `${ca.label}-${generation}`, subject: { ...ca.subject, commonName } };
 }
+
+/** Whether a key with that label is one of a CA's, of whichever generation. */
+export function isCaKeyLabel(authority: AuthorityConfig, label: string): boolean {
+  const first = label.replace(/-\d+$/, '');
+  return configuredCas(authority).some((ca) => ca.label === label || (ca.kind === 'issuing' && ca.label === first));
+}

@@ -17,7 +17,7 @@ export function decodeCsrPem(text: string): Buffer {
 }
 
 /** RFC 7468 text of one block. */
-export function encodePem(label: 'CERTIFICATE' | 'X509 CRL', der: Buffer): string {
+export function encodePem(label: 'CERTIFICATE' | 'CERTIFICATE REQUEST' | 'X509 CRL', der: Buffer): string {
   const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }

@@ -64,7 +64,7 @@ export class TypeOrmSignedRecordStore implements SignedRecordStore {
     first: string | number = '',
     ...more: readonly string[]
   ): AsyncGenerator<Row, void, undefined> {
-    for (let after: string | number | null = first; ; ) {
+    for (let after: string | number | null = first; ;) {
       const from: string | number | null = after;
       const rows: Row[] = await withStore('list what was signed', () => this.#sql.all(text, from, ...more));
       yield* rows;

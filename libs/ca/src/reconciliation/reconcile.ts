@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { SignedRecord, SignedRecordKind, SignedRecordStore } from '../store/signed-record-store.js';
+
+/** A signature of a CA's key, as the audit trail tells of it. */
+export interface SignatureEvent {
+  /** Where it is told of, for whoever looks it up. */
+  readonly place: string;
+  readonly time: string;
+  /** Label of the key. */
+  readonly key: string;
+  /** Of what was signed, with the hash of the mechanism, in hexadecimal. */
+  readonly digest?: string;
+  readonly correlationId?: string;
+}
+
+export interface Reconciliation {
+  /** Signatures, each attempt by itself. */
+  readonly events: number;
+  readonly matched: Readonly<Record<SignedRecordKind, number>>;
+  /**
+   * Matched by the SHA-256 that the CA gave as a correlation id, because the octets of an old CRL are not kept and the key's hash is
+   * another one: as good as the word of the application.
+   */
+  readonly matchedByWord: number;
+  /** Signatures of nothing that the CA knows of. */
+  readonly unmatched: readonly SignatureEvent[];
+}
+
+/**
+ * Looks for the certificate, CRL, request or transcript of every signature. What was signed is hashed anew: the digests in the database
+ * are what somebody may have written there. Memory grows with the number of signatures (some 200 octets each), not with the database.
+ */
+export async function reconcile(
+  events: AsyncIterable<SignatureEvent>,
+  records: SignedRecordStore,
+): Promise<Reconciliation> {
+  const open = new OpenEvents();
+  for await (const event of events) open.add(event);
+  const matched = { certificate: 0, crl: 0, request: 0, transcript: 0, cluster: 0 };
+  let matchedByWord = 0;
+  for await (const record of records.signedRecords()) {
+    if (open.isEmpty) break;
+    matched[record.kind] += open.take(digestsOf(record));
+    if (record.octets === undefined) matchedByWord += open.takeByWord(record.sha256);
+  }
+  return { events: open.added, matched, matchedByWord, unmatched: open.left };
+}
+
+/** A record without octets is known by its SHA-256 alone, which is the digest of keys that hash so. */
+function digestsOf({ octets, sha256 }: SignedRecord): string[] {
+  return octets === undefined ? [sha256] : [hash('sha256', octets), hash('sha384', octets)];
+}
+
+function hash(algorithm: 'sha256' | 'sha384', octets: Buffer): string {
+  return createHash(algorithm).update(octets).digest('hex');
+}
+
+/** Signatures nothing is found for yet, by digest. */
+class OpenEvents {
+  readonly #byDigest = new Map<string, SignatureEvent[]>();
+  /** Digests, by the correlation id they came with. */
+  readonly #byWord = new Map<string, Set<string>>();
+  readonly #withoutDigest: SignatureEvent[] = [];
+  added = 0;
+
+  add(event: SignatureEvent): void {
+    this.added += 1;
+    if (event.digest === undefined) {
+      this.#withoutDigest.push(event);
+      return;
+    }
+    const { digest, correlationId = '' } = event;
+    this.#byWord.set(correlationId, (this.#byWord.get(correlationId) ?? new Set()).add(digest));
+    const same = this.#byDigest.get(digest);
+    // The same octets signed again: an attempt that was repeated.
+    if (same === undefined) this.#byDigest.set(digest, [event]);
+    else same.push(event);
+  }
+
+  get isEmpty(): boolean {
+    return this.#byDigest.size === 0;
+  }
+
+  /** @returns how many events are accounted for */
+  take(digests: readonly string[]): number {
+    let taken = 0;
+    for (const digest of digests) {
+      taken += this.#byDigest.get(digest)?.length ?? 0;
+      this.#byDigest.delete(digest);
+    }
+    return taken;
+  }
+
+  takeByWord(sha256: string): number {
+    return this.take([...(this.#byWord.get(sha256) ?? [])]);
+  }
+
+  get left(): SignatureEvent[] {
+    return [...this.#withoutDigest, ...[...this.#byDigest.values()].flat()];
+  }
+}
