@@ -1,8 +1,10 @@
 #include "call_threads.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 namespace nest_hsm {
@@ -11,11 +13,37 @@ namespace {
 /// With calls shorter than this, and several at once, results come faster than they can be carried one by one: each costs a
 /// wake-up and a write here, and a wake-up, a read and a write in the application.
 constexpr std::chrono::microseconds kShortCall(250);
-/// Then this part of what is under way is waited for, so that most of it goes on meanwhile, and no longer than this.
-constexpr size_t kGatheredPart = 4;
-constexpr std::chrono::microseconds kLongestGathering(100);
-/// The weight of the newest duration in the average.
+/// Then this part of what is under way is waited for, so that the rest goes on meanwhile, and no longer than this.
+constexpr size_t kGatheredPart = 2;
+constexpr std::chrono::microseconds kLongestGathering(400);
+/// The weight of the newest call in averages.
 constexpr double kNewest = 1.0 / 16;
+
+/// A call to a device waits for it at least once; one that computes here waits now and then for a lock that another holds.
+constexpr double kWaitsForDevice = 0.75;
+/// So long no call that computes takes: the ones under way hang. The others then have all threads for some hundred calls.
+constexpr std::chrono::milliseconds kLongestComputation(20);
+constexpr double kWaitsOfHungCall = 1'000;
+
+/// How often this thread gave its processor up to wait; of a system that does not tell, once more each time.
+long WaitsOfThread() {
+#ifdef RUSAGE_THREAD
+  struct rusage usage {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+#else
+  static thread_local long waits = 0;
+  return ++waits;
+#endif
+}
+
+void NameThread(const char* name) {
+#ifdef __APPLE__
+  pthread_setname_np(name);
+#else
+  pthread_setname_np(pthread_self(), name);
+#endif
+}
 
 }  // namespace
 
@@ -24,7 +52,7 @@ std::shared_ptr<CallThreads> CallThreads::Create(const CK_FUNCTION_LIST* functio
 }
 
 CallThreads::CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()> wake)
-    : functions_(functions), wake_(std::move(wake)) {}
+    : functions_(functions), processors_(std::max(1u, std::thread::hardware_concurrency())), wake_(std::move(wake)) {}
 
 void CallThreads::Start(Calls calls, size_t under_way) {
   Calls stranded;
@@ -65,17 +93,21 @@ void CallThreads::Close() {
   closed_ = true;
   queue_.clear();
   summons_.notify_all();
+  closing_.notify_all();
 }
 
 // A thread that takes a call summons the next one when more are waiting. So calls that take microseconds are made by few
 // threads, one after the other, and calls that block get a thread each, without the caller waking one for every call.
 bool CallThreads::Summon() {
-  if (summoned_ || queue_.empty()) return false;
+  if (summoned_ || queue_.empty() || (HasEnoughThreads() && watched_)) return false;
   const bool notify = idle_ > 0;
   // Where there are as many threads as calls at once, one that has done its call is about to come by itself.
   summoned_ = notify || (threads_ < most_at_once_ && AddThread());
   return notify;
 }
+
+// More would only take turns on the processors, with the locks of the token and with the threads that bring it calls.
+bool CallThreads::HasEnoughThreads() const { return average_waits_ < kWaitsForDevice && running_ >= processors_; }
 
 bool CallThreads::AddThread() {
   auto self = std::make_unique<std::shared_ptr<CallThreads>>(shared_from_this());
@@ -94,6 +126,7 @@ bool CallThreads::AddThread() {
 
 void* CallThreads::ThreadMain(void* argument) {
   const std::unique_ptr<std::shared_ptr<CallThreads>> self(static_cast<std::shared_ptr<CallThreads>*>(argument));
+  NameThread("token-call");
   (*self)->Work();
   return nullptr;
 }
@@ -102,23 +135,44 @@ void CallThreads::Work() {
   std::unique_lock<std::mutex> lock(queue_mutex_);
   summoned_ = false;
   while (!closed_) {
-    if (queue_.empty()) {
+    if (queue_.empty() || (HasEnoughThreads() && watched_)) {
       ++idle_;
       summons_.wait(lock, [this] { return summoned_ || closed_; });
       --idle_;
       summoned_ = false;
-      continue;
+    } else if (HasEnoughThreads()) {
+      Watch(&lock);
+    } else {
+      MakeFirst(&lock);
     }
-    std::unique_ptr<Call> call = std::move(queue_.front());
-    queue_.pop_front();
-    const bool notify = Summon();
-    lock.unlock();
-    if (notify) summons_.notify_one();
-    const auto begun = std::chrono::steady_clock::now();
-    call->Run(*functions_);
-    HandBack(std::move(call), std::chrono::steady_clock::now() - begun);
-    lock.lock();
   }
+}
+
+void CallThreads::MakeFirst(std::unique_lock<std::mutex>* lock) {
+  std::unique_ptr<Call> call = std::move(queue_.front());
+  queue_.pop_front();
+  ++begun_;
+  ++running_;
+  const bool notify = Summon();
+  lock->unlock();
+  if (notify) summons_.notify_one();
+  const long waits_before = WaitsOfThread();
+  const auto begun_at = std::chrono::steady_clock::now();
+  call->Run(*functions_);
+  const Microseconds duration = std::chrono::steady_clock::now() - begun_at;
+  const auto waits = static_cast<double>(WaitsOfThread() - waits_before);
+  HandBack(std::move(call), duration);
+  lock->lock();
+  --running_;
+  average_waits_ += (waits - average_waits_) * kNewest;
+}
+
+void CallThreads::Watch(std::unique_lock<std::mutex>* lock) {
+  const uint64_t begun_before = begun_;
+  watched_ = true;
+  closing_.wait_for(*lock, kLongestComputation, [this] { return closed_; });
+  watched_ = false;
+  if (begun_ == begun_before && !queue_.empty()) average_waits_ = kWaitsOfHungCall;
 }
 
 void CallThreads::HandBack(std::unique_ptr<Call> call, Microseconds duration) {

@@ -1,4 +1,5 @@
-// The threads on which calls to the token are made: as many as there are calls at once, which is what the sessions allow.
+// The threads on which calls to the token are made: as many as there are calls at once, which is what the sessions allow, or
+// as there are processors where the token is a library that computes on them.
 #pragma once
 
 #include <chrono>
@@ -43,6 +44,11 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
 
   static void* ThreadMain(void* self);
   void Work();
+  /// Both are given the lock and give it back.
+  void MakeFirst(std::unique_lock<std::mutex>* lock);
+  /// For as long as a computation may take: sees to it that calls that hang do not hold the others up.
+  void Watch(std::unique_lock<std::mutex>* lock);
+  [[nodiscard]] bool HasEnoughThreads() const;
   /// Sees to it that one more thread looks at the queue, unless one is on its way there or nothing waits in it.
   /// @returns whether to notify one, when the lock is released
   [[nodiscard]] bool Summon();
@@ -50,16 +56,25 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   void HandBack(std::unique_ptr<Call> call, Microseconds duration);
 
   const CK_FUNCTION_LIST* const functions_;
+  const size_t processors_;
 
   std::mutex queue_mutex_;
   std::condition_variable summons_;
   std::deque<std::unique_ptr<Call>> queue_;
+  /// Calls that were taken from it, ever.
+  uint64_t begun_ = 0;
   size_t idle_ = 0;
+  size_t running_ = 0;
   size_t threads_ = 0;
   /// The most calls that were under way at once, and so the most threads that can be of use.
   size_t most_at_once_ = 0;
   /// A thread was added or woken to look at the queue. Whichever does so first takes the summons away.
   bool summoned_ = false;
+  /// How often one of the last dozens of calls gave its processor up. Until that is known calls are taken for ones that wait.
+  double average_waits_ = 1;
+  /// A thread is in Watch().
+  bool watched_ = false;
+  std::condition_variable closing_;
   bool closed_ = false;
 
   std::mutex done_mutex_;
