@@ -52,6 +52,7 @@ export class FrameWriter {
 
   /** u32 byte length ‖ UTF-8. */
   text(value: string): this {
+    if (value === '') return this.u32(0);
     const byteLength = Buffer.byteLength(value, 'utf8');
     this.u32(byteLength);
     this.#reserve(byteLength);
@@ -151,6 +152,16 @@ export class FrameReader {
     return this.body.subarray(this.#offset - length, this.#offset);
   }
 
+  /** As `bytes`, in a buffer of its own. */
+  ownBytes(): Buffer {
+    const length = this.u32();
+    this.#need(length);
+    const own = Buffer.allocUnsafe(length);
+    this.body.copy(own, 0, this.#offset, this.#offset + length);
+    this.#offset += length;
+    return own;
+  }
+
   text(): string {
     return this.bytes().toString('utf8');
   }
@@ -195,21 +206,23 @@ export class FrameSplitter {
   #bodyFilled = 0;
 
   /** @throws {HsmError} ERR_HSM_PROTOCOL when a frame announces more than `maximumBodyBytes`: end the stream then */
-  *push(chunk: Buffer): Generator<Buffer, void, undefined> {
+  push(chunk: Buffer): Buffer[] {
+    const bodies: Buffer[] = [];
     let offset = 0;
     while (offset < chunk.length) {
       const start = offset + lengthBytes;
       if (this.#lengthFilled === 0 && start <= chunk.length) {
         const end = start + announcedBytes(chunk, offset);
         if (end <= chunk.length) {
-          yield chunk.subarray(start, end);
+          bodies.push(chunk.subarray(start, end));
           offset = end;
           continue;
         }
       }
       offset += this.#gather(chunk, offset);
-      if (this.#body !== undefined && this.#bodyFilled === this.#body.length) yield this.#take(this.#body);
+      if (this.#body !== undefined && this.#bodyFilled === this.#body.length) bodies.push(this.#take(this.#body));
     }
+    return bodies;
   }
 
   /** Takes what the unfinished frame still needs. @returns how many bytes that was */

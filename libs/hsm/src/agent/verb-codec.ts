@@ -178,8 +178,7 @@ const transfers: Codec<readonly KeyTransfer[]> = {
     writer.u8(value.length);
     for (const { transport, wrapped } of value) writer.bytes(transport).bytes(wrapped);
   },
-  read: (reader) =>
-    listOf(reader, () => ({ transport: Buffer.from(reader.bytes()), wrapped: Buffer.from(reader.bytes()) })),
+  read: (reader) => listOf(reader, () => ({ transport: reader.ownBytes(), wrapped: reader.ownBytes() })),
 };
 
 const newKeyCodec = jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID');
@@ -255,32 +254,32 @@ export const verbCodecs: {
         data: r.bytes(),
       }),
     },
-    answer: { write: (w, a) => void w.bytes(a.signature), read: (r) => ({ signature: Buffer.from(r.bytes()) }) },
+    answer: { write: (w, a) => void w.bytes(a.signature), read: (r) => ({ signature: r.ownBytes() }) },
   },
   encrypt: {
     request: {
       write: (w, r) => void w.id(r.keyId).bytes(r.aad).bytes(r.data),
       read: (r) => ({ keyId: r.id() as KeyId, aad: r.bytes(), data: r.bytes() }),
     },
-    answer: { write: (w, a) => void w.bytes(a.envelope), read: (r) => ({ envelope: Buffer.from(r.bytes()) }) },
+    answer: { write: (w, a) => void w.bytes(a.envelope), read: (r) => ({ envelope: r.ownBytes() }) },
   },
   decrypt: {
     request: {
       write: (w, r) => void w.id(r.keyId).bytes(r.aad).bytes(r.envelope),
       read: (r) => ({ keyId: r.id() as KeyId, aad: r.bytes(), envelope: r.bytes() }),
     },
-    answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: Buffer.from(r.bytes()) }) },
+    answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: r.ownBytes() }) },
   },
   mac: {
     request: {
       write: (w, r) => void w.id(r.keyId).bytes(r.data),
       read: (r) => ({ keyId: r.id() as KeyId, data: r.bytes() }),
     },
-    answer: { write: (w, a) => void w.bytes(a.mac), read: (r) => ({ mac: Buffer.from(r.bytes()) }) },
+    answer: { write: (w, a) => void w.bytes(a.mac), read: (r) => ({ mac: r.ownBytes() }) },
   },
   random: {
     request: { write: (w, r) => void w.u32(r.byteLength), read: (r) => ({ byteLength: r.u32() }) },
-    answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: Buffer.from(r.bytes()) }) },
+    answer: { write: (w, a) => void w.bytes(a.data), read: (r) => ({ data: r.ownBytes() }) },
   },
   generateKey: { request: newKeyCodec, answer: key },
   findKeys: { request: jsonCodec(selector, 'ERR_HSM_ARGUMENT_INVALID'), answer: keys },
@@ -301,7 +300,7 @@ export const verbCodecs: {
     },
     answer: {
       write: (w, a) => void w.bytes(a.checkValue ?? noBytes).u8(a.matches ? 1 : 0),
-      read: (r) => ({ checkValue: someBytes(Buffer.from(r.bytes())), matches: valueAt(booleans, r.u8()) }),
+      read: (r) => ({ checkValue: someBytes(r.ownBytes()), matches: valueAt(booleans, r.u8()) }),
     },
   },
   destroyKey: {
@@ -320,7 +319,7 @@ export const verbCodecs: {
         algorithm: valueAt(wrappingAlgorithmNames, r.u8()),
       }),
     },
-    answer: { write: (w, a) => void w.bytes(a.wrapped), read: (r) => ({ wrapped: Buffer.from(r.bytes()) }) },
+    answer: { write: (w, a) => void w.bytes(a.wrapped), read: (r) => ({ wrapped: r.ownBytes() }) },
   },
   unwrapKey: {
     request: {
@@ -354,7 +353,7 @@ export const verbCodecs: {
         w.bytes(a.checkValue ?? noBytes);
         transfers.write(w, a.transfers);
       },
-      read: (r) => ({ checkValue: someBytes(Buffer.from(r.bytes())), transfers: transfers.read(r) }),
+      read: (r) => ({ checkValue: someBytes(r.ownBytes()), transfers: transfers.read(r) }),
     },
   },
   transferKey: {

@@ -29,18 +29,19 @@ export function ecdsaSignatureToDer(raw: Uint8Array): Buffer {
   const contentBytes = 4 + rBytes + sBytes;
   const headerBytes = contentBytes < 0x80 ? 2 : 3;
 
-  const der = Buffer.alloc(headerBytes + contentBytes);
+  const der = Buffer.allocUnsafe(headerBytes + contentBytes);
   let offset = 0;
   der[offset++] = sequenceTag;
   if (headerBytes === 3) der[offset++] = 0x81;
   der[offset++] = contentBytes;
   der[offset++] = integerTag;
   der[offset++] = rBytes;
-  der.set(raw.subarray(rStart, half), offset + rPad);
-  offset += rBytes;
+  if (rPad === 1) der[offset++] = 0;
+  for (let at = rStart; at < half; at++) der[offset++] = raw[at];
   der[offset++] = integerTag;
   der[offset++] = sBytes;
-  der.set(raw.subarray(sStart), offset + sPad);
+  if (sPad === 1) der[offset++] = 0;
+  for (let at = sStart; at < raw.length; at++) der[offset++] = raw[at];
   return der;
 }
 

@@ -26,16 +26,20 @@ export class AuditTrail {
   ) {}
 
   /** Does `work` and records its outcome. @throws {HsmError} of `work`, or ERR_HSM_AUDIT_UNAVAILABLE */
-  async record<T extends object>(
+  record<T extends object>(call: Call, operation: Operation, work: (operation: Operation) => Promise<T>): Promise<T> {
+    return this.log === undefined ? work(operation) : this.#recorded(this.log, call, operation, work);
+  }
+
+  async #recorded<T extends object>(
+    log: AuditLog,
     call: Call,
     operation: Operation,
     work: (operation: Operation) => Promise<T>,
   ): Promise<T> {
-    if (!this.log) return work(operation);
     const started = performance.now();
     let answer: T;
     try {
-      this.log.requireWritable();
+      log.requireWritable();
       answer = await work(operation);
     } catch (error) {
       const { code, returnValue } =

@@ -36,7 +36,8 @@ export class SessionPool {
    * @throws {ReturnValueError} what the token answered; the session is closed then
    */
   async withSession<T>(call: Call, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
-    const session = await this.#acquire(call);
+    const acquired = this.#acquire(call);
+    const session = acquired instanceof Promise ? await acquired : acquired;
     call.enterToken();
     try {
       const result = await work(session);
