@@ -25,6 +25,8 @@ export interface AgentRequest {
   requestId: number;
   /** On the clock of performance.now(), given when the request has left this process; 0 until then. */
   sentAt: number;
+  /** On the same clock, given when its answer was read; 0 until then. */
+  answeredAt: number;
 }
 
 /** Whoever sends requests: told once of each answer, and once when there will be no more. */
@@ -86,7 +88,7 @@ export class AgentClient<R extends AgentRequest> {
     return new Promise((resolve, reject) => {
       const requestId = this.#nextRequestId();
       this.#greeting = { requestId, resolve, reject };
-      this.#write('hello', requestId, hello);
+      this.#write({ ...callless, verb: 'hello', requestId }, hello);
     });
   }
 
@@ -94,9 +96,10 @@ export class AgentClient<R extends AgentRequest> {
   send(request: R, remainingMilliseconds: number): void {
     const { verb, correlationId, attempt } = request;
     const requestId = this.#nextRequestId();
-    this.#write(verb, requestId, request.request, { remainingMilliseconds, correlationId, attempt });
+    this.#write({ verb, requestId, remainingMilliseconds, attempt, correlationId }, request.request);
     request.requestId = requestId;
     request.sentAt = 0;
+    request.answeredAt = 0;
     this.#unsent.push(request);
     this.#unanswered.set(requestId, request);
     this.#startHeartbeat();
@@ -111,7 +114,8 @@ export class AgentClient<R extends AgentRequest> {
   /** Asks the agent to drop a request that still waits for the token; its answer comes as usual. */
   cancel(request: R): void {
     const { requestId } = request;
-    if (this.#unanswered.get(requestId) === request) this.#write('cancel', this.#nextRequestId(), { requestId });
+    if (this.#unanswered.get(requestId) !== request) return;
+    this.#write({ ...callless, verb: 'cancel', requestId: this.#nextRequestId() }, { requestId });
   }
 
   /** Sends what there is and closes: the agent answers, finishes and ends. */
@@ -127,9 +131,9 @@ export class AgentClient<R extends AgentRequest> {
     return this.#requestId;
   }
 
-  #write<V extends Verb>(verb: V, requestId: number, request: Request<V>, call: Partial<RequestHeader> = {}): void {
+  #write<V extends Verb>(header: RequestHeader<V>, request: Request<V>): void {
     const isFirst = this.#outgoing.isEmpty;
-    writeRequest(this.#outgoing, { ...callless, ...call, verb, requestId }, request);
+    writeRequest(this.#outgoing, header, request);
     if (isFirst) process.nextTick(() => this.#flush());
   }
 
@@ -152,14 +156,15 @@ export class AgentClient<R extends AgentRequest> {
   #receive(chunk: Buffer): void {
     this.#pinged = false;
     this.#silentBeats = 0;
+    const now = performance.now();
     try {
-      for (const body of this.#splitter.push(chunk)) this.#answer(body);
+      for (const body of this.#splitter.push(chunk)) this.#answer(body, now);
     } catch (cause) {
       this.#lose('want the agent protocol from the agent, got something else', cause);
     }
   }
 
-  #answer(body: Buffer): void {
+  #answer(body: Buffer, now: number): void {
     const reader = new AnswerReader(body);
     if (reader.requestId === this.#greeting?.requestId) return this.#welcome(reader);
     const request = this.#unanswered.get(reader.requestId);
@@ -167,6 +172,7 @@ export class AgentClient<R extends AgentRequest> {
     if (request === undefined) return;
     const answer = reader.failed ? reader.error(this.member) : reader.answer(request.verb);
     this.#unanswered.delete(reader.requestId);
+    request.answeredAt = now;
     // Answers hold data keys; the caller got bytes of its own.
     body.fill(0);
     if (answer instanceof HsmError) this.owner.failed(request, answer);
@@ -183,7 +189,7 @@ export class AgentClient<R extends AgentRequest> {
     if (this.#unanswered.size === 0 && !this.#isWatched) return this.#stopHeartbeat();
     if (!this.#pinged) {
       this.#pinged = true;
-      this.#write('ping', this.#nextRequestId(), {});
+      this.#write({ ...callless, verb: 'ping', requestId: this.#nextRequestId() }, {});
     } else if (++this.#silentBeats >= silentBeatsAllowed) {
       // Beats that this event loop slept through were never counted, so the agent had the whole time to answer.
       this.#lose(`the agent was silent for ${silentBeatsAllowed * heartbeatMilliseconds} ms`);

@@ -6,12 +6,18 @@ import type { Call } from './call.js';
 export class Attempt implements AgentRequest {
   requestId = 0;
   sentAt = 0;
+  answeredAt = 0;
 
   constructor(
     readonly call: Call,
     /** 1 for the first of its call. */
     readonly attempt: number,
   ) {}
+
+  /** From its leaving this process to its answer, or to now; 0 while it has not left. */
+  get milliseconds(): number {
+    return this.sentAt === 0 ? 0 : (this.answeredAt || performance.now()) - this.sentAt;
+  }
 
   get verb(): Verb {
     return this.call.verb;

@@ -6,7 +6,7 @@ const newCall = () =>
   new Call(
     'ping',
     {},
-    { deadline: Infinity, correlationId: '', attemptsAllowed: 1, purpose: 'application' },
+    { startedAt: 0, deadline: Infinity, correlationId: '', attemptsAllowed: 1, purpose: 'application' },
     () => undefined,
   );
 

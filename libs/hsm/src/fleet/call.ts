@@ -11,7 +11,8 @@ interface CallMember {
 export type CallCode = HsmErrorCode | 'OK';
 
 export interface CallTerms {
-  /** On the clock of performance.now(). */
+  /** On the clock of performance.now(), as the deadline is. */
+  readonly startedAt: number;
   readonly deadline: number;
   readonly correlationId: string;
   readonly signal?: AbortSignal;
@@ -27,7 +28,7 @@ export interface CallTerms {
 /** One caller waiting for one answer. It is settled once: by the answer, its deadline, its signal or the end of the fleet. */
 export class Call {
   readonly promise: Promise<Answer<Verb>>;
-  readonly startedAt = performance.now();
+  readonly startedAt: number;
   readonly deadline: number;
   readonly correlationId: string;
   readonly only: CallMember | undefined;
@@ -38,6 +39,8 @@ export class Call {
   readonly keyId: KeyId | undefined;
   /** How often it went to an agent. */
   attempts = 0;
+  /** How many of these an agent that was about to end did not take any more. */
+  turnedAway = 0;
   /** The member that it was last with. */
   member: CallMember | undefined;
   /** How many of these are still with one. */
@@ -58,9 +61,10 @@ export class Call {
   constructor(
     readonly verb: Verb,
     readonly request: Request<Verb>,
-    { deadline, correlationId, signal, only, attemptsAllowed, mayHedge = false, purpose }: CallTerms,
+    { startedAt, deadline, correlationId, signal, only, attemptsAllowed, mayHedge = false, purpose }: CallTerms,
     private readonly ended: (call: Call, code: CallCode) => void,
   ) {
+    this.startedAt = startedAt;
     this.deadline = deadline;
     this.correlationId = correlationId;
     this.only = only;

@@ -15,11 +15,11 @@ import type { FleetCallOptions, FleetVerb } from './call-options.js';
 import { Call, type CallCode, type CallTerms } from './call.js';
 import { CallQueue } from './call-queue.js';
 import { keyInTheMaking, mayBeDone, remedyFor } from './failover.js';
-import { aborted, closed, outcomeUnknown, overloaded, timedOut } from './failure.js';
+import { aborted, closed, isTurnedAway, outcomeUnknown, overloaded, timedOut } from './failure.js';
 import { Hedging } from './hedging.js';
 import { KeyHolders } from './key-holders.js';
 import type { Member } from './member.js';
-import type { HsmObserver } from './observer.js';
+import type { GuardedObserver } from './observer.js';
 import { route } from './routing.js';
 
 /** How often those who wait are looked at, beside every answer. */
@@ -44,7 +44,7 @@ export class Dispatcher {
   constructor(
     private readonly config: ParsedHsmConfig,
     private readonly fleet: { readonly members: readonly Member[] },
-    private readonly observer: Required<HsmObserver>,
+    private readonly observer: GuardedObserver,
   ) {}
 
   /** How many calls wait. */
@@ -55,7 +55,10 @@ export class Dispatcher {
   /** Makes one call, on whichever member is best. Rejects with an HsmError, never throws. */
   call<V extends FleetVerb>(verb: V, request: Request<V>, options: FleetCallOptions): Promise<Answer<V>> {
     // For one member a lost agent and its successor; for several each of them, and the first one's successor.
-    return this.#call(verb, request, options, { attemptsAllowed: Math.max(2, this.#members.length + 1) });
+    const attempts = Math.max(2, this.#members.length + 1);
+    // A shared agent may be lost for what others do with it, and one more than that was then not lost for this call.
+    const isShared = this.#members.some(({ config }) => 'socket' in config);
+    return this.#call(verb, request, options, isShared ? attempts + 1 : attempts);
   }
 
   /** Makes one call on that member or not at all. */
@@ -67,7 +70,7 @@ export class Dispatcher {
   ): Promise<Answer<V>> {
     if (only.state === 'refused' && only.trouble !== undefined) return Promise.reject(only.trouble);
     if (only.state === 'leaving') return Promise.reject(closed(this.config.name, { member: only }));
-    return this.#call(verb, request, options, { only, attemptsAllowed: 1 });
+    return this.#call(verb, request, options, 1, only);
   }
 
   /** Refuses new calls, waits for the others as long as a caller would, then rejects what is left. */
@@ -85,10 +88,10 @@ export class Dispatcher {
   // What members say.
 
   answered(member: Member, attempt: Attempt, answer: Answer<Verb>): void {
-    const { call, sentAt } = attempt;
+    const { call } = attempt;
     this.#attemptEnded(member, attempt, 'OK');
     if (call.keyId !== undefined) this.#holders.present(member, call.keyId);
-    if (verbFacts[call.verb].retrySafe) this.#hedging.answered(performance.now() - sentAt);
+    if (verbFacts[call.verb].retrySafe) this.#hedging.answered(attempt.milliseconds);
     // Where there is no other to go to, doing what was asked is the probe.
     if (this.#members.length === 1) member.passedProbe();
     if (call.settled) discard(answer);
@@ -106,6 +109,8 @@ export class Dispatcher {
     if (error.code === 'ERR_HSM_KEY_NOT_FOUND' && call.keyId !== undefined && call.verb !== 'wrapKey') {
       this.#holders.absent(member, call.keyId, performance.now());
     }
+    // It did not reach the token: as if it still waited for the next agent.
+    if (isTurnedAway(error)) call.turnedAway++;
     if (!call.settled && call.underWay === 0) this.#failOver(call, member, error);
     this.dispatch();
   }
@@ -132,9 +137,8 @@ export class Dispatcher {
     this.#holders.forget(member);
   }
 
-  #attemptEnded({ name: member }: Member, { call: { verb, purpose }, sentAt }: Attempt, code: CallCode): void {
-    const milliseconds = sentAt === 0 ? 0 : performance.now() - sentAt;
-    this.observer.attemptEnded({ member, verb, code, milliseconds, purpose });
+  #attemptEnded({ name: member }: Member, { call: { verb, purpose }, milliseconds }: Attempt, code: CallCode): void {
+    this.observer.attemptEnded?.({ member, verb, code, milliseconds, purpose });
   }
 
   // From the caller to a member.
@@ -143,19 +147,22 @@ export class Dispatcher {
     verb: V,
     request: Request<V>,
     options: FleetCallOptions,
-    terms: Pick<CallTerms, 'only' | 'attemptsAllowed'>,
+    attemptsAllowed: number,
+    only?: Member,
   ): Promise<Answer<V>> {
-    const refusal = this.#refusal(options, terms.only);
+    const refusal = this.#refusal(options, only);
     if (refusal !== undefined) return Promise.reject(refusal);
+    const now = performance.now();
     const call = this.#newCall(verb, request, {
-      ...terms,
-      deadline: performance.now() + (options.deadlineMilliseconds ?? this.#deadlineMilliseconds(verb)),
+      only,
+      attemptsAllowed,
+      startedAt: now,
+      deadline: now + (options.deadlineMilliseconds ?? this.#deadlineMilliseconds(verb)),
       correlationId: options.correlationId ?? '',
       signal: options.signal,
       mayHedge: options.hedge === true && verbFacts[verb].retrySafe,
       purpose: options.purpose ?? 'application',
     });
-    const now = performance.now();
     this.#alarm.at(call.deadline);
     // It overtakes nobody: whoever waits could not be placed when something last changed.
     const member = route(this.#members, call, this.#holders, now);
@@ -187,7 +194,7 @@ export class Dispatcher {
   }
 
   readonly #onEnded = (call: Call, code: CallCode): void => {
-    this.observer.callEnded({
+    this.observer.callEnded?.({
       verb: call.verb,
       code,
       milliseconds: performance.now() - call.startedAt,
@@ -254,7 +261,8 @@ export class Dispatcher {
     const key = keyInTheMaking(call);
     if (key === undefined) return call.reject(otherwise);
     const { deadline, correlationId } = call;
-    const terms = { deadline, correlationId, only, attemptsAllowed: 2, purpose: 'look-up' } as const;
+    const startedAt = performance.now();
+    const terms = { startedAt, deadline, correlationId, only, attemptsAllowed: 2, purpose: 'look-up' } as const;
     const lookup = this.#newCall('findKeys', { id: key.id }, terms);
     this.#queue.unshift(lookup);
     this.#alarm.at(deadline);

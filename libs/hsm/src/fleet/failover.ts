@@ -12,7 +12,7 @@ export type Remedy = 'again' | 'look up' | 'none';
 
 export function remedyFor(call: Call, member: Member, error: HsmError, members: readonly Member[]): Remedy {
   const isLost = error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable;
-  if (mayBeMadeAgain(call, error) && call.attempts < call.attemptsAllowed) {
+  if (mayBeMadeAgain(call, error) && call.attempts - call.turnedAway < call.attemptsAllowed) {
     // A lost agent is replaced, so its member may be asked again.
     if (isLost || mayOtherServe(call, member, error, members)) return 'again';
   }

@@ -38,3 +38,8 @@ export function hung(member: string, verb: Verb, limitMilliseconds: number): Hsm
   const message = `${member}: want ${verb} to take less than ${limitMilliseconds} ms on the token, got no answer`;
   return new HsmError('ERR_HSM_UNAVAILABLE', message, { member, retryable: true });
 }
+
+/** An agent that is told to end, or has lost its token, says so to every call that it did not begin. */
+export function isTurnedAway({ code, retryable, returnValue }: HsmError): boolean {
+  return code === 'ERR_HSM_UNAVAILABLE' && retryable && returnValue === undefined;
+}

@@ -7,7 +7,7 @@ import { Dispatcher } from './dispatcher.js';
 import { closed } from './failure.js';
 import type { Member } from './member.js';
 import { Membership, type MembershipOwner } from './membership.js';
-import { guarded, type HsmLoad, type HsmObserver, type MemberStatus } from './observer.js';
+import { guarded, type GuardedObserver, type HsmLoad, type HsmObserver, type MemberStatus } from './observer.js';
 import { Prober } from './prober.js';
 
 /** The members of one role, who comes and goes among them (Membership), and the calls that they serve (Dispatcher). */
@@ -35,7 +35,7 @@ export class Fleet implements MembershipOwner {
 
   private constructor(
     private readonly config: ParsedHsmConfig,
-    private readonly observer: Required<HsmObserver>,
+    private readonly observer: GuardedObserver,
     agentEntry?: string,
   ) {
     this.#membership = new Membership(this, this.#ending.signal, agentEntry);

@@ -176,7 +176,7 @@ export class Member {
 
   #answered(attempt: Attempt, answer: Answer<Verb>): void {
     attempt.call.underWay--;
-    if (verbFacts[attempt.verb].retrySafe) this.latency.add(performance.now() - attempt.sentAt);
+    if (verbFacts[attempt.verb].retrySafe) this.latency.add(attempt.milliseconds);
     this.breaker.succeeded();
     this.owner.answered(this, attempt, answer);
   }

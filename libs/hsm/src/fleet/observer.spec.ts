@@ -19,8 +19,8 @@ describe('guarded', () => {
     }
     const observer = new Observer();
     const { callEnded, attemptEnded, agentStarted, agentLost, agentRefused, callHedged } = guarded(observer);
-    callEnded(call);
-    attemptEnded(attempt);
+    callEnded?.(call);
+    attemptEnded?.(attempt);
     agentStarted(token, 'm1');
     agentLost(reason, 'm1');
     agentRefused(reason, 'm1');
@@ -43,8 +43,8 @@ describe('guarded', () => {
       agentRefused: fail,
       callHedged: fail,
     });
-    observer.callEnded(call);
-    observer.attemptEnded(attempt);
+    observer.callEnded?.(call);
+    observer.attemptEnded?.(attempt);
     observer.agentStarted(token, 'm1');
     observer.agentLost(reason, 'm1');
     observer.agentRefused(reason, 'm1');

@@ -52,8 +52,12 @@ export interface AttemptEvent {
   readonly purpose: CallPurpose;
 }
 
-/** The same observer, complete, whose faults are warnings of the process and never those of a call. */
-export function guarded(observer: HsmObserver): Required<HsmObserver> {
+/** What is told of every call is absent where nobody listens, and so costs calls nothing. */
+export type GuardedObserver = Pick<HsmObserver, 'callEnded' | 'attemptEnded'> & Required<HsmObserverOfAgents>;
+type HsmObserverOfAgents = Omit<HsmObserver, 'callEnded' | 'attemptEnded'>;
+
+/** The same observer, whose faults are warnings of the process and never those of a call. */
+export function guarded(observer: HsmObserver): GuardedObserver {
   const guard = (watch: () => void): void => {
     try {
       watch();
@@ -62,8 +66,8 @@ export function guarded(observer: HsmObserver): Required<HsmObserver> {
     }
   };
   return {
-    callEnded: (call) => guard(() => observer.callEnded?.(call)),
-    attemptEnded: (attempt) => guard(() => observer.attemptEnded?.(attempt)),
+    callEnded: observer.callEnded && ((call) => guard(() => observer.callEnded?.(call))),
+    attemptEnded: observer.attemptEnded && ((attempt) => guard(() => observer.attemptEnded?.(attempt))),
     agentStarted: (token, member) => guard(() => observer.agentStarted?.(token, member)),
     agentLost: (reason, member) => guard(() => observer.agentLost?.(reason, member)),
     agentRefused: (reason, member) => guard(() => observer.agentRefused?.(reason, member)),

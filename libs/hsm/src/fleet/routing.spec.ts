@@ -36,7 +36,8 @@ function member({
 }
 
 function call(terms: Partial<CallTerms> = {}): Call {
-  const all = { deadline: Infinity, correlationId: '', attemptsAllowed: 2, purpose: 'application' as const, ...terms };
+  const standard = { startedAt: 0, deadline: Infinity, correlationId: '', attemptsAllowed: 2 };
+  const all = { ...standard, purpose: 'application' as const, ...terms };
   return new Call('mac', { keyId: id, data: Buffer.alloc(0) }, all, () => undefined);
 }
 
