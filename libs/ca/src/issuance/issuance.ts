@@ -30,6 +30,8 @@ export interface CertificateOrder {
   readonly validity: Validity;
   /** Extensions that are the same for every certificate of this profile and issuer. */
   readonly fixedExtensions: readonly Buffer[];
+  /** Extensions that follow from the serial. */
+  readonly serialExtensions?: (serial: Buffer) => readonly Buffer[];
   readonly requester: string;
   /** Serial of the certificate it follows. */
   readonly renews?: string;
@@ -88,7 +90,7 @@ export class Issuance {
       validity: order.validity,
       subject: order.subject,
       subjectPublicKeyInfo: order.subjectPublicKeyInfo,
-      extensions: extensionsOf(order),
+      extensions: [...extensionsOf(order), ...(order.serialExtensions?.(serial) ?? [])],
     });
     await this.#lint(tbs, serial.toString('hex'), order);
     const { authority, profile, requester, validity } = order;
@@ -222,10 +224,12 @@ export class Issuance {
 /** @throws {CaError} ERR_CA_LINT_FAILED */
 function lintCertificate(tbs: Buffer, serial: string, order: UnfinishedOrder): void {
   const { authority, ...decided } = order;
+  const serialOctets = Buffer.from(serial, 'hex');
   const intent: CertificateIntent = {
     ...decided,
     selfSigned: order.issuerValidity === undefined,
-    serial: Buffer.from(serial, 'hex'),
+    serial: serialOctets,
+    fixedExtensions: [...order.fixedExtensions, ...(order.serialExtensions?.(serialOctets) ?? [])],
     issuerName: authority.name,
     issuerKeyIdentifier: authority.keyIdentifier,
     signatureAlgorithm: authority.signatureAlgorithm.identifier,

@@ -50,11 +50,17 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     });
   };
 
+  /** The same, but for three more years. */
+  const later = (): Buffer =>
+    Buffer.from(committed().toString('latin1').replace('270220115859Z', '300220115859Z'), 'latin1');
+
   test.each<[string, () => Promise<unknown>, RegExp]>([
-    ['other octets under the old digest', () => change('tbs', caRights().toString('base64')), /the committed SHA-256/],
-    ['CA rights', () => putTbs(caRights()), /BasicConstraints is there and says/],
+    ['other octets under the old digest', () => change('tbs', caRights().toString('base64')), /want what profile tls-server says of commonName/],
+    ['an end that is later, under the old digest', () => change('tbs', later().toString('base64')), /the committed SHA-256/],
+    ['an end that is later', () => putTbs(later()), /the validity is at most/],
+    ['CA rights', () => putTbs(caRights()), /want what profile tls-server says of commonName/],
     ['CA rights under the profile of a CA', async () => (await putTbs(caRights()), change('profile', 'issuing-ca')), /want one of tls-server/],
-    ['a name that is not allowed', () => putTbs(Buffer.from(committed().toString('latin1').replaceAll('example.test', 'example.evil'), 'latin1')), /want names of the allow-list, got www\.example\.evil/],
+    ['a name that is not allowed', () => putTbs(Buffer.from(committed().toString('latin1').replaceAll('example.test', 'example.evil'), 'latin1')), /want names that are allowed, got www\.example\.evil/],
     ['the serial of another', () => change('serial', '41'.repeat(16)), /the serial number is the reserved one/],
     ['what is no certificate', () => putTbs(Buffer.from('3000', 'hex')), /want every field|properties of undefined/],
   ])('%s: nothing is signed, and that is reported', async (_, spoil, reason) => {

@@ -1,5 +1,6 @@
 import { CaError } from '../errors.js';
 import type { Profile } from '../profile/profile.js';
+import { maximumPublicValidityDays } from '../profile/public-style.js';
 import type { Validity } from './tbs-certificate.js';
 
 /** How far CRLs and CA certificates are dated back. */
@@ -10,12 +11,12 @@ export const backdateMilliseconds = 60_000;
  * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when the issuer is not valid now
  */
 export function validityOf(
-  { validitySeconds, backdateSeconds }: Pick<Profile, 'validitySeconds' | 'backdateSeconds'>,
+  profile: Pick<Profile, 'validitySeconds' | 'backdateSeconds' | 'publicStyle'>,
   now: Date,
   issuer?: Validity,
 ): Validity {
-  const start = Math.floor(now.getTime() / 1000 - backdateSeconds) * 1000;
-  const end = start + validitySeconds * 1000 - 1000;
+  const start = Math.floor(now.getTime() / 1000 - profile.backdateSeconds) * 1000;
+  const end = start + validitySecondsFrom(profile, new Date(start)) * 1000 - 1000;
   if (issuer === undefined) return { notBefore: new Date(start), notAfter: new Date(end) };
   if (now < issuer.notBefore || now >= issuer.notAfter) {
     throw new CaError(
@@ -27,4 +28,12 @@ export function validityOf(
     notBefore: new Date(Math.max(start, issuer.notBefore.getTime())),
     notAfter: new Date(Math.min(end, issuer.notAfter.getTime())),
   };
+}
+
+/** The day the Baseline Requirements shorten what they allow is known, and no reason to stop issuing on it. */
+function validitySecondsFrom(
+  { validitySeconds, publicStyle }: Pick<Profile, 'validitySeconds' | 'publicStyle'>,
+  notBefore: Date,
+): number {
+  return publicStyle ? Math.min(validitySeconds, maximumPublicValidityDays(notBefore) * 86_400) : validitySeconds;
 }

@@ -79,7 +79,9 @@ export function askedNames(profile: Profile, certified: CertifiedNames): Certifi
 /** @throws {CaError} ERR_CA_NAME_MISSING | ERR_CA_NAME_NOT_ALLOWED | ERR_CA_NAME_INVALID */
 function assertNamesFit(profile: Profile, { subject, names }: CertifiedNames): void {
   for (const attribute of attributeNames) assertAttributeFits(profile, attribute, { subject, names });
-  const refused = names.filter(({ type }) => !profile.allowedNames.includes(type) && !isFixedKind(profile, type));
+  const added = addedNames(profile, subject);
+  const isAdded = (name: GeneralName): boolean => added.some((other) => isSameName(name, other));
+  const refused = names.filter((name) => !profile.allowedNames.includes(name.type) && !isAdded(name));
   if (refused.length > 0)
     throw new CaError(
       'ERR_CA_NAME_NOT_ALLOWED',
@@ -121,11 +123,6 @@ function assertAttributeFits(profile: Profile, attribute: AttributeName, { subje
       'ERR_CA_NAME_NOT_ALLOWED',
       `subject: want what profile ${profile.name} says of ${attribute}, got another`,
     );
-}
-
-/** Names a profile adds by itself, whatever kinds a request may ask for. */
-function isFixedKind(profile: Profile, type: GeneralName['type']): boolean {
-  return profile.addedNames.some((name) => name.type === type);
 }
 
 /** The fixed e-mail address of a subject is a name as well. */

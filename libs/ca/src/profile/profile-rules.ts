@@ -15,7 +15,7 @@ interface ProfileRule {
 }
 
 /** Bits that go with a purpose (RFC 5280 §4.2.1.12; RFC 6960 §4.2.2.2; RFC 9336 §3.1): one of them must be there. */
-const bitsOfPurpose: Readonly<Record<string, readonly KeyUsageBit[]>> = {
+export const bitsOfPurpose: Readonly<Record<string, readonly KeyUsageBit[]>> = {
   [oids.serverAuth]: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
   [oids.clientAuth]: ['digitalSignature', 'keyAgreement'],
   [oids.codeSigning]: ['digitalSignature'],
@@ -53,7 +53,7 @@ const rules: readonly ProfileRule[] = [
   { field: 'publicStyle', wants: 'DNS names and addresses alone, at least one (CABF BR §7.1.2.7.12)', holds: (p) => !p.publicStyle || (p.allowedNames.every((kind) => kind === 'dns' || kind === 'ip') && p.requiredNames.length > 0) },
   { field: 'publicStyle', wants: 'a commonName that is one of the names, or none (CABF BR §7.1.4.3)', holds: (p) => !p.publicStyle || p.subject.commonName === undefined || p.subject.commonName === 'name' },
   { field: 'publicStyle', wants: 'no organizationalUnit, serialNumber or emailAddress (CABF BR §7.1.2.7)', holds: (p) => !p.publicStyle || (p.subject.organizationalUnit ?? p.subject.serialNumber ?? p.subject.emailAddress) === undefined },
-  { field: 'publicStyle', wants: 'no Ed25519 (CABF BR §6.1.1.3)', holds: (p) => !p.publicStyle || !has(p.keys, 'ed25519') },
+  { field: 'publicStyle', wants: 'no Ed25519 (CABF BR §7.1.3.1)', holds: (p) => !p.publicStyle || !has(p.keys, 'ed25519') },
   { field: 'publicStyle', wants: 'one policy of the CA/Browser Forum, domain-validated if the subject has no organization (CABF BR §7.1.6.1)', holds: (p) => !p.publicStyle || hasPublicPolicy(p) },
   { field: 'publicStyle', wants: `a validity of at most ${maximumPublicValidityDays(new Date('2026-03-15T00:00:00Z'))} days (CABF BR §6.3.2)`, holds: (p) => !p.publicStyle || p.validitySeconds <= maximumPublicValidityDays(new Date('2026-03-15T00:00:00Z')) * 86_400 },
   { field: 'validityDays', wants: 'more than the backdating', holds: (p) => p.validitySeconds > p.backdateSeconds },

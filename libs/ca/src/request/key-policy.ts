@@ -5,6 +5,7 @@ import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import type { SubjectKeyKind } from '../profile/key-usage.js';
 import type { Profile } from '../profile/profile.js';
+import { hasClosePrimes } from './close-primes.js';
 import { hasRocaFingerprint, hasSmallFactor } from './roca.js';
 
 const minimumModulusBits = 2048;
@@ -82,6 +83,7 @@ function load(spki: DerNode): KeyObject {
 function assertSoundRsa(der: Buffer): number {
   const [modulusNode, exponentNode] = readRsaPublicKey(der);
   const modulusBits = bitLength(modulusNode.content);
+  if (modulusBits % 8 !== 0) weak(`want a modulus of whole octets (CABF BR §6.1.5), got ${modulusBits} bits`);
   if (modulusBits < minimumModulusBits || modulusBits > maximumModulusBits) {
     weak(`want a modulus of ${minimumModulusBits} to ${maximumModulusBits} bits, got ${modulusBits}`);
   }
@@ -93,6 +95,7 @@ function assertSoundRsa(der: Buffer): number {
   const modulus = toBigInt(modulusNode.content);
   if (hasSmallFactor(modulus)) weak('want a modulus without small factors');
   if (hasRocaFingerprint(modulus)) weak('want a modulus without the ROCA fingerprint (CVE-2017-15361)');
+  if (hasClosePrimes(modulus)) weak('want a modulus whose primes are not close together (CVE-2022-26320)');
   return modulusBits;
 }
 

@@ -89,7 +89,6 @@ test.each([
   ['spiffe://example.test.evil.test/ns/prod/api', false],
   ['https://api.example.test/exact', true],
   ['https://api.example.test/exact/more', false],
-  ['https://api.example.test:8443/exact', false],
   ['http://api.example.test/exact', false],
 ])('%s %s', (name, permitted) => {
   const rule = { uri: ['spiffe://example.test/ns/prod/*', 'https://api.example.test/exact'] };

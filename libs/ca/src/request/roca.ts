@@ -19,7 +19,22 @@ export function hasRocaFingerprint(modulus: bigint): boolean {
   return primes.every((prime, index) => reachable[index].has(Number(modulus % BigInt(prime))));
 }
 
-/** True when a prime up to 167 divides the modulus, which no RSA key's does. */
+/** The product of the primes below 752 (NIST SP 800-89 §5.3.3). */
+const smallPrimes = productOfPrimes(752);
+
+/** True when a prime below 752 divides the modulus, which no RSA key's does. */
 export function hasSmallFactor(modulus: bigint): boolean {
-  return modulus % 2n === 0n || primes.some((prime) => modulus % BigInt(prime) === 0n);
+  let [divisor, rest] = [smallPrimes, modulus % smallPrimes];
+  while (rest !== 0n) [divisor, rest] = [rest, divisor % rest];
+  return divisor !== 1n;
+}
+
+function productOfPrimes(bound: number): bigint {
+  let product = 1n;
+  for (let candidate = 2; candidate < bound; candidate += 1) {
+    let divisor = 2;
+    while (divisor * divisor <= candidate && candidate % divisor !== 0) divisor += 1;
+    if (divisor * divisor > candidate) product *= BigInt(candidate);
+  }
+  return product;
 }

@@ -1,0 +1,32 @@
+import ipaddr from 'ipaddr.js';
+
+/**
+ * Domains that are nobody's in the public DNS: special-use names (RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476) and those that
+ * ICANN has set aside for private use (2024). A list of top-level domains that are delegated changes each month and is not kept here.
+ */
+const reservedDomains = [
+  'alt',
+  'arpa',
+  'corp',
+  'example',
+  'home',
+  'internal',
+  'invalid',
+  'lan',
+  'local',
+  'localhost',
+  'mail',
+  'onion',
+  'private',
+  'test',
+];
+
+/** @param name  as `normalizeDnsName` returns it, without `*.` */
+export function isReservedDomain(name: string): boolean {
+  return reservedDomains.includes(name.slice(name.lastIndexOf('.') + 1));
+}
+
+/** An address that is not for the public Internet (IANA special-purpose registries). @param address  as `ipAddress` returns it */
+export function isReservedAddress(address: string): boolean {
+  return ipaddr.parse(address).range() !== 'unicast';
+}
