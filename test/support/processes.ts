@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
-/** Process ids of the direct children of a process, wherever in the terminal's groups they are. */
+/**
+ * Process ids of the direct children of a process that run, wherever in the terminal's groups they are. One that has ended and
+ * that nobody waits for is none: a worker thread that is terminated leaves such behind.
+ */
 export function childrenOf(pid: number): number[] {
-  return everyProcess().flatMap(({ pid: child, parent }) => (parent === pid ? [child] : []));
+  return everyProcess().flatMap(({ pid: child, parent, state }) => (parent === pid && state !== 'Z' ? [child] : []));
 }
 
 /** True while the process exists, a zombie that waits for its parent included. */
@@ -25,18 +28,29 @@ export function environmentOf(pid: number): string {
   }
 }
 
-function everyProcess(): { pid: number; parent: number }[] {
-  if (existsSync('/proc/self/stat')) return readdirSync('/proc').flatMap(readProcess);
-  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
-  return lines.map((line) => line.trim().split(/\s+/).map(Number)).map(([pid, parent]) => ({ pid, parent }));
+interface Process {
+  readonly pid: number;
+  readonly parent: number;
+  /** `Z` for one that has ended and was not waited for. */
+  readonly state: string;
 }
 
-function readProcess(name: string): { pid: number; parent: number }[] {
+function everyProcess(): Process[] {
+  if (existsSync('/proc/self/stat')) return readdirSync('/proc').flatMap(readProcess);
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,state='], { encoding: 'utf8' }).trim().split('\n');
+  return lines.map((line) => {
+    const [pid, parent, state] = line.trim().split(/\s+/);
+    return { pid: Number(pid), parent: Number(parent), state: state.charAt(0) };
+  });
+}
+
+function readProcess(name: string): Process[] {
   if (!/^\d+$/.test(name)) return [];
   try {
     const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-    // The command's name may itself hold spaces and brackets; the parent is the second field behind it.
-    return [{ pid: Number(name), parent: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) }];
+    // The command's name may itself hold spaces and brackets; the state and the parent are the fields behind it.
+    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return [{ pid: Number(name), parent: Number(parent), state }];
   } catch {
     // It ended between the listing and the reading.
     return [];
