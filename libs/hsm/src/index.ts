@@ -79,6 +79,7 @@ export { HsmModule } from './nest/hsm.module.js';
 export type { HsmModuleExtras, HsmModuleOptions } from './nest/hsm.module-options.js';
 export { hsmHealthToken, hsmToken, InjectHsm, InjectHsmHealth } from './nest/hsm.tokens.js';
 export { HsmHealthIndicator } from './nest/hsm.health.js';
+export { measurementKeyPrefix } from './keyring/infrastructure.js';
 export { answerUnready, untilServing } from './nest/readiness.js';
 export {
   HsmReload,

@@ -6,6 +6,7 @@ import type { KeyDescription, KeyId } from '../key/key.js';
 import { destroyOnMember, lookOnMember } from './destruction-member.js';
 import { type DestructionRecord, lastReceipt, merged, signedReceipt, unfinished } from './destruction-record.js';
 import type { DestructionStore } from './destruction-store.js';
+import { measurementKeyPrefix } from './infrastructure.js';
 import { notFoundAnywhere } from './key-management.js';
 import { type BackupKnowledge, type Receipt, receiptDigest, receiptText, type SignedReceipt } from './receipt.js';
 import type { ReplicationMember } from './replication-member.js';
@@ -162,9 +163,17 @@ export class Destructions {
       // Another process may have gone on with it too.
       const fresh = (await this.store.read(record.id)) ?? record;
       const next = { ...fresh, members: merged(fresh.members, seen) };
-      if (unfinished(next).length === 0) await this.terms.forget(record.id);
-      return this.#conclude(next);
+      if (unfinished(next).length > 0) return this.#conclude(next);
+      await this.terms.forget(record.id);
+      return record.label.startsWith(measurementKeyPrefix) ? this.#dismiss(next) : this.#conclude(next);
     });
+  }
+
+  /** Of a key that nobody relied on nothing is kept. */
+  async #dismiss(record: DestructionRecord): Promise<SignedReceipt> {
+    const receipt = await this.#receipt(record, undefined, undefined);
+    await this.store.remove(record.id);
+    return signedReceipt({ text: receiptText(receipt) });
   }
 
   /** Writes a receipt unless the last one says the same, and signs the one that is not. */

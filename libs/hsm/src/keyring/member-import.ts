@@ -9,7 +9,12 @@ import type { ReplicationMember } from './replication-member.js';
 export type Opening = (recipients: readonly Recipient[]) => Promise<readonly KeyTransfer[]>;
 
 /** An import whose outcome is unknown is undone and made once more: the member may have taken in what it did not yet check. */
-export async function importOn(record: KeyringRecord, holder: EnrolledMember, transfer: KeyTransfer): Promise<void> {
+export async function importOn(
+  record: KeyringRecord,
+  holder: EnrolledMember,
+  transfer: KeyTransfer,
+  correlationId: string = record.id,
+): Promise<void> {
   const { id, label, algorithm, usage, spki, checkValue } = record;
   const { member, unwrappingKeyId, algorithm: transportAlgorithm } = holder;
   const request = {
@@ -18,7 +23,7 @@ export async function importOn(record: KeyringRecord, holder: EnrolledMember, tr
     spki: fromBase64(spki),
     checkValue: fromBase64(checkValue),
   };
-  const options = { correlationId: id };
+  const options = { correlationId };
   try {
     await member.call('importKey', request, options);
   } catch (error) {

@@ -33,20 +33,22 @@ export class Replication {
 
   /**
    * Makes a key on every member that can be reached, at least `quorum` of them.
+   * @param correlationId  the caller's, for the audit lines in which the members take it in; the key's own id when absent
    * @returns its record: sealed, with the members that hold it
    * @throws {HsmError} ERR_HSM_KEY_NOT_REPLICATED | ERR_HSM_MEMBER_NOT_ENROLLED | ERR_HSM_KEYRING_UNUSABLE, or what the first
    * member said that could not do its part; then no member keeps the key, as far as each can be reached
    */
-  replicate(key: Omit<NewKey, 'extractable'>): Promise<KeyringRecord> {
+  replicate(key: Omit<NewKey, 'extractable'>, correlationId?: string): Promise<KeyringRecord> {
     return this.keyring.locked(async () => {
       const holders = await this.#requireHolders(key);
+      await this.#requireAbsent(key, holders);
       const original = { id: randomBytes(16).toString('hex') as KeyId, member: holders[0].member.name };
       const { id, label, algorithm, usage } = key;
       const record = await this.keyring.write({
         ...{ version: 1, id, label, algorithm, usage, state: 'pending', generation: 0 },
         ...{ original, members: [], recovery: [] },
       });
-      return this.#takeIn(record, holders, () => this.#makeAndExport(record, holders));
+      return this.#takeIn(record, holders, () => this.#makeAndExport(record, holders), correlationId);
     });
   }
 
@@ -105,7 +107,7 @@ export class Replication {
   }
 
   /** What is undone when something fails must not be anything that was there before. */
-  async #requireAbsent({ id, label }: KeyringRecord, holders: readonly EnrolledMember[]): Promise<void> {
+  async #requireAbsent({ id, label }: Pick<NewKey, 'id' | 'label'>, holders: readonly EnrolledMember[]): Promise<void> {
     const known = (await this.keyring.read(id)) ?? (await this.keyring.tombstone(id));
     const found = await Promise.all(holders.map(({ member }) => member.call('findKeys', { id }, {})));
     if (known === undefined && found.every(({ length }) => length === 0)) return;
@@ -118,12 +120,13 @@ export class Replication {
     pending: KeyringRecord,
     holders: readonly EnrolledMember[],
     obtain: () => Promise<{ record: KeyringRecord; transfers: readonly KeyTransfer[] }>,
+    correlationId?: string,
   ): Promise<KeyringRecord> {
     let record = pending;
     try {
       const obtained = await obtain();
       record = await this.keyring.write(obtained.record);
-      const members = await this.#importOnAll(record, holders, obtained.transfers);
+      const members = await this.#importOnAll(record, holders, obtained.transfers, correlationId);
       record = await this.keyring.write({
         ...record,
         state: 'replicated',
@@ -176,9 +179,10 @@ export class Replication {
     record: KeyringRecord,
     holders: readonly EnrolledMember[],
     transfers: readonly KeyTransfer[],
+    correlationId?: string,
   ): Promise<string[]> {
     const outcomes = await Promise.allSettled(
-      holders.map((holder, index) => importOn(record, holder, transfers[index])),
+      holders.map((holder, index) => importOn(record, holder, transfers[index], correlationId)),
     );
     const members = holders.filter((_, index) => outcomes[index].status === 'fulfilled');
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');

@@ -57,7 +57,7 @@ export class WrappedKeys implements KeyManagement {
     if (key.extractable) return this.keys.generateOnOne(key, options);
     await this.#untilReachable(options);
     try {
-      const record = await this.replication.replicate(key);
+      const record = await this.replication.replicate(key, options.correlationId);
       if (record.filling !== undefined) this.#settleLater();
       return described(record);
     } catch (error) {

@@ -1,16 +1,15 @@
 /** The keys of measurements: known by their labels, so that those of a run that was killed are found. */
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Hsm, HsmKey } from '@nest-hsm/hsm';
+import { type Hsm, type HsmKey, measurementKeyPrefix } from '@nest-hsm/hsm';
 import type { OperationName } from './operation.js';
 
 const ownPrefix = 'nest-hsm-';
-const benchPrefix = `${ownPrefix}bench-`;
 const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 const atOnce = 16;
 
 export function benchLabel(operation: OperationName): string {
-  return `${benchPrefix}${host}-${process.pid}-${operation}`;
+  return `${measurementKeyPrefix}${host}-${process.pid}-${operation}`;
 }
 
 /** Those of a measurement of this host whose process is gone, or of this one. */
