@@ -59,7 +59,9 @@ async function findOrGenerateKey(
   signal?: AbortSignal,
 ): Promise<HsmKey> {
   const keys = await hsm.listKeys({ label: keyLabel, usage: 'sign' }, { signal });
-  if (keys.length === 0) return hsm.generateKeyPair({ label: keyLabel, algorithm: keyAlgorithm }, { signal });
+  // Processes that start together may each make the first: found by its label it is the same one for all.
+  if (keys.length === 0)
+    await hsm.generateKeyPair({ label: keyLabel, algorithm: keyAlgorithm, first: true }, { signal });
   // Says which and how many when there are several.
   const key = await hsm.findKey({ label: keyLabel, usage: 'sign' }, { signal });
   if (key.algorithm === keyAlgorithm) return key;
