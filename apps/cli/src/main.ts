@@ -3,7 +3,7 @@ import { CommandFactory } from 'nest-commander';
 import { CliModule } from './cli.module.js';
 import { reportFault, reportUsage } from './faults.js';
 
-await CommandFactory.run(CliModule, {
+await CommandFactory.run(await CliModule.of(process.argv.slice(2)), {
   logger: ['error', 'fatal'],
   cliName: 'nest-hsm',
   serviceErrorHandler: reportFault,
