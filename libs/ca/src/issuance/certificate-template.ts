@@ -20,7 +20,10 @@ import type { Issuer } from './issuer.js';
 import type { IssuerLocations } from './locations.js';
 
 /** What is the same for every certificate of a profile, an issuer and a kind of key. */
-export type FixedContent = Pick<CertificateOrder, 'authority' | 'profile' | 'issuerValidity' | 'fixedExtensions'>;
+export type FixedContent = Pick<
+  CertificateOrder,
+  'authority' | 'profile' | 'issuerValidity' | 'fixedExtensions' | 'serialExtensions'
+>;
 
 /** A profile under an issuer: its fixed extensions are encoded once for each kind of key. */
 export class CertificateTemplate {
@@ -47,10 +50,23 @@ export class CertificateTemplate {
     if (content === undefined) {
       const { profile, issuer } = this;
       const fixedExtensions = this.#extensions(kind);
-      content = { authority: issuer, profile, issuerValidity: issuer.certificate.validity, fixedExtensions };
+      const { validity } = issuer.certificate;
+      content = { authority: issuer, profile, issuerValidity: validity, fixedExtensions, ...this.#shard() };
       this.#contents.set(kind, content);
     }
     return content;
+  }
+
+  /** The shard of the CRL is the certificate's for life: it is fixed here, and read from the certificate when it is revoked. */
+  #shard(): Pick<CertificateOrder, 'serialExtensions'> {
+    const { crlShard } = this.locations;
+    if (crlShard === undefined || !this.#isSharded) return {};
+    return { serialExtensions: (serial) => [crlDistributionPoints([crlShard(serial)])] };
+  }
+
+  get #isSharded(): boolean {
+    const { noRevocation, crl, authority } = this.profile;
+    return this.locations.crlShard !== undefined && !noRevocation && crl === undefined && authority === undefined;
   }
 
   #extensions(kind: SubjectKeyKind): readonly Buffer[] {
@@ -67,7 +83,7 @@ export class CertificateTemplate {
       authorityKeyIdentifier(issuer.keyIdentifier),
       ...(policies.length === 0 ? [] : [certificatePolicies(policies)]),
       ...(caIssuers.length + ocsp.length === 0 ? [] : [authorityInfoAccess({ caIssuers, ocsp })]),
-      ...(crl.length === 0 ? [] : [crlDistributionPoints(crl)]),
+      ...(crl.length === 0 || this.#isSharded ? [] : [crlDistributionPoints(crl)]),
       ...(profile.ocspNoCheck ? [ocspNoCheck()] : []),
       ...(profile.noRevocation ? [noRevocationAvailable()] : []),
       ...(profile.mustStaple ? [tlsFeatureStatusRequest()] : []),

@@ -1,9 +1,15 @@
 import type { ParsedCaConfig } from '../config.js';
 import { CaError } from '../errors.js';
+import type { Issuance, UnfinishedOrder } from '../issuance/issuance.js';
 import type { Issuer, IssuerToken } from '../issuance/issuer.js';
+import { issuerLocations } from '../issuance/locations.js';
 import type { CaObserver } from '../observer.js';
+import { OcspResponder } from '../ocsp/ocsp-responder.js';
+import { OcspSigner } from '../ocsp/ocsp-signer.js';
+import { ResponderCredential } from '../ocsp/responder-credential.js';
 import type { CertificateStore } from '../store/certificate-store.js';
 import type { CrlScope, CrlStore } from '../store/crl-store.js';
+import type { OcspStore } from '../store/ocsp-store.js';
 import type { RevocationRecord, RevocationStore } from '../store/revocation-store.js';
 import type { PublishedCrl } from './crl-publisher.js';
 import { type CrlWatch, IssuerCrls } from './issuer-crls.js';
@@ -14,7 +20,9 @@ export interface CertificateStatusContext {
   readonly certificates: CertificateStore;
   readonly crls: CrlStore;
   readonly revocations: RevocationStore;
-  readonly config: Pick<ParsedCaConfig, 'crl' | 'publicUrl'>;
+  readonly ocsp: OcspStore;
+  readonly issuance: Issuance;
+  readonly config: Pick<ParsedCaConfig, 'crl' | 'ocsp' | 'publicUrl'>;
   readonly observer: CaObserver;
   readonly now: () => Date;
   /** Who is in service at this moment, each generation of its own. */
@@ -26,22 +34,30 @@ export class CertificateStatus {
   /** By the issuer's id. */
   readonly #crls = new Map<string, IssuerCrls>();
   readonly #revocations: Revocations;
+  readonly #signers = new Map<string, OcspSigner>();
+  /** Absent: the configuration has no OCSP. */
+  readonly ocsp: OcspResponder | undefined;
 
   constructor(private readonly context: CertificateStatusContext) {
-    const { certificates, revocations, now } = context;
+    const { certificates, revocations, now, config } = context;
+    this.ocsp = config.ocsp && new OcspResponder(context);
     this.#revocations = new Revocations({
       certificates,
       revocations,
       now,
       isInService: (issuerId) => this.#issuer(issuerId) !== undefined,
-      presign: () => Promise.resolve([]),
-      changed: ({ issuerId }) => this.#crls.get(issuerId)?.request(),
+      presign: async (change) => (await this.ocsp?.presign(change)) ?? [],
+      changed: ({ issuerId, serial }) => {
+        this.ocsp?.forget(issuerId, serial);
+        this.#crls.get(issuerId)?.request();
+      },
     });
   }
 
   /** Sees to every CRL in force. @throws {CaError} @throws {HsmError} when there is none and none can be made */
   async open(): Promise<void> {
     for (const issuer of this.context.issuers()) await this.#crlsOf(issuer).open();
+    await this.#serveOcsp();
   }
 
   /** What is due, of every issuer in service. */
@@ -54,6 +70,17 @@ export class CertificateStatus {
       await crls.close();
       this.#crls.delete(id);
     }
+  }
+
+  /** Takes over and renews responder certificates, and signs responses that are due. */
+  async refreshOcsp(): Promise<void> {
+    await this.#serveOcsp();
+    await this.ocsp?.refresh();
+  }
+
+  /** What an unfinished certificate of an issuer's OCSP responder is held against. */
+  async unfinishedResponder(issuer: Issuer): Promise<UnfinishedOrder | undefined> {
+    return this.#signer(issuer)?.credential.unfinishedOrder();
   }
 
   /** @throws as `Revocations.revoke` */
@@ -88,6 +115,37 @@ export class CertificateStatus {
 
   async close(): Promise<void> {
     for (const crls of this.#crls.values()) await crls.close();
+  }
+
+  /** A responder without a certificate keeps nobody from serving: it answers tryLater. */
+  async #serveOcsp(): Promise<void> {
+    const signers = this.context.issuers().flatMap((issuer) => this.#signer(issuer) ?? []);
+    for (const { credential } of signers) {
+      try {
+        await credential.refresh();
+      } catch (error) {
+        this.context.observer.jobFailed?.('ocsp', error);
+      }
+    }
+    this.ocsp?.serve(signers);
+  }
+
+  #signer(issuer: Issuer): OcspSigner | undefined {
+    const { ocsp } = this.context.config;
+    let signer = this.#signers.get(issuer.id);
+    if (signer !== undefined || ocsp === undefined) return signer;
+    const { config } = this.context;
+    const credential = new ResponderCredential(
+      {
+        ...this.context,
+        validityDays: ocsp.responderDays,
+        locations: ({ id }) => issuerLocations(config, id),
+      },
+      issuer,
+    );
+    signer = new OcspSigner({ ...this.context, validityHours: ocsp.validityHours }, issuer, credential);
+    this.#signers.set(issuer.id, signer);
+    return signer;
   }
 
   #issuer(issuerId: string): Issuer | undefined {

@@ -1,0 +1,191 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildCsr } from '../../../../test/support/csr.js';
+import { TestCa } from '../../../../test/support/test-ca.js';
+import type { CertificateAuthority } from '../certificate-authority.js';
+import { encodePem } from '../der/pem.js';
+import { parseOcspRequest } from './ocsp-request.js';
+import type { OcspAnswer, OcspResponder } from './ocsp-responder.js';
+
+const hour = 3_600_000;
+const unauthorized = '30030a0106';
+const tryLater = '30030a0103';
+
+describe('the OCSP responder', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-ocsp-'));
+  const file = (name: string, content?: Uint8Array | string): string => {
+    const path = join(directory, name);
+    if (content !== undefined) writeFileSync(path, content);
+    return path;
+  };
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  let ca: TestCa;
+  let authority: CertificateAuthority;
+  let failures: string[];
+  beforeEach(async () => {
+    ca = await TestCa.create();
+    // openssl compares with the real time.
+    ca.now = new Date();
+    failures = [];
+    authority = await open();
+    file('chain.pem', authority.chain.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));
+    file('issuer.pem', encodePem('CERTIFICATE', authority.issuer.certificate.der));
+  });
+  afterEach(() => ca.remove());
+
+  const open = (): Promise<CertificateAuthority> =>
+    ca.open({ ocsp: {} }, { jobFailed: (job, error) => void failures.push(`${job}: ${String(error)}`) });
+  const responder = (of = authority): OcspResponder => {
+    if (of.status.ocsp === undefined) throw new Error('want OCSP, got none');
+    return of.status.ocsp;
+  };
+  const issue = async (name = 'leaf'): Promise<string> => {
+    const { serial, der } = await authority.issue(buildCsr(), 'tls-server');
+    file(`${name}.pem`, encodePem('CERTIFICATE', der));
+    return serial;
+  };
+  /** A request made by openssl. */
+  const ask = (...options: string[]): Buffer => {
+    const path = file('request.der');
+    execFileSync('openssl', ['ocsp', '-issuer', file('issuer.pem'), ...options, '-reqout', path], { stdio: 'pipe' });
+    return readFileSync(path);
+  };
+  const leaf = (hash = 'sha1'): Buffer => ask(`-${hash}`, '-no_nonce', '-cert', file('leaf.pem'));
+  /** What openssl thinks of an answer. */
+  const judge = ({ der }: OcspAnswer, ...options: string[]): string => {
+    const [digest] = options.filter((option) => option.startsWith('-sha'));
+    const args = ['ocsp', ...(digest === undefined ? [] : [digest]), '-no_nonce', '-respin', file('response.der', der), '-CAfile', file('chain.pem'), '-issuer', file('issuer.pem'), '-cert', file('leaf.pem'), ...options.filter((option) => option !== digest)]; // prettier-ignore
+    const { stdout, stderr } = spawnSync('openssl', args, { encoding: 'utf8' });
+    return stderr + stdout;
+  };
+
+  test.each(['sha1', 'sha256'])(
+    'says good, then revoked, of a certificate named by %s, and openssl verifies it',
+    async (hash) => {
+      const serial = await issue();
+      const request = leaf(hash);
+      const good = await responder().respond(request);
+      expect(judge(good, `-${hash}`)).toMatch(/Response verify OK\n.*leaf.pem: good\n/);
+      expect(good.cacheable).toMatchObject({ etag: expect.stringMatching(/^"[\w-]{43}"$/) as string });
+
+      await authority.status.revoke(serial, { reason: 'keyCompromise' });
+      const revoked = await responder().respond(request);
+      expect(judge(revoked, `-${hash}`)).toMatch(
+        /Response verify OK\n.*leaf.pem: revoked\n(.*\n)*\tReason: keyCompromise\n/,
+      );
+      const text = execFileSync('openssl', ['ocsp', '-respin', file('response.der'), '-noverify', '-resp_text'], { encoding: 'utf8' }); // prettier-ignore
+      expect(text).toMatch(/Responder Id: [0-9A-F]{40}\n/);
+      expect(text).toContain('OCSP Signing');
+      expect(text).toContain('OCSP No Check');
+    },
+  );
+
+  test('signs once for everybody, and for each who sends a nonce, which comes back', async () => {
+    await issue();
+    const request = leaf();
+    const before = ca.token.signatures;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => responder().respond(request)));
+    expect([new Set(answers.map(({ der }) => der.toString('hex'))).size, ca.token.signatures - before]).toEqual([1, 1]);
+    const withNonce = ask('-nonce', '-cert', file('leaf.pem'));
+    const fresh = await responder().respond(withNonce);
+    expect([fresh.cacheable, fresh.der.includes(parseOcspRequest(withNonce).nonce ?? 'none')]).toEqual([
+      undefined,
+      true,
+    ]);
+    expect(judge(fresh)).toMatch(/Response verify OK\n/);
+    expect(ca.token.signatures - before).toBe(2);
+  });
+
+  test('answers for several certificates of one request', async () => {
+    await issue('other');
+    const serial = await issue();
+    await authority.status.revoke(serial, { reason: 'certificateHold' });
+    const answer = await responder().respond(ask('-no_nonce', '-cert', file('leaf.pem'), '-cert', file('other.pem')));
+    expect(judge(answer, '-cert', file('other.pem'))).toMatch(/leaf.pem: revoked\n(.*\n)*.*other.pem: good\n/);
+    await authority.status.release(serial);
+    expect(judge(await responder().respond(leaf()))).toMatch(/leaf.pem: good\n/);
+  });
+
+  test('says an unsigned unauthorized of what it has not issued, or what has expired, and malformedRequest of noise', async () => {
+    const before = ca.token.signatures;
+    const unknown = await responder().respond(ask('-no_nonce', '-serial', '0x4142434445464748494a4b4c4d4e4f50'));
+    const withNonce = await responder().respond(ask('-nonce', '-serial', '0x4142434445464748494a4b4c4d4e4f50'));
+    expect([unknown, withNonce].map(({ der }) => der.toString('hex'))).toEqual([unauthorized, unauthorized]);
+    const root = file('root.pem', encodePem('CERTIFICATE', authority.root.der));
+    execFileSync('openssl', ['ocsp', '-issuer', root, '-serial', '1', '-no_nonce', '-reqout', file('request.der')]);
+    expect((await responder().respond(readFileSync(file('request.der')))).outcome).toBe('unauthorized');
+    expect((await responder().respond(Buffer.from('noise'))).der.toString('hex')).toBe('30030a0101');
+    expect(ca.token.signatures).toBe(before);
+
+    await issue();
+    const request = leaf();
+    expect((await responder().respond(request)).outcome).toBe('successful');
+    ca.now = new Date(ca.now.getTime() + 91 * 24 * hour);
+    await authority.status.refreshOcsp();
+    expect((await responder().respond(request)).outcome).toBe('unauthorized');
+  });
+
+  test('goes on with what is signed while the HSM is down, and never with what a revocation has made false', async () => {
+    const serial = await issue('leaf');
+    await issue('never-asked');
+    const request = leaf();
+    await responder().respond(request);
+    ca.token.fault = () => {
+      throw new Error('HSM down');
+    };
+    expect((await responder().respond(request)).outcome).toBe('successful');
+    const unsigned = ask('-no_nonce', '-cert', file('never-asked.pem'));
+    expect((await responder().respond(unsigned)).der.toString('hex')).toBe(tryLater);
+    await authority.status.revoke(serial);
+    expect((await responder().respond(request)).der.toString('hex')).toBe(tryLater);
+    expect(failures.every((failure) => failure.endsWith('Error: HSM down'))).toBe(true);
+    ca.token.fault = undefined;
+    expect(judge(await responder().respond(request))).toMatch(/leaf.pem: revoked\n/);
+  });
+
+  test('serves a replica the response of another one, and a second later its revocation', async () => {
+    const replica = await open();
+    const serial = await issue();
+    const request = leaf();
+    const { der } = await responder().respond(request);
+    const before = ca.token.signatures;
+    expect((await responder(replica).respond(request)).der).toEqual(der);
+    expect(ca.token.signatures).toBe(before);
+    await authority.status.revoke(serial);
+    let answer = await responder(replica).respond(request);
+    for (const giveUp = performance.now() + 10_000; performance.now() < giveUp && answer.der.equals(der);) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      answer = await responder(replica).respond(request);
+    }
+    expect(judge(answer)).toMatch(/leaf.pem: revoked\n/);
+  });
+
+  test('refreshes responses when half of their time has passed, each once, and renews its own certificate', async () => {
+    await issue();
+    const request = leaf();
+    const first = await responder().respond(request);
+    ca.now = new Date(ca.now.getTime() + 47 * hour);
+    await authority.status.refreshOcsp();
+    expect((await responder().respond(request)).der).toEqual(first.der);
+    ca.now = new Date(ca.now.getTime() + 2 * hour);
+    const before = ca.token.signatures;
+    await authority.status.refreshOcsp();
+    await authority.status.refreshOcsp();
+    expect(ca.token.signatures - before).toBe(1);
+    const second = await responder().respond(request);
+    expect(second.der.equals(first.der)).toBe(false);
+    expect(ca.token.signatures - before).toBe(1);
+
+    ca.now = new Date(ca.now.getTime() + 6 * 24 * hour);
+    await authority.status.refreshOcsp();
+    const certificates = await ca.dataSource.query<{ serial: string }[]>(
+      "SELECT serial FROM ca_certificate WHERE profile = 'own OCSP responder' AND state = 'issued'",
+    );
+    expect(certificates).toHaveLength(2);
+    expect((await ca.token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing', 'issuing-ocsp']);
+    expect(failures).toEqual([]);
+  });
+});

@@ -1,0 +1,251 @@
+import { createHash } from 'node:crypto';
+import type { CaObserver } from '../observer.js';
+import type { CertificateStore } from '../store/certificate-store.js';
+import type { CertIdHash, OcspResponseKey, OcspStore, StoredOcspResponse } from '../store/ocsp-store.js';
+import type { RevocationStore, StatusChange } from '../store/revocation-store.js';
+import { type OcspRequest, parseOcspRequest, type RequestedCertId, MalformedOcspRequest } from './ocsp-request.js';
+import { encodeOcspError, type OcspErrorStatus } from './ocsp-response.js';
+import { type CertificateState, type OcspSigner, stateOf } from './ocsp-signer.js';
+import { type CachedResponse, ResponseCache } from './response-cache.js';
+import { StatusWatch } from './status-watch.js';
+
+/** Signatures that are made at once because somebody asked; who comes on top is told to try later. */
+const maximumSigning = 64;
+const refreshBatch = 500;
+/** Whoever takes responses to refresh has this long; then they are somebody else's. */
+const refreshMilliseconds = 120_000;
+const refreshConcurrency = 16;
+
+export interface OcspContext {
+  readonly certificates: CertificateStore;
+  readonly revocations: RevocationStore;
+  readonly ocsp: OcspStore;
+  readonly observer: CaObserver;
+  readonly now: () => Date;
+}
+
+export type OcspOutcome = 'successful' | OcspErrorStatus;
+
+/** An OCSPResponse in DER, and how long it may be kept. */
+export interface OcspAnswer {
+  readonly outcome: OcspOutcome;
+  readonly der: Buffer;
+  /** Absent: nobody may keep it. */
+  readonly cacheable?: CacheFacts;
+}
+
+export interface CacheFacts {
+  readonly etag: string;
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date;
+  /** Until when it is given out unchanged. */
+  readonly refreshAt: Date;
+}
+
+interface Served {
+  readonly signer: OcspSigner;
+  readonly watch: StatusWatch;
+}
+
+/**
+ * Answers OCSP requests for every issuer in service (RFC 6960, RFC 5019). A request for one certificate without a nonce gets the
+ * response that is kept for everybody, from memory or the database, signed now if there is none yet; any other is signed
+ * for whoever asks. What this CA has not issued, or what has expired, gets an unsigned `unauthorized`.
+ */
+export class OcspResponder {
+  readonly #served = new Map<string, Served>();
+  /** By hash, name hash and key hash of the issuer. */
+  readonly #byHashes = new Map<string, Served>();
+  readonly #cache = new ResponseCache();
+  readonly #pending = new Map<string, Promise<CachedResponse | undefined>>();
+  #signing = 0;
+
+  constructor(private readonly context: OcspContext) {}
+
+  /** Says who is in service from now on. */
+  serve(signers: readonly OcspSigner[]): void {
+    const inService = new Set(signers.map(({ issuer }) => issuer.id));
+    for (const id of this.#served.keys()) if (!inService.has(id)) this.#served.delete(id);
+    this.#byHashes.clear();
+    for (const signer of signers) {
+      const { id } = signer.issuer;
+      const served = this.#served.get(id) ?? {
+        signer,
+        watch: new StatusWatch(id, this.context.revocations, this.#cache),
+      };
+      this.#served.set(id, served);
+      for (const { hash, nameHash, keyHash } of signer.hashes)
+        this.#byHashes.set(hashesKey(hash, nameHash, keyHash), served);
+    }
+  }
+
+  /** @param request  DER, of any length. Never rejects: what goes wrong is an OCSPResponse too. */
+  async respond(request: Buffer): Promise<OcspAnswer> {
+    try {
+      return await this.#answer(parseOcspRequest(request));
+    } catch (error) {
+      if (error instanceof MalformedOcspRequest) return errors.malformedRequest;
+      // The HSM or the database is away, or has too much to do. What they do not need to be asked about is still answered.
+      this.context.observer.jobFailed?.('ocsp', error);
+      return errors.tryLater;
+    }
+  }
+
+  /** New responses for a status about to be committed; none when they cannot be signed now, and then nothing old stays either. */
+  async presign(change: StatusChange): Promise<StoredOcspResponse[]> {
+    const signer = this.#served.get(change.issuerId)?.signer;
+    if (signer === undefined) return [];
+    const state = { serial: change.serial, status: change, sequence: 0 };
+    try {
+      return [await signer.presign(state, 'sha1'), await signer.presign(state, 'sha256')];
+    } catch (error) {
+      this.context.observer.jobFailed?.('ocsp', error);
+      return [];
+    }
+  }
+
+  /** A status was changed here: whatever is in memory is old. */
+  forget(issuerId: string, serial: string): void {
+    this.#cache.remove(issuerId, [serial]);
+  }
+
+  /** Signs anew what is due; replicas share the work. @throws {CaError} @throws {HsmError} */
+  async refresh(): Promise<void> {
+    for (const { signer } of this.#served.values()) {
+      for (;;) {
+        const now = this.context.now();
+        const until = new Date(now.getTime() + refreshMilliseconds);
+        const due = await this.context.ocsp.takeDue(signer.issuer.id, now, until, refreshBatch);
+        await this.#refreshBatch(signer, due);
+        if (due.length < refreshBatch) break;
+      }
+    }
+  }
+
+  async #answer({ certIds, nonce }: OcspRequest): Promise<OcspAnswer> {
+    const [first] = certIds;
+    const served = this.#servedBy(first);
+    // One response has one signer, so all certificates are of one issuer and named by one hash.
+    const { hash } = first;
+    if (served === undefined || hash === undefined) return errors.unauthorized;
+    if (certIds.some((each) => each.hash !== hash || this.#servedBy(each) !== served)) return errors.unauthorized;
+    const serials = certIds.map(({ serial }) => serial);
+    if (!serials.every((serial) => serial !== undefined)) return errors.unauthorized;
+    if (nonce === undefined && serials.length === 1) return this.#prepared(served, serials[0], hash);
+    const states = await Promise.all(serials.map((serial) => this.#state(served.signer.issuer.id, serial)));
+    if (!states.every((state) => state !== undefined)) return errors.unauthorized;
+    const { der } = await this.#limited(() => served.signer.sign(states, hash, nonce));
+    return { outcome: 'successful', der };
+  }
+
+  async #prepared({ signer, watch }: Served, serial: string, hash: CertIdHash): Promise<OcspAnswer> {
+    const key = { issuerId: signer.issuer.id, serial, hash };
+    try {
+      const looking = watch.look();
+      if (looking !== undefined) await looking;
+    } catch (error) {
+      // What is in memory was right a moment ago, and is signed until its nextUpdate.
+      this.context.observer.jobFailed?.('ocsp', error);
+    }
+    const response = this.#fromMemory(key) ?? (await this.#fetched(signer, key));
+    if (response === undefined) return errors.unauthorized;
+    return { outcome: 'successful', der: response.der, cacheable: response };
+  }
+
+  #fromMemory(key: OcspResponseKey): CachedResponse | undefined {
+    const response = this.#cache.get(key);
+    return response !== undefined && this.context.now() < response.refreshAt ? response : undefined;
+  }
+
+  /** However many ask at once, the database and the HSM are asked once. */
+  async #fetched(signer: OcspSigner, key: OcspResponseKey): Promise<CachedResponse | undefined> {
+    const name = `${key.issuerId}${key.serial}${key.hash}`;
+    let fetching = this.#pending.get(name);
+    if (fetching === undefined) {
+      fetching = this.#fetch(signer, key).finally(() => this.#pending.delete(name));
+      this.#pending.set(name, fetching);
+    }
+    return fetching;
+  }
+
+  async #fetch(signer: OcspSigner, key: OcspResponseKey): Promise<CachedResponse | undefined> {
+    const { ocsp, now } = this.context;
+    const { epoch } = this.#cache;
+    const stored = await ocsp.find(key);
+    const isUsable = stored !== undefined && now() < stored.nextUpdate && now() >= stored.thisUpdate;
+    const response = isUsable ? stored : await this.#signAndSave(signer, key);
+    if (response === undefined) return undefined;
+    const cached = { ...response, etag: `"${createHash('sha256').update(response.der).digest('base64url')}"` };
+    if (epoch === this.#cache.epoch) this.#cache.put(cached);
+    return cached;
+  }
+
+  async #signAndSave(
+    signer: OcspSigner,
+    { issuerId, serial, hash }: OcspResponseKey,
+  ): Promise<StoredOcspResponse | undefined> {
+    const state = await this.#state(issuerId, serial);
+    if (state === undefined) return undefined;
+    const response = await this.#limited(() => signer.presign(state, hash));
+    // Not kept: the status changed in between. Who asked before the change gets the answer of that moment.
+    await this.context.ocsp.save(issuerId, [response]);
+    return response;
+  }
+
+  /** Undefined for what the issuer has not issued, and for what has expired. */
+  async #state(issuerId: string, serial: string): Promise<CertificateState | undefined> {
+    const { certificates, revocations, now } = this.context;
+    if (serial.length > 40) return undefined;
+    const row = await certificates.find(serial);
+    if (row?.state !== 'issued' || row.issuerId !== issuerId || row.notAfter < now()) return undefined;
+    return stateOf(serial, await revocations.find(issuerId, serial));
+  }
+
+  async #refreshBatch(signer: OcspSigner, due: readonly OcspResponseKey[]): Promise<void> {
+    const queue = [...due];
+    const fresh: StoredOcspResponse[] = [];
+    const work = async (): Promise<void> => {
+      for (let key = queue.pop(); key !== undefined; key = queue.pop()) {
+        const state = await this.#state(key.issuerId, key.serial);
+        if (state === undefined) await this.context.ocsp.remove(key.issuerId, key.serial);
+        else fresh.push(await signer.presign(state, key.hash));
+      }
+    };
+    try {
+      const workers = Array.from({ length: refreshConcurrency }, work);
+      const failed = (await Promise.allSettled(workers)).find(({ status }) => status === 'rejected');
+      if (failed?.status === 'rejected') throw failed.reason;
+    } finally {
+      if (fresh.length > 0) await this.context.ocsp.save(signer.issuer.id, fresh);
+    }
+  }
+
+  async #limited<T>(sign: () => Promise<T>): Promise<T> {
+    if (this.#signing >= maximumSigning) throw new OcspBusy(`OCSP: want at most ${maximumSigning} signatures at once`);
+    this.#signing += 1;
+    try {
+      return await sign();
+    } finally {
+      this.#signing -= 1;
+    }
+  }
+
+  #servedBy({ hash, nameHash, keyHash }: RequestedCertId): Served | undefined {
+    return hash === undefined ? undefined : this.#byHashes.get(hashesKey(hash, nameHash, keyHash));
+  }
+}
+
+class OcspBusy extends Error {
+  override readonly name = 'OcspBusy';
+}
+
+const errorAnswer = (outcome: OcspErrorStatus): OcspAnswer => ({ outcome, der: encodeOcspError(outcome) });
+const errors = {
+  malformedRequest: errorAnswer('malformedRequest'),
+  tryLater: errorAnswer('tryLater'),
+  unauthorized: errorAnswer('unauthorized'),
+};
+
+function hashesKey(hash: CertIdHash, nameHash: Buffer, keyHash: Buffer): string {
+  return `${hash}:${nameHash.toString('latin1')}:${keyHash.toString('latin1')}`;
+}

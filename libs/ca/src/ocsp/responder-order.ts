@@ -1,0 +1,50 @@
+import type { HsmKey } from '@nest-hsm/hsm';
+import { oids } from '../der/oid.js';
+import { CertificateTemplate } from '../issuance/certificate-template.js';
+import type { CertificateOrder } from '../issuance/issuance.js';
+import type { Issuer } from '../issuance/issuer.js';
+import type { IssuerLocations } from '../issuance/locations.js';
+import { validityOf } from '../issuance/validity.js';
+import { encodeDistinguishedName } from '../name/distinguished-name.js';
+import { type Profile, profileDefaults, sealProfile } from '../profile/profile.js';
+
+/** No requester can name it: profiles of the configuration have no spaces. */
+export const responderProfileName = 'own OCSP responder';
+
+/** A delegated responder whose own status is not asked for, so it is renewed often (RFC 6960 §4.2.2.2.1). */
+export function responderProfile(validityDays: number): Profile {
+  return sealProfile({
+    ...profileDefaults,
+    name: responderProfileName,
+    validitySeconds: validityDays * 86_400,
+    subject: { commonName: 'required' },
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: [oids.ocspSigning],
+    ocspNoCheck: true,
+    ocsp: [],
+    crl: [],
+  });
+}
+
+/** Whoever takes the issuer's signatures can verify the responder's as well. */
+export function responderAlgorithm(issuer: Issuer): 'ec-p256' | 'rsa-2048' {
+  return issuer.key.algorithm.startsWith('rsa') ? 'rsa-2048' : 'ec-p256';
+}
+
+/** A certificate for the responder's key, by the issuer it answers for. */
+export function responderOrder(
+  issuer: Issuer,
+  key: Pick<HsmKey, 'spki'>,
+  { locations, validityDays, now }: { locations: IssuerLocations; validityDays: number; now: Date },
+): CertificateOrder {
+  const profile = responderProfile(validityDays);
+  const kind = responderAlgorithm(issuer) === 'rsa-2048' ? 'rsa' : 'ec-p256';
+  return {
+    ...new CertificateTemplate(profile, issuer, locations).contentFor(kind),
+    subject: encodeDistinguishedName({ commonName: `OCSP responder of ${issuer.id.slice(0, 16)}` }),
+    subjectPublicKeyInfo: key.spki ?? Buffer.alloc(0),
+    names: [],
+    validity: validityOf(profile, now, issuer.certificate.validity),
+    requester: 'ocsp',
+  };
+}
