@@ -32,6 +32,8 @@ export default {
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
     { ...shared, displayName: 'full', testMatch: ['<rootDir>/{test,libs,apps}/**/*.full-spec.ts'] },
   ],
+  // Most files wait for tokens, agents and servers: two at once keep two cores busy.
+  maxWorkers: 2,
   // Tests marked concurrent start processes of their own: as many at once as a small machine has cores.
   maxConcurrency: 2,
   testTimeout: 60_000,
