@@ -3,11 +3,13 @@
  * deadline whenever the token still can; anything else is one typed error; and the next call finds a sound provider.
  */
 import { randomBytes, verify } from 'node:crypto';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, HsmError, type HsmKey } from '@nest-hsm/hsm';
 import type { SteerableFunction } from '../chaos/control-file.js';
 import type { ReturnValue } from '../chaos/return-values.js';
 import { type Strikes, VirtualHsm } from '../chaos/virtual-hsm.js';
+import { auditRecords } from '../support/audit-records.js';
 import { childrenOf } from '../support/processes.js';
 import type { Overrides } from '../support/token.js';
 
@@ -54,6 +56,24 @@ async function expectSound(): Promise<void> {
   const data = randomBytes(32);
   expect(await hsm.decrypt(kek, await hsm.encrypt(kek, data))).toEqual(data);
 }
+
+test('each try with an issuer’s key is in the trail, with its intent and its result', async () => {
+  const directory = join(device.token.directory, 'audit');
+  await reopen({ name: 'ca', audit: { directory } });
+  device.fail('C_Sign', 'CKR_SESSION_HANDLE_INVALID', { times: 1 });
+  expect(isValid(await sign({ correlationId: 'order-7' }))).toBe(true);
+  await hsm.close();
+  const ours = (await auditRecords(directory)).filter(({ correlationId }) => correlationId === 'order-7');
+  const [first, failed, second, done] = ours;
+  expect(ours.map(({ kind, result, intent }) => [kind, result, intent])).toEqual([
+    ['intent', undefined, undefined],
+    ['result', 'ERR_HSM_UNAVAILABLE', first.seq],
+    ['intent', undefined, undefined],
+    ['result', 'ok', second.seq],
+  ]);
+  expect(failed).toMatchObject({ returnValue: 'CKR_SESSION_HANDLE_INVALID', digest: done.digest });
+  await open();
+});
 
 describe('one bad return value, and a retry-safe call is still answered', () => {
   test.each<[string, SteerableFunction, ReturnValue]>([

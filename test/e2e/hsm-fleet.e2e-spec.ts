@@ -248,6 +248,19 @@ it('keeps its members when none of the new ones can be reached, and makes one ch
   expect(hsm.members.map(({ name }) => name).toSorted()).toEqual(['m1', 'm2']);
 });
 
+it.each([
+  ['a call of an application', 'tls', true],
+  ['no call with a key of an issuer', 'ca', false],
+])('makes %s on a second member too when the first takes long', async (_what, name, isHedged) => {
+  await hsm.close();
+  let hedged = 0;
+  hsm = await Hsm.open(fleet(2, { name }), { callHedged: () => hedged++ });
+  await settled(2);
+  for (const device of devices) device.delay('C_Sign', 300);
+  await hsm.sign(ec, 'ecdsa-sha256', message, { hedge: true, deadlineMilliseconds: 30_000 });
+  expect(hedged > 0).toBe(isHedged);
+});
+
 it('probes its members whatever the policy allows the application', async () => {
   await hsm.close();
   hsm = await Hsm.open(fleet(2, { policy: [{ label: 'ec', operations: ['sign', 'find'] }] }));

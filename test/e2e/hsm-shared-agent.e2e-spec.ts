@@ -285,15 +285,26 @@ describe('the agent', () => {
     expect(lost).toEqual([expect.stringContaining('sign took longer than 500 ms on the token')]);
   });
 
-  test('whose event loop a frozen token blocks is replaced though nobody calls', async () => {
-    agent = await SharedAgent.start(configuration());
-    const tls = await open('tls');
+  test('whose event loop a frozen token blocks is replaced, though no call is too old and nobody waits', async () => {
+    const lost: string[] = [];
+    // By the age of a call nobody would find it: only its silence is left.
+    const patient = { hangMilliseconds: 600_000 };
+    agent = await SharedAgent.start(configuration(patient), { agentLost: ({ message: text }) => lost.push(text) });
+    const tls = await open('tls', patient);
     const pid = agentPid();
-    device.freeze();
-    const answer = signAndVerify(tls, tlsKey);
+    const leaving = new AbortController();
+    const before = device.calls('C_FindObjectsInit');
+    // Searched for on the event loop, as signatures are not.
+    device.freeze('C_FindObjectsInit', { times: 1 });
+    const asked = tls.listKeys({ label: 'tls-1' }, { signal: leaving.signal });
+    await until(() => device.calls('C_FindObjectsInit') > before);
+    leaving.abort();
+    await expect(asked).rejects.toMatchObject({ code: 'ERR_HSM_ABORTED' });
+    await tls.close();
     await until(() => !exists(pid));
-    device.thaw();
-    expect(await answer).toBe(true);
+    device.heal('C_FindObjectsInit');
+    expect(await signAndVerify(await open('tls'), tlsKey)).toBe(true);
+    expect(lost).toEqual([expect.stringContaining('silent for')]);
   });
 
   test('that drains answers what it has, and lets its clients wait for the next', async () => {

@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { changeTokenPin, Hsm, type ProvisioningStep, resetTokenPin, revokeTokenUser } from '@nest-hsm/hsm';
 import { BackupRegister } from '../../libs/hsm/src/keyring/backup/backup-register.js';
 import { Keyring } from '../../libs/hsm/src/keyring/keyring.js';
+import { auditRecords } from '../support/audit-records.js';
 import { childrenOf } from '../support/processes.js';
 import { Folder, ProvisionedToken } from '../support/provisioned-token.js';
 import { softHsmModule } from '../support/token.js';
@@ -184,6 +185,30 @@ describe('a token', () => {
     await change();
     expect(token.folder.read('so-pin.old')).toBe(second);
     await revokeTokenUser(...token.terms, 'only');
+  });
+
+  it('has what is done to it in its trail, done or refused, and is left alone where that cannot be written', async () => {
+    token = new ProvisionedToken();
+    const directory = token.folder.at('audit');
+    token.hsm = { ...token.hsm, audit: { directory } };
+    await token.init();
+    await changeTokenPin(...token.terms, 'only', { who: 'security officer' });
+    token.folder.write('so-pin', 'wrong');
+    await expect(revokeTokenUser(...token.terms, 'only')).rejects.toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT' });
+    const done = (await auditRecords(directory)).filter(({ operation = '' }) => /token|pin|user/.test(operation));
+    expect(done.map(({ kind, operation, result }) => [kind, operation, result])).toEqual([
+      ['intent', 'initialise-token', undefined],
+      ['result', 'initialise-token', 'ok'],
+      ['intent', 'set-user-pin', undefined],
+      ['result', 'set-user-pin', 'ok'],
+      ['intent', 'change-so-pin', undefined],
+      ['result', 'change-so-pin', 'ok'],
+      ['intent', 'revoke-user', undefined],
+      ['result', 'revoke-user', 'ERR_HSM_PIN_INCORRECT'],
+    ]);
+    chmodSync(directory, 0o777);
+    const unwritten = changeTokenPin(...token.terms, 'only', { who: 'user' });
+    await expect(unwritten).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });
   });
 
   it('weighs a wrong PIN of its security officer once', async () => {

@@ -96,6 +96,12 @@ describe('Fleet of one member: agents that fail', () => {
     expect(attempts).toEqual(['sign 1', 'sign 2', 'sign 1']);
   });
 
+  it('does not count agents that turned it away since they were about to end', async () => {
+    await start();
+    await expect(sign('lose <5', { deadlineMilliseconds: 60_000 })).resolves.toBe('lose <5');
+    expect(standIn.started).toHaveLength(5);
+  });
+
   it('does not make it again when its deadline has passed or its caller is gone', async () => {
     await start({ sessions: 4 });
     const controller = new AbortController();
