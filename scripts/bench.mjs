@@ -1,11 +1,12 @@
-// `npm run bench -- NAME`: builds what bench/NAME needs, runs it, leaves the results in var/bench/NAME.json.
+// `npm run bench -- NAME [case…]`: builds what bench/NAME needs, runs it, leaves the results in var/bench/NAME.json. Cases
+// are for a bench that can be run in part.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const names = readdirSync(`${root}/bench`).filter((name) => existsSync(`${root}/bench/${name}/main.ts`));
-const [name] = process.argv.slice(2);
+const [name, ...cases] = process.argv.slice(2);
 if (!names.includes(name)) {
   console.error(`bench: want one of ${names.join(', ')}, got ${name ?? 'none'}`);
   process.exit(1);
@@ -14,7 +15,7 @@ if (!names.includes(name)) {
 const libs = ['native', 'hsm', ...({ tls: ['tls-offload'], encryption: ['data-encryption'] }[name] ?? [])];
 run('scripts/build.mjs', ...libs);
 run('node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json');
-run(`var/bench/build/bench/${name}/main.js`);
+run(`var/bench/build/bench/${name}/main.js`, ...cases);
 
 function run(script, ...args) {
   const { status } = spawnSync(process.execPath, [`${root}/${script}`, ...args], {

@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { childrenOf } from '../../test/support/processes.js';
 import { keepCalling } from '../harness/callers.js';
-import { cpuMicroseconds, residentMegabytes } from '../harness/process-cost.js';
+import { cpuMicrosecondsByThread, residentMegabytes } from '../harness/process-cost.js';
 import type { SigningResult, SigningTask } from './task.js';
 
 /**
@@ -13,11 +13,11 @@ export async function measure(task: SigningTask, sign: (caller: number) => Promi
   await keepCalling(task.callers, 3, sign);
 
   const agents = childrenOf(process.pid);
-  const ofAgentsBefore = sum(agents, cpuMicroseconds);
+  const agentsBefore = agents.map(cpuMicrosecondsByThread);
   const before = process.cpuUsage();
   const { calls, seconds } = await keepCalling(task.callers, task.seconds, sign);
   const cpu = process.cpuUsage(before);
-  const ofAgents = sum(agents, cpuMicroseconds) - ofAgentsBefore;
+  const ofAgents = agents.map((pid, index) => usedSince(agentsBefore[index], cpuMicrosecondsByThread(pid)));
 
   const resolution = 1;
   const loop = monitorEventLoopDelay({ resolution });
@@ -28,14 +28,21 @@ export async function measure(task: SigningTask, sign: (caller: number) => Promi
   return {
     signaturesPerSecond: calls / seconds,
     cpuMicrosecondsPerSignature: (cpu.user + cpu.system) / calls,
-    agentCpuMicrosecondsPerSignature: ofAgents / calls,
-    agentMegabytes: sum(agents, residentMegabytes) / agents.length,
+    agentCpuMicrosecondsPerSignature: sum(ofAgents, ({ all }) => all) / calls,
+    agentMainCpuMicrosecondsPerSignature: sum(ofAgents, ({ main }) => main) / calls,
+    tokenCpuMicrosecondsPerSignature: sum(ofAgents, ({ token }) => token) / calls,
+    agentMegabytes: sum(agents, (pid) => residentMegabytes(pid) ?? Number.NaN) / agents.length,
     // The monitor counts the period of its own timer in.
     loopDelayP99Milliseconds: Math.max(0, loop.percentile(99) / 1e6 - resolution),
   };
 }
 
-/** NaN where one has none. */
-function sum(pids: readonly number[], of: (pid: number) => number | undefined): number {
-  return pids.reduce((total, pid) => total + (of(pid) ?? Number.NaN), 0);
+/** CPU microseconds of one agent: of all its threads, of the one that runs JavaScript, of those that call the token. */
+function usedSince(before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>) {
+  const of = (name: string): number => (now.get(name) ?? 0) - (before.get(name) ?? 0);
+  return { all: sum([...now.keys()], of), main: of('main'), token: of('token-call') };
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
 }

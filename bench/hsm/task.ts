@@ -17,6 +17,9 @@ export interface SigningResult {
   readonly cpuMicrosecondsPerSignature: number;
   /** Of all threads of the token's agents, the token's own work among them; 0 without agents. */
   readonly agentCpuMicrosecondsPerSignature: number;
+  /** Of these: of the threads that run JavaScript, and of those that call the token. */
+  readonly agentMainCpuMicrosecondsPerSignature: number;
+  readonly tokenCpuMicrosecondsPerSignature: number;
   /** Resident memory of one agent; NaN without agents. */
   readonly agentMegabytes: number;
   /** 99th percentile of how late the application's event loop ran, in milliseconds. */
