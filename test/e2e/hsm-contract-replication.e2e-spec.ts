@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyObject, randomBytes, verify } from 'node:crypto';
 import { join } from 'node:path';
 import { readFileSync } from 'node:fs';
-import type { KeyAlgorithm, KeyDescription, KeyId, KeyUsage } from '@nest-hsm/hsm';
+import { fingerprint, type KeyAlgorithm, type KeyDescription, type KeyId, type KeyUsage } from '@nest-hsm/hsm';
 import type { Answer, KeyTransfer, NewKey, Recipient, Request } from '../../libs/hsm/src/agent/protocol.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { AgentUnderTest, auditSettings } from '../support/agent-under-test.js';
@@ -217,6 +217,24 @@ describe('the export', () => {
     const answer = await exported(b, await pending(b, kek), to(a));
     await expect(imported(narrow, original, answer, answer.transfers[0])).rejects.toMatchObject(denied);
   });
+});
+
+test('a key is passed on to nobody but those whom a policy names', async () => {
+  const recipients = [fingerprint(a.memberKey.spki as Buffer)];
+  const policy = [
+    { label: '*', operations: ['find', 'unwrap'] },
+    { label: '*', operations: ['export'], recipients },
+  ] as const;
+  const narrow = await AgentUnderTest.loggedIn(a.token, { policy });
+  const key = { ...kek, id: newId(), label: 'passed on', extractable: false };
+  const blobs = { transport: randomBytes(384), wrapped: randomBytes(40) };
+  const terms = { unwrappingKeyId: a.memberKey.id, algorithm: oaep, key, ...blobs } as const;
+  const passed = (...members: readonly Member[]) =>
+    narrow.call('transferKey', { ...terms, recipients: to(...members) });
+  for (const others of [[b], [a, b]])
+    await expect(passed(...others)).rejects.toMatchObject({ code: 'ERR_HSM_POLICY_DENIED' });
+  // Let through, and refused since it is no recovery key that would open it.
+  await expect(passed(a)).rejects.toMatchObject({ code: 'ERR_HSM_ARGUMENT_INVALID' });
 });
 
 describe('the import refuses, and leaves nothing of,', () => {

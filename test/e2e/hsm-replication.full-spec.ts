@@ -196,6 +196,15 @@ describe('an Hsm of two tokens', () => {
       expect(await keyring.list()).toMatchObject([
         { id: key.id, state: 'sealed', recovery: [{ algorithm: 'rsa-oaep-sha1' }] },
       ]);
+      // One in the making may still be undone: nobody gets it.
+      const [record] = await keyring.list();
+      for (const state of ['pending', 'replicated'] as const) {
+        await keyring.write({ ...record, state });
+        expect(await hsm.listKeys({ label: 'whole' })).toEqual([]);
+        await expect(hsm.findKey(key.uri)).rejects.toMatchObject({ code: 'ERR_HSM_KEY_NOT_FOUND' });
+      }
+      await keyring.write(record);
+      expect(await hsm.findKey({ label: 'whole' })).toMatchObject({ id: key.id });
       const { receipt } = await hsm.destroyKey(key);
       expect(receipt).toMatchObject({
         state: 'destroyed',

@@ -26,7 +26,7 @@ export async function untilServing(hsm: Hsm): Promise<void> {
 /**
  * Starts an application. While that takes longer than a moment, since no HSM can be reached, whoever asks at its address is
  * answered 503, health checks as @nestjs/terminus answers them, anything else with a problem document (RFC 9457). Then the
- * address is free for the application.
+ * address is free for the application. A SIGHUP that nobody handles yet, as `HsmReload` will, is no end meanwhile.
  */
 export async function answerUnready<T>(
   { host, port }: { readonly host: string; readonly port: number },
@@ -40,9 +40,12 @@ export async function answerUnready<T>(
     Logger.flush();
     server.listen(port, host);
   }, quietMilliseconds);
+  const ignore = (): void => undefined;
+  process.on('SIGHUP', ignore);
   try {
     return await start();
   } finally {
+    process.off('SIGHUP', ignore);
     clearTimeout(impatience);
     await close(server);
   }

@@ -331,6 +331,28 @@ describe('policy', () => {
     expect(await owner.call('findKeys', { label: 'policy-other' })).toEqual([]);
   });
 
+  test('tells a client neither the ids nor the labels of keys that it may not see', async () => {
+    const owner = await AgentUnderTest.loggedIn(token);
+    for (let made = 0; made < 3; made++) await generate(owner, 'aes-256', 'encrypt', 'policy-seen');
+    const hidden = [];
+    for (let made = 0; made < 6; made++) hidden.push(await generate(owner, 'aes-256', 'encrypt', 'policy-unseen'));
+    const agent = await AgentUnderTest.loggedIn(token, { policy: [{ label: 'policy-seen', operations: ['find'] }] });
+    for (const verb of ['findKeys', 'inspectObjects'] as const) {
+      const told: unknown[] = [];
+      for (let after: string | undefined = ''; after !== undefined;) {
+        const page: { readonly next?: string } = await agent.call(verb, { after, limit: 1 });
+        told.push(page, page.next);
+        after = page.next;
+      }
+      expect(told.length).toBeGreaterThanOrEqual(3);
+      for (const { id } of hidden) expect(JSON.stringify(told)).not.toContain(id);
+    }
+    const [{ id: keyId }] = hidden;
+    const denied = await agent.call('encrypt', { keyId, aad: Buffer.alloc(0), data: message }).catch(String);
+    expect(denied).toMatch(/policy does not allow/);
+    expect(denied).not.toContain('policy-unseen');
+  });
+
   test('does not let a key be destroyed by way of its copy under another label', async () => {
     const owner = await AgentUnderTest.loggedIn(token);
     const wrapping = await generate(owner, 'aes-256', 'wrap');

@@ -50,6 +50,22 @@ const told = (records: readonly AnyRecord[]) =>
   records.map(({ kind, operation, result }) => [kind, operation, result].filter(Boolean).join(' '));
 const unavailable = { code: 'ERR_HSM_AUDIT_UNAVAILABLE' };
 
+test('tells of what the policy denies, which costs no intent on the disk', async () => {
+  const audit = trail();
+  const agent = await AgentUnderTest.loggedIn(token, { audit, policy: [{ label: 'audited', operations: ['find'] }] });
+  const denied = { code: 'ERR_HSM_POLICY_DENIED' };
+  await expect(generate(agent, 'audited')).rejects.toMatchObject(denied);
+  await expect(agent.call('destroyKey', { keyId: newId() })).rejects.toMatchObject(denied);
+  await ended(agent);
+  expect(told(await auditRecords(audit.directory))).toEqual([
+    'segment',
+    'opened ok',
+    'result generate ERR_HSM_POLICY_DENIED',
+    'result destroy ERR_HSM_POLICY_DENIED',
+    'closed',
+  ]);
+});
+
 test('tells of every operation who did what with which key, and holds no data', async () => {
   const audit = trail();
   const agent = await started(audit);
