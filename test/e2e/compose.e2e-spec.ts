@@ -113,7 +113,7 @@ describe('the configuration of', () => {
   it('the three fit each other and the composition', () => {
     expect(sidecar.upstream).toEqual({ host: 'records', port: records.listen.port });
     expect(issuer?.url).toBe(`http://ca:${ca.listen.port}`);
-    expect(issuer?.dnsNames.every((name) => ca.allowedNames.dns.includes(name))).toBe(true);
+    expect(issuer?.dnsNames.every((name) => ca.allowedNames?.dns?.includes(name))).toBe(true);
     expect(services.ca.ports).toContain(`127.0.0.1:${ca.listen.port}:${ca.listen.port}`);
     expect(services['tls-sidecar'].ports).toContain(`127.0.0.1:${sidecar.listen.port}:${sidecar.listen.port}`);
     const probed = applications.map((name) => services[name].healthcheck?.test.at(-1));

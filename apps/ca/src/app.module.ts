@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type OnModuleInit } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
@@ -16,8 +16,8 @@ import { LoggerModule } from 'nestjs-pino';
 import { DataSource } from 'typeorm';
 import { AccessGuard } from './access/access.guard.js';
 import { AccessModule } from './access/access.module.js';
+import { ClientCertificates } from './access/client-certificates.js';
 import { AuthorityController } from './authority/authority.controller.js';
-import { CrlController } from './authority/crl.controller.js';
 import { CertificatesController } from './certificates/certificates.controller.js';
 import { Submissions } from './certificates/submissions.js';
 import type { Config } from './config.js';
@@ -30,26 +30,58 @@ import { loggerOptions } from './monitoring/logger.js';
 import { MonitoringController } from './monitoring/monitoring.controller.js';
 import { MonitoringModule } from './monitoring/monitoring.module.js';
 import { JobObserver } from './monitoring/job-observer.js';
+import { RevocationController } from './revocation/revocation.controller.js';
+import { CrlController } from './status/crl.controller.js';
+import { OcspRoutes } from './status/ocsp.routes.js';
 import { ProblemFilter } from './problem/problem.filter.js';
 
 /** The composition root. */
 @Module({
-  controllers: [CertificatesController, OrdersController, AuthorityController, CrlController, MonitoringController],
+  controllers: [
+    CertificatesController,
+    OrdersController,
+    AuthorityController,
+    CrlController,
+    RevocationController,
+    MonitoringController,
+  ],
   providers: [
     Submissions,
+    OcspRoutes,
     { provide: APP_GUARD, useClass: ThrottlerGuard },
     { provide: APP_GUARD, useClass: AccessGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
 })
-export class AppModule {
+export class AppModule implements OnModuleInit {
+  constructor(
+    private readonly clientCertificates: ClientCertificates,
+    private readonly certificateAuthority: CertificateAuthority,
+  ) {}
+
+  onModuleInit(): void {
+    const chains = this.certificateAuthority.generations.flatMap(({ issuer }) => issuer.chain);
+    this.clientCertificates.assertNotOwn(chains.map(({ publicKey }) => publicKey));
+  }
+
   /**
    * @param reread  reads the configuration again, for a reload
    * @param observer  told of every step besides ours; tests only
    */
   static of(config: Config, reread: () => Config, observer?: CaObserver): DynamicModule {
-    const { authority, allowedNames, nameRules, publicUrl, profiles, profileFile, crl, expiry, orders, ticketSeconds } =
-      config;
+    const {
+      authority,
+      allowedNames,
+      nameRules,
+      publicUrl,
+      profiles,
+      profileFile,
+      crl,
+      ocsp,
+      expiry,
+      orders,
+      ticketSeconds,
+    } = config;
     const { requests, seconds } = config.rateLimit;
     const database = DatabaseModule.of(config.database);
     const hsm = HsmModule.forRoot(config.hsm);
@@ -83,6 +115,7 @@ export class AppModule {
                 profiles,
                 profileFile,
                 crl,
+                ocsp,
                 expiry,
                 orders,
                 ticketSeconds,

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { ServerOptions } from 'node:https';
 import type { CaObserver } from '@nest-hsm/ca';
 import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { NestFactory } from '@nestjs/core';
@@ -7,7 +9,7 @@ import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Logger } from 'nestjs-pino';
 import { AppModule } from './app.module.js';
 import { acceptBodies, maximumBodyBytes } from './certificates/body.js';
-import { readConfig } from './config.js';
+import { type Config, readConfig } from './config.js';
 import { ApiError } from './problem/api-error.js';
 import { refuseConnection, refuseUrl } from './problem/unparsed-requests.js';
 
@@ -26,6 +28,7 @@ export interface Seams {
 export async function start(configFile: string, seams: Seams = {}): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
   const adapter = new FastifyAdapter({
+    ...tlsOf(config),
     bodyLimit: maximumBodyBytes,
     requestTimeout: requestMilliseconds,
     genReqId: () => randomUUID(),
@@ -58,6 +61,19 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
   }
   logger.log(`listening on ${await app.getUrl()}`);
   return app;
+}
+
+/** Whether a client certificate is anybody's is for `access` to say: a chain to some CA says nothing. */
+function tlsOf({ listen: { tls } }: Config): { https?: ServerOptions } {
+  if (tls === undefined) return {};
+  try {
+    const [cert, key] = [readFileSync(tls.certificateFile), readFileSync(tls.keyFile)];
+    return { https: { cert, key, minVersion: 'TLSv1.2', requestCert: true, rejectUnauthorized: false } };
+  } catch (error) {
+    throw new ApiError('ERR_API_CONFIG', `listen.tls: want files to read, got ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** OpenAPI: the page at /docs, the document at /docs-json. */

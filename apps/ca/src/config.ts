@@ -18,12 +18,14 @@ export const configSchema = z.strictObject({
       host: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
       /** 0: any free one, which the log then names. */
       port: z.int().min(0).max(65_535),
-      /** The API speaks plain HTTP: beyond this host it belongs behind a TLS terminator. */
+      /** Plain HTTP belongs behind a TLS terminator beyond this host. */
       allowNonLoopback: z.boolean().default(false),
+      /** HTTPS by itself: PEM files. Client certificates are asked for, and count only where `access` maps them. */
+      tls: z.strictObject({ certificateFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
     })
-    .refine(({ host, allowNonLoopback }) => allowNonLoopback || isLoopback(host), {
+    .refine(({ host, allowNonLoopback, tls }) => allowNonLoopback || tls !== undefined || isLoopback(host), {
       path: ['host'],
-      message: 'want a loopback address, or allowNonLoopback: true',
+      message: 'want a loopback address, tls, or allowNonLoopback: true',
     }),
   hsm: hsmConfigSchema,
   database: databaseConfigSchema,

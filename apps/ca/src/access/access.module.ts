@@ -3,7 +3,10 @@ import { ApiTokens, TypeOrmApiTokenStore } from '@nest-hsm/ca';
 import { DataSource } from 'typeorm';
 import type { Config } from '../config.js';
 import { Authenticator } from './authenticator.js';
+import { ClientCertificates } from './client-certificates.js';
 import { ClientTokens } from './client-tokens.js';
+import { OidcProviders } from './oidc.js';
+import { PresentedCertificate } from './presented-certificate.js';
 import { SetupToken } from './setup-token.js';
 import { TokensController } from './tokens.controller.js';
 
@@ -17,6 +20,9 @@ export class AccessModule {
       providers: [
         { provide: SetupToken, useFactory: () => SetupToken.ofFile(setupTokenFile) },
         { provide: ClientTokens, useFactory: () => new ClientTokens(access.clients) },
+        { provide: ClientCertificates, useFactory: () => new ClientCertificates(access.clients) },
+        { provide: OidcProviders, useFactory: () => new OidcProviders(access.oidc) },
+        { provide: PresentedCertificate, useFactory: () => new PresentedCertificate(access.terminators) },
         {
           provide: ApiTokens,
           inject: [DataSource],
@@ -24,7 +30,7 @@ export class AccessModule {
         },
         Authenticator,
       ],
-      exports: [Authenticator],
+      exports: [Authenticator, ClientCertificates],
     };
   }
 }

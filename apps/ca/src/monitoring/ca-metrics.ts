@@ -1,5 +1,7 @@
-import type { CaJob } from '@nest-hsm/ca';
+import { type CaJob, type CrlCondition, crlFileName, type CrlWatch, type OcspOutcome } from '@nest-hsm/ca';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+const conditions: Readonly<Record<CrlCondition, number>> = { fresh: 0, overdue: 1, lapsed: 2 };
 
 /** What the certificate authority counts, in Prometheus' terms. */
 export class CaMetrics {
@@ -8,7 +10,10 @@ export class CaMetrics {
   readonly #duration: Histogram;
   readonly #jobFailures: Counter<'job'>;
   readonly #expiring: Counter<'within_days'>;
-  readonly #crlNextUpdate: Gauge;
+  readonly #crlNextUpdate: Gauge<'issuer' | 'crl'>;
+  readonly #crlCondition: Gauge<'issuer' | 'crl'>;
+  readonly #crlEntries: Gauge<'issuer' | 'crl'>;
+  readonly #ocspAnswers: Counter<'outcome'>;
 
   constructor(readonly registry: Registry) {
     const registers = [registry];
@@ -45,6 +50,25 @@ export class CaMetrics {
     this.#crlNextUpdate = new Gauge({
       name: 'ca_crl_next_update_timestamp_seconds',
       help: 'When the CRL in force lapses',
+      labelNames: ['issuer', 'crl'],
+      registers,
+    });
+    this.#crlCondition = new Gauge({
+      name: 'ca_crl_condition',
+      help: 'How the CRL in force stands: 0 fresh, 1 overdue (alarm), 2 lapsed',
+      labelNames: ['issuer', 'crl'],
+      registers,
+    });
+    this.#crlEntries = new Gauge({
+      name: 'ca_crl_entries',
+      help: 'Certificates that the CRL in force lists',
+      labelNames: ['issuer', 'crl'],
+      registers,
+    });
+    this.#ocspAnswers = new Counter({
+      name: 'ca_ocsp_responses_total',
+      help: 'OCSP requests answered',
+      labelNames: ['outcome'],
       registers,
     });
   }
@@ -70,7 +94,18 @@ export class CaMetrics {
     this.#expiring.inc({ within_days: String(withinDays) }, certificates);
   }
 
-  crlNextUpdate(at: Date): void {
-    this.#crlNextUpdate.set(at.getTime() / 1000);
+  ocspAnswered(outcome: OcspOutcome): void {
+    this.#ocspAnswers.inc({ outcome });
+  }
+
+  /** Every CRL there is at this moment; what is no longer watched is no longer told. */
+  crls(watch: readonly CrlWatch[]): void {
+    for (const gauge of [this.#crlNextUpdate, this.#crlCondition, this.#crlEntries]) gauge.reset();
+    for (const crl of watch) {
+      const labels = { issuer: crl.issuerId, crl: crlFileName(crl) };
+      this.#crlNextUpdate.set(labels, crl.nextUpdate.getTime() / 1000);
+      this.#crlCondition.set(labels, conditions[crl.condition]);
+      this.#crlEntries.set(labels, crl.entries);
+    }
   }
 }

@@ -45,7 +45,7 @@ export class MonitoringController {
   @Get('metrics')
   @Header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
   async scrape(): Promise<string> {
-    this.metrics.crlNextUpdate(this.authority.crl.nextUpdate);
+    this.metrics.crls(this.authority.status.watch());
     return this.metrics.registry.metrics();
   }
 

@@ -7,6 +7,7 @@ import { CaInitCommand } from './init.command.js';
 import { CaReconcileCommand } from './reconcile.command.js';
 import { CaRolloverCommand } from './rollover.command.js';
 import { CaSignClusterCsrCommand } from './sign-cluster-csr.command.js';
+import { CaTokenCommand, caTokenVerbs } from './token.commands.js';
 
 const verbs = [
   CaInitCommand,
@@ -16,10 +17,11 @@ const verbs = [
   CaRolloverCommand,
   CaReconcileCommand,
   CaSignClusterCsrCommand,
+  CaTokenCommand,
 ];
 
 @Command({ name: 'ca', description: 'The certificate authority', subCommands: verbs })
 export class CaCommand extends NounCommand {}
 
-@Module({ providers: [CaCommand, ...verbs, CeremonyCommand, ...ceremonyVerbs] })
+@Module({ providers: [CaCommand, ...verbs, ...caTokenVerbs, CeremonyCommand, ...ceremonyVerbs] })
 export class CaCommands {}

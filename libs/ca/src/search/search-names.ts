@@ -28,7 +28,12 @@ export function searchNamesOf(der: Buffer): string[] {
   }
 }
 
-export function commonNameOf(subject: DerNode): string | undefined {
+/** The names of any certificate's SubjectAltName, as `dns:`, `ip:`, `email:`, `uri:`; none when it cannot be read. @param der  Certificate */
+export function certificateNames(der: Buffer): string[] {
+  return searchNamesOf(der).filter((name) => !name.startsWith('cn:'));
+}
+
+function commonNameOf(subject: DerNode): string | undefined {
   const attribute = readDistinguishedName(subject)?.find(({ type }) => type === oids.commonName);
   return attribute && readDirectoryString(attribute.value);
 }
