@@ -54,7 +54,8 @@ export interface CsrParts {
   readonly key?: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
   readonly spki?: Buffer;
   readonly signatureAlgorithm?: Buffer;
-  readonly hash?: string;
+  /** Null where the scheme hashes by itself. */
+  readonly hash?: string | null;
   /** Changes the signature or what is around it. */
   readonly finish?: (info: Buffer, algorithm: Buffer, signature: Buffer) => Buffer;
 }

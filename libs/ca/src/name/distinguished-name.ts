@@ -35,7 +35,9 @@ const text = (maximum: number) =>
     .min(1)
     .max(maximum)
     .regex(/^[^\p{Cc}]*$/u, 'want no control characters')
-    .refine((value) => value === value.trim(), 'want no spaces around');
+    .refine((value) => value === value.trim(), 'want no spaces around')
+    // A dash or a dot in place of a value says nothing (CABF BR §7.1.4.2, and linters).
+    .regex(/[\p{L}\p{N}]/u, 'want a letter or a digit');
 
 /** One schema for each attribute's value: what may stand in a name we write. */
 export const attributeValueSchemas = {

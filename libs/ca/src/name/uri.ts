@@ -49,6 +49,7 @@ export function parseUri(text: string): UriParts {
     if (path === '' || path.startsWith('/') || scheme === 'spiffe') refuse('a host, or a name after the scheme');
     return { scheme, rest };
   }
+  if (authority === '') refuse('a host');
   const host = isIP(authority) === 4 ? authority : normalizeDnsName(authority);
   if (isIP(host) === 0 && (host.startsWith('*.') || !host.includes('.'))) refuse('a fully qualified host');
   if (scheme === 'spiffe' && (isIP(host) !== 0 || !spiffePath.test(rest)))

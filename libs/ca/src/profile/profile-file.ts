@@ -83,6 +83,7 @@ function nearest(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: strin
   const path = [...issue.path];
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ path: [...path, key], message: 'want a field that profiles have' }));
+  if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => ({ path, message }));
   if (issue.code !== 'invalid_union') return [{ path, message: issue.message }];
   const forms = issue.errors.map((issues) => issues.flatMap(nearest));
   const deepest = forms.reduce((best, form) => (depth(form) > depth(best) ? form : best));

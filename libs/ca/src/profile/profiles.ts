@@ -30,6 +30,7 @@ export function tryProfiles(written: ProfilesInput): {
 } {
   const faults: ProfileFault[] = [];
   const profiles = new Map<string, Profile>();
+  if (Object.keys(written).length === 0) faults.push({ path: [], message: 'want at least one profile' });
   for (const name of Object.keys(written)) {
     const input = inherited(name, written);
     if (typeof input === 'string') {

@@ -91,8 +91,11 @@ export class IssuancePolicy {
   }
 
   #template(profile: Profile, issuer: Issuer): CertificateTemplate {
-    let templates = this.#templates.get(issuer);
-    if (templates === undefined) this.#templates.set(issuer, (templates = new Map()));
+    let templates: Map<string, CertificateTemplate> | undefined = this.#templates.get(issuer);
+    if (templates === undefined) {
+      templates = new Map();
+      this.#templates.set(issuer, templates);
+    }
     let template = templates.get(profile.name);
     if (template === undefined) {
       template = new CertificateTemplate(profile, issuer, this.locations(issuer));

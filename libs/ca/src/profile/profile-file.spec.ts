@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CaError } from '../errors.js';
+import { loadProfiles, parseProfiles, readProfileFile } from './profile-file.js';
+
+const page = readFileSync(join(process.cwd(), 'docs/PROFILES.md'), 'utf8');
+const example = /<!-- example: profiles\.yaml -->\n```yaml\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
+
+test('the example of the page is a profile file', () => {
+  const profiles = parseProfiles(example, 'profiles.yaml');
+  expect([...profiles.keys()]).toEqual([
+    'tls-server',
+    'tls-client',
+    'mesh',
+    'web',
+    'device',
+    'partner-ca',
+    'code-signing',
+    'smime',
+    'document-signing',
+    'ocsp-responder',
+  ]);
+  expect(profiles.get('tls-server')).toMatchObject({ validitySeconds: 30 * 86_400, allowedNames: ['dns', 'ip'] });
+  expect(profiles.get('mesh')).toMatchObject({
+    validitySeconds: 86_400,
+    noRevocation: true,
+    extendedKeyUsage: ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'],
+    requiredNames: ['uri'],
+  });
+  expect(profiles.get('partner-ca')).toMatchObject({ approval: true, authority: { pathLength: 0 } });
+});
+
+test('the page names every field, built-in profile and default', async () => {
+  const { profileInputSchema } = await import('./profile-schema.js');
+  const { builtInProfiles } = await import('./built-in-profiles.js');
+  for (const name of [...Object.keys(profileInputSchema.shape), ...Object.keys(builtInProfiles)])
+    expect(page).toContain(name === 'subjectAltName' ? '`subjectAltName.allowed`' : `\`${name}\``);
+});
+
+test('a profile is frozen all the way down, and its version follows its content', () => {
+  const [first, same, other] = ['{ validityDays: 7 }', '{ validityHours: 168 }', '{ validityDays: 8 }'].map((text) =>
+    parseProfiles(`tls-server: ${text}`, 'f').get('tls-server'),
+  );
+  expect(first?.version).toMatch(/^[0-9a-f]{64}$/);
+  expect(first?.version).toBe(same?.version);
+  expect(first?.version).not.toBe(other?.version);
+  expect(() => (first?.keys as string[]).push('dsa')).toThrow('not extensible');
+  expect(() => Object.assign(first?.subject ?? {}, { commonName: 'optional' })).toThrow('read only');
+});
+
+test('all faults are listed together, each with its line and column', () => {
+  const text = `tls-server:
+  validityDays: 0
+  colour: red
+web:
+  extends: tls-serverr
+  keyUsage: [digitalSignature]
+mail:
+  extends: smime
+  subject:
+    commonName: sometimes
+    country: { value: Germany }
+  keys: [rsa, dsa]
+`;
+  expect(faultsOf(text)).toEqual([
+    '2:3: tls-server.validityDays: Too small: expected number to be >=1',
+    '3:3: tls-server.colour: want a field that profiles have',
+    expect.stringMatching(/^10:5: mail\.subject\.commonName: /),
+    expect.stringMatching(/^11:16: mail\.subject\.country\.value: want two upper-case letters/),
+    expect.stringMatching(/^12:15: mail\.keys\.1: /),
+  ]);
+});
+
+test.each<[string, string, string]>([
+  ['a base that is not there', 'a: { extends: b, extendedKeyUsage: [serverAuth] }', '1:6: a.extends: want a profile that is written or built in'],
+  ['a circle', 'a: { extends: b }\nb: { extends: a }', '1:6: a.extends: want no circle, got a extends b extends a'],
+  ['CA rights without keyCertSign', 'intermediate: { keyUsage: [digitalSignature] }', '1:17: intermediate.keyUsage: want keyCertSign and cRLSign for a CA'],
+  ['keyCertSign without CA rights', 'tls-server: { keyUsage: [digitalSignature, keyCertSign] }', 'keyUsage: want keyCertSign and cRLSign for a CA and nothing else'],
+  ['keyEncipherment for EC alone', 'tls-server: { keys: [ec-p256], keyUsage: [keyEncipherment] }', 'keyUsage: want a bit that every allowed kind of key can have'],
+  ['a key usage that does not go with the purpose', 'code-signing: { keyUsage: [nonRepudiation] }', 'extendedKeyUsage: want a key usage that goes with each purpose'],
+  ['every purpose', 'a: { extends: tls-server, extendedKeyUsage: [2.5.29.37.0] }', 'want neither anyExtendedKeyUsage nor timeStamping'],
+  ['no purpose', 'tls-server: { extendedKeyUsage: [] }', 'want a purpose'],
+  ['OCSP signing beside another purpose', 'ocsp-responder: { extendedKeyUsage: [ocspSigning, serverAuth] }', 'want ocspSigning alone'],
+  ['ocsp-nocheck for a server', 'tls-server: { ocspNoCheck: true }', 'want ocspSigning alone and with ocspNoCheck'],
+  ['no revocation with a CRL', 'tls-server: { noRevocation: true, crl: [http://a.test/] }', 'noRevocation: want no CRL'],
+  ['no revocation for a CA', 'intermediate: { noRevocation: true }', 'noRevocation: want no CRL'],
+  ['must-staple for a client', 'tls-client: { mustStaple: true }', 'mustStaple: want a TLS server'],
+  ['a policy twice', 'tls-server: { policies: [{ oid: 1.2.3 }, { oid: 1.2.3 }] }', 'policies: want every policy once'],
+  ['an https CRL', 'tls-server: { crl: [https://a.test/crl] }', '1:21: tls-server.crl.0: '],
+  ['required names that are not allowed', 'smime: { subjectAltName: { allowed: [dns], required: [email] } }', 'want every required kind of name among the allowed'],
+  ['an added name of an attribute that may be missing', 'device: { subjectAltName: { add: ["uri:urn:x:{commonName}"] } }', 'want added names of attributes that every subject has'],
+  ['an added name that is none', 'device: { subjectAltName: { add: ["dns:a b"] } }', 'want added names that can be names'],
+  ['a public certificate of Ed25519', 'tls-server: { publicStyle: true, policies: [{ oid: 2.23.140.1.2.1 }] }', 'publicStyle: want no Ed25519'],
+  ['a public certificate for a year', 'tls-server: { publicStyle: true, validityDays: 365, keys: [rsa], policies: [{ oid: 2.23.140.1.2.1 }] }', 'publicStyle: want a validity of at most 200 days'],
+  ['a public certificate without a policy', 'tls-server: { publicStyle: true, keys: [rsa] }', 'publicStyle: want one policy of the CA/Browser Forum'],
+  ['a CA without a subject', 'intermediate: { subject: { commonName: optional } }', 'subject: want a subject that is never empty'],
+  ['a name that is no profile name', 'Web_1: {}', 'want a name of at most 48'],
+  ['a key twice', 'a: {}\na: {}', '2:1: Map keys must be unique'],
+  ['what is no YAML', 'a: [', '1:5: '],
+  ['a list', '- a', '1:1: : Invalid input'],
+  ['a prototype', '__proto__: { validityDays: 1 }', 'want at least one profile'],
+  ['nothing', '{}', 'want at least one profile'],
+])('%s', (_, text, fault) => {
+  expect(faultsOf(text).join('\n')).toContain(fault);
+}); // prettier-ignore
+
+test('aliases without end are refused', () => {
+  const bomb = [
+    'a: &a [x]',
+    ...Array.from('bcdefghi', (name, index) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[index]}`).join()}]`),
+  ];
+  expect(() => parseProfiles(bomb.join('\n'), 'f')).toThrow('want fewer aliases');
+});
+
+test('a file that is not there, and two places at once', () => {
+  expect(() => readProfileFile('/nowhere/profiles.yaml')).toThrow('/nowhere/profiles.yaml: want a readable file');
+  expect(() => loadProfiles({ profiles: {}, profileFile: 'f' })).toThrow('want profiles or profileFile, got both');
+});
+
+function faultsOf(text: string): string[] {
+  try {
+    parseProfiles(text, 'f');
+  } catch (error) {
+    expect(error).toBeInstanceOf(CaError);
+    expect((error as CaError).code).toBe('ERR_CA_CONFIG_INVALID');
+    return (error as CaError).message.split('\n').slice(1).map((line) => line.replace(/^f:/, '')); // prettier-ignore
+  }
+  throw new Error('want faults, got none');
+}
