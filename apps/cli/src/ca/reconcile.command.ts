@@ -70,7 +70,7 @@ export class CaReconcileCommand extends CommandRunner {
       ...trail.faults.map((fault) => printable(`TRAIL  ${fault}`)),
       `${events} signatures: ${Object.entries(matched)
         .map(([kind, count]) => `${count} ${kind}`)
-        .join(', ')}, ${matchedByWord} CRLs known by correlation id alone, ${unmatched.length} unmatched`,
+        .join(', ')}, ${matchedByWord} CRLs by the word of the database, ${unmatched.length} unmatched`,
     ];
     print({ events, matched, matchedByWord, unmatched, trail: trail.faults, isWhole }, lines, options);
     if (!isWhole) process.exitCode = 1;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { SignedRecord, SignedRecordKind, SignedRecordStore } from '../store/signed-record-store.js';
+import type { SignedRecordKind, SignedRecordStore } from '../store/signed-record-store.js';
 
 /** A signature of a CA's key, as the audit trail tells of it. */
 export interface SignatureEvent {
@@ -18,8 +18,8 @@ export interface Reconciliation {
   readonly events: number;
   readonly matched: Readonly<Record<SignedRecordKind, number>>;
   /**
-   * Matched by the SHA-256 that the CA gave as a correlation id, because the octets of an old CRL are not kept and the key's hash is
-   * another one: as good as the word of the application.
+   * Signatures of CRLs whose octets are not kept any more, matched by the SHA-256 in the database, or by the one that the CA gave as a
+   * correlation id: as good as the word of whoever writes them.
    */
   readonly matchedByWord: number;
   /** Signatures of nothing that the CA knows of. */
@@ -40,15 +40,11 @@ export async function reconcile(
   let matchedByWord = 0;
   for await (const record of records.signedRecords()) {
     if (open.isEmpty) break;
-    matched[record.kind] += open.take(digestsOf(record));
-    if (record.octets === undefined) matchedByWord += open.takeByWord(record.sha256);
+    const { kind, sha256, octets } = record;
+    if (octets === undefined) matchedByWord += open.take([sha256]) + open.takeByWord(sha256);
+    else matched[kind] += open.take([hash('sha256', octets), hash('sha384', octets)]);
   }
   return { events: open.added, matched, matchedByWord, unmatched: open.left };
-}
-
-/** A record without octets is known by its SHA-256 alone, which is the digest of keys that hash so. */
-function digestsOf({ octets, sha256 }: SignedRecord): string[] {
-  return octets === undefined ? [sha256] : [hash('sha256', octets), hash('sha384', octets)];
 }
 
 function hash(algorithm: 'sha256' | 'sha384', octets: Buffer): string {
