@@ -57,7 +57,8 @@ export class CaReconcileCommand extends CommandRunner {
     const { authority } = parseCaConfig(file.ca);
     const trail = new Trail(
       directories.length > 0 ? directories : [await trailDirectory(options.config)],
-      (label) => isCaKeyLabel(authority, label) || (options.key?.includes(label) ?? false),
+      (label) => isCaKeyLabel(authority, label),
+      options.key ?? [],
     );
     const { events, matched, matchedByWord, unmatched } = await withDatabase(file, (dataSource) =>
       reconcile(trail.signatures(options), new TypeOrmSignedRecordStore(dataSource)),
@@ -94,7 +95,8 @@ class Trail {
 
   constructor(
     private readonly directories: readonly string[],
-    private readonly isMeant: (label: string) => boolean,
+    private readonly isCaKey: (label: string) => boolean,
+    private readonly otherKeys: readonly string[],
   ) {}
 
   /** Signatures that were made, and those whose outcome is not known. */
@@ -125,7 +127,9 @@ class Trail {
   #eventOf({ chain, record }: FoundRecord): SignatureEvent | undefined {
     const { operation, key, digest, correlationId } = toldBy(record);
     const label = key?.label ?? key?.id;
-    if (operation !== 'sign' || label === undefined || !this.isMeant(label)) return undefined;
-    return { place: `${chain} ${record.seq}`, time: record.time, key: label, digest, correlationId };
+    if (operation !== 'sign' || label === undefined) return undefined;
+    const isCaKey = this.isCaKey(label);
+    if (!isCaKey && !this.otherKeys.includes(label)) return undefined;
+    return { place: `${chain} ${record.seq}`, time: record.time, key: label, isCaKey, digest, correlationId };
   }
 }

@@ -16,6 +16,7 @@ function witness({ token }: TestCa): SignatureEvent[] {
       place: `${events.length}`,
       time: '',
       key: key.label ?? '',
+      isCaKey: true,
       digest,
       correlationId: options?.correlationId,
     });
@@ -40,7 +41,7 @@ test('every signature of a CA has its counterpart, on keys that hash with SHA-25
   const config = { authority: { root: { label: 'root', subject: { commonName: 'Test Root' } }, issuing: { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' } } } as const; // prettier-ignore
   await new CaAdministration({ token: ca.token, ...ca.stores, config, now: () => ca.now }).request('issuing');
   const found = await result(events);
-  expect(found).toMatchObject({ unmatched: [], matchedByWord: 0, matched: { certificate: 5, crl: 1, request: 1 } });
+  expect(found).toMatchObject({ unmatched: [], matchedByWord: 0, matched: { certificate: 5, crl: 2, request: 1 } });
   expect(found.events).toBe(events.length);
 });
 
@@ -61,6 +62,23 @@ test('a digest that somebody wrote into a row hides nothing: what is kept is has
   const { serial } = await open.issue(buildCsr(), 'tls-server');
   const digest = 'cd'.repeat(32);
   await ca.dataSource.query('UPDATE ca_certificate SET tbs_sha256 = ? WHERE serial = ?', [digest, serial]);
-  const rogue = { place: 'rogue', time: '', key: 'issuing', digest, correlationId: digest };
+  const rogue = { place: 'rogue', time: '', key: 'issuing', isCaKey: true, digest, correlationId: digest };
   expect((await result([...events, rogue])).unmatched).toEqual([rogue]);
 });
+
+test.each(['request', 'transcript', 'cluster'])(
+  'a certificate that somebody wrote down as a %s hides nothing',
+  async (kind) => {
+    const events = witness(ca);
+    const open = await ca.open();
+    const { serial } = await open.issue(buildCsr(), 'tls-server');
+    const row = await ca.stores.certificates.find(serial);
+    const [, tbsLength] = [row?.certificate?.readUInt16BE(2), row?.certificate?.readUInt16BE(6) ?? 0];
+    const octets = row?.certificate?.subarray(4, 8 + tbsLength) ?? Buffer.alloc(0);
+    const sha256 = createHash('sha256').update(octets).digest('hex');
+    await ca.dataSource.query('DELETE FROM ca_certificate WHERE serial = ?', [serial]);
+    const insert = 'INSERT INTO ca_signed_document (sha256, issuer_id, kind, octets, signed_at) VALUES (?, ?, ?, ?, 0)';
+    await ca.dataSource.query(insert, [sha256, open.issuer.id, kind, octets.toString('base64')]);
+    expect((await result(events)).unmatched.map(({ digest }) => digest)).toEqual([sha256]);
+  },
+);

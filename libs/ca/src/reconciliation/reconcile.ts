@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { DerError, parseDer } from '../der/der-reader.js';
+import { contextConstructed, tags } from '../der/der-writer.js';
 import type { SignedRecordKind, SignedRecordStore } from '../store/signed-record-store.js';
 
 /** A signature of a CA's key, as the audit trail tells of it. */
@@ -8,6 +10,8 @@ export interface SignatureEvent {
   readonly time: string;
   /** Label of the key. */
   readonly key: string;
+  /** Of a CA; such a key signs no cluster's certificate. */
+  readonly isCaKey: boolean;
   /** Of what was signed, with the hash of the mechanism, in hexadecimal. */
   readonly digest?: string;
   readonly correlationId?: string;
@@ -42,9 +46,28 @@ export async function reconcile(
     if (open.isEmpty) break;
     const { kind, sha256, octets } = record;
     if (octets === undefined) matchedByWord += open.take([sha256]) + open.takeByWord(sha256);
-    else matched[kind] += open.take([hash('sha256', octets), hash('sha384', octets)]);
+    else if (isOfItsKind(kind, octets))
+      matched[kind] += open.take([hash('sha256', octets), hash('sha384', octets)], kind !== 'cluster');
   }
   return { events: open.added, matched, matchedByWord, unmatched: open.left };
+}
+
+/** A certificate is no request and no transcript, whoever writes it into their table. */
+function isOfItsKind(kind: SignedRecordKind, octets: Buffer): boolean {
+  if (kind === 'transcript') return octets[0] === 0x7b;
+  if (kind !== 'request') return true;
+  try {
+    // CertificationRequestInfo begins with version v1 (0), a TBSCertificate with [0] or its serial.
+    const [version, subject] = parseDer(octets).children;
+    return (
+      version.raw.equals(Buffer.of(0x02, 1, 0)) &&
+      subject.tag === tags.sequence &&
+      parseDer(octets).children[3]?.tag === contextConstructed(0)
+    );
+  } catch (error) {
+    if (error instanceof DerError || error instanceof TypeError) return false;
+    throw error;
+  }
 }
 
 function hash(algorithm: 'sha256' | 'sha384', octets: Buffer): string {
@@ -78,11 +101,14 @@ class OpenEvents {
   }
 
   /** @returns how many events are accounted for */
-  take(digests: readonly string[]): number {
+  take(digests: readonly string[], ofCaKeys = true): number {
     let taken = 0;
     for (const digest of digests) {
-      taken += this.#byDigest.get(digest)?.length ?? 0;
-      this.#byDigest.delete(digest);
+      const events = this.#byDigest.get(digest) ?? [];
+      const left = ofCaKeys ? [] : events.filter(({ isCaKey }) => isCaKey);
+      taken += events.length - left.length;
+      if (left.length === 0) this.#byDigest.delete(digest);
+      else this.#byDigest.set(digest, left);
     }
     return taken;
   }
