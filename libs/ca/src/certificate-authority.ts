@@ -2,6 +2,7 @@ import { certificateKeyId } from './authority/ca-key.js';
 import type { Chain } from './authority/chains.js';
 import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
 import { type Generation, Issuers } from './authority/issuers.js';
+import { loadSuperiors } from './authority/superiors.js';
 import { type CaConfig, parseCaConfig } from './config.js';
 import { CaError, isCaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
@@ -75,7 +76,8 @@ export class CertificateAuthority {
     if (config.authority.initialize) await initializeHierarchy(context);
     const issuers = await Issuers.load(context);
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
-    const status = new CertificateStatus({ ...context, crls, revocations, ocsp, issuers: inService });
+    const superiors = await loadSuperiors(context);
+    const status = new CertificateStatus({ ...context, crls, revocations, ocsp, issuers: inService, superiors });
     const authority = new CertificateAuthority(context, issuers, status, options);
     try {
       await authority.#recover();

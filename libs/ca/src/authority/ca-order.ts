@@ -4,12 +4,14 @@ import {
   authorityInfoAccess,
   authorityKeyIdentifier,
   basicConstraints,
+  crlDistributionPoints,
   keyUsage,
   nameConstraints,
 } from '../issuance/extensions.js';
 import type { CertificateOrder } from '../issuance/issuance.js';
 import { type Issuer, signingAuthority } from '../issuance/issuer.js';
 import { issuerLocation } from '../issuance/locations.js';
+import { crlLocation } from '../revocation/crl-location.js';
 import { validityOf } from '../issuance/validity.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { NameConstraints } from '../profile/name-constraints.js';
@@ -90,6 +92,9 @@ export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now
       authorityKeyIdentifier(parent.keyIdentifier),
       ...(ca.nameConstraints === undefined ? [] : [nameConstraints(ca.nameConstraints)]),
       ...(parentUrl === undefined ? [] : [authorityInfoAccess({ caIssuers: [parentUrl] })]),
+      ...(publicUrl === undefined
+        ? []
+        : [crlDistributionPoints([crlLocation(publicUrl, { issuerId: parent.id, shard: 0, kind: 'full' })])]),
     ],
     requester,
   };

@@ -4,18 +4,28 @@ import { CertificateAuthority } from '../certificate-authority.js';
 /** What @nestjs/terminus takes from a health indicator. */
 export type CaHealth = Record<
   'ca',
-  { readonly status: 'up' | 'down'; readonly crlNextUpdate: string; readonly issuerNotAfter: string }
+  {
+    readonly status: 'up' | 'down';
+    /** Of the CRL that lapses first. */
+    readonly crlNextUpdate: string;
+    /** CRLs that should long have been made anew, or nobody takes any more. */
+    readonly crlsOverdue: number;
+    readonly issuerNotAfter: string;
+  }
 >;
 
-/** Down once the CRL has lapsed or the issuing certificate has expired. Whether the token signs is the HSM's own indicator. */
+/** Down once a CRL has lapsed or the issuing certificate has expired. Whether the token signs is the HSM's own indicator. */
 @Injectable()
 export class CaHealthIndicator {
   constructor(private readonly authority: CertificateAuthority) {}
 
   check(now = new Date()): CaHealth {
-    const { nextUpdate } = this.authority.crl;
+    const crls = this.authority.status.watch(now);
+    const nextUpdate = new Date(Math.min(...crls.map((crl) => crl.nextUpdate.getTime())));
+    const crlsOverdue = crls.filter(({ condition }) => condition !== 'fresh').length;
     const { notAfter } = this.authority.issuer.certificate.validity;
     const status = now < nextUpdate && now < notAfter ? 'up' : 'down';
-    return { ca: { status, crlNextUpdate: nextUpdate.toISOString(), issuerNotAfter: notAfter.toISOString() } };
+    const issuerNotAfter = notAfter.toISOString();
+    return { ca: { status, crlNextUpdate: nextUpdate.toISOString(), crlsOverdue, issuerNotAfter } };
   }
 }

@@ -27,6 +27,8 @@ export interface CertificateStatusContext {
   readonly now: () => Date;
   /** Who is in service at this moment, each generation of its own. */
   readonly issuers: () => readonly Issuer[];
+  /** CAs above them whose keys are at hand: they publish CRLs, and sign nothing else. */
+  readonly superiors: readonly Issuer[];
 }
 
 /** What relying parties may know of the certificates of all issuers in service, and how it is changed. */
@@ -45,7 +47,7 @@ export class CertificateStatus {
       certificates,
       revocations,
       now,
-      isInService: (issuerId) => this.#issuer(issuerId) !== undefined,
+      isInService: (issuerId) => this.#authorities.some(({ id }) => id === issuerId),
       presign: async (change) => (await this.ocsp?.presign(change)) ?? [],
       changed: ({ issuerId, serial }) => {
         this.ocsp?.forget(issuerId, serial);
@@ -56,15 +58,15 @@ export class CertificateStatus {
 
   /** Sees to every CRL in force. @throws {CaError} @throws {HsmError} when there is none and none can be made */
   async open(): Promise<void> {
-    for (const issuer of this.context.issuers()) await this.#crlsOf(issuer).open();
+    for (const authority of this.#authorities) await this.#crlsOf(authority).open();
     await this.#serveOcsp();
   }
 
-  /** What is due, of every issuer in service. */
+  /** What is due, of every CA in service. */
   async refreshCrls(): Promise<void> {
-    const issuers = this.context.issuers();
-    for (const issuer of issuers) await this.#crlsOf(issuer).refresh();
-    const inService = new Set(issuers.map(({ id }) => id));
+    const authorities = this.#authorities;
+    for (const authority of authorities) await this.#crlsOf(authority).refresh();
+    const inService = new Set(authorities.map(({ id }) => id));
     for (const [id, crls] of this.#crls) {
       if (inService.has(id)) continue;
       await crls.close();
@@ -109,8 +111,8 @@ export class CertificateStatus {
   }
 
   /** Every CRL that must not lapse, and how it stands. */
-  watch(): CrlWatch[] {
-    return [...this.#crls.values()].flatMap((crls) => crls.watch());
+  watch(now = this.context.now()): CrlWatch[] {
+    return [...this.#crls.values()].flatMap((crls) => crls.watch(now));
   }
 
   async close(): Promise<void> {
@@ -148,18 +150,27 @@ export class CertificateStatus {
     return signer;
   }
 
-  #issuer(issuerId: string): Issuer | undefined {
-    return this.context.issuers().find(({ id }) => id === issuerId);
+  get #authorities(): Issuer[] {
+    return [...this.context.issuers(), ...this.context.superiors];
   }
 
   #crlsOf(authority: Issuer): IssuerCrls {
     let crls = this.#crls.get(authority.id);
     if (crls === undefined) {
-      const { config, certificates, ...context } = this.context;
-      const { validityHours, deltaHours, shards, spacingSeconds } = config.crl;
-      const exclusively = certificates.exclusively.bind(certificates);
-      const { publicUrl } = config;
-      crls = new IssuerCrls({ ...context, authority, validityHours, deltaHours, shards, spacingSeconds, publicUrl, exclusively }); // prettier-ignore
+      const { config, certificates, superiors, ...context } = this.context;
+      const { validityHours, spacingSeconds, ...parts } = config.crl;
+      // The few CAs below a CA need no parts of a CRL.
+      const { shards, deltaHours } = superiors.includes(authority) ? { shards: 1, deltaHours: undefined } : parts;
+      crls = new IssuerCrls({
+        ...context,
+        authority,
+        validityHours,
+        spacingSeconds,
+        shards,
+        deltaHours,
+        publicUrl: config.publicUrl,
+        exclusively: certificates.exclusively.bind(certificates),
+      });
       this.#crls.set(authority.id, crls);
     }
     return crls;

@@ -47,7 +47,8 @@ describe('the CRL publisher', () => {
     };
     ca.now = new Date(ca.now.getTime() + 4 * day);
     await replica.status.refreshCrls();
-    expect([failures, replica.crl.number]).toEqual([['crl Error: no token'], 2]);
+    expect(failures).toContain('crl Error: no token');
+    expect(replica.crl.number).toBe(2);
     ca.token.fault = undefined;
     ca.now = new Date(ca.now.getTime() + 121_000);
     await replica.status.refreshCrls();

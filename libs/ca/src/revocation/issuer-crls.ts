@@ -62,11 +62,11 @@ export class IssuerCrls {
     throw new CaError('ERR_CA_CRL_NOT_FOUND', `CRL: want one of this issuer, got ${kind} of shard ${shard}`);
   }
 
-  watch(): CrlWatch[] {
+  watch(now: Date): CrlWatch[] {
     return this.#all.flatMap(({ current }) => {
       if (current === undefined) return [];
       const { der: _, ...facts } = current;
-      return [{ ...facts, condition: conditionOf(current, this.context.now()) }];
+      return [{ ...facts, condition: conditionOf(current, now) }];
     });
   }
 

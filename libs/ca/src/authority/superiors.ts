@@ -1,0 +1,24 @@
+import { isCaError } from '../errors.js';
+import type { Issuer } from '../issuance/issuer.js';
+import { findCaKey } from './ca-key.js';
+import { configuredCas } from './configured-ca.js';
+import { type CaSource, loadCa } from './load-ca.js';
+
+/**
+ * Root and intermediates whose keys are on the token at this moment: they can say which of their CAs is revoked. One that is
+ * kept offline publishes its CRL where it is.
+ * @throws {CaError} ERR_CA_ISSUER_UNUSABLE | ERR_CA_STORE_UNAVAILABLE
+ */
+export async function loadSuperiors(source: CaSource): Promise<Issuer[]> {
+  const superiors: Issuer[] = [];
+  for (const ca of configuredCas(source.config.authority)) {
+    if (ca.kind === 'issuing' || (await findCaKey(source.token, ca)) === undefined) continue;
+    try {
+      superiors.push((await loadCa(source, ca)).issuer);
+    } catch (error) {
+      // Its certificate is still to come.
+      if (!isCaError(error, 'ERR_CA_NOT_INITIALIZED')) throw error;
+    }
+  }
+  return superiors;
+}
