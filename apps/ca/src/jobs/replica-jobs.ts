@@ -62,6 +62,8 @@ export class ReplicaJobs implements JobRunner {
       });
       await this.#boss.work(name, { pollingIntervalSeconds: pollingSeconds }, () => this.#run(name, work));
       await this.#boss.schedule(name, everyMinute);
+      // Whoever starts looks at once for what is due, unless somebody is at it.
+      await this.#boss.send(name, {});
     }
   }
 
