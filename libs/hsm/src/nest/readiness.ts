@@ -15,7 +15,10 @@ const maximumConnections = 256;
  * @throws {HsmError} ERR_HSM_CLOSED
  */
 export async function untilServing(hsm: Hsm): Promise<void> {
-  while (!hsm.members.some(({ state }) => state === 'serving')) {
+  const serves = (): boolean => hsm.members.some(({ state }) => state === 'serving');
+  // What is wrong must not wait in a buffer for the application that it keeps from starting.
+  if (!serves()) Logger.flush();
+  while (!serves()) {
     await hsm.probe().catch((error: HsmError) => {
       if (error.code === 'ERR_HSM_CLOSED') throw error;
     });
@@ -35,11 +38,7 @@ export async function answerUnready<T>(
   const server = createServer(answer);
   server.maxConnections = maximumConnections;
   server.on('error', ({ message }) => new Logger('Start').warn(`not ready, and nobody can be told: ${message}`));
-  const impatience = setTimeout(() => {
-    // What is wrong must not wait in a buffer for the application that it keeps from starting.
-    Logger.flush();
-    server.listen(port, host);
-  }, quietMilliseconds);
+  const impatience = setTimeout(() => server.listen(port, host), quietMilliseconds);
   const ignore = (): void => undefined;
   process.on('SIGHUP', ignore);
   try {
