@@ -274,6 +274,13 @@ describe('the agent', () => {
     expect(results.every(Boolean)).toBe(true);
   });
 
+  test('that is lost twice under a call, as for what others do with it, makes the call with the next', async () => {
+    agent = await SharedAgent.start(configuration());
+    const tls = await open('tls');
+    device.crash('C_Sign', 'abort', { times: 2 });
+    expect(await signAndVerify(tls, tlsKey)).toBe(true);
+  });
+
   test('that a frozen token does not answer ends itself, and waiting calls are made by the next', async () => {
     const lost: string[] = [];
     agent = await SharedAgent.start(configuration(), { agentLost: ({ message: text }) => lost.push(text) });

@@ -103,8 +103,10 @@ export class Batch {
       const next = isWhole ? parseCheckpoint(line.toString('latin1')) : undefined;
       // The last line may be being written.
       if (next === undefined && !isWhole) return;
-      if (next === undefined)
-        return yield* this.#alarm('', `${file}, byte ${offset}: want a checkpoint, got another line`);
+      if (next === undefined) {
+        yield* this.#alarm('', `${file}, byte ${offset}: want a checkpoint, got another line`);
+        return;
+      }
       if (offset === known?.offset) continue;
       const data = { checkpoint: String(next.checkpoint.number) };
       yield this.#message('informational', next.checkpoint.time, 'checkpoint', data, line);

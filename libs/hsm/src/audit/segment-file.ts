@@ -30,7 +30,7 @@ export class SegmentFile {
   ) {}
 
   /** Why some of it may never be on the disk. */
-  #syncFailure: unknown;
+  #syncFailure: Error | undefined;
 
   /** Whether what is appended can still be relied on to get onto the disk. */
   get isSound(): boolean {
@@ -65,7 +65,8 @@ export class SegmentFile {
     try {
       await this.file.datasync();
     } catch (cause) {
-      throw (this.#syncFailure = cause);
+      this.#syncFailure = cause as Error;
+      throw cause;
     }
   }
 

@@ -55,10 +55,7 @@ export class Dispatcher {
   /** Makes one call, on whichever member is best. Rejects with an HsmError, never throws. */
   call<V extends FleetVerb>(verb: V, request: Request<V>, options: FleetCallOptions): Promise<Answer<V>> {
     // For one member a lost agent and its successor; for several each of them, and the first one's successor.
-    const attempts = Math.max(2, this.#members.length + 1);
-    // A shared agent may be lost for what others do with it, and one more than that was then not lost for this call.
-    const isShared = this.#members.some(({ config }) => 'socket' in config);
-    return this.#call(verb, request, options, isShared ? attempts + 1 : attempts);
+    return this.#call(verb, request, options, Math.max(2, this.#members.length + 1));
   }
 
   /** Makes one call on that member or not at all. */

@@ -12,11 +12,16 @@ export type Remedy = 'again' | 'look up' | 'none';
 
 export function remedyFor(call: Call, member: Member, error: HsmError, members: readonly Member[]): Remedy {
   const isLost = error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable;
-  if (mayBeMadeAgain(call, error) && call.attempts - call.turnedAway < call.attemptsAllowed) {
+  if (mayBeMadeAgain(call, error) && call.attempts - call.turnedAway < attemptsAllowed(call, member)) {
     // A lost agent is replaced, so its member may be asked again.
     if (isLost || mayOtherServe(call, member, error, members)) return 'again';
   }
   return error.code === 'ERR_HSM_OUTCOME_UNKNOWN' || (isLost && mayBeDone(call)) ? 'look up' : 'none';
+}
+
+/** A shared agent may be lost for what others do with it: one loss more says nothing against this call. */
+function attemptsAllowed({ attemptsAllowed: allowed }: Call, { config }: Member): number {
+  return allowed > 1 && 'socket' in config ? allowed + 1 : allowed;
 }
 
 /** Sent, and of lasting effect if the token did it. Wrapping has none, and what it wraps is gone with its agent. */

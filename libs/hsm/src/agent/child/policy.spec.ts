@@ -52,7 +52,9 @@ test('the error does not name a key that the client may do nothing with', () => 
 });
 
 test('what a client may do with no key at all is refused before a key is known', () => {
-  expect(() => policy.requireOnAny('destroy')).toThrow(expect.objectContaining({ code: 'ERR_HSM_POLICY_DENIED' }));
+  expect(() => policy.requireOnAny('destroy')).toThrow(
+    expect.objectContaining({ code: 'ERR_HSM_POLICY_DENIED' }) as Error,
+  );
   expect(() => policy.requireOnAny('encrypt')).not.toThrow();
   expect(() => Policy.unrestricted.requireOnAny('destroy')).not.toThrow();
 });
