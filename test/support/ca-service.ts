@@ -150,7 +150,7 @@ export class CaService {
   }
 
   get url(): string {
-    return /listening on (http:\/\/[^"\s]+)/.exec(this.stdout)?.[1] ?? '';
+    return /listening on (https?:\/\/[^"\s]+)/.exec(this.stdout)?.[1] ?? '';
   }
 
   get setupToken(): string {

@@ -81,6 +81,20 @@ export function encodeOid(oid: string): Buffer {
 
 /** Dotted form of validated content octets (`parseDer` has refused malformed ones). */
 export function decodeOid(content: Uint8Array): string {
+  const octets = Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('latin1');
+  let oid = decoded.get(octets);
+  if (oid === undefined) {
+    oid = decodeArcs(content);
+    // What strangers send must not fill the memory.
+    if (decoded.size < maximumDecoded) decoded.set(octets, oid);
+  }
+  return oid;
+}
+
+const maximumDecoded = 1_024;
+const decoded = new Map<string, string>();
+
+function decodeArcs(content: Uint8Array): string {
   const arcs: bigint[] = [];
   let arc = 0n;
   for (const octet of content) {

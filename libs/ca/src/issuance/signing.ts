@@ -1,4 +1,5 @@
 import { createHash, verify } from 'node:crypto';
+import { promisify } from 'node:util';
 import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
@@ -11,6 +12,9 @@ export function digestOf(tbs: Buffer): string {
 
 /** A longer TBS, that of a CRL, is hashed here: the token's agent takes at most 1 MiB. */
 const maximumMessageBytes = 65_536;
+
+/** On a thread of the pool: the event loop has the next certificate to decide about meanwhile. */
+const verifyOffLoop = promisify(verify);
 
 /**
  * Signs octets on the token and verifies the signature in software before anyone sees it (SECURITY: a faulty RSA-CRT
@@ -26,7 +30,7 @@ export async function signVerified(token: IssuerToken, authority: SigningAuthori
     tbs.length <= maximumMessageBytes
       ? await token.sign(authority.key, scheme, tbs, options)
       : await token.sign(authority.key, scheme, createHash(hash).update(tbs).digest(), { ...options, input: 'digest' });
-  if (verify(hash, tbs, authority.publicKey, signature)) return signature;
+  if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
   throw new CaError(
     'ERR_CA_SIGNATURE_INVALID',
     `signature of ${authority.key.label}: want one its public key verifies, got another`,
