@@ -9,16 +9,16 @@ export class EncryptedRow {
   id!: string;
 
   @EncryptedColumn()
-  a!: string;
+  city!: string;
 
   @EncryptedColumn()
-  b!: string;
+  phone!: string;
 
   @EncryptedColumn()
-  c!: string;
+  street!: string;
 
   @EncryptedColumn()
-  d!: string;
+  diagnosis!: string;
 
   @Column({ type: 'int' })
   n!: number;
@@ -30,16 +30,16 @@ export class PlainRow {
   id!: string;
 
   @Column({ type: 'text' })
-  a!: string;
+  city!: string;
 
   @Column({ type: 'text' })
-  b!: string;
+  phone!: string;
 
   @Column({ type: 'text' })
-  c!: string;
+  street!: string;
 
   @Column({ type: 'text' })
-  d!: string;
+  diagnosis!: string;
 
   @Column({ type: 'int' })
   n!: number;
@@ -48,5 +48,5 @@ export class PlainRow {
 /** Four texts of 20, 20, 60 and 100 characters. */
 export function randomRow(n: number) {
   const text = (characters: number) => randomBytes(characters / 2).toString('hex');
-  return { a: text(20), b: text(20), c: text(60), d: text(100), n };
+  return { city: text(20), phone: text(20), street: text(60), diagnosis: text(100), n };
 }

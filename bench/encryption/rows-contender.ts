@@ -45,7 +45,9 @@ async function cost(work: () => Promise<unknown>): Promise<Cost> {
 function check(rows: readonly Partial<PlainRow>[], found: readonly PlainRow[]): void {
   const byNumber = new Map(found.map((row) => [row.n, row]));
   const isSame = rows.every((row) =>
-    (['a', 'b', 'c', 'd'] as const).every((column) => byNumber.get(row.n ?? -1)?.[column] === row[column]),
+    (['city', 'phone', 'street', 'diagnosis'] as const).every(
+      (column) => byNumber.get(row.n ?? -1)?.[column] === row[column],
+    ),
   );
   if (!isSame || found.length !== rows.length) throw new Error('bench: want the rows that were written, got others');
 }

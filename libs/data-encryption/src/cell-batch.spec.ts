@@ -7,7 +7,7 @@ import { cells } from './cells/load-cells.js';
 import { ColumnCipher } from './column-cipher.js';
 import type { CellKey } from './data-key.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
-import type { ValueType } from './value-encoding.js';
+import type { Plaintext, ValueType } from './value-encoding.js';
 
 interface Vectors {
   readonly dataKey: string;
@@ -32,15 +32,17 @@ function cellKey(dataKey: Buffer = randomBytes(32), id = randomBytes(16).toStrin
 }
 
 function encrypt(cipher: ColumnCipher, value: unknown, row: RowKey, key: CellKey): string {
-  const batch = new CellBatch([cipher]);
-  batch.add(row, () => value);
+  const batch = new CellBatch<Plaintext>([cipher]);
+  batch.addRow(row);
+  batch.addCell(cipher.encode(value));
   const [text] = encryptCells(batch, key);
   return text as string;
 }
 
 function decrypt(cipher: ColumnCipher, text: unknown, row: RowKey, ...keys: CellKey[]): unknown {
   const batch = new CellBatch([cipher]);
-  batch.add(row, () => text);
+  batch.addRow(row);
+  batch.addCell(text);
   const [plaintext] = decryptCells(batch, keys);
   return cipher.decode(plaintext as string | Buffer);
 }

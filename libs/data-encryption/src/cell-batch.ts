@@ -5,41 +5,36 @@ import type { CellKey } from './data-key.js';
 import { decryptionFailed } from './errors.js';
 import type { Plaintext } from './value-encoding.js';
 
-/** Values of a statement, or texts of a result, row after row, each row with one for every column. */
-export class CellBatch {
+/** The cells of some rows, row after row, each row with one for every column: plaintexts, or what the database holds. */
+export class CellBatch<Cell> {
   readonly rowKeys: string[] = [];
-  readonly cells: unknown[] = [];
-  /** Rows. */
-  size = 0;
+  /** Null or undefined where there is none. */
+  readonly cells: (Cell | null | undefined)[] = [];
+  rows = 0;
   /** Cells that are there. */
   filled = 0;
 
   constructor(readonly columns: readonly ColumnCipher[]) {}
 
-  /** @param cell  by column; null or undefined where there is none */
-  add(row: RowKey, cell: (column: number) => unknown): void {
-    for (const text of row) this.rowKeys.push(text);
-    for (let column = 0; column < this.columns.length; column++) {
-      const value = cell(column);
-      this.cells.push(value);
-      if (value !== null && value !== undefined) this.filled++;
-    }
-    this.size++;
+  /** To be followed by `addCell` for every column. */
+  addRow(key: RowKey): void {
+    for (const text of key) this.rowKeys.push(text);
+    this.rows++;
+  }
+
+  addCell(cell: Cell | null | undefined): void {
+    this.cells.push(cell);
+    if (cell !== null && cell !== undefined) this.filled++;
   }
 }
 
 /**
- * Encrypts values: every cell that is written passes here and nowhere else.
- * @returns the texts of the cells, in the order of their values
- * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID
+ * Encrypts plaintexts: every cell that is written passes here and nowhere else.
+ * @returns the texts of the cells, in the order of their plaintexts
  */
-export function encryptCells(batch: CellBatch, cellKey: CellKey): readonly (string | null | undefined)[] {
-  const { columns } = batch;
-  const plaintexts = batch.cells.map((value, index) =>
-    value === null || value === undefined ? value : columns[index % columns.length].encode(value),
-  );
-  const prefixes = columns.map((column) => column.associatedDataPrefix(cellKey));
-  return cells().encrypt(cellKey.secret, prefixes, { ...rowsOf(batch), cells: plaintexts });
+export function encryptCells(batch: CellBatch<Plaintext>, cellKey: CellKey): readonly (string | null | undefined)[] {
+  const prefixes = batch.columns.map((column) => column.associatedDataPrefix(cellKey));
+  return cells().encrypt(cellKey.secret, prefixes, rowsOf(batch));
 }
 
 /**
@@ -49,19 +44,19 @@ export function encryptCells(batch: CellBatch, cellKey: CellKey): readonly (stri
  * @throws {DataEncryptionError} ERR_DATA_DECRYPTION_FAILED, whatever the reason
  */
 export function decryptCells(
-  batch: CellBatch,
+  batch: CellBatch<unknown>,
   cellKeys: readonly CellKey[],
 ): readonly (Plaintext | null | undefined)[] {
   const { columns } = batch;
   const secrets = cellKeys.map(({ secret }) => secret);
   const prefixes = cellKeys.flatMap((cellKey) => columns.map((column) => column.associatedDataPrefix(cellKey)));
   const areTexts = Uint8Array.from(columns, ({ isText }) => Number(isText));
-  const plaintexts = cells().decrypt(secrets, prefixes, areTexts, { ...rowsOf(batch), cells: batch.cells });
+  const plaintexts = cells().decrypt(secrets, prefixes, areTexts, rowsOf(batch));
   if (typeof plaintexts !== 'number') return plaintexts;
   throw decryptionFailed(columns[plaintexts % columns.length].name);
 }
 
-function rowsOf({ rowKeys, size }: CellBatch) {
+function rowsOf<Cell>({ rowKeys, rows, cells }: CellBatch<Cell>) {
   // Without rows there is no key to count.
-  return { rowKeys, keyTexts: size === 0 ? 1 : rowKeys.length / size };
+  return { rowKeys, keyTexts: rows === 0 ? 1 : rowKeys.length / rows, cells };
 }

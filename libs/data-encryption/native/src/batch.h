@@ -24,7 +24,6 @@ class Batch {
 
   uint32_t rows() const { return rows_; }
   uint32_t columns() const { return columns_; }
-  size_t cells() const { return size_t{rows_} * columns_; }
   size_t prefixes() const { return prefixes_.size(); }
 
   /// Reads the row's primary key, for what follows. @returns false when it is not of texts

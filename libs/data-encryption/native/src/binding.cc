@@ -20,8 +20,8 @@ constexpr napi_type_tag kCellKeyTag = {0x6e6573742d68736d, 0x63656c6c2d6b6579};
 /// Above what any database has.
 constexpr size_t kMaximumColumns = 1 << 14;
 
-/// Rows whose handles are freed together.
-constexpr uint32_t kRowsPerScope = 32;
+/// About how many cells are added to the results at once, as arguments of one call, and their handles freed together.
+constexpr uint32_t kCellsAtOnce = 128;
 
 struct Environment {
   CipherPtr aes_256_gcm;
@@ -65,14 +65,17 @@ class CellKeyObject : public Napi::ObjectWrap<CellKeyObject> {
   std::unique_ptr<CellKey> key_;
 };
 
-/// Does something for each row until it fails.
+/// Adds the results of each row, until one fails.
 template <typename Each>
-bool EachRow(napi_env env, uint32_t rows, Each each) {
+bool EachRow(napi_env env, const Batch& batch, Results* results, Each each) {
+  const uint32_t rows = batch.rows();
+  const uint32_t rows_at_once = std::max(1u, kCellsAtOnce / batch.columns());
   for (uint32_t row = 0; row < rows;) {
     const HandleScope scope(env);
-    for (const uint32_t end = std::min(rows, row + kRowsPerScope); row < end; ++row) {
+    for (const uint32_t end = std::min(rows, row + rows_at_once); row < end; ++row) {
       if (!each(row)) return false;
     }
+    if (!results->Flush()) return false;
   }
   return true;
 }
@@ -83,17 +86,15 @@ Napi::Value EncryptCells(const Napi::CallbackInfo& info) {
   CellKey* const key = CellKeyObject::Of(env, info[0]);
   Batch batch(env);
   uint32_t columns = 0;
-  napi_value results;
+  Results results(env);
   if (key == nullptr || !ReadLength(env, info[1], &columns) ||
-      !batch.Read(info[1], info[2], info[3], info[4], columns) ||
-      napi_create_array_with_length(env, batch.cells(), &results) != napi_ok) {
+      !batch.Read(info[1], info[2], info[3], info[4], columns) || !results.Create()) {
     Throw(env, "encryptCells: want arguments as declared");
     return env.Undefined();
   }
   Encryption encryption(env, key, &batch);
-  if (EachRow(env, batch.rows(), [&](uint32_t row) { return encryption.EncryptRow(row, results); })) {
-    return {env, results};
-  }
+  const auto encrypt = [&](uint32_t row) { return encryption.EncryptRow(row, &results); };
+  if (EachRow(env, batch, &results, encrypt)) return {env, results.array()};
   Throw(env, "encryptCells: want plaintexts, memory for them and randomness");
   return env.Undefined();
 }
@@ -118,19 +119,17 @@ Napi::Value DecryptCells(const Napi::CallbackInfo& info) {
   std::vector<CellKey*> keys;
   ByteView are_texts;
   Batch batch(env);
-  napi_value results;
+  Results results(env);
   if (!ReadKeys(env, info[0], &keys) || !ReadBytes(env, info[2], &are_texts) || are_texts.size > kMaximumColumns ||
       !batch.Read(info[1], info[3], info[4], info[5], static_cast<uint32_t>(are_texts.size)) ||
-      batch.prefixes() != keys.size() * are_texts.size ||
-      napi_create_array_with_length(env, batch.cells(), &results) != napi_ok) {
+      batch.prefixes() != keys.size() * are_texts.size || !results.Create()) {
     Throw(env, "decryptCells: want arguments as declared");
     return env.Undefined();
   }
   Decryption decryption(env, keys, are_texts, &batch);
   uint32_t failed = 0;
-  if (EachRow(env, batch.rows(), [&](uint32_t row) { return decryption.DecryptRow(row, results, &failed); })) {
-    return {env, results};
-  }
+  const auto decrypt = [&](uint32_t row) { return decryption.DecryptRow(row, &results, &failed); };
+  if (EachRow(env, batch, &results, decrypt)) return {env, results.array()};
   return Napi::Number::New(env, failed);
 }
 

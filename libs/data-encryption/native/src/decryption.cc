@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "base64.h"
-#include "javascript.h"
 
 namespace nest_hsm {
 namespace {
@@ -19,16 +18,14 @@ bool IsAscii(const uint8_t* bytes, size_t size) {
 
 }  // namespace
 
-bool Decryption::DecryptRow(uint32_t row, napi_value results, uint32_t* failed) {
+bool Decryption::DecryptRow(uint32_t row, Results* results, uint32_t* failed) {
   *failed = row * batch_->columns();
   if (!batch_->EnterRow(row)) return false;
   for (uint32_t column = 0; column < batch_->columns(); ++column) {
     *failed = row * batch_->columns() + column;
     napi_value value;
-    if (!batch_->Cell(*failed, &value) || !DecryptCell(&value, column) ||
-        napi_set_element(env_, results, *failed, value) != napi_ok) {
-      return false;
-    }
+    if (!batch_->Cell(*failed, &value) || !DecryptCell(&value, column)) return false;
+    results->Add(value);
   }
   return true;
 }

@@ -8,6 +8,7 @@
 
 #include "batch.h"
 #include "cell_key.h"
+#include "javascript.h"
 #include "secret_bytes.h"
 
 namespace nest_hsm {
@@ -19,8 +20,8 @@ class Decryption {
   Decryption(napi_env env, const std::vector<CellKey*>& keys, ByteView are_texts, Batch* batch)
       : env_(env), keys_(keys), are_texts_(are_texts.data, are_texts.data + are_texts.size), batch_(batch) {}
 
-  /// Puts the plaintexts of a row's cells where their texts are in the batch. @param failed  the first that does not decrypt
-  bool DecryptRow(uint32_t row, napi_value results, uint32_t* failed);
+  /// Adds the plaintexts of a row's cells. @param failed  the first that does not decrypt
+  bool DecryptRow(uint32_t row, Results* results, uint32_t* failed);
 
  private:
   bool DecryptCell(napi_value* value, uint32_t column);

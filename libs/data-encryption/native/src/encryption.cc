@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base64.h"
-#include "javascript.h"
 
 namespace nest_hsm {
 
@@ -25,15 +24,12 @@ bool Nonces::Draw() {
   return true;
 }
 
-bool Encryption::EncryptRow(uint32_t row, napi_value results) {
+bool Encryption::EncryptRow(uint32_t row, Results* results) {
   if (!batch_->EnterRow(row)) return false;
   for (uint32_t column = 0; column < batch_->columns(); ++column) {
-    const uint32_t index = row * batch_->columns() + column;
     napi_value value;
-    if (!batch_->Cell(index, &value) || !EncryptCell(&value, column) ||
-        napi_set_element(env_, results, index, value) != napi_ok) {
-      return false;
-    }
+    if (!batch_->Cell(row * batch_->columns() + column, &value) || !EncryptCell(&value, column)) return false;
+    results->Add(value);
   }
   return true;
 }

@@ -8,6 +8,7 @@
 
 #include "batch.h"
 #include "cell_key.h"
+#include "javascript.h"
 #include "secret_bytes.h"
 
 namespace nest_hsm {
@@ -35,8 +36,8 @@ class Encryption {
   Encryption(napi_env env, CellKey* key, Batch* batch)
       : env_(env), key_(key), batch_(batch), nonces_(size_t{batch->rows()} * batch->columns()) {}
 
-  /// Puts the texts of a row's cells where their plaintexts are in the batch.
-  bool EncryptRow(uint32_t row, napi_value results);
+  /// Adds the texts of a row's cells.
+  bool EncryptRow(uint32_t row, Results* results);
 
  private:
   bool EncryptCell(napi_value* value, uint32_t column);

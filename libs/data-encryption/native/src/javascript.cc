@@ -42,4 +42,16 @@ bool IsMissing(napi_env env, napi_value value) {
   return napi_typeof(env, value, &type) == napi_ok && (type == napi_null || type == napi_undefined);
 }
 
+bool Results::Create() {
+  return napi_create_array(env_, &array_) == napi_ok &&
+         napi_get_named_property(env_, array_, "push", &push_) == napi_ok;
+}
+
+bool Results::Flush() {
+  const bool is_added =
+      napi_call_function(env_, array_, push_, added_.size(), added_.data(), nullptr) == napi_ok;
+  added_.clear();
+  return is_added;
+}
+
 }  // namespace nest_hsm

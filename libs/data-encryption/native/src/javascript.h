@@ -4,6 +4,7 @@
 #include <node_api.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "cell_key.h"
 #include "secret_bytes.h"
@@ -19,6 +20,24 @@ bool ReadText(napi_env env, napi_value value, SecretBytes* target, size_t offset
 bool ReadLength(napi_env env, napi_value array, uint32_t* length);
 
 bool IsMissing(napi_env env, napi_value value);
+
+/// A JavaScript array that is filled many values at a time: setting an element costs more than encrypting a short cell.
+class Results {
+ public:
+  explicit Results(napi_env env) : env_(env) {}
+
+  bool Create();
+  /// Handles must live until the next `Flush`.
+  void Add(napi_value value) { added_.push_back(value); }
+  bool Flush();
+  napi_value array() const { return array_; }
+
+ private:
+  const napi_env env_;
+  napi_value array_ = nullptr;
+  napi_value push_ = nullptr;
+  std::vector<napi_value> added_;
+};
 
 /// Frees the handles of a stretch of cells, on every way out.
 class HandleScope {

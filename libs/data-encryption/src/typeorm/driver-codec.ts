@@ -27,7 +27,7 @@ export function encodeInDriver(driver: DriverInternals, installed: () => Install
     const cipher = installation?.ciphers.get(column);
     if (installation === undefined || cipher === undefined) return preparePersistentValue(value, column);
     if (value === null || value === undefined) return value;
-    const cell = installation.writing?.cell(column);
+    const cell = installation.writing?.cell(0, column);
     if (cell === undefined) refuse(cipher.name, 'statementText');
     return cell;
   };

@@ -24,7 +24,8 @@ export class EncryptedNames {
       for (const name of names.keys()) lastParts.add(name.slice(name.lastIndexOf('.') + 1));
     }
     const escaped = [...lastParts].map((name) => name.replaceAll(/\W/g, '\\$&'));
-    this.#any = new RegExp(escaped.join('|') || '(?!)', 'i');
+    // Beside other letters than these it errs towards finding one.
+    this.#any = new RegExp(`(?<![\\w$])(?:${escaped.join('|') || '(?!)'})(?![\\w$])`, 'i');
   }
 
   /**

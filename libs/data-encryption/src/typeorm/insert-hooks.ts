@@ -7,7 +7,7 @@ import { type InsertInternals, mainMetadata } from './internals.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
-import { encryptRows, type EncryptedRow } from './row-encryption.js';
+import { type EncryptedCells, encryptRows } from './row-encryption.js';
 import { selectedCell } from './select-hooks.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
@@ -15,8 +15,8 @@ interface InsertInProgress {
   /** Absent when no row has a value to encrypt. */
   readonly cellKey?: CellKey;
   readonly generated: readonly GeneratedKey[];
-  /** By row, once the statement is being built. */
-  rows?: readonly EncryptedRow[];
+  /** Once the statement is being built. */
+  cells?: EncryptedCells;
 }
 
 const inserts = new WeakMap<InsertInternals, InsertInProgress>();
@@ -91,13 +91,16 @@ export function createInsertExpression(
 function encryptInserted(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): void {
   const insert = inserts.get(builder);
   if (insert?.cellKey === undefined) return;
-  const columns = builder.getInsertedColumns().filter((column) => entity.ciphers.has(column));
-  const rows = builder.getValueSets().map((values, index) => ({
-    key: () =>
-      entity.primaryKey.ofRow((column) => ownKey(builder, column, values) ?? insert.generated[index].get(column)),
-    value: (column: ColumnMetadata) => column.getEntityValue(values) as unknown,
-  }));
-  insert.rows = encryptRows(installation, entity, columns, rows, insert.cellKey);
+  const inserted = new Set(builder.getInsertedColumns());
+  const values = builder.getValueSets();
+  const rows = {
+    columns: [...entity.ciphers].filter(([column]) => inserted.has(column)),
+    rows: values.length,
+    key: (row: number) =>
+      entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated[row].get(column)),
+    value: (row: number, column: ColumnMetadata) => column.getEntityValue(values[row]) as unknown,
+  };
+  insert.cells = encryptRows(installation, rows, insert.cellKey);
 }
 
 /** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
@@ -138,6 +141,9 @@ export function createColumnValueExpression(
   const entity = installation.entity(mainMetadata(builder));
   if (entity === undefined) return original();
   const insert = inserts.get(builder);
+  // What TypeORM makes of the value of a text column: a parameter.
+  const cell = insert?.cells?.cell(index, column);
+  if (cell !== undefined) return builder.createParameter(cell);
   const generated = insert?.generated[index]?.get(column);
   if (generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
     return insertGenerated(builder, column, index, generated);
@@ -148,13 +154,8 @@ export function createColumnValueExpression(
     if (cipher !== undefined) refuse(cipher.name, 'assignment');
     refuseIf(installation.names.find(String((value as () => unknown)()), builder.expressionMap), 'copy');
   }
-  if (cipher === undefined || value === undefined || value === null) return original();
-  installation.writing = insert?.rows?.[index];
-  try {
-    return original();
-  } finally {
-    installation.writing = undefined;
-  }
+  // The driver refuses a value of an encrypted column that was not encrypted before.
+  return original();
 }
 
 function insertGenerated(builder: InsertInternals, column: ColumnMetadata, index: number, value: unknown): string {

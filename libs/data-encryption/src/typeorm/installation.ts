@@ -10,7 +10,7 @@ import type { DataKeyLeases } from '../data-key-lease.js';
 import type { DataKeyRing } from '../data-key-ring.js';
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
-import type { EncryptedRow } from './row-encryption.js';
+import type { EncryptedCells } from './row-encryption.js';
 import type { SelectedRow } from './selected-rows.js';
 
 /** What the hooks know about one data source, and what they hand each other while a statement is built or a result read. */
@@ -18,7 +18,7 @@ export class Installation {
   readonly names: EncryptedNames;
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   /** Set while the values of one row are turned into parameters, which is synchronous. */
-  writing?: EncryptedRow;
+  writing?: EncryptedCells;
   /** Set while a result set is made into entities, which is synchronous: whether `decryptRows` has seen it. */
   hydrating?: { readonly isDecrypted: boolean };
   /** Result sets whose cells have been replaced by their values. */

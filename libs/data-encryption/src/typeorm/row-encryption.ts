@@ -1,62 +1,74 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { RowKey } from '../associated-data.js';
 import { CellBatch, encryptCells } from '../cell-batch.js';
+import type { ColumnCipher } from '../column-cipher.js';
 import type { CellKey } from '../data-key.js';
-import type { EncryptedEntity } from './encrypted-entity.js';
+import type { Plaintext } from '../value-encoding.js';
 import type { Installation } from './installation.js';
 import { refuse } from './refusal.js';
 
-/** The cells of one row, ready to become parameters. */
-export interface EncryptedRow {
-  /** @returns undefined for a column that was given no value */
-  cell(column: ColumnMetadata): string | undefined;
+/** A column that a statement writes, with its cipher. */
+export type ColumnToEncrypt = readonly [ColumnMetadata, ColumnCipher];
+
+export interface RowsToEncrypt {
+  readonly columns: readonly ColumnToEncrypt[];
+  readonly rows: number;
+  /** Undefined when the primary key is not known; asked for rows that have a value. */
+  readonly key: (row: number) => RowKey | undefined;
+  /** A function is an SQL expression and no value. */
+  readonly value: (row: number, column: ColumnMetadata) => unknown;
 }
 
-export interface RowToEncrypt {
-  /** Undefined when the primary key is not known. */
-  readonly key: () => RowKey | undefined;
-  readonly value: (column: ColumnMetadata) => unknown;
+/** The cells of a statement, ready to become parameters. */
+export class EncryptedCells {
+  readonly #columns: ReadonlyMap<ColumnMetadata, number>;
+
+  /** @param places  by row: its place among the texts, -1 for a row that has none */
+  constructor(
+    columns: readonly ColumnToEncrypt[],
+    private readonly places: Int32Array,
+    private readonly texts: readonly (string | null | undefined)[],
+  ) {
+    this.#columns = new Map(columns.map(([column], index) => [column, index]));
+  }
+
+  /** @returns undefined for a column that was given no value */
+  cell(row: number, column: ColumnMetadata): string | undefined {
+    const index = this.#columns.get(column);
+    const place = this.places[row];
+    if (index === undefined || place === undefined || place < 0) return undefined;
+    return this.texts[place * this.#columns.size + index] ?? undefined;
+  }
 }
 
 /**
  * Encrypts the cells of all rows of a statement, in one batch.
- * @param columns  those encrypted columns that the statement writes
- * @returns a row for each
  * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID | ERR_DATA_OPERATION_REFUSED for a cell of an unknown key
  */
 export function encryptRows(
   installation: Installation,
-  entity: EncryptedEntity,
-  columns: readonly ColumnMetadata[],
-  rows: readonly RowToEncrypt[],
+  { columns, rows, key, value }: RowsToEncrypt,
   cellKey: CellKey,
-): readonly EncryptedRow[] {
-  const ciphers = columns.flatMap((column) => entity.ciphers.get(column) ?? []);
-  const batch = new CellBatch(ciphers);
-  /** By row: its place in the batch. */
-  const places = rows.map(({ key, value }) => {
-    const values = columns.map((column) => toCell(value(column)));
-    const first = values.findIndex((each) => each !== null);
-    if (first < 0) return undefined;
-    const rowKey = key();
-    if (rowKey === undefined) refuse(ciphers[first].name, 'unknownKey');
-    batch.add(rowKey, (column) => values[column]);
-    return batch.size - 1;
-  });
+): EncryptedCells {
+  const batch = new CellBatch<Plaintext>(columns.map(([, cipher]) => cipher));
+  const places = new Int32Array(rows).fill(-1);
+  for (let row = 0; row < rows; row++) {
+    const values = columns.map(([column]) => value(row, column));
+    const first = values.findIndex(isValue);
+    if (first < 0) continue;
+    const rowKey = key(row);
+    if (rowKey === undefined) refuse(columns[first][1].name, 'unknownKey');
+    places[row] = batch.rows;
+    batch.addRow(rowKey);
+    for (let index = 0; index < values.length; index++) {
+      batch.addCell(isValue(values[index]) ? columns[index][1].encode(values[index]) : null);
+    }
+  }
   const texts = encryptCells(batch, cellKey);
   if (batch.filled > 0) installation.observer.cells('encrypt', batch.filled);
-  const indices = new Map(columns.map((column, index) => [column, index]));
-  return places.map((place) => ({
-    cell: (column) => {
-      const index = indices.get(column);
-      return place === undefined || index === undefined
-        ? undefined
-        : (texts[place * columns.length + index] ?? undefined);
-    },
-  }));
+  return new EncryptedCells(columns, places, texts);
 }
 
-/** An SQL expression is no value: it is refused, or of another column. */
-function toCell(value: unknown): unknown {
-  return value === undefined || typeof value === 'function' ? null : value;
+function isValue(value: unknown): boolean {
+  return value !== null && value !== undefined && typeof value !== 'function';
 }

@@ -75,13 +75,13 @@ function refuseExpressions(
   outputs: ReadonlyMap<string, string>,
 ): void {
   const map = builder.expressionMap;
-  const properties = new Set(
-    selectableAliases(builder).flatMap(({ name, metadata }) => [
-      name,
-      ...metadata.columns.map((column) => `${name}.${column.propertyPath}`),
-    ]),
-  );
-  const expressions = map.selects.map(({ selection }) => selection).filter((selection) => !properties.has(selection));
+  const aliases = selectableAliases(builder);
+  const isProperty = (selection: string) =>
+    aliases.some(
+      ({ name, metadata }) =>
+        selection === name || metadata.columns.some(({ propertyPath }) => selection === `${name}.${propertyPath}`),
+    );
+  const expressions = map.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
   const clauses = [
     ...expressions.map((text) => ['expression', text] as const),
     ...map.joinAttributes.map(({ condition }) => ['join', condition ?? ''] as const),

@@ -15,9 +15,36 @@ export interface SelectedRow {
 export function selectedRows(builder: SelectInternals, entities: EncryptedEntities): readonly SelectedRow[] {
   return selectableAliases(builder).flatMap(({ name, metadata }) => {
     const entity = entities.get(metadata);
-    const row = entity && selectedRow(builder, name, entity);
+    const row =
+      entity && (isWhole(builder, name) ? wholeRow(builder, name, entity) : selectedRow(builder, name, entity));
     return row === undefined || row.cells.length === 0 ? [] : [row];
   });
+}
+
+/** Whether an alias is selected by its name and none of its properties by theirs. */
+function isWhole({ expressionMap: { selects, queryEntity } }: SelectInternals, aliasName: string): boolean {
+  return (
+    queryEntity &&
+    selects.some(({ selection }) => selection === aliasName) &&
+    !selects.some(({ selection }) => selection.startsWith(`${aliasName}.`))
+  );
+}
+
+/** What most statements select, and what takes longer to find out than to decrypt one row: it depends on the alias alone. */
+const wholeRows = new WeakMap<EncryptedEntity, Map<string, SelectedRow>>();
+const mostAliases = 256;
+
+function wholeRow(builder: SelectInternals, aliasName: string, entity: EncryptedEntity): SelectedRow {
+  const byAlias = wholeRows.get(entity) ?? new Map<string, SelectedRow>();
+  wholeRows.set(entity, byAlias);
+  let row = byAlias.get(aliasName);
+  if (row === undefined) {
+    row = selectedRow(builder, aliasName, entity);
+    // An application that makes names up must not fill the memory with them.
+    if (byAlias.size >= mostAliases) byAlias.clear();
+    byAlias.set(aliasName, row);
+  }
+  return row;
 }
 
 /** The aliases whose properties TypeORM selects as columns; of others (a second FROM) it takes the selection as text. */

@@ -9,7 +9,7 @@ import { knownRow } from './known-key.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
-import { type EncryptedRow, encryptRows } from './row-encryption.js';
+import { type EncryptedCells, encryptRows } from './row-encryption.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
@@ -175,13 +175,18 @@ function encryptUpdated(
   installation: Installation,
   builder: UpdateInternals,
   entity: EncryptedEntity,
-): EncryptedRow | undefined {
+): EncryptedCells | undefined {
   const update = updates.get(builder);
   if (update === undefined) return undefined;
   const values = new Map(valuesSet(builder, entity.metadata).map(({ column, value }) => [column, value]));
-  const columns = [...entity.ciphers.keys()].filter((column) => values.has(column));
-  const row = { key: () => update.row, value: (column: ColumnMetadata) => values.get(column) };
-  return encryptRows(installation, entity, columns, [row], update.cellKey)[0];
+  const columns = [...entity.ciphers].filter(([column]) => values.has(column));
+  const row = {
+    columns,
+    rows: 1,
+    key: () => update.row,
+    value: (_: number, column: ColumnMetadata) => values.get(column),
+  };
+  return encryptRows(installation, row, update.cellKey);
 }
 
 /** The cells of a row are bound to its key. Saving an entity may set the key to the same key in another spelling. */
