@@ -70,7 +70,16 @@ export class CertificateAuthority {
    */
   static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
     const config = parseCaConfig(options.config);
-    const { token, certificates, authorities, crls, revocations, ocsp, observer = {}, now = () => new Date() } = options;
+    const {
+      token,
+      certificates,
+      authorities,
+      crls,
+      revocations,
+      ocsp,
+      observer = {},
+      now = () => new Date(),
+    } = options;
     const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
     const context: HierarchyContext = { config, token, certificates, authorities, issuance, observer, now };
     if (config.authority.initialize) await initializeHierarchy(context);
@@ -101,6 +110,7 @@ export class CertificateAuthority {
     this.#policy = new IssuancePolicy(loadProfiles(config), NamePolicy.of(config), ({ id }) =>
       issuerLocations(config, id),
     );
+    issuers.assertProfiles(this.#policy.profiles);
     this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
     const { noticeDays, webhook } = config.expiry;
     const scan = {
@@ -281,18 +291,40 @@ export class CertificateAuthority {
    * @param expiredBefore  leaves alone what this or another replica may be signing at this moment; absent: every row
    */
   async #recover(expiredBefore?: Date): Promise<void> {
-    const { certificates, issuance, observer, now } = this.context;
+    const { certificates, observer, now } = this.context;
     for (const { issuer } of this.issuers.generations) {
-      for (const row of await certificates.listSigning(issuer.id, expiredBefore)) {
-        try {
-          await issuance.complete(row, await this.#decideAgain(issuer, row));
-        } catch (error) {
-          if (!isCaError(error, 'ERR_CA_RECOVERY_REFUSED')) throw error;
-          observer.jobFailed?.('recovery', error);
-        }
+      try {
+        await this.#recoverOf(issuer, expiredBefore);
+      } catch (error) {
+        if (isCaError(error, 'ERR_CA_STORE_UNAVAILABLE')) throw error;
+        // Its key is away: the next issuer's may not be.
+        observer.jobFailed?.('recovery', error);
       }
     }
+    if (expiredBefore !== undefined) await this.#reportUnfinishedCas(expiredBefore);
     await certificates.voidExpired(now());
+  }
+
+  async #recoverOf(issuer: Issuer, expiredBefore: Date | undefined): Promise<void> {
+    const { certificates, issuance, observer } = this.context;
+    for (const row of await certificates.listSigning(issuer.id, expiredBefore)) {
+      try {
+        await issuance.complete(row, await this.#decideAgain(issuer, row));
+      } catch (error) {
+        if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
+        observer.jobFailed?.('recovery', error);
+      }
+    }
+  }
+
+  /** A CA's certificate that was never completed is finished by whoever began it, or is the trace of somebody else. */
+  async #reportUnfinishedCas(expiredBefore: Date): Promise<void> {
+    const { certificates, observer } = this.context;
+    const above = this.issuers.generations.flatMap(({ issuer }) => issuer.chain.slice(1).map(certificateKeyId));
+    for (const id of new Set(above)) {
+      for (const { serial } of await certificates.listSigning(id, expiredBefore))
+        observer.jobFailed?.('recovery', recoveryRefused(serial, `whoever began it to finish it, below CA ${id}`));
+    }
   }
 
   /** @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND */
@@ -309,10 +341,7 @@ export class CertificateAuthority {
    * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
    * @throws {CaError} ERR_CA_RECOVERY_REFUSED
    */
-  async #decideAgain(
-    issuer: Issuer,
-    { serial, profile, requester, tbs }: CertificateRecord,
-  ): Promise<UnfinishedOrder> {
+  async #decideAgain(issuer: Issuer, { serial, profile, requester, tbs }: CertificateRecord): Promise<UnfinishedOrder> {
     try {
       // The CA's own, that no policy for requesters knows.
       const own = profile === responderProfileName ? await this.status.unfinishedResponder(issuer) : undefined;

@@ -77,6 +77,7 @@ export { TypeOrmOrderStore } from './store/typeorm/typeorm-order-store.js';
 export { TypeOrmApiTokenStore } from './store/typeorm/typeorm-api-token-store.js';
 export { TypeOrmAuthorityStore } from './store/typeorm/typeorm-authority-store.js';
 export { TypeOrmCertificateStore } from './store/typeorm/typeorm-certificate-store.js';
+export { TypeOrmExpiryStore } from './store/typeorm/typeorm-expiry-store.js';
 export { TypeOrmSignedRecordStore } from './store/typeorm/typeorm-signed-record-store.js';
 export { caStores } from './store/typeorm/stores.js';
 export { TypeOrmCrlStore } from './store/typeorm/typeorm-crl-store.js';

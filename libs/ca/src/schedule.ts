@@ -15,13 +15,12 @@ export interface JobRunner {
 export type SharedJobs = (jobs: Jobs, observer: CaObserver) => JobRunner;
 
 /**
- * Runs each job every minute, never twice at once. A failure is reported and the job tried again the next minute: every job
- * is due long before it is late.
+ * Runs each job every minute, never twice at once, and none waits for another: a webhook that hangs keeps no CRL from being made. A
+ * failure is reported and the job tried again the next minute: every job is due long before it is late.
  */
 export class Schedule implements JobRunner {
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
-  #isRunning = false;
+  readonly #running = new Map<CaJob, Promise<void>>();
 
   constructor(
     private readonly jobs: Jobs,
@@ -30,7 +29,8 @@ export class Schedule implements JobRunner {
 
   start(): void {
     this.#timer = setInterval(() => {
-      if (!this.#isRunning) this.#running = this.#run();
+      for (const job of Object.keys(this.jobs) as CaJob[])
+        if (!this.#running.has(job)) this.#running.set(job, this.#run(job));
     }, intervalMilliseconds);
     this.#timer.unref();
   }
@@ -38,18 +38,16 @@ export class Schedule implements JobRunner {
   /** Starts nothing more and waits for what is running. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#running;
+    await Promise.all(this.#running.values());
   }
 
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    for (const job of Object.keys(this.jobs) as CaJob[]) {
-      try {
-        await this.jobs[job]?.();
-      } catch (error) {
-        this.observer.jobFailed?.(job, error);
-      }
+  async #run(job: CaJob): Promise<void> {
+    try {
+      await this.jobs[job]?.();
+    } catch (error) {
+      this.observer.jobFailed?.(job, error);
+    } finally {
+      this.#running.delete(job);
     }
-    this.#isRunning = false;
   }
 }

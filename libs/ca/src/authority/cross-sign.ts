@@ -1,4 +1,5 @@
 import { parseDer } from '../der/der-reader.js';
+import { oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { readCaCertificate } from '../issuance/ca-certificate.js';
 import { viewTbsCertificate } from '../issuance/certificate-view.js';
@@ -8,6 +9,17 @@ import { keyIdentifier } from '../issuance/key-identifier.js';
 import { acceptPublicKey } from '../request/key-policy.js';
 import { caProfile, certifiedOrder } from './ca-order.js';
 import type { HierarchyContext } from './hierarchy.js';
+
+/** Extensions that are kept, made anew, or that limit nothing. */
+const carried: readonly string[] = [
+  oids.basicConstraints,
+  oids.keyUsage,
+  oids.nameConstraints,
+  oids.subjectKeyIdentifier,
+  oids.authorityKeyIdentifier,
+  oids.authorityInfoAccess,
+  oids.crlDistributionPoints,
+];
 
 /**
  * Certifies another CA's key under its own name, so that its chains also lead to our root (RFC 5280 §3.2). Its name constraints and
@@ -24,7 +36,11 @@ export async function crossSign(
 ): Promise<IssuedCertificate> {
   const { issuance, config, now } = context;
   const other = readCaCertificate(der);
-  const { subjectPublicKeyInfo } = viewTbsCertificate(parseDer(der).children[0]);
+  const { subjectPublicKeyInfo, extensions } = viewTbsCertificate(parseDer(der).children[0]);
+  // What limits the other CA must limit it here too; purposes and policies are not carried over, so a CA that has them is refused.
+  const others = extensions.map(({ oid }) => oid).filter((oid) => !carried.includes(oid));
+  if (others.length > 0)
+    throw new CaError('ERR_CA_IMPORT_REFUSED', `cross-signing: want a CA without extensions ${others.join(', ')}`);
   acceptPublicKey(subjectPublicKeyInfo);
   // What the other CA has issued names this identifier; ours is derived (RFC 7093 §2), so they must be the same.
   const identifier = keyIdentifier(subjectPublicKeyInfo);

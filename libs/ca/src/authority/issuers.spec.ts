@@ -45,7 +45,8 @@ describe('several issuers', () => {
 
   test.each<[string, Partial<CaConfig['authority']>, RegExp]>([
     ['an unknown parent', { issuing: { ...issuing, parent: 'nobody' } }, /want root or an intermediate/],
-    ['a circle', { intermediates: { a: { ...clients, label: 'a', parent: 'b' }, b: { ...clients, label: 'b', parent: 'a' } } as never }, /want/],
+    ['a circle', { intermediates: { a: { ...issuing, label: 'a', parent: 'b' }, b: { ...issuing, label: 'b', parent: 'a' } } }, /want a parent that is not below it/],
+    ['a profile that nobody has', { issuers: { clients: { ...clients, profiles: ['nothing'] } } }, /clients: want profiles that there are, got nothing/],
     ['one label twice', { issuers: { clients: { ...clients, profiles: ['tls-client'], label: 'issuing' } } }, /different labels/],
     ["another one's generation", { issuers: { clients: { ...clients, profiles: ['tls-client'], label: 'issuing-2' } } }, /different labels/],
     ['one profile at two issuers', { issuers: { a: { ...clients, profiles: ['tls-client'], label: 'a' }, b: { ...clients, profiles: ['tls-client'], label: 'b' } } }, /each profile at one issuer/],

@@ -62,6 +62,15 @@ export class Issuers {
     this.#generations = generations;
   }
 
+  /** @throws {CaError} ERR_CA_CONFIG_INVALID when an issuer is named for a profile that is not there */
+  assertProfiles(profiles: ReadonlyMap<string, unknown>): void {
+    for (const { name, profiles: own = [] } of this.#cas) {
+      const unknown = own.filter((profile) => !profiles.has(profile));
+      if (unknown.length > 0)
+        throw new CaError('ERR_CA_CONFIG_INVALID', `${name}: want profiles that there are, got ${unknown.join(', ')}`);
+    }
+  }
+
   /** All generations in service, of every issuer. */
   get generations(): readonly Generation[] {
     return this.#generations;
@@ -106,7 +115,8 @@ export class Issuers {
     } catch (error) {
       if (!isCaError(error, 'ERR_CA_NOT_INITIALIZED') && !isCaError(error, 'ERR_CA_ISSUER_UNUSABLE')) throw error;
       this.context.observer.jobFailed?.('issuers', error);
-      return undefined;
+      // What was in service stays: its CRL may not lapse because a key is not listed for a minute.
+      return this.#generations.find(({ name, generation }) => name === ca.name && generation === row.generation);
     }
   }
 }

@@ -168,7 +168,7 @@ describe('a transcript', () => {
     const root = rootDer();
     const changed = parsed();
     change(changed);
-    expect(() => verifyTranscript(rechain(changed), root)).toThrow(expect.objectContaining({ code: 'ERR_CA_TRANSCRIPT_INVALID' }));
+    expect(() => verifyTranscript(rechain(changed), root)).toThrow(expect.objectContaining({ code: 'ERR_CA_TRANSCRIPT_INVALID' }) as Error);
   }); // prettier-ignore
 
   test.each<[string, (text: string) => string]>([
@@ -181,7 +181,7 @@ describe('a transcript', () => {
     await hold();
     const root = rootDer();
     const text = change(readFileSync(transcript, 'utf8'));
-    expect(() => verifyTranscript(Buffer.from(text), root)).toThrow(expect.objectContaining({ code: 'ERR_CA_TRANSCRIPT_INVALID' }));
+    expect(() => verifyTranscript(Buffer.from(text), root)).toThrow(expect.objectContaining({ code: 'ERR_CA_TRANSCRIPT_INVALID' }) as Error);
   }); // prettier-ignore
 
   test('with its end cut off says so, and that of another root is refused', async () => {

@@ -150,6 +150,6 @@ describe('the webhook', () => {
     const file = join(directory, 'bad-secret');
     if (content !== undefined) writeFileSync(file, content);
     const config = webhookConfigSchema.parse({ url: 'https://collector.example.test/', secretFile: file });
-    expect(() => Webhook.of(config)).toThrow(expect.objectContaining({ code: 'ERR_CA_CONFIG_INVALID' }));
+    expect(() => Webhook.of(config)).toThrow(expect.objectContaining({ code: 'ERR_CA_CONFIG_INVALID' }) as Error);
   });
 });
