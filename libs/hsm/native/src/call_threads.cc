@@ -15,7 +15,7 @@ namespace {
 constexpr std::chrono::microseconds kShortCall(250);
 /// Then this part of what is under way is waited for, so that the rest goes on meanwhile, and no longer than this.
 constexpr size_t kGatheredPart = 2;
-constexpr std::chrono::microseconds kLongestGathering(400);
+constexpr std::chrono::microseconds kLongestGathering(800);
 /// The weight of the newest call in averages.
 constexpr double kNewest = 1.0 / 16;
 
@@ -56,7 +56,7 @@ CallThreads::CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()
 
 void CallThreads::Start(Calls calls, size_t under_way) {
   Calls stranded;
-  bool notify = false;
+  size_t notify = 0;
   {
     const std::lock_guard<std::mutex> lock(queue_mutex_);
     most_at_once_ = std::max(most_at_once_, under_way);
@@ -67,16 +67,16 @@ void CallThreads::Start(Calls calls, size_t under_way) {
       queue_.clear();
     }
   }
-  if (notify) summons_.notify_one();
+  Notify(notify);
   for (std::unique_ptr<Call>& call : stranded) {
     call->Fail(CKR_HOST_MEMORY);
-    HandBack(std::move(call), kShortCall);
+    HandBack(std::move(call));
   }
 }
 
 CallThreads::Calls CallThreads::TakeDone(size_t under_way) {
   std::unique_lock<std::mutex> lock(done_mutex_);
-  if (average_duration_ < kShortCall) {
+  if (AreShort()) {
     wanted_ = under_way / kGatheredPart;
     gathered_.wait_for(lock, kLongestGathering, [this] { return done_.size() >= wanted_; });
     wanted_ = 0;
@@ -96,18 +96,40 @@ void CallThreads::Close() {
   closing_.notify_all();
 }
 
-// A thread that takes a call summons the next one when more are waiting. So calls that take microseconds are made by few
-// threads, one after the other, and calls that block get a thread each, without the caller waking one for every call.
-bool CallThreads::Summon() {
-  if (summoned_ || queue_.empty() || (HasEnoughThreads() && watched_)) return false;
-  const bool notify = idle_ > 0;
-  // Where there are as many threads as calls at once, one that has done its call is about to come by itself.
-  summoned_ = notify || (threads_ < most_at_once_ && AddThread());
+// Calls that wait for a device get a thread each at once. Of calls that compute, a thread that takes one summons the next one when
+// more are waiting: so few threads make them, one after the other, without the caller waking one for every call.
+size_t CallThreads::Summon() {
+  if (HasEnoughThreads() && watched_) return 0;
+  const size_t wanted = IsDevice() ? queue_.size() : std::min<size_t>(queue_.size(), 1);
+  size_t notify = 0;
+  for (; coming_ < wanted; ++coming_) {
+    if (idle_ > 0) {
+      --idle_;
+      ++summoned_;
+      ++notify;
+    } else if (threads_ >= most_at_once_ || !AddThread()) {
+      // Where there are as many threads as calls at once, one that has done its call is about to come by itself.
+      break;
+    }
+  }
   return notify;
 }
 
+void CallThreads::Notify(size_t threads) {
+  for (; threads > 0; --threads) summons_.notify_one();
+}
+
+bool CallThreads::IsDevice() const { return average_waits_ >= kWaitsForDevice; }
+
 // More would only take turns on the processors, with the locks of the token and with the threads that bring it calls.
-bool CallThreads::HasEnoughThreads() const { return average_waits_ < kWaitsForDevice && running_ >= processors_; }
+bool CallThreads::HasEnoughThreads() const { return !IsDevice() && running_ >= ComputingThreads(); }
+
+bool CallThreads::HasSurplusThread() const { return !IsDevice() && threads_ > ComputingThreads() + 1; }
+
+// Short computations leave processors to the threads that bring them and take their results away.
+size_t CallThreads::ComputingThreads() const { return AreShort() ? std::max<size_t>(1, processors_ / 2) : processors_; }
+
+bool CallThreads::AreShort() const { return average_duration_.load() < kShortCall.count(); }
 
 bool CallThreads::AddThread() {
   auto self = std::make_unique<std::shared_ptr<CallThreads>>(shared_from_this());
@@ -133,19 +155,22 @@ void* CallThreads::ThreadMain(void* argument) {
 
 void CallThreads::Work() {
   std::unique_lock<std::mutex> lock(queue_mutex_);
-  summoned_ = false;
+  --coming_;
   while (!closed_) {
     if (queue_.empty() || (HasEnoughThreads() && watched_)) {
+      if (HasSurplusThread()) break;
       ++idle_;
-      summons_.wait(lock, [this] { return summoned_ || closed_; });
-      --idle_;
-      summoned_ = false;
+      summons_.wait(lock, [this] { return summoned_ > 0 || closed_; });
+      if (closed_) break;
+      --summoned_;
+      --coming_;
     } else if (HasEnoughThreads()) {
       Watch(&lock);
     } else {
       MakeFirst(&lock);
     }
   }
+  --threads_;
 }
 
 void CallThreads::MakeFirst(std::unique_lock<std::mutex>* lock) {
@@ -153,17 +178,18 @@ void CallThreads::MakeFirst(std::unique_lock<std::mutex>* lock) {
   queue_.pop_front();
   ++begun_;
   ++running_;
-  const bool notify = Summon();
+  const size_t notify = Summon();
   lock->unlock();
-  if (notify) summons_.notify_one();
+  Notify(notify);
   const long waits_before = WaitsOfThread();
   const auto begun_at = std::chrono::steady_clock::now();
   call->Run(*functions_);
-  const Microseconds duration = std::chrono::steady_clock::now() - begun_at;
+  const std::chrono::duration<double, std::micro> duration = std::chrono::steady_clock::now() - begun_at;
   const auto waits = static_cast<double>(WaitsOfThread() - waits_before);
-  HandBack(std::move(call), duration);
+  HandBack(std::move(call));
   lock->lock();
   --running_;
+  average_duration_ = average_duration_ + (duration.count() - average_duration_) * kNewest;
   average_waits_ += (waits - average_waits_) * kNewest;
 }
 
@@ -175,11 +201,10 @@ void CallThreads::Watch(std::unique_lock<std::mutex>* lock) {
   if (begun_ == begun_before && !queue_.empty()) average_waits_ = kWaitsOfHungCall;
 }
 
-void CallThreads::HandBack(std::unique_ptr<Call> call, Microseconds duration) {
+void CallThreads::HandBack(std::unique_ptr<Call> call) {
   bool is_first, is_gathered;
   {
     const std::lock_guard<std::mutex> lock(done_mutex_);
-    average_duration_ += (duration - average_duration_) * kNewest;
     done_.push_back(std::move(call));
     is_first = done_.size() == 1;
     is_gathered = done_.size() == wanted_;

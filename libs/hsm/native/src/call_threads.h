@@ -1,7 +1,8 @@
 // The threads on which calls to the token are made: as many as there are calls at once, which is what the sessions allow, or
-// as there are processors where the token is a library that computes on them.
+// at most as there are processors where the token is a library that computes on them.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -38,8 +39,6 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   void Close();
 
  private:
-  using Microseconds = std::chrono::duration<double, std::micro>;
-
   CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()> wake);
 
   static void* ThreadMain(void* self);
@@ -49,11 +48,16 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   /// For as long as a computation may take: sees to it that calls that hang do not hold the others up.
   void Watch(std::unique_lock<std::mutex>* lock);
   [[nodiscard]] bool HasEnoughThreads() const;
-  /// Sees to it that one more thread looks at the queue, unless one is on its way there or nothing waits in it.
-  /// @returns whether to notify one, when the lock is released
-  [[nodiscard]] bool Summon();
+  [[nodiscard]] bool HasSurplusThread() const;
+  [[nodiscard]] size_t ComputingThreads() const;
+  [[nodiscard]] bool AreShort() const;
+  /// Sees to it that threads look at the queue, unless enough are on their way there.
+  /// @returns how many to notify, when the lock is released
+  [[nodiscard]] size_t Summon();
+  void Notify(size_t threads);
+  [[nodiscard]] bool IsDevice() const;
   bool AddThread();
-  void HandBack(std::unique_ptr<Call> call, Microseconds duration);
+  void HandBack(std::unique_ptr<Call> call);
 
   const CK_FUNCTION_LIST* const functions_;
   const size_t processors_;
@@ -68,8 +72,12 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   size_t threads_ = 0;
   /// The most calls that were under way at once, and so the most threads that can be of use.
   size_t most_at_once_ = 0;
-  /// A thread was added or woken to look at the queue. Whichever does so first takes the summons away.
-  bool summoned_ = false;
+  /// Of the idle threads these are told to look at the queue, and are not counted as idle any more.
+  size_t summoned_ = 0;
+  /// These and the threads that were added for it: on their way to the queue.
+  size_t coming_ = 0;
+  /// Of the last dozens of calls, in microseconds; set under `queue_mutex_`, read under either.
+  std::atomic<double> average_duration_{1e6};
   /// How often one of the last dozens of calls gave its processor up. Until that is known calls are taken for ones that wait.
   double average_waits_ = 1;
   /// A thread is in Watch().
@@ -82,8 +90,6 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   std::condition_variable gathered_;
   /// How many TakeDone waits for; 0: it does not wait.
   size_t wanted_ = 0;
-  /// Of the last dozens of calls.
-  Microseconds average_duration_ = std::chrono::seconds(1);
 
   /// Apart, so that who is woken does not find the lock taken by who woke it.
   std::mutex wake_mutex_;

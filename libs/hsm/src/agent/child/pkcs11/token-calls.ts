@@ -2,8 +2,8 @@
  * The operations that are done with a key millions of times, through our own addon (native/). For each it makes both calls,
  * e.g. C_SignInit and C_Sign, on a thread of its own, of which it starts as many as there are operations at once: as many as
  * there are sessions. So a slow or frozen token holds up nothing but the operations that are on it, and results that become
- * ready together arrive together. A token that computes on the agent's own processors (SoftHSM) is given as many threads as
- * there are of these, since more only get in each other's way; until one hangs.
+ * ready together arrive together. A token that computes on the agent's own processors (SoftHSM) is given at most as many
+ * threads as there are of these, and half as many where it takes microseconds, since more only get in each other's way; until one hangs.
  */
 import { fileURLToPath } from 'node:url';
 import nodeGypBuild from 'node-gyp-build';
