@@ -32,7 +32,14 @@ export class RevocationController {
     @Caller() caller: Principal,
   ): Promise<StatusDto> {
     const options = readJson(revocation, body ?? {}, '{ reason, invalidityDate }, or nothing');
-    return represent(serial, await this.authority.status.revoke(serial, { ...options, requester: caller.requester }));
+    return represent(
+      serial,
+      await this.authority.status.revoke(serial, {
+        ...options,
+        requester: caller.requester,
+        profiles: caller.profiles,
+      }),
+    );
   }
 
   /** Releases a certificate that is on hold. */
@@ -40,7 +47,10 @@ export class RevocationController {
   @Requires('certificates:revoke')
   @ApiOkResponse({ type: StatusDto })
   async release(@Param('serial') serial: string, @Caller() caller: Principal): Promise<StatusDto> {
-    return represent(serial, await this.authority.status.release(serial, { requester: caller.requester }));
+    return represent(
+      serial,
+      await this.authority.status.release(serial, { requester: caller.requester, profiles: caller.profiles }),
+    );
   }
 
   /** The status of a certificate. */

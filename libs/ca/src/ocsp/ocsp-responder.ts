@@ -10,7 +10,13 @@ import { type CachedResponse, ResponseCache } from './response-cache.js';
 import { StatusWatch } from './status-watch.js';
 
 /** Signatures that are made at once because somebody asked; who comes on top is told to try later. */
-const maximumSigning = 64;
+const maximumSigning = 32;
+/** Of them, for those who want one of their own: anybody may ask, and issuance waits for the same HSM. */
+const maximumSigningForOne = 8;
+/** Certificates that are looked up in the database at once. */
+const maximumLookups = 64;
+/** How often a response is signed anew because the status changed meanwhile. */
+const saveAttempts = 3;
 const refreshBatch = 500;
 /** Whoever takes responses to refresh has this long; then they are somebody else's. */
 const refreshMilliseconds = 120_000;
@@ -59,6 +65,7 @@ export class OcspResponder {
   readonly #cache = new ResponseCache();
   readonly #pending = new Map<string, Promise<CachedResponse | undefined>>();
   #signing = 0;
+  #lookups = 0;
 
   constructor(private readonly context: OcspContext) {}
 
@@ -85,7 +92,9 @@ export class OcspResponder {
       return await this.#answer(parseOcspRequest(request));
     } catch (error) {
       if (error instanceof MalformedOcspRequest) return errors.malformedRequest;
-      // The HSM or the database is away, or has too much to do. What they do not need to be asked about is still answered.
+      // Too much to do: that is the asker's to know, not a failure of ours.
+      if (error instanceof OcspBusy) return errors.tryLater;
+      // The HSM or the database is away. What they do not need to be asked about is still answered.
       this.context.observer.jobFailed?.('ocsp', error);
       return errors.tryLater;
     }
@@ -134,7 +143,7 @@ export class OcspResponder {
     if (nonce === undefined && serials.length === 1) return this.#prepared(served, serials[0], hash);
     const states = await Promise.all(serials.map((serial) => this.#state(served.signer.issuer.id, serial)));
     if (!states.every((state) => state !== undefined)) return errors.unauthorized;
-    const { der } = await this.#limited(() => served.signer.sign(states, hash, nonce));
+    const { der } = await this.#limited(() => served.signer.sign(states, hash, nonce), maximumSigningForOne);
     return { outcome: 'successful', der };
   }
 
@@ -159,7 +168,8 @@ export class OcspResponder {
 
   /** However many ask at once, the database and the HSM are asked once. */
   async #fetched(signer: OcspSigner, key: OcspResponseKey): Promise<CachedResponse | undefined> {
-    const name = `${key.issuerId}${key.serial}${key.hash}`;
+    // Whoever asks after a change must not get what was looked up before it.
+    const name = `${this.#cache.epoch}:${key.issuerId}${key.serial}${key.hash}`;
     let fetching = this.#pending.get(name);
     if (fetching === undefined) {
       fetching = this.#fetch(signer, key).finally(() => this.#pending.delete(name));
@@ -184,19 +194,23 @@ export class OcspResponder {
     signer: OcspSigner,
     { issuerId, serial, hash }: OcspResponseKey,
   ): Promise<StoredOcspResponse | undefined> {
-    const state = await this.#state(issuerId, serial);
-    if (state === undefined) return undefined;
-    const response = await this.#limited(() => signer.presign(state, hash));
-    // Not kept: the status changed in between. Who asked before the change gets the answer of that moment.
-    await this.context.ocsp.save(issuerId, [response]);
-    return response;
+    for (let attempt = 0; attempt < saveAttempts; attempt += 1) {
+      const state = await this.#state(issuerId, serial);
+      if (state === undefined) return undefined;
+      const response = await this.#limited(() => signer.presign(state, hash), maximumSigning);
+      if ((await this.context.ocsp.save(issuerId, [response])) === 1) return response;
+      // Not kept: the status changed while this was signed, and nobody is told what is no longer so.
+    }
+    throw new OcspBusy(`OCSP: want a status that stays while a response is signed, got ${saveAttempts} changes`);
   }
 
   /** Undefined for what the issuer has not issued, and for what has expired. */
   async #state(issuerId: string, serial: string): Promise<CertificateState | undefined> {
     const { certificates, revocations, now } = this.context;
     if (serial.length > 40) return undefined;
-    const row = await certificates.find(serial);
+    if (this.#lookups >= maximumLookups) throw new OcspBusy(`OCSP: want at most ${maximumLookups} look-ups at once`);
+    this.#lookups += 1;
+    const row = await certificates.find(serial).finally(() => (this.#lookups -= 1));
     if (row?.state !== 'issued' || row.issuerId !== issuerId || row.notAfter < now()) return undefined;
     return stateOf(serial, await revocations.find(issuerId, serial));
   }
@@ -220,8 +234,8 @@ export class OcspResponder {
     }
   }
 
-  async #limited<T>(sign: () => Promise<T>): Promise<T> {
-    if (this.#signing >= maximumSigning) throw new OcspBusy(`OCSP: want at most ${maximumSigning} signatures at once`);
+  async #limited<T>(sign: () => Promise<T>, maximum: number): Promise<T> {
+    if (this.#signing >= maximum) throw new OcspBusy(`OCSP: want at most ${maximum} signatures at once`);
     this.#signing += 1;
     try {
       return await sign();

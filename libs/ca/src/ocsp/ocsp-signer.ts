@@ -84,7 +84,8 @@ export class OcspSigner {
     { validity }: Responder,
   ): SingleResponse {
     const revoked = status === undefined || status.state === 'released' ? undefined : status;
-    const backdated = producedAt.getTime() - backdateMilliseconds;
+    // What was ever changed is dated now: a release must not look older than the hold.
+    const backdated = producedAt.getTime() - (status === undefined ? backdateMilliseconds : 0);
     // Not before what it tells of, nor before its responder's certificate.
     const from = Math.max(backdated, revoked?.revokedAt.getTime() ?? 0, validity.notBefore.getTime());
     const thisUpdate = Math.min(from, producedAt.getTime());

@@ -1,5 +1,6 @@
 import type { HsmKey } from '@nest-hsm/hsm';
-import { findOrGenerateCaKey } from '../authority/ca-key.js';
+import { caKeyId, findOrGenerateCaKey } from '../authority/ca-key.js';
+import { CaError } from '../errors.js';
 import { parseDer } from '../der/der-reader.js';
 import { readTime, viewTbsCertificate } from '../issuance/certificate-view.js';
 import type { Issuance, UnfinishedOrder } from '../issuance/issuance.js';
@@ -9,6 +10,7 @@ import type { Validity } from '../issuance/tbs-certificate.js';
 import type { CaObserver } from '../observer.js';
 import type { CertificateStore } from '../store/certificate-store.js';
 import type { OcspStore } from '../store/ocsp-store.js';
+import type { RevocationStore } from '../store/revocation-store.js';
 import { publicKeyHash } from './cert-id.js';
 import { responderAlgorithm, responderOrder } from './responder-order.js';
 
@@ -17,6 +19,7 @@ export interface CredentialContext {
   readonly certificates: CertificateStore;
   readonly issuance: Issuance;
   readonly ocsp: OcspStore;
+  readonly revocations: RevocationStore;
   readonly observer: CaObserver;
   readonly now: () => Date;
   readonly validityDays: number;
@@ -55,7 +58,7 @@ export class ResponderCredential {
 
   /** Takes over another replica's certificate, and issues one when it is time. @throws {CaError} @throws {HsmError} */
   async refresh(): Promise<void> {
-    if (this.#current !== undefined && !this.#isDue(this.#current)) return;
+    if (this.#current !== undefined && !this.#isDue(this.#current) && !(await this.#isRevoked())) return;
     // One at a time: labels are not unique on a token, and one certificate is enough.
     await this.context.certificates.exclusively(async () => {
       const key = await this.#key();
@@ -77,16 +80,27 @@ export class ResponderCredential {
   async #key(): Promise<HsmKey> {
     const { token, observer } = this.context;
     const key = { label: `${this.issuer.key.label}-ocsp`, algorithm: responderAlgorithm(this.issuer) } as const;
-    return findOrGenerateCaKey(token, key, observer);
+    const found = await findOrGenerateCaKey(token, key, observer);
+    // Labels are the operator's, and another CA's key is no responder's.
+    if ((await this.context.certificates.findAuthority(caKeyId(found))) !== undefined)
+      throw new CaError('ERR_CA_ISSUER_UNUSABLE', `OCSP responder key ${key.label}: want one of its own, got a CA's`);
+    return found;
   }
 
   /** The certificate in use, if it is this key's. */
   async #load(key: HsmKey): Promise<Responder | undefined> {
     const { ocsp, certificates } = this.context;
     const serial = await ocsp.responder(this.issuer.id);
-    const row = serial === undefined ? undefined : await certificates.find(serial);
+    const row = serial === undefined || (await this.#isRevoked(serial)) ? undefined : await certificates.find(serial);
     const isOurs = row?.issuerId === this.issuer.id && row.subjectKeyId === signingAuthority(key, this.issuer.name).id;
     return isOurs && row.certificate !== undefined ? this.#responder(key, row.certificate) : undefined;
+  }
+
+  /** One that was revoked is not used again, though nobody is to ask about it (id-pkix-ocsp-nocheck). */
+  async #isRevoked(serial?: string): Promise<boolean> {
+    const { ocsp, revocations } = this.context;
+    const asked = serial ?? (await ocsp.responder(this.issuer.id));
+    return asked !== undefined && (await revocations.find(this.issuer.id, asked)) !== undefined;
   }
 
   async #issue(key: HsmKey): Promise<Responder> {

@@ -91,7 +91,7 @@ export class CertificateStatus {
   }
 
   /** @throws as `Revocations.release` */
-  async release(serial: string, options?: Pick<RevokeOptions, 'requester'>): Promise<RevocationRecord> {
+  async release(serial: string, options?: Omit<RevokeOptions, 'reason' | 'invalidityDate'>): Promise<RevocationRecord> {
     return this.#revocations.release(serial, options);
   }
 

@@ -72,5 +72,6 @@ const two = Array.from({ length: 100 }, (_, value) => String(value).padStart(2, 
 /** YYYYMMDDHHMMSS; half a million times, so without toISOString. */
 function digitsOf(time: Date): string {
   const year = time.getUTCFullYear();
+  if (!(year >= 0 && year <= 9999)) throw new RangeError(`CRL entry: want a year of four digits, got ${year}`);
   return `${two[Math.floor(year / 100)]}${two[year % 100]}${two[time.getUTCMonth() + 1]}${two[time.getUTCDate()]}${two[time.getUTCHours()]}${two[time.getUTCMinutes()]}${two[time.getUTCSeconds()]}`;
 }

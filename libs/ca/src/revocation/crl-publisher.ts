@@ -1,3 +1,4 @@
+import { derElements, DerError } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import type { IssuerToken, SigningAuthority } from '../issuance/issuer.js';
 import { digestOf, signVerified } from '../issuance/signing.js';
@@ -51,8 +52,8 @@ export class CrlPublisher {
     const newest = await crls.newest(this.scope);
     if (newest === undefined || newest.number <= (this.#current?.number ?? 0)) return;
     const der = await crls.der(newest);
-    // Gone: a still newer one took its place in between, and is taken over the next time.
-    if (der !== undefined) this.#current = Object.freeze({ ...newest, der });
+    // Gone, in part or whole: a still newer one took its place in between, and is taken over the next time.
+    if (der !== undefined && tbsDigestOf(der) === newest.tbsSha256) this.#current = Object.freeze({ ...newest, der });
   }
 
   /** Time for a new one: half over, or of the future, since the clock was wrong when it was made and nobody takes it now. */
@@ -60,7 +61,11 @@ export class CrlPublisher {
     if (this.#current === undefined) return true;
     const { thisUpdate, nextUpdate } = this.#current;
     const now = this.context.now();
-    return now < thisUpdate || now.getTime() >= (thisUpdate.getTime() + nextUpdate.getTime()) / 2;
+    // A little ahead is a second CRL within one second.
+    return (
+      now.getTime() < thisUpdate.getTime() - backdateMilliseconds ||
+      now.getTime() >= (thisUpdate.getTime() + nextUpdate.getTime()) / 2
+    );
   }
 
   /** Some status has changed since. */
@@ -118,7 +123,8 @@ export class CrlPublisher {
     };
     const draft = new CrlDraft(authority, await revocations.count(query));
     for await (const page of revocations.entries(query)) draft.add(page);
-    const content = this.#contentOf(number, at, draft, base, previous);
+    const last = await crls.newest(this.scope);
+    const content = this.#contentOf(number, at, draft, base, previous, last);
     const tbs = draft.tbs(content);
     lintCrl(tbs, { ...content, entries: draft.count });
     const { thisUpdate, nextUpdate, baseNumber } = content;
@@ -141,12 +147,16 @@ export class CrlPublisher {
     draft: CrlDraft,
     base: CrlRecord | undefined,
     previous: CrlRecord | undefined,
+    last: CrlRecord | undefined,
   ): CrlContent {
     const { authority, validityHours, deltaHours = 0, publicUrl } = this.context;
     const backdated = Math.floor((at.getTime() - backdateMilliseconds) / 1000) * 1000;
     // Not before what it tells of. A delta is never of the same second as a full CRL, which would have to have its number (§5.2.3).
     const afterFull = base === undefined || previous === undefined ? 0 : previous.thisUpdate.getTime() + 1000;
-    const from = Math.max(backdated, draft.newestRevocation.getTime(), afterFull);
+    // Later than the last one, or a cache that has that one would not take this one; unless that one is of a wrong clock's future.
+    const lastUpdate = last?.thisUpdate.getTime() ?? 0;
+    const afterLast = lastUpdate <= at.getTime() + backdateMilliseconds ? lastUpdate + 1000 : 0;
+    const from = Math.max(backdated, draft.newestRevocation.getTime(), afterFull, afterLast);
     const hours = base === undefined ? validityHours : deltaHours;
     const { shard } = this.scope;
     return {
@@ -161,5 +171,17 @@ export class CrlPublisher {
         base === undefined &&
         deltaHours > 0 && { freshest: crlLocation(publicUrl, { ...this.scope, kind: 'delta' }) }),
     };
+  }
+}
+
+/** SHA-256 of the TBS inside a CRL; undefined when it is not whole. */
+function tbsDigestOf(der: Buffer): string | undefined {
+  try {
+    const [list] = derElements(der);
+    const [tbs] = derElements(list.content);
+    return digestOf(tbs.raw);
+  } catch (error) {
+    if (error instanceof DerError) return undefined;
+    throw error;
   }
 }

@@ -3,6 +3,7 @@ import { contextPrimitive } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { viewTbsCertificate } from '../issuance/certificate-view.js';
+import { responderProfileName } from '../ocsp/responder-order.js';
 import type { CertificateStore } from '../store/certificate-store.js';
 import type { StoredOcspResponse } from '../store/ocsp-store.js';
 import type { RevocationRecord, RevocationStore, StatusChange, StatusDecision } from '../store/revocation-store.js';
@@ -16,6 +17,10 @@ export interface RevokeOptions {
   readonly invalidityDate?: Date;
   /** Who asks; kept with the revocation. */
   readonly requester?: string;
+  /** Profiles whose certificates they may revoke; absent: any. */
+  readonly profiles?: ReadonlySet<string>;
+  /** The CA's own certificates too: those of CAs and of OCSP responders. Not for a single caller over the network. */
+  readonly includesOwn?: boolean;
 }
 
 export interface RevocationsContext {
@@ -54,9 +59,9 @@ export class Revocations {
         `reason: want one of ${requestableReasons.join(', ')}, got ${JSON.stringify(String(reason).slice(0, 64))}`,
       );
     const invalidityDate = options.invalidityDate && wholeSeconds(options.invalidityDate);
-    if (invalidityDate !== undefined && !(invalidityDate <= at))
-      throw invalid('invalidity date: want a time that is not in the future, got another');
-    const subject = await this.#subject(serial);
+    if (invalidityDate !== undefined && !(invalidityDate <= at && invalidityDate.getTime() >= 0))
+      throw invalid('invalidity date: want a time from 1970 on that is not in the future, got another');
+    const subject = await this.#subject(serial, options);
     const { issuerId, notAfter } = subject;
     const state = reason === 'certificateHold' ? ('held' as const) : ('revoked' as const);
     const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
@@ -70,9 +75,10 @@ export class Revocations {
    */
   async release(
     serial: string,
-    { requester = 'application' }: Pick<RevokeOptions, 'requester'> = {},
+    options: Omit<RevokeOptions, 'reason' | 'invalidityDate'> = {},
   ): Promise<RevocationRecord> {
-    return this.#change(await this.#subject(serial), (current) => {
+    const { requester = 'application' } = options;
+    return this.#change(await this.#subject(serial, options), (current) => {
       if (current?.state === 'released') return undefined;
       if (current?.state !== 'held') throw conflict(serial, 'one on hold', current);
       return { ...withoutSequence(current), state: 'released', requester };
@@ -81,7 +87,7 @@ export class Revocations {
 
   /** What was decided about an issued certificate; undefined: nothing, so it is good. @throws as `revoke` */
   async find(serial: string): Promise<RevocationRecord | undefined> {
-    const subject = await this.#subject(serial);
+    const subject = await this.#subject(serial, { includesOwn: true });
     return this.context.revocations.find(subject.issuerId, subject.serial);
   }
 
@@ -108,11 +114,17 @@ export class Revocations {
   }
 
   /** Only what an issuer in service has issued. */
-  async #subject(serial: string): Promise<Subject> {
+  async #subject(
+    serial: string,
+    { profiles, includesOwn = false }: Pick<RevokeOptions, 'profiles' | 'includesOwn'>,
+  ): Promise<Subject> {
     const row = /^[0-9a-f]{1,40}$/i.test(serial)
       ? await this.context.certificates.find(serial.toLowerCase())
       : undefined;
-    if (row?.certificate !== undefined && this.context.isInService(row.issuerId))
+    const isTheirs = row !== undefined && (profiles === undefined || profiles.has(row.profile));
+    if (isTheirs && !includesOwn && (row.isAuthority || row.profile === responderProfileName))
+      throw conflict(serial, "an end entity's, not one of the CA's own", undefined);
+    if (isTheirs && row.certificate !== undefined && this.context.isInService(row.issuerId))
       return { issuerId: row.issuerId, serial: row.serial, certificate: row.certificate, notAfter: row.notAfter };
     throw new CaError(
       'ERR_CA_CERTIFICATE_NOT_FOUND',
