@@ -487,7 +487,12 @@ describe('certificates over the API', () => {
       body: {
         state: 'pending',
         requester: 'token:builder',
-        names: ['cn:approved.example.test', 'dns:approved.example.test'],
+        names: [
+          'cn:approved.example.test',
+          'dns:approved.example.test',
+          'subject:commonName=approved.example.test',
+          expect.stringMatching(/^key:sha256:[0-9a-f]{64}$/),
+        ],
       },
     });
     const path = String(order.headers.get('location'));

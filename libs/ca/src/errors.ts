@@ -25,6 +25,7 @@ const faults = {
   ERR_CA_ORDER_NOT_FOUND: 'caller',
   ERR_CA_ORDER_DECIDED: 'caller',
   ERR_CA_OVERLOADED: 'caller',
+  ERR_CA_REQUESTER_INVALID: 'caller',
   ERR_CA_TOKEN_INVALID: 'caller',
   ERR_CA_TOKEN_NOT_FOUND: 'caller',
   ERR_CA_CLOSED: 'caller',

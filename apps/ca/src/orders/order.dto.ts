@@ -10,8 +10,8 @@ export class OrderDto {
   requester: string;
 
   /**
-   * What would be certified.
-   * @example ['cn:www.example.test', 'dns:www.example.test']
+   * What would be certified: names, every attribute of the subject, and the SHA-256 of the SubjectPublicKeyInfo.
+   * @example ['cn:www.example.test', 'dns:www.example.test', 'subject:commonName=www.example.test', 'key:sha256:…']
    */
   names: string[];
 

@@ -8,11 +8,11 @@ import {
   ApiQuery,
   ApiTags,
 } from '@nestjs/swagger';
-import { CaError, CertificateAuthority, Orders } from '@nest-hsm/ca';
+import { CaError, CertificateAuthority, type OrderRecord, Orders } from '@nest-hsm/ca';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Caller, Requires } from '../access/access.decorators.js';
-import type { Principal } from '../access/principal.js';
+import { assertMayAskFor, type Principal } from '../access/principal.js';
 import { CertificateDto } from '../certificates/certificate.dto.js';
 import { negotiate, represent, representations } from '../certificates/representation.js';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
@@ -72,9 +72,10 @@ export class OrdersController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CertificateDto | string | Buffer> {
     const type = negotiate(accept);
+    const { profile } = await this.#decidable(id, caller);
     const stop = this.metrics.startIssuance();
     const issued = await this.orders.approve(id, caller.requester);
-    stop((await this.orders.find(id)).profile);
+    stop(profile);
     void reply.header('location', `/v1/certificates/${issued.serial}`);
     return represent(this.authority, issued, type, reply);
   }
@@ -87,6 +88,14 @@ export class OrdersController {
   @ApiOkResponse({ type: OrderDto })
   async refuse(@Param('id') id: string, @Body() body: unknown, @Caller() caller: Principal): Promise<OrderDto> {
     const { reason } = readJson(refusal, body ?? {}, '{ reason }');
+    await this.#decidable(id, caller);
     return representOrder(await this.orders.refuse(id, caller.requester, reason));
+  }
+
+  /** An approver may be bound to profiles as a requester may. @throws {ApiError} ERR_API_FORBIDDEN */
+  async #decidable(id: string, caller: Principal): Promise<OrderRecord> {
+    const order = await this.orders.find(id);
+    assertMayAskFor(caller, order.profile);
+    return order;
   }
 }

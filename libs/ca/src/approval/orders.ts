@@ -52,10 +52,12 @@ export class Orders {
     const now = this.#now();
     if ((await orders.countPending(requester, now)) >= maximumPending)
       throw new CaError('ERR_CA_OVERLOADED', `orders of ${requester}: want at most ${maximumPending} pending`);
+    const { version: profileVersion } = authority.profiles.get(profile) ?? { version: '' };
     const order: OrderRecord = {
       id: randomBytes(16).toString('hex'),
       state: 'pending',
       profile,
+      profileVersion,
       requester,
       csr: der,
       names,
@@ -92,6 +94,7 @@ export class Orders {
     const order = await this.#decide(id, 'approved', approver);
     const { authority, orders } = this.options;
     if (order.serial !== undefined) return authority.find(order.serial);
+    this.#assertStillMeant(order);
     const issued = await authority.issueOnce(order.csr, order.profile, ['order', id], {
       requester: order.requester,
       approver: order.decidedBy ?? approver,
@@ -103,6 +106,14 @@ export class Orders {
   /** @throws {CaError} ERR_CA_APPROVAL_REQUIRED for its own requester | ERR_CA_ORDER_NOT_FOUND | ERR_CA_ORDER_DECIDED */
   async refuse(id: string, approver: string, reason?: string): Promise<OrderRecord> {
     return this.#decide(id, 'refused', approver, reason?.slice(0, maximumReason));
+  }
+
+  /** What was approved is issued as it was seen, and not years later. @throws {CaError} ERR_CA_ORDER_DECIDED */
+  #assertStillMeant({ id, profile, profileVersion, expiresAt }: OrderRecord): void {
+    const isSame = this.options.authority.profiles.get(profile)?.version === profileVersion;
+    if (isSame && this.#now() < expiresAt) return;
+    const got = isSame ? 'an expired one' : `one whose profile ${profile} has changed since`;
+    throw new CaError('ERR_CA_ORDER_DECIDED', `order ${id}: want one in force, got ${got}`);
   }
 
   /** Deciding the same again changes nothing. */

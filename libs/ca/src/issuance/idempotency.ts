@@ -10,6 +10,9 @@ export interface Idempotency {
   readonly requestSha256: string;
 }
 
+/** Whether the key was chosen by a caller, and so stands for its request for a time only; what was approved is issued once for ever. */
+export type KeyKind = 'key' | 'order';
+
 /** How long a key stands for its first request. */
 export const idempotencyMilliseconds = 24 * 3_600_000;
 
@@ -19,7 +22,7 @@ export const idempotencyMilliseconds = 24 * 3_600_000;
  */
 export function idempotencyOf(
   requester: string,
-  key: readonly ['key' | 'order', string],
+  key: readonly [KeyKind, string],
   request: readonly (string | Uint8Array)[],
 ): Idempotency {
   return { idempotencyKey: digest([requester, ...key]), requestSha256: digest(request) };
@@ -33,12 +36,14 @@ export function idempotencyOf(
 export async function issuedBefore(
   certificates: Pick<CertificateStore, 'findByIdempotencyKey' | 'forgetIdempotencyKey'>,
   idempotency: Idempotency,
+  kind: KeyKind,
   now: Date,
 ): Promise<(CertificateRecord & { readonly certificate: Buffer }) | undefined> {
   const row = await certificates.findByIdempotencyKey(idempotency.idempotencyKey);
   if (row === undefined) return undefined;
   const { certificate } = row;
-  if (certificate !== undefined && row.reservedAt.getTime() + idempotencyMilliseconds <= now.getTime()) {
+  const mayEnd = kind === 'key' && certificate !== undefined;
+  if (mayEnd && row.reservedAt.getTime() + idempotencyMilliseconds <= now.getTime()) {
     await certificates.forgetIdempotencyKey(row.serial);
     return undefined;
   }

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import type { Issuers } from '../authority/issuers.js';
 import { Admission } from '../issuance/admission.js';
-import { type Idempotency, idempotencyOf, issuedBefore } from '../issuance/idempotency.js';
+import { type Idempotency, idempotencyOf, issuedBefore, type KeyKind } from '../issuance/idempotency.js';
 import type { CertificateOrder, Issuance, IssuedCertificate } from '../issuance/issuance.js';
+import { attributeNameOf, readDirectoryString, readDistinguishedName } from '../name/distinguished-name.js';
 import type { CertificateQuery } from '../search/certificate-query.js';
 import { parseQuery } from '../search/certificate-query.js';
 import { type CertificatePage, searchCertificates } from '../search/certificate-search.js';
@@ -28,7 +30,7 @@ export interface RenewOptions extends IssueOptions {
 }
 
 /** What happens once: a key that a requester chose, or an order that was approved. */
-export type OnceKey = readonly ['key' | 'order', string];
+export type OnceKey = readonly [KeyKind, string];
 
 export interface RequestsContext {
   readonly policy: IssuancePolicy;
@@ -62,7 +64,7 @@ export class Requests {
     key?: OnceKey,
   ): Promise<IssuedCertificate> {
     const once = key && idempotencyOf(named(options).requester, key, [profile, csrDer(csr)]);
-    return this.#issue(() => this.order(csr, profile, options), once);
+    return this.#issue(() => this.order(csr, profile, options), once, key?.[0]);
   }
 
   async renew(serial: string, { csr, idempotencyKey, mayUse, ...options }: RenewOptions): Promise<IssuedCertificate> {
@@ -76,10 +78,20 @@ export class Requests {
     return this.#issue(() => renewalOrder(policy, old, csr, issuers.ofProfile(old.profile), who, now()), once);
   }
 
-  /** What would be certified if somebody approved of it: `cn:`, `dns:`, `ip:`, `email:`, `uri:`. @throws as `order` */
+  /**
+   * What would be certified if somebody approved of it: names (`cn:`, `dns:`, `ip:`, `email:`, `uri:`), every attribute of the
+   * subject (`subject:organization=…`), and the SHA-256 of the SubjectPublicKeyInfo (`key:sha256:…`). @throws as `order`
+   */
   inspect(csr: Uint8Array | string, profile: string, requester: string): string[] {
-    const { subject, names } = this.order(csr, profile, { requester, approver: `not ${requester}` });
-    return searchNames(parseDer(subject), names);
+    const { subject, names, subjectPublicKeyInfo } = this.order(csr, profile, {
+      requester,
+      approver: `not ${requester}`,
+    });
+    const attributes = (readDistinguishedName(parseDer(subject)) ?? []).map(
+      ({ type, value }) => `subject:${attributeNameOf(type) ?? type}=${readDirectoryString(value) ?? '?'}`,
+    );
+    const key = createHash('sha256').update(subjectPublicKeyInfo).digest('hex');
+    return [...searchNames(parseDer(subject), names), ...attributes, `key:sha256:${key}`];
   }
 
   async list(query: CertificateQuery): Promise<CertificatePage> {
@@ -87,9 +99,13 @@ export class Requests {
   }
 
   /** @throws {CaError} ERR_CA_IDEMPOTENCY_* | ERR_CA_OVERLOADED, and what `order` and issuance throw */
-  async #issue(order: () => CertificateOrder, idempotency: Idempotency | undefined): Promise<IssuedCertificate> {
+  async #issue(
+    order: () => CertificateOrder,
+    idempotency: Idempotency | undefined,
+    kind: KeyKind = 'key',
+  ): Promise<IssuedCertificate> {
     const { issuance, certificates, now } = this.context;
-    const before = idempotency && (await issuedBefore(certificates, idempotency, now()));
+    const before = idempotency && (await issuedBefore(certificates, idempotency, kind, now()));
     if (before !== undefined) {
       const { serial, issuerId, certificate: der, notAfter } = before;
       return { serial, issuerId, der, notAfter };
@@ -116,6 +132,14 @@ export class Requests {
   }
 }
 
+const maximumRequester = 512;
+
+/** @throws {CaError} ERR_CA_REQUESTER_INVALID: a database may refuse the text, and with it what is committed together with it */
 function named(options: Partial<Requester>): Requester {
-  return { requester: 'application', ...options };
+  const who = { requester: 'application', ...options };
+  if (who.requester.length <= maximumRequester && /^[^\p{Cc}\p{Cs}]+$/u.test(who.requester)) return who;
+  throw new CaError(
+    'ERR_CA_REQUESTER_INVALID',
+    `requester: want 1 to ${maximumRequester} characters and no control characters, got ${JSON.stringify(who.requester.slice(0, 64))}`,
+  );
 }

@@ -38,8 +38,8 @@ export const certificateQuerySchema = z.strictObject({
 export type CertificateQuery = z.input<typeof certificateQuerySchema>;
 
 /**
- * The order of the rows, and what the index is entered by: the newest first; by serial where that is given; by expiry, the soonest
- * first, where a window of it is given and nothing narrower.
+ * The order of the rows, and what the index is entered by: the newest first; by serial where that is given, and of what is revoked or
+ * held; by expiry, the soonest first, where a window of it is given, or what is expired, and nothing narrower.
  */
 export type SearchOrder = 'newest' | 'serial' | 'expiry';
 
@@ -76,8 +76,14 @@ export function parseQuery(query: CertificateQuery): ParsedQuery {
     ...(commonName === undefined ? [] : [searchCommonName(commonName)]),
     ...(name === undefined ? [] : [searchName(parseName(name))]),
   ];
-  const isWindow = rest.notAfterFrom !== undefined || rest.notAfterTo !== undefined;
-  const order = serial !== undefined ? 'serial' : names.length === 0 && isWindow ? 'expiry' : 'newest';
+  const isWindow = rest.notAfterFrom !== undefined || rest.notAfterTo !== undefined || rest.status === 'expired';
+  const isOfRevocations = rest.status === 'revoked' || rest.status === 'held';
+  const order =
+    serial !== undefined || (names.length === 0 && isOfRevocations)
+      ? 'serial'
+      : names.length === 0 && isWindow
+        ? 'expiry'
+        : 'newest';
   const serialPrefix = serial?.toLowerCase();
   const digest = createHash('sha256')
     .update(JSON.stringify([names, serialPrefix, rest]))

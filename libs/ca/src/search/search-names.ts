@@ -4,14 +4,11 @@ import { viewTbsCertificate } from '../issuance/certificate-view.js';
 import { readDirectoryString, readDistinguishedName } from '../name/distinguished-name.js';
 import { type GeneralName, readGeneralName } from '../name/general-name.js';
 
-/** How many octets of a name are kept to be searched by. */
-const maximumLength = 512;
-
 /** What a certificate is found by: `cn:` its commonName in lower case, `dns:`, `ip:`, `email:`, `uri:` its names. */
 export function searchNames(subject: DerNode, names: readonly GeneralName[]): string[] {
   const commonName = commonNameOf(subject);
   const all = [...(commonName === undefined ? [] : [searchCommonName(commonName)]), ...names.map(searchName)];
-  return [...new Set(all)].map((name) => name.slice(0, maximumLength));
+  return [...new Set(all)];
 }
 
 export const searchCommonName = (commonName: string): string => `cn:${commonName.toLowerCase()}`;

@@ -7,10 +7,12 @@ export interface OrderRecord {
   readonly id: string;
   readonly state: OrderState;
   readonly profile: string;
+  /** As it was when the request came. */
+  readonly profileVersion: string;
   readonly requester: string;
   /** DER. */
   readonly csr: Buffer;
-  /** What would be certified, for whoever decides: `cn:`, `dns:`, `ip:`, `email:`, `uri:`. */
+  /** What would be certified, for whoever decides: names, subject and key, as `CertificateAuthority.inspect` says them. */
   readonly names: readonly string[];
   /** SHA-256 of requester and idempotency key, in hexadecimal. */
   readonly idempotencyKey?: string;

@@ -40,11 +40,14 @@ function* reserveSteps(isPostgres: boolean, reservations: readonly SearchableRes
   const names = reservations
     .filter(({ serial }) => reserved.has(serial))
     .flatMap(({ serial, reservedAt, searchNames }) =>
-      searchNames.map((value) => ({ value, reserved_at: reservedAt.getTime(), serial })),
+      searchNames.map((value) => ({ value: value.slice(0, maximumName), reserved_at: reservedAt.getTime(), serial })),
     );
   if (names.length > 0) yield nameStatement(isPostgres, names);
   return reserved;
 }
+
+/** How much of a name is kept to be searched by. */
+const maximumName = 512;
 
 const reservationColumns = {
   serial: 'text',

@@ -57,15 +57,32 @@ export type DatabaseConfig = z.infer<typeof databaseConfigSchema>;
 export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource> {
   let dataSource: DataSource | undefined;
   try {
-    const opened = new DataSource({ ...connection(config), entities: caEntities, migrations: caMigrations });
+    const options = { ...connection(config), entities: caEntities, migrations: caMigrations };
+    if (options.type === 'postgres') await migrateUnhurried(options);
+    const opened = new DataSource(options);
     dataSource = await opened.initialize();
-    await exclusively(opened, () => opened.runMigrations({ transaction: 'each' }));
+    await migrate(opened);
     return opened;
   } catch (error) {
     if (dataSource?.isInitialized === true) await dataSource.destroy();
     const where = config.type === 'postgres' ? 'a PostgreSQL server' : `a writable SQLite file ${config.database}`;
     const reason = error instanceof Error ? error.message : String(error);
     throw new CaError('ERR_CA_STORE_UNUSABLE', `database: want ${where}, got ${reason}`, { cause: error });
+  }
+}
+
+async function migrate(dataSource: DataSource): Promise<void> {
+  await exclusively(dataSource, () => dataSource.runMigrations({ transaction: 'each' }));
+}
+
+/** A change of a large table takes longer than any other statement may. */
+async function migrateUnhurried(options: DataSourceOptions): Promise<void> {
+  const dataSource = new DataSource({ ...options, extra: {} } as DataSourceOptions);
+  await dataSource.initialize();
+  try {
+    await migrate(dataSource);
+  } finally {
+    await dataSource.destroy();
   }
 }
 

@@ -14,6 +14,9 @@ export class OrderEntity implements OrderRecord {
   @Column('varchar', { length: 64 })
   profile: string;
 
+  @Column('varchar', { name: 'profile_version', length: 64 })
+  profileVersion: string;
+
   @Column('text')
   requester: string;
 

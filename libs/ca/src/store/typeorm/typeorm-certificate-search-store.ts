@@ -15,7 +15,7 @@ export class TypeOrmCertificateSearchStore implements CertificateSearchStore {
 
   async search(query: ParsedQuery, issuerIds: readonly string[], now: Date): Promise<FoundCertificate[]> {
     if (issuerIds.length === 0) return [];
-    const { text, values } = statementOf(query, issuerIds, now);
+    const { text, values } = statementOf(query, issuerIds, now, this.#sql.isPostgres);
     return (await withStore('search certificates', () => this.#sql.all(text, ...values))).map(read);
   }
 }
@@ -27,13 +27,15 @@ export function statementOf(
   query: ParsedQuery,
   issuerIds: readonly string[],
   now: Date,
+  isPostgres: boolean,
 ): { readonly text: string; readonly values: readonly Value[] } {
   const values: Value[] = [];
   const bind = (value: Value): string => `$${values.push(value)}`;
   const [name, ...otherNames] = query.names;
   // Entered by the name, the order is that of the table of names.
-  const key = name === undefined ? 'c' : 'n';
-  const conditions = [`c.state = 'issued'`, `c.issuer_id IN (${issuerIds.map(bind).join(', ')})`];
+  const { tables, join, key } = tablesOf(query, isPostgres);
+  const issuer = key === 'r' ? 'r.issuer_id' : 'c.issuer_id';
+  const conditions = [`c.state = 'issued'`, `${issuer} IN (${issuerIds.map(bind).join(', ')})`];
   if (name !== undefined) conditions.push(`n.value = ${bind(name)}`);
   for (const other of otherNames)
     conditions.push(
@@ -52,21 +54,37 @@ export function statementOf(
   if (after !== undefined)
     conditions.push(
       query.order === 'serial'
-        ? `c.serial > ${bind(after.serial)}`
+        ? `${key}.serial > ${bind(after.serial)}`
         : `(${at}, ${key}.serial) ${query.order === 'expiry' ? '>' : '<'} (${bind(after.at)}, ${bind(after.serial)})`,
     );
   const order = {
     newest: `${key}.reserved_at DESC, ${key}.serial DESC`,
-    serial: 'c.serial',
+    serial: `${key}.serial`,
     expiry: `c.not_after, ${key}.serial`,
   }[query.order];
-  const from =
-    name === undefined ? 'ca_certificate c' : 'ca_certificate_name n JOIN ca_certificate c ON c.serial = n.serial';
   const text = `SELECT c.serial, c.issuer_id, c.profile, c.requester, c.not_before, c.not_after, c.reserved_at, c.issued_at, c.renews,
       c.certificate, r.state AS revocation_state, r.reason, r.revoked_at
-    FROM ${from} LEFT JOIN ca_revocation r ON r.issuer_id = c.issuer_id AND r.serial = c.serial AND r.state <> 'released'
+    FROM ${tables} ${join} ON r.issuer_id = c.issuer_id AND r.serial = c.serial AND r.state <> 'released'
     WHERE ${conditions.join(' AND ')} ORDER BY ${order} LIMIT ${bind(query.limit + 1)}`;
   return { text, values };
+}
+
+interface Tables {
+  readonly tables: string;
+  readonly join: string;
+  /** The table whose index is entered. */
+  readonly key: 'c' | 'n' | 'r';
+}
+
+/** What is revoked or held is few, and entered from there: SQLite keeps the order of a CROSS JOIN. */
+function tablesOf({ names, status, serialPrefix }: ParsedQuery, isPostgres: boolean): Tables {
+  if (names.length > 0) {
+    const tables = 'ca_certificate_name n JOIN ca_certificate c ON c.serial = n.serial';
+    return { tables, join: 'LEFT JOIN ca_revocation r', key: 'n' };
+  }
+  if ((status === 'revoked' || status === 'held') && serialPrefix === undefined)
+    return { tables: 'ca_revocation r', join: `${isPostgres ? '' : 'CROSS '}JOIN ca_certificate c`, key: 'r' };
+  return { tables: 'ca_certificate c', join: 'LEFT JOIN ca_revocation r', key: 'c' };
 }
 
 function statusCondition(status: NonNullable<ParsedQuery['status']>, now: () => string): string {
