@@ -7,6 +7,7 @@ import { CaInitCommand } from './init.command.js';
 import { CaReconcileCommand } from './reconcile.command.js';
 import { CaRolloverCommand } from './rollover.command.js';
 import { CaSignClusterCsrCommand } from './sign-cluster-csr.command.js';
+import { CaCrlCommand, CaRevokeCommand } from './status.commands.js';
 import { CaTokenCommand, caTokenVerbs } from './token.commands.js';
 
 const verbs = [
@@ -16,6 +17,8 @@ const verbs = [
   CaCrossSignCommand,
   CaRolloverCommand,
   CaReconcileCommand,
+  CaRevokeCommand,
+  CaCrlCommand,
   CaSignClusterCsrCommand,
   CaTokenCommand,
 ];

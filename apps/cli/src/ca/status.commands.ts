@@ -1,0 +1,85 @@
+import { CertificateAuthority, caStores, crlFileName, type CrlWatch, type RevocationReason } from '@nest-hsm/ca';
+import { Option, SubCommand } from 'nest-commander';
+import { CliError } from '../faults.js';
+import { columns, type HsmCommandOptions, print } from '../hsm.command.js';
+import { CaToolCommand } from './ca.command.js';
+
+interface RevokeCommandOptions extends HsmCommandOptions {
+  readonly reason?: string;
+  readonly invalidityDate?: Date;
+  readonly release?: boolean;
+}
+
+@SubCommand({
+  name: 'revoke',
+  arguments: '<serial>',
+  description:
+    "Revokes a certificate, the CA's own among them, or puts it on hold (--reason certificateHold), and publishes the CRLs that say so",
+})
+export class CaRevokeCommand extends CaToolCommand {
+  @Option({
+    flags: '--reason <reason>',
+    description: 'of RFC 5280 §5.3.1, e.g. keyCompromise; unspecified when absent',
+  })
+  parseReason(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--invalidity-date <time>', description: 'RFC 3339: since when the key is suspected' })
+  parseInvalidityDate(value: string): Date {
+    const at = new Date(value);
+    if (!Number.isNaN(at.getTime())) return at;
+    throw new CliError('ERR_CLI_ARGUMENT', `--invalidity-date: want an RFC 3339 time, got ${value}`);
+  }
+
+  @Option({ flags: '--release', description: 'releases a certificate that is on hold' })
+  parseRelease(): boolean {
+    return true;
+  }
+
+  async run([serial]: string[], options: RevokeCommandOptions): Promise<void> {
+    const { reason, invalidityDate, release } = options;
+    const record = await this.withCa(options, async ({ hsm, dataSource, file }) => {
+      const authority = await CertificateAuthority.open({ token: hsm, ...caStores(dataSource), config: file.ca });
+      try {
+        const who = { requester: 'nest-hsm', includesOwn: true };
+        const changed = release
+          ? await authority.status.release(serial, who)
+          : await authority.status.revoke(serial, {
+              ...who,
+              reason: reason as RevocationReason | undefined,
+              invalidityDate,
+            });
+        await authority.status.refreshCrls();
+        return changed;
+      } finally {
+        await authority.close();
+      }
+    });
+    const { state, revokedAt } = record;
+    const view = { serial: record.serial, state, reason: record.reason, revokedAt: revokedAt.toISOString() };
+    print(view, [`${record.serial}  ${state}  ${record.reason}  ${view.revokedAt}`], options);
+  }
+}
+
+@SubCommand({ name: 'crl', description: 'Publishes every CRL that is due or has news, and says how each one stands' })
+export class CaCrlCommand extends CaToolCommand {
+  async run(_: string[], options: HsmCommandOptions): Promise<void> {
+    const watch = await this.withCa(options, async ({ hsm, dataSource, file }) => {
+      const authority = await CertificateAuthority.open({ token: hsm, ...caStores(dataSource), config: file.ca });
+      try {
+        await authority.status.refreshCrls();
+        return authority.status.watch();
+      } finally {
+        await authority.close();
+      }
+    });
+    const head = ['issuer', 'CRL', 'number', 'entries', 'next update', 'condition'];
+    print(watch, columns([head, ...watch.map(row)]), options);
+  }
+}
+
+function row(crl: CrlWatch): string[] {
+  const { issuerId, number, entries, nextUpdate, condition } = crl;
+  return [issuerId, crlFileName(crl), String(number), String(entries), nextUpdate.toISOString(), condition];
+}
