@@ -21,6 +21,12 @@ const certifiedCa = {
   nameConstraints: nameConstraintsSchema.optional(),
 };
 
+const issuingCa = {
+  ...certifiedCa,
+  /** How many CAs may follow below it, for profiles of CAs; 0: it issues to end entities alone. */
+  pathLength: z.int().min(0).max(7).default(0),
+};
+
 /** SHA-256 of a certificate, with or without colons; kept as 64 lower-case hexadecimal digits. */
 const fingerprint = z
   .string()
@@ -46,11 +52,9 @@ export const authorityConfigSchema = z
     /** CAs that certify CAs only, by name. */
     intermediates: z.record(name, z.strictObject(certifiedCa)).default({}),
     /** The issuer named `issuing`: of every profile that no other issuer has. */
-    issuing: z.strictObject(certifiedCa),
+    issuing: z.strictObject(issuingCa),
     /** Further issuers, by name. */
-    issuers: z
-      .record(name, z.strictObject({ ...certifiedCa, profiles: z.array(z.string().min(1)).min(1) }))
-      .default({}),
+    issuers: z.record(name, z.strictObject({ ...issuingCa, profiles: z.array(z.string().min(1)).min(1) })).default({}),
     /** Make keys and certificates that do not exist yet when the CA opens. */
     initialize: z.boolean().default(false),
   })

@@ -53,8 +53,7 @@ export function ownOrder(ca: ConfiguredCa, key: HsmKey, parent: Issuer, context:
     name,
     subject: encodeDistinguishedName(subject),
     subjectPublicKeyInfo: signingAuthority(key, parent.name).subjectPublicKeyInfo,
-    profile:
-      ca.kind === 'issuing' ? issuingProfile(validityDays) : caProfile('intermediate-ca', validityDays, pathLength),
+    profile: caProfile(`${ca.kind}-ca`, validityDays, pathLength),
     nameConstraints: constraints && NameConstraints.of(constraints),
   };
   return certifiedOrder(certified, parent, context);

@@ -27,21 +27,21 @@ export interface ConfiguredCa {
 export function configuredCas({ root, intermediates, issuing, issuers }: AuthorityConfig): ConfiguredCa[] {
   const depth = (name: string): number =>
     Object.hasOwn(intermediates, name) ? 1 + depth(intermediates[name].parent) : 0;
-  const height = (name: string): number =>
+  const leaves = Object.entries({ issuing, ...issuers });
+  /** Whoever is directly below needs as many as it allows, and is one itself. */
+  const pathLengthAbove = (name: string): number =>
     Math.max(
-      0,
-      ...Object.entries(intermediates).map(([child, { parent }]) => (parent === name ? 1 + height(child) : 0)),
+      1,
+      ...leaves.map(([, ca]) => (ca.parent === name ? 1 + ca.pathLength : 0)),
+      ...Object.entries(intermediates).map(([below, ca]) => (ca.parent === name ? 1 + pathLengthAbove(below) : 0)),
     );
   const between = Object.entries(intermediates)
-    // One above an issuing CA has that CA below it, one above another intermediate has one more.
-    .map(([name, ca]): ConfiguredCa => ({ ...ca, name, kind: 'intermediate', pathLength: 1 + height(name) }))
+    .map(([name, ca]): ConfiguredCa => ({ ...ca, name, kind: 'intermediate', pathLength: pathLengthAbove(name) }))
     .sort((one, other) => depth(one.name) - depth(other.name));
-  const leaves = Object.entries({ issuing, ...issuers });
   return [
     ...(root.external ? [] : [{ ...root, name: 'root', kind: 'root' } as const]),
     ...between,
-    // Signs end entities only.
-    ...leaves.map(([name, ca]): ConfiguredCa => ({ ...ca, name, kind: 'issuing', pathLength: 0 })),
+    ...leaves.map(([name, ca]): ConfiguredCa => ({ ...ca, name, kind: 'issuing' })),
   ];
 }
 

@@ -134,7 +134,7 @@ function assertOurs(certificate: CaCertificate, ca: ConfiguredCa): void {
   if (!certificate.subject.equals(encodeDistinguishedName(ca.subject)))
     refuse(`${ca.name} CA: want the configured subject, encoded as requested, got another`);
   const { pathLength } = certificate;
-  if (ca.kind !== 'issuing' && pathLength !== undefined && pathLength < (ca.pathLength ?? 0))
+  if (pathLength !== undefined && pathLength < (ca.pathLength ?? 0))
     refuse(`${ca.name} CA: want a pathLenConstraint of at least ${ca.pathLength}, got ${pathLength}`);
   try {
     assertConstraints(certificate, ca);

@@ -57,6 +57,20 @@ describe('several issuers', () => {
     });
   }); // prettier-ignore
 
+  test('issue to CAs as far as their path length allows', async () => {
+    const profiles = { intermediate: {}, 'tls-server': {} };
+    const nameRules = [{ profiles: ['intermediate'], subject: { commonName: ['*'] } }];
+    const csr = buildCsr();
+    const none = await ca.open({ authority: { root, issuing, initialize: true }, profiles, nameRules });
+    await expect(none.issue(csr, 'intermediate')).rejects.toMatchObject({ code: 'ERR_CA_CONSTRAINT_VIOLATED' });
+    const other = await TestCa.create();
+    const wide = { root, intermediates: { policy: { label: 'policy', subject: { commonName: 'P' } } }, issuing: { ...issuing, parent: 'policy', pathLength: 1 }, initialize: true }; // prettier-ignore
+    const open = await other.open({ authority: wide, profiles, nameRules });
+    expect(open.chain.map(({ pathLength }) => pathLength)).toEqual([1, 2, undefined]);
+    expect(new X509Certificate((await open.issue(csr, 'intermediate')).der).ca).toBe(true);
+    await other.remove();
+  });
+
   describe('rollover', () => {
     test('leaves no gap: the old one signs until then, and keeps its CRL until its last certificate has expired', async () => {
       const before = await ca.open({ authority });
