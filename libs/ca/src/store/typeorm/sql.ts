@@ -26,8 +26,12 @@ interface SqliteStatement {
 }
 
 /** Thrown inside `atomically` to undo what was done, and to return a value nevertheless. */
-export class RolledBack<T> {
-  constructor(readonly result: T) {}
+export class RolledBack<T> extends Error {
+  override readonly name = 'RolledBack';
+
+  constructor(readonly result: T) {
+    super('transaction: rolled back on purpose');
+  }
 }
 
 const patienceMilliseconds = 1_000;

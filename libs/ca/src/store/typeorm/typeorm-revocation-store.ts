@@ -30,13 +30,13 @@ export class TypeOrmRevocationStore implements RevocationStore {
     decide: StatusDecision,
     responses: (change: StatusChange) => readonly StoredOcspResponse[],
   ): Promise<RevocationRecord | undefined> {
-    let refusal: unknown;
+    let refusal: Error | undefined;
     const decideOrRefuse: StatusDecision = (current) => {
       try {
         return decide(current);
       } catch (error) {
         // The decision's own error, not one of the database.
-        refusal = error;
+        refusal = error as Error;
         return undefined;
       }
     };

@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import type { DataSource } from 'typeorm';
+import { TestPostgres } from '../../../../../test/support/postgres.js';
+import type { StatusChange } from '../revocation-store.js';
+import type { StoredOcspResponse } from '../ocsp-store.js';
+import { openCaDatabase } from './database.js';
+import { caStores } from './stores.js';
+
+const issuerId = 'aa'.repeat(20);
+const serials = Array.from({ length: 30 }, (_, index) => `41${index.toString(16).padStart(30, '0')}`);
+const now = new Date('2026-11-22T12:00:00Z');
+const change = (serial: string, more: Partial<StatusChange> = {}): StatusChange => ({
+  issuerId, serial, state: 'revoked', reason: 'keyCompromise', revokedAt: now, shard: 0, notAfter: new Date(now.getTime() + 1e9), requester: 'test', ...more,
+}); // prettier-ignore
+const response = (serial: string, text: string, sequence = 0): StoredOcspResponse => ({
+  issuerId, serial, hash: 'sha1', der: Buffer.from(text), thisUpdate: now, nextUpdate: now, refreshAt: now, sequence,
+}); // prettier-ignore
+
+describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
+  let postgres: TestPostgres | undefined;
+  let dataSource: DataSource;
+  let stores: ReturnType<typeof caStores>;
+  beforeAll(async () => {
+    postgres = type === 'postgres' ? await TestPostgres.start() : undefined;
+    dataSource = await openCaDatabase(
+      postgres === undefined
+        ? { type: 'better-sqlite3', database: ':memory:' }
+        : { type: 'postgres', url: await postgres.database('status') },
+    );
+    stores = caStores(dataSource);
+  }, 60_000);
+  afterAll(async () => {
+    await dataSource?.destroy();
+    await postgres?.stop();
+  });
+
+  test('changes of one issuer get each sequence once, whoever makes them', async () => {
+    const changed = await Promise.all(
+      serials.map((serial, index) =>
+        stores.revocations.change(
+          issuerId,
+          serial,
+          () => change(serial, { shard: 1 + (index % 2) }),
+          () => [],
+        ),
+      ),
+    );
+    expect(changed.map((record) => record?.sequence).sort((one, other) => Number(one) - Number(other))).toEqual(serials.map((_, index) => index + 1)); // prettier-ignore
+    expect(await stores.revocations.newestSequence(issuerId)).toBe(30);
+    expect(await stores.revocations.changedSince(issuerId, 20, 10)).toHaveLength(10);
+    expect(await stores.revocations.changedSince(issuerId, 19, 10)).toBeUndefined();
+  });
+
+  test('a refused change leaves neither a sequence nor a row', async () => {
+    const refuse = () => {
+      throw new RangeError('refused');
+    };
+    await expect(stores.revocations.change(issuerId, 'ff', refuse, () => [])).rejects.toThrow('refused');
+    expect(await stores.revocations.newestSequence(issuerId)).toBe(30);
+    expect(await stores.revocations.find(issuerId, 'ff')).toBeUndefined();
+  });
+
+  test('entries come by serial, of a shard, since a sequence, and without what has expired', async () => {
+    const list = async (query: object): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const page of stores.revocations.entries({ issuerId, notAfterFrom: now, ...query }))
+        found.push(...page.map(({ serial }) => serial));
+      return found;
+    };
+    expect(await list({})).toEqual(serials);
+    expect(await list({ shard: 1 })).toHaveLength(15);
+    expect(await list({ since: 25 })).toHaveLength(5);
+    expect(await list({ notAfterFrom: new Date(now.getTime() + 2e9) })).toEqual([]);
+    expect(await stores.revocations.count({ issuerId, notAfterFrom: now, shard: 2 })).toBe(15);
+  });
+
+  test('a revocation replaces responses, and an older status is not kept after it', async () => {
+    const serial = 'ee';
+    const find = async () => (await stores.ocsp.find({ issuerId, serial, hash: 'sha1' }))?.der.toString();
+    expect([await stores.ocsp.save(issuerId, [response(serial, 'good')]), await find()]).toEqual([1, 'good']);
+    await stores.revocations.change(
+      issuerId,
+      serial,
+      () => change(serial),
+      () => [response(serial, 'revoked')],
+    );
+    expect([await stores.ocsp.save(issuerId, [response(serial, 'good')]), await find()]).toEqual([0, 'revoked']);
+    const until = new Date(now.getTime() + 60_000);
+    const taken = await Promise.all([1, 2].map(() => stores.ocsp.takeDue(issuerId, now, until, 10)));
+    expect(taken.flat()).toEqual([{ issuerId, serial, hash: 'sha1' }]);
+  });
+
+  test('CRL numbers ascend, one claim a scope, and only the last DERs are kept', async () => {
+    const claim = { issuerId, shard: 0, kind: 'full', now, abandonedBefore: new Date(0) } as const;
+    const claimed = await Promise.all([1, 2, 3].map(() => stores.crls.claim(claim)));
+    expect(claimed.filter((number) => number !== undefined)).toEqual([1]);
+    expect(await stores.crls.claim({ ...claim, kind: 'delta' })).toBe(2);
+    await stores.crls.abandon(issuerId, 2);
+    const der = Buffer.alloc(2_500_000, 7);
+    const crl = { issuerId, shard: 0, kind: 'full', through: 30, entries: 30, thisUpdate: now, nextUpdate: new Date(now.getTime() + 1) } as const; // prettier-ignore
+    const publish = async (number: number): Promise<void> => {
+      const record = { ...crl, number, tbsSha256: createHash('sha256').update(String(number)).digest('hex') };
+      expect(await stores.crls.commit(record)).toBe(true);
+      await stores.crls.complete(record, der);
+      expect(await stores.crls.newest(claim)).toEqual(record);
+    };
+    await publish(1);
+    for (const number of [2, 3]) {
+      expect(await stores.crls.claim(claim)).toBe(number);
+      await publish(number);
+    }
+    expect((await stores.crls.der({ issuerId, number: 3 }))?.equals(der)).toBe(true);
+    expect(await stores.crls.der({ issuerId, number: 1 })).toBeUndefined();
+    expect((await stores.crls.oldestInForce(issuerId, 0, now))?.number).toBe(1);
+    expect(await stores.crls.shards(issuerId)).toEqual([0]);
+  });
+});
