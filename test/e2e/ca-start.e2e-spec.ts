@@ -22,7 +22,7 @@ const faults: [string, (home: CaHome) => void | Promise<void>, RegExp[]][] = [
     (home) => home.configure({ listen: { host: '0.0.0.0', port: 70_000 }, publicUrl: 'https://x', allowedNames: { dns: ['a..b'] }, surplus: 1, database: {} }),
     [/ERR_API_CONFIG/, /listen\.port/, /publicUrl/, /allowedNames\.dns\[0\]/, /surplus/, /database/],
   ],
-  ['a non-loopback address without leave', (home) => home.configure({ listen: { host: '0.0.0.0', port: 0 } }), [/ERR_API_CONFIG/, /want a loopback address, or allowNonLoopback: true/]],
+  ['a non-loopback address without leave', (home) => home.configure({ listen: { host: '0.0.0.0', port: 0 } }), [/ERR_API_CONFIG/, /want a loopback address, tls, or allowNonLoopback: true/]],
   ['a database file below a file', (home) => home.configure({ database: { type: 'better-sqlite3', database: `${home.configFile}/ca.sqlite` } }), [/ERR_CA_STORE_UNUSABLE/, /ca\.yaml\/ca\.sqlite/]],
   ['a database file that is something else', (home) => void home.file('ca.sqlite', randomBytes(8192)), [/ERR_CA_STORE_UNUSABLE/, /not a database/]],
   ['a PostgreSQL server that is not there', (home) => home.configure({ database: { type: 'postgres', url: 'postgres://nobody@127.0.0.1:1/ca' } }), [/ERR_CA_STORE_UNUSABLE/, /ECONNREFUSED/]],
