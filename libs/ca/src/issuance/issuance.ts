@@ -83,15 +83,7 @@ export class Issuance {
   async prepare(order: CertificateOrder): Promise<IssuanceTicket> {
     const expiresAt = new Date(this.context.now().getTime() + this.context.ticketSeconds * 1000);
     const serial = await this.#reserve(order, expiresAt);
-    const tbs = encodeTbsCertificate({
-      serial,
-      signatureAlgorithm: order.authority.signatureAlgorithm.identifier,
-      issuer: order.authority.name,
-      validity: order.validity,
-      subject: order.subject,
-      subjectPublicKeyInfo: order.subjectPublicKeyInfo,
-      extensions: [...extensionsOf(order), ...(order.serialExtensions?.(serial) ?? [])],
-    });
+    const tbs = encodeOrder(order, serial);
     await this.#lint(tbs, serial.toString('hex'), order);
     const { authority, profile, requester, validity } = order;
     const binding = {
@@ -242,6 +234,19 @@ export function recoveryRefused(serial: string, want: string, cause?: unknown): 
   const got = cause instanceof Error ? cause.message : 'another';
   return new CaError('ERR_CA_RECOVERY_REFUSED', `unfinished certificate ${serial}: want ${want}, got ${got}`, {
     cause,
+  });
+}
+
+/** DER of the TBSCertificate of an order. */
+export function encodeOrder(order: CertificateOrder, serial: Buffer): Buffer {
+  return encodeTbsCertificate({
+    serial,
+    signatureAlgorithm: order.authority.signatureAlgorithm.identifier,
+    issuer: order.authority.name,
+    validity: order.validity,
+    subject: order.subject,
+    subjectPublicKeyInfo: order.subjectPublicKeyInfo,
+    extensions: [...extensionsOf(order), ...(order.serialExtensions?.(serial) ?? [])],
   });
 }
 

@@ -90,12 +90,24 @@ describe('added names', () => {
     });
   });
 
-  test('what would leave its place is escaped or refused', () => {
+  test('what would leave its place is refused', () => {
     expect(() => certify(profile, { serialNumber: 'a/../b' })).toThrow(
       expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }) as Error,
     );
     const uriOnly = profileOf('device', { subject: { serialNumber: 'required' }, subjectAltName: { add: ['uri:urn:device:{serialNumber}'] } }); // prettier-ignore
-    expect(spellings(certify(uriOnly, { serialNumber: 'a/b?c' }))).toEqual(['uri:urn:device:a%2Fb%3Fc']);
+    for (const serialNumber of ['a/b?c', 'a.b', '-a', "a'b"])
+      expect(() => certify(uriOnly, { serialNumber })).toThrow('since it is part of a name');
+  });
+
+  test('neither a wildcard, nor a further label, nor another placeholder comes in with an attribute', () => {
+    const named = profileOf('device', {
+      subject: { commonName: 'required', serialNumber: 'required' },
+      subjectAltName: { add: ['dns:{commonName}.dev.test'] },
+    });
+    for (const commonName of ['*.a', 'x.y', '{serialNumber}', '$&', '*'])
+      expect(() => certify(named, { commonName, serialNumber: 'b' })).toThrow(
+        expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }) as Error,
+      );
   });
 
   test('do not make their kind one that a request may ask for', () => {

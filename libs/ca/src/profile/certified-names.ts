@@ -8,7 +8,7 @@ import {
   type SubjectAttributes,
 } from '../name/distinguished-name.js';
 import { type GeneralName, generalName, isSameName, withoutDuplicates } from '../name/general-name.js';
-import { placeholders } from './profile-rules.js';
+import { placeholder } from './profile-rules.js';
 import type { Profile } from './profile.js';
 
 /** Most names one certificate may carry. */
@@ -132,13 +132,21 @@ function fixedNames({ subject }: Profile): GeneralName[] {
 
 function addedNames({ addedNames: templates }: Profile, subject: SubjectAttributes): GeneralName[] {
   return templates.map(({ type, value }) => {
-    let text = value;
-    for (const attribute of placeholders(value) as AttributeName[]) {
-      const part = subject[attribute] ?? '';
-      text = text.replaceAll(`{${attribute}}`, type === 'uri' ? encodeURIComponent(part) : part);
-    }
-    return generalName(type, text);
+    const fill = (_: string, attribute: AttributeName): string => plainPart(attribute, subject[attribute]);
+    return generalName(type, value.replaceAll(placeholder, fill));
   });
+}
+
+/**
+ * What a requester chose stands for one label or one segment of an added name, and for no more: neither a wildcard nor a dot nor a
+ * slash gets in with it.
+ */
+function plainPart(attribute: AttributeName, part = ''): string {
+  if (/^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/.test(part)) return part;
+  throw new CaError(
+    'ERR_CA_NAME_INVALID',
+    `subject ${attribute}: want letters, digits and inner hyphens, since it is part of a name, got ${JSON.stringify(part)}`,
+  );
 }
 
 /** A commonName is one more name, under the same policy as the others. */

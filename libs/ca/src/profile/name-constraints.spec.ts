@@ -1,6 +1,7 @@
 import { parseDer } from '../der/der-reader.js';
 import { der } from '../der/der-writer.js';
-import { dnsName, ipAddress } from '../name/general-name.js';
+import { dns, sequence, tlv } from '../../../../test/support/csr.js';
+import { dnsName, emailAddress, ipAddress, uri } from '../name/general-name.js';
 import { NameConstraints } from './name-constraints.js';
 
 const none = { dns: [], ip: [] };
@@ -53,4 +54,46 @@ test('a kind of name it cannot check fails closed', () => {
   expect(() => NameConstraints.read(parseDer(registeredId))).toThrow(
     expect.objectContaining({ code: 'ERR_CA_ISSUER_UNUSABLE' }) as Error,
   );
+});
+
+describe('mailboxes and URIs', () => {
+  const of = written(
+    NameConstraints.of({
+      permitted: { email: ['example.test', '.dept.test', 'ada@other.test'], uri: ['.mesh.test', 'api.test'] },
+      excluded: { uri: ['bad.mesh.test'] },
+    }),
+  );
+
+  test.each([
+    ['a@example.test', true],
+    ['a@sub.example.test', false],
+    ['a@x.dept.test', true],
+    ['a@dept.test', false],
+    ['ada@other.test', true],
+    ['Ada@other.test', false],
+  ])('%s %s', (mailbox, permitted) => {
+    expect(of.permits(emailAddress(mailbox))).toBe(permitted);
+  });
+
+  test.each([
+    ['spiffe://a.mesh.test/x', true],
+    ['spiffe://bad.mesh.test/x', false],
+    ['spiffe://mesh.test/x', false],
+    ['https://api.test/', true],
+    ['https://192.0.2.1/', false],
+    ['urn:uuid:1', false],
+  ])('%s %s', (text, permitted) => {
+    expect(of.permits(uri(text))).toBe(permitted);
+  });
+
+  test('an address as host is outside, even if constraints only exclude', () => {
+    const excluding = NameConstraints.of({ excluded: { uri: ['bad.test'] } });
+    expect([excluding.permits(uri('https://good.test/')), excluding.permits(uri('https://192.0.2.1/'))]).toEqual([true, false]); // prettier-ignore
+  });
+});
+
+test("a leading dot in another's certificate means every name below", () => {
+  const subtree = sequence(tlv(0xa1, sequence(dns('.evil.test'))));
+  const excluding = NameConstraints.read(parseDer(subtree));
+  expect(['a.evil.test', 'a.b.evil.test', 'good.test'].map((name) => excluding.permits(dnsName(name)))).toEqual([false, false, true]); // prettier-ignore
 });

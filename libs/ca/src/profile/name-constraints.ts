@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { contextConstructed, contextPrimitive, type DerWriter } from '../der/der-writer.js';
 import type { DerNode } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
@@ -99,8 +100,8 @@ export class NameConstraints {
     const [permitted, excluded] = [this.permitted[type], this.excluded[type]];
     const within = subtreeTests[type];
     if (type === 'dns' && excluded.some((base) => mayMatch(name.value, base))) return false;
-    // A URI without a host cannot be held against constraints, so where there are any it is outside (§4.2.1.10).
-    if (type === 'uri' && parseUri(name.value).host === undefined) return permitted.length + excluded.length === 0;
+    // A URI without a host name cannot be held against constraints, so where there are any it is outside (§4.2.1.10).
+    if (type === 'uri' && !hasHostName(name.value)) return permitted.length + excluded.length === 0;
     return (
       !excluded.some((base) => within(name.value, base)) &&
       (permitted.length === 0 || permitted.some((base) => within(name.value, base)))
@@ -139,7 +140,14 @@ function foldDomain(base: string): string {
   return base.slice(0, at) + base.slice(at).toLowerCase();
 }
 
+function hasHostName(uri: string): boolean {
+  const { host } = parseUri(uri);
+  return host !== undefined && isIP(host) === 0;
+}
+
+/** Others' certificates write a leading dot, which OpenSSL and NSS take as every name below. */
 function isAtOrBelow(name: string, base: string): boolean {
+  if (base.startsWith('.')) return name.endsWith(base);
   return base === '' || name === base || name.endsWith(`.${base}`);
 }
 

@@ -117,6 +117,17 @@ test('a file that is not there, and two places at once', () => {
   expect(() => loadProfiles({ profiles: {}, profileFile: 'f' })).toThrow('want profiles or profileFile, got both');
 });
 
+test('places that a profile promises and the configuration does not have are faults', () => {
+  const stapling = { profiles: { 'tls-server': { mustStaple: true } } };
+  const publicUrl = 'http://ca.test';
+  expect(() => loadProfiles({ ...stapling, publicUrl })).toThrow('tls-server.mustStaple: want an OCSP responder');
+  expect(() => loadProfiles({ ...stapling, ocsp: {} })).toThrow('tls-server.mustStaple: want an OCSP responder');
+  expect(loadProfiles({ ...stapling, publicUrl, ocsp: {} }).size).toBe(1);
+  const tls = { publicStyle: true, keys: ['rsa' as const], policies: [{ oid: '2.23.140.1.2.1' }] };
+  expect(() => loadProfiles({ profiles: { 'tls-server': tls } })).toThrow('tls-server.publicStyle: want places');
+  expect(loadProfiles({ profiles: { 'tls-server': tls }, publicUrl }).size).toBe(1);
+});
+
 function faultsOf(text: string): string[] {
   try {
     parseProfiles(text, 'f');

@@ -10,19 +10,49 @@ import { resolveProfiles, tryProfiles } from './profiles.js';
 const maximumAliases = 100;
 const maximumBytes = 1024 * 1024;
 
+interface LocationConfig {
+  readonly publicUrl?: string;
+  /** Absent: the CA answers no OCSP. */
+  readonly ocsp?: object;
+}
+
 /**
  * The profiles of a configuration, from wherever they are written.
  * @throws {CaError} ERR_CA_CONFIG_INVALID listing all faults together
  */
-export function loadProfiles(config: {
-  readonly profiles?: ProfilesInput;
-  readonly profileFile?: string;
-}): ReadonlyMap<string, Profile> {
+export function loadProfiles(
+  config: {
+    readonly profiles?: ProfilesInput;
+    readonly profileFile?: string;
+  } & LocationConfig,
+): ReadonlyMap<string, Profile> {
   const { profiles, profileFile } = config;
-  if (profileFile === undefined) return resolveProfiles(profiles);
-  if (profiles !== undefined)
+  if (profiles !== undefined && profileFile !== undefined)
     throw new CaError('ERR_CA_CONFIG_INVALID', 'CA configuration: want profiles or profileFile, got both');
-  return readProfileFile(profileFile);
+  const resolved = profileFile === undefined ? resolveProfiles(profiles) : readProfileFile(profileFile);
+  const faults = [...resolved.values()].flatMap((profile) => locationFaults(profile, config));
+  if (faults.length > 0) throw new CaError('ERR_CA_CONFIG_INVALID', `profiles:\n${faults.join('\n')}`);
+  return resolved;
+}
+
+/** What a profile wants relying parties to be told, and nothing of the configuration tells them. */
+function locationFaults(profile: Profile, { publicUrl, ocsp }: LocationConfig): string[] {
+  const has = (own: readonly string[] | undefined, issuers: boolean): boolean => (own?.length ?? Number(issuers)) > 0;
+  const hasUrl = publicUrl !== undefined;
+  const answersOcsp = has(profile.ocsp, hasUrl && ocsp !== undefined);
+  const faults: string[] = [];
+  if (profile.mustStaple && !answersOcsp)
+    faults.push(
+      `- ${profile.name}.mustStaple: want an OCSP responder to staple from: ocsp of the profile or of the CA`,
+    );
+  const isPublished = answersOcsp || (!profile.noRevocation && has(profile.crl, hasUrl));
+  const hasAccess = answersOcsp || has(profile.caIssuers, hasUrl);
+  const isShortLived = profile.validitySeconds <= 7 * 86_400;
+  if (profile.publicStyle && (!hasAccess || !(isPublished || isShortLived)))
+    faults.push(
+      `- ${profile.name}.publicStyle: want places of issuer and status: publicUrl of the CA, or those of the profile`,
+    );
+  return faults;
 }
 
 /**

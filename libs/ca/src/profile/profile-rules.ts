@@ -64,9 +64,11 @@ export function faultsOf(profile: ProfileContent): { readonly field: string; rea
   return rules.filter(({ holds }) => !holds(profile)).map(({ field, wants }) => ({ field, message: `want ${wants}` }));
 }
 
-/** The attributes a template names. */
-export function placeholders(template: string): string[] {
-  return [...template.matchAll(/\{(\w*)\}/g)].map(([, name]) => name);
+/** An attribute in a template. */
+export const placeholder = /\{(\w*)\}/g;
+
+function placeholders(template: string): string[] {
+  return [...template.matchAll(placeholder)].map(([, name]) => name);
 }
 
 function isAlwaysThere({ subject }: ProfileContent, name: string): boolean {
@@ -77,7 +79,7 @@ function isAlwaysThere({ subject }: ProfileContent, name: string): boolean {
 /** With a plain word in place of each attribute it is a name of its kind. */
 function isNameTemplate({ type, value }: ProfileContent['addedNames'][number]): boolean {
   try {
-    generalName(type, value.replaceAll(/\{\w+\}/g, 'a1'));
+    generalName(type, value.replaceAll(placeholder, 'a1'));
     return true;
   } catch {
     return false;
