@@ -30,6 +30,7 @@ export default {
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/*/src/**/*.spec.ts'] },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
+    { ...shared, displayName: 'fuzz', testMatch: ['<rootDir>/test/fuzz/**/*.fuzz-spec.ts'] },
     { ...shared, displayName: 'full', testMatch: ['<rootDir>/{test,libs,apps}/**/*.full-spec.ts'] },
   ],
   // Most files wait for tokens, agents and servers: two at once keep two cores busy.
