@@ -410,10 +410,10 @@ describe('certificates over the API', () => {
     expect(found(`serial=${serial.slice(0, 12).toUpperCase()}`)).toEqual([names[5]]);
 
     const pages: string[] = [];
-    for (let cursor: unknown = ''; cursor !== undefined;) {
-      const page = search(`requester=token:finder&limit=3${cursor === '' ? '' : `&cursor=${String(cursor)}`}`);
+    for (let cursor: string | undefined = ''; cursor !== undefined;) {
+      const page = search(`requester=token:finder&limit=3${cursor === '' ? '' : `&cursor=${cursor}`}`);
       pages.push(...(page.body.certificates as { names: string[] }[]).map((each) => each.names[0].slice(3)));
-      cursor = page.body.next;
+      cursor = page.body.next as string | undefined;
     }
     expect(pages.sort()).toEqual(names);
     const { next } = search('requester=token:finder&limit=3').body;

@@ -1,6 +1,6 @@
-import { ProblemDto } from '../problem/problem.dto.js';
-import { OrderDto } from '../orders/order.dto.js';
-import { IssueRequestDto } from './certificate.dto.js';
+import type { ProblemDto } from '../problem/problem.dto.js';
+import type { OrderDto } from '../orders/order.dto.js';
+import type { IssueRequestDto } from './certificate.dto.js';
 
 export class BatchRequestDto {
   /** 1 to 500 requests, together at most 1 MiB. */

@@ -77,7 +77,7 @@ async function migrate(dataSource: DataSource): Promise<void> {
 
 /** A change of a large table takes longer than any other statement may. */
 async function migrateUnhurried(options: DataSourceOptions): Promise<void> {
-  const dataSource = new DataSource({ ...options, extra: {} } as DataSourceOptions);
+  const dataSource = new DataSource({ ...options, extra: {} });
   await dataSource.initialize();
   try {
     await migrate(dataSource);
