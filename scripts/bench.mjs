@@ -12,7 +12,11 @@ if (!names.includes(name)) {
   process.exit(1);
 }
 
-const libs = ['native', 'hsm', ...({ tls: ['tls-offload'], encryption: ['data-encryption'] }[name] ?? [])];
+const libs = [
+  'native',
+  'hsm',
+  ...({ tls: ['tls-offload'], encryption: ['data-encryption'], ca: ['ca-lib', 'ca'] }[name] ?? []),
+];
 run('scripts/build.mjs', ...libs);
 run('node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json');
 run(`var/bench/build/bench/${name}/main.js`, ...cases);

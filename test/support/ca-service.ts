@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import { auditRecords } from './audit-records.js';
 import { TestToken } from './token.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const root = repositoryRoot();
 /** Starts the same service, but kills its process at a step: `node … CONFIG STEP PHASE`. */
 const killedMain = join(root, 'test', 'support', 'ca-killed-at.mjs');
 
@@ -191,4 +191,11 @@ export function run(command: string, ...args: string[]): string {
 
 export function hasCommand(command: string): boolean {
   return (process.env.PATH ?? '').split(':').some((directory) => existsSync(join(directory, command)));
+}
+
+/** Benches run this from where they are built to, which is deeper. */
+function repositoryRoot(): string {
+  let directory = fileURLToPath(new URL('.', import.meta.url));
+  while (!existsSync(join(directory, 'nest-cli.json'))) directory = join(directory, '..');
+  return directory;
 }
