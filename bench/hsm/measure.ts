@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { childrenOf } from '../../test/support/processes.js';
 import { keepCalling } from '../harness/callers.js';
-import { cpuMicrosecondsByThread, residentMegabytes } from '../harness/process-cost.js';
+import { cpuMicroseconds, cpuMicrosecondsByThread, residentMegabytes } from '../harness/process-cost.js';
 import type { SigningResult, SigningTask } from './task.js';
 
 /**
@@ -13,11 +13,13 @@ export async function measure(task: SigningTask, sign: (caller: number) => Promi
   await keepCalling(task.callers, 3, sign);
 
   const agents = childrenOf(process.pid);
-  const agentsBefore = agents.map(cpuMicrosecondsByThread);
+  const ofAgentsBefore = sum(agents, cpuMicroseconds);
+  const ofMainThreadsBefore = sum(agents, mainThread);
   const before = process.cpuUsage();
   const { calls, seconds } = await keepCalling(task.callers, task.seconds, sign);
   const cpu = process.cpuUsage(before);
-  const ofAgents = agents.map((pid, index) => usedSince(agentsBefore[index], cpuMicrosecondsByThread(pid)));
+  const ofAgents = sum(agents, cpuMicroseconds) - ofAgentsBefore;
+  const ofMainThreads = sum(agents, mainThread) - ofMainThreadsBefore;
 
   const resolution = 1;
   const loop = monitorEventLoopDelay({ resolution });
@@ -28,19 +30,18 @@ export async function measure(task: SigningTask, sign: (caller: number) => Promi
   return {
     signaturesPerSecond: calls / seconds,
     cpuMicrosecondsPerSignature: (cpu.user + cpu.system) / calls,
-    agentCpuMicrosecondsPerSignature: sum(ofAgents, ({ all }) => all) / calls,
-    agentMainCpuMicrosecondsPerSignature: sum(ofAgents, ({ main }) => main) / calls,
-    tokenCpuMicrosecondsPerSignature: sum(ofAgents, ({ token }) => token) / calls,
+    agentCpuMicrosecondsPerSignature: ofAgents / calls,
+    agentMainCpuMicrosecondsPerSignature: ofMainThreads / calls,
+    tokenCpuMicrosecondsPerSignature: (ofAgents - ofMainThreads) / calls,
     agentMegabytes: sum(agents, (pid) => residentMegabytes(pid) ?? Number.NaN) / agents.length,
     // The monitor counts the period of its own timer in.
     loopDelayP99Milliseconds: Math.max(0, loop.percentile(99) / 1e6 - resolution),
   };
 }
 
-/** CPU microseconds of one agent: of all its threads, of the one that runs JavaScript, of those that call the token. */
-function usedSince(before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>) {
-  const of = (name: string): number => (now.get(name) ?? 0) - (before.get(name) ?? 0);
-  return { all: sum([...now.keys()], of), main: of('main'), token: of('token-call') };
+/** CPU microseconds of the thread that runs JavaScript. */
+function mainThread(pid: number): number {
+  return cpuMicrosecondsByThread(pid).get('main') ?? Number.NaN;
 }
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {

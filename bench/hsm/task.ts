@@ -17,7 +17,7 @@ export interface SigningResult {
   readonly cpuMicrosecondsPerSignature: number;
   /** Of all threads of the token's agents, the token's own work among them; 0 without agents. */
   readonly agentCpuMicrosecondsPerSignature: number;
-  /** Of these: of the threads that run JavaScript, and of those that call the token. */
+  /** Of these: of the threads that run JavaScript, and of the others, nearly all of whose work is the token's. */
   readonly agentMainCpuMicrosecondsPerSignature: number;
   readonly tokenCpuMicrosecondsPerSignature: number;
   /** Resident memory of one agent; NaN without agents. */
