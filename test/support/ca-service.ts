@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { auditRecords } from './audit-records.js';
@@ -196,6 +196,9 @@ export function hasCommand(command: string): boolean {
 /** Benches run this from where they are built to, which is deeper. */
 function repositoryRoot(): string {
   let directory = fileURLToPath(new URL('.', import.meta.url));
-  while (!existsSync(join(directory, 'nest-cli.json'))) directory = join(directory, '..');
+  while (!existsSync(join(directory, 'nest-cli.json'))) {
+    if (directory === dirname(directory)) throw new Error('want a nest-cli.json in a directory above this file, got none');
+    directory = dirname(directory);
+  }
   return directory;
 }
