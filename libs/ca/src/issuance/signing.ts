@@ -24,12 +24,15 @@ const verifyOffLoop = promisify(verify);
  */
 export async function signVerified(token: IssuerToken, authority: SigningAuthority, tbs: Buffer): Promise<Buffer> {
   const { scheme, hash } = authority.signatureAlgorithm;
-  // Verified by the token's agent too, so that a fleet asks another member when one signs wrongly.
-  const options = { correlationId: digestOf(tbs), verify: true };
+  const correlationId = digestOf(tbs);
+  // Verified by the token's agent too, so that a fleet asks another member when one signs wrongly; it cannot for a digest.
   const signature =
     tbs.length <= maximumMessageBytes
-      ? await token.sign(authority.key, scheme, tbs, options)
-      : await token.sign(authority.key, scheme, createHash(hash).update(tbs).digest(), { ...options, input: 'digest' });
+      ? await token.sign(authority.key, scheme, tbs, { correlationId, verify: true })
+      : await token.sign(authority.key, scheme, createHash(hash).update(tbs).digest(), {
+          correlationId,
+          input: 'digest',
+        });
   if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
   throw new CaError(
     'ERR_CA_SIGNATURE_INVALID',
