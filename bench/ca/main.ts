@@ -1,5 +1,6 @@
 import { contest, type Outcome } from '../harness/contest.js';
 import { report } from '../harness/report.js';
+import { crlCases, crlContender } from './crl.js';
 import { IssuingBench, issuingCases } from './issuing.js';
 import { MillionBench, millionCases } from './million.js';
 import { tbsCases, tbsContender } from './tbs.js';
@@ -27,6 +28,8 @@ if (isWanted('tbs')) {
   const library = tbsContender('X509CertificateGenerator', 'generator-contender.js', seconds);
   outcomes.push(...(await contest(tbsCases, ours, library, rounds)));
 }
+if (Object.keys(crlCases).some(isWanted))
+  outcomes.push(...(await contest(crlCases, crlContender(), undefined, rounds)));
 if (Object.keys(millionCases).some(isWanted)) {
   const million = new MillionBench();
   try {

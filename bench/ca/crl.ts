@@ -1,0 +1,35 @@
+import type { HsmConfig } from '@nest-hsm/hsm';
+import { TestToken } from '../../test/support/token.js';
+import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
+import { inProcess } from '../harness/process.js';
+
+/** A CRL of half a million entries: read from SQLite, written, linted, signed in SoftHSM, stored; and the memory of its process. */
+export const crlCases = {
+  'crl-500k-s': { unit: 's', better: 'lower', target: '< 5 s' },
+  'crl-500k-rss-mb': { unit: 'MB', better: 'lower', target: '< 300 MB' },
+} as const satisfies Record<string, CaseFacts>;
+
+export interface CrlTask {
+  readonly hsm: HsmConfig;
+  readonly entries: number;
+}
+export interface CrlResult {
+  readonly seconds: number;
+  readonly peakMegabytes: number;
+}
+
+export function crlContender(entries = Number(process.env.NEST_HSM_BENCH_CRL_ENTRIES ?? 500_000)): Contender {
+  return {
+    name: 'nest-hsm',
+    run: async (): Promise<Samples> => {
+      const token = new TestToken('ca');
+      try {
+        const url = new URL('crl-contender.js', import.meta.url);
+        const { seconds, peakMegabytes } = await inProcess<CrlTask, CrlResult>(url, { hsm: token.config(), entries });
+        return { 'crl-500k-s': { value: seconds }, 'crl-500k-rss-mb': { value: peakMegabytes } };
+      } finally {
+        token.remove();
+      }
+    },
+  };
+}
