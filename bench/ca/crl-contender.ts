@@ -5,9 +5,9 @@ import type { CrlResult, CrlTask } from './crl.js';
 
 const key = (label: string) => ({ label, subject: { commonName: label }, algorithm: 'ec-p256' as const });
 
-perform<CrlTask, CrlResult>(async ({ hsm: config, entries }) => {
+perform<CrlTask, CrlResult>(async ({ hsm: config, entries, database }) => {
   const token = await Hsm.open(config);
-  const dataSource = await openCaDatabase({ type: 'better-sqlite3', database: ':memory:' });
+  const dataSource = await openCaDatabase({ type: 'better-sqlite3', database });
   const observer = {
     jobFailed: (job: string, error: unknown) => void process.stderr.write(`${job}: ${String(error)}\n`),
   };

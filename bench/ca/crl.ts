@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { HsmConfig } from '@nest-hsm/hsm';
 import { TestToken } from '../../test/support/token.js';
 import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
@@ -12,6 +13,8 @@ export const crlCases = {
 export interface CrlTask {
   readonly hsm: HsmConfig;
   readonly entries: number;
+  /** Path of the SQLite file: in memory it would be counted as the CRL's. */
+  readonly database: string;
 }
 export interface CrlResult {
   readonly seconds: number;
@@ -25,7 +28,11 @@ export function crlContender(entries = Number(process.env.NEST_HSM_BENCH_CRL_ENT
       const token = new TestToken('ca');
       try {
         const url = new URL('crl-contender.js', import.meta.url);
-        const { seconds, peakMegabytes } = await inProcess<CrlTask, CrlResult>(url, { hsm: token.config(), entries });
+        const { seconds, peakMegabytes } = await inProcess<CrlTask, CrlResult>(url, {
+          hsm: token.config(),
+          entries,
+          database: join(token.directory, 'ca.sqlite'),
+        });
         return { 'crl-500k-s': { value: seconds }, 'crl-500k-rss-mb': { value: peakMegabytes } };
       } finally {
         token.remove();

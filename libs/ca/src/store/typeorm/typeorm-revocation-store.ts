@@ -14,7 +14,7 @@ import { insertResponse } from './ocsp-statements.js';
 import { RolledBack, type Row, Sql, sql } from './sql.js';
 import { withStore } from './store-error.js';
 
-const entriesPerPage = 10_000;
+const entriesPerPage = 2_000;
 
 /** Revocations in SQLite or PostgreSQL. */
 export class TypeOrmRevocationStore implements RevocationStore {
