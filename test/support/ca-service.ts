@@ -197,7 +197,8 @@ export function hasCommand(command: string): boolean {
 function repositoryRoot(): string {
   let directory = fileURLToPath(new URL('.', import.meta.url));
   while (!existsSync(join(directory, 'nest-cli.json'))) {
-    if (directory === dirname(directory)) throw new Error('want a nest-cli.json in a directory above this file, got none');
+    if (directory === dirname(directory))
+      throw new Error('want a nest-cli.json in a directory above this file, got none');
     directory = dirname(directory);
   }
   return directory;

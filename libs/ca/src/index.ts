@@ -14,7 +14,7 @@ export { type VerifiedCa, type VerifiedCeremony, verifyTranscript } from './cere
 export { type ClusterCertificates, type ClusterSigningOptions, signClusterCsr } from './cluster/cluster-certificate.js';
 export { Orders, type OrderRequest, type OrdersOptions } from './approval/orders.js';
 export { encodeCertsOnly } from './der/certs-only.js';
-export type { ExpiryNotice } from './jobs/expiry-scan.js';
+export type { ExpiryNotice } from './jobs/expiry-notice.js';
 export { reconcile, type Reconciliation, type SignatureEvent } from './reconciliation/reconcile.js';
 export type { JobRunner, Jobs, SharedJobs } from './schedule.js';
 export { encodePem } from './der/pem.js';

@@ -1,4 +1,4 @@
-import type { ExpiryNotice } from './jobs/expiry-scan.js';
+import type { ExpiryNotice } from './jobs/expiry-notice.js';
 
 /** Moments of an issuance, in order. After each one a crash must lose nothing; the tests kill the process at every one. */
 export const caSteps = [

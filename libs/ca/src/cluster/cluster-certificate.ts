@@ -3,7 +3,7 @@ import { caKeyId, findOrGenerateCaKey } from '../authority/ca-key.js';
 import { sha256 } from '../authority/chains.js';
 import { type HierarchyContext, hierarchyContext, type HierarchyOptions } from '../authority/hierarchy.js';
 import { signDocument } from '../authority/signed-document.js';
-import { type DerNode, parseDer } from '../der/der-reader.js';
+import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import { type CaCertificate, readCaCertificate } from '../issuance/ca-certificate.js';
 import { authorityKeyIdentifier, basicConstraints, keyUsage, subjectKeyIdentifier } from '../issuance/extensions.js';
@@ -19,7 +19,7 @@ import { type DistinguishedName, encodeDistinguishedName } from '../name/disting
 import { parseCsr } from '../request/csr.js';
 import { acceptPublicKey } from '../request/key-policy.js';
 import { verifyProofOfPossession } from '../request/proof-of-possession.js';
-import { clusterRules, viewCluster } from './cluster-rules.js';
+import { type ClusterIntent, clusterRules, viewCluster } from './cluster-rules.js';
 
 export interface ClusterSigningOptions extends HierarchyOptions {
   /** Of the key that owns the cluster; made if it is missing. */
@@ -102,14 +102,6 @@ function ownCertificate(der: Buffer, { name, publicKey, key }: SigningAuthority)
 function isSelfSigned(der: Buffer, key: KeyObject): boolean {
   const certificate = new X509Certificate(der);
   return certificate.publicKey.equals(key) && certificate.verify(key);
-}
-
-/** One certificate as it is meant. */
-export interface ClusterIntent {
-  readonly subject: DerNode;
-  readonly subjectPublicKeyInfo: DerNode;
-  readonly validity: Validity;
-  readonly isAuthority: boolean;
 }
 
 /** serial → TBS → lint → committed → signed → verified → compared. */

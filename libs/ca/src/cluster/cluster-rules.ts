@@ -10,8 +10,16 @@ import {
 import type { SigningAuthority } from '../issuance/issuer.js';
 import { keyIdentifier } from '../issuance/key-identifier.js';
 import type { Rule } from '../issuance/lint.js';
+import type { Validity } from '../issuance/tbs-certificate.js';
 import { readDistinguishedName } from '../name/distinguished-name.js';
-import type { ClusterIntent } from './cluster-certificate.js';
+
+/** One certificate as it is meant. */
+export interface ClusterIntent {
+  readonly subject: DerNode;
+  readonly subjectPublicKeyInfo: DerNode;
+  readonly validity: Validity;
+  readonly isAuthority: boolean;
+}
 
 interface ClusterUnderLint {
   readonly view: CertificateView;

@@ -8,7 +8,7 @@ import { oids } from './oid.js';
  * @param certificates  DER each
  */
 export function encodeCertsOnly(certificates: readonly Buffer[]): Buffer {
-  const set = [...certificates].sort(Buffer.compare);
+  const set = [...certificates].sort((left, right) => Buffer.compare(left, right));
   return der((writer) =>
     writer.sequence(() => {
       writer.oid(oids.signedData);

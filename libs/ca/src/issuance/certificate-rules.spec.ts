@@ -6,7 +6,8 @@ import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { dnsName } from '../name/general-name.js';
 import { issuingProfile, type Profile } from '../profile/profile.js';
 import { resolveProfiles } from '../profile/profiles.js';
-import { type CertificateIntent, certificateRules } from './certificate-rules.js';
+import type { CertificateIntent } from './certificate-intent.js';
+import { certificateRules } from './certificate-rules.js';
 import { viewTbsCertificate } from './certificate-view.js';
 import {
   authorityInfoAccess,

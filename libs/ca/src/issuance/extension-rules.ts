@@ -15,7 +15,7 @@ import {
   urisIn,
   writtenNames,
 } from './certificate-reading.js';
-import type { CertificateIntent, CertificateRule } from './certificate-rules.js';
+import type { CertificateIntent, CertificateRule } from './certificate-intent.js';
 import type { CertificateView, ExtensionView } from './certificate-view.js';
 import { keyIdentifier } from './key-identifier.js';
 import { rule } from './lint.js';

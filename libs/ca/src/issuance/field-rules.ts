@@ -9,7 +9,7 @@ import {
   readDistinguishedName,
 } from '../name/distinguished-name.js';
 import { keyKindOf, milliseconds } from './certificate-reading.js';
-import type { CertificateIntent, CertificateRule } from './certificate-rules.js';
+import type { CertificateIntent, CertificateRule } from './certificate-intent.js';
 import { type CertificateView, readTime } from './certificate-view.js';
 import { rule } from './lint.js';
 import type { Validity } from './tbs-certificate.js';

@@ -10,7 +10,7 @@ import {
   urisIn,
   writtenNames,
 } from './certificate-reading.js';
-import type { CertificateRule, CertificateUnderLint } from './certificate-rules.js';
+import type { CertificateRule, CertificateUnderLint } from './certificate-intent.js';
 import { rule } from './lint.js';
 
 /**

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
-import type { ExpiryNotice } from './expiry-scan.js';
+import type { ExpiryNotice } from './expiry-notice.js';
 import { scanExpiries } from './expiry-scan.js';
 import { Webhook, webhookConfigSchema } from './webhook.js';
 

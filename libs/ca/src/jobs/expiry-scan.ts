@@ -11,14 +11,6 @@ const noticeSize = 100;
 const maximumNotices = 50;
 const dayMilliseconds = 86_400_000;
 
-/** Told that certificates expire: what a webhook sends, too. */
-export interface ExpiryNotice {
-  /** The same for the same certificates, so that a notice that comes twice can be told. */
-  readonly id: string;
-  readonly withinDays: number;
-  readonly certificates: readonly ExpiringCertificate[];
-}
-
 export interface ExpiryScanContext {
   readonly expiries: ExpiryStore;
   /** Distances, in days. */

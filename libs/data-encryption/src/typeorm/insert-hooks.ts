@@ -7,7 +7,8 @@ import { type InsertInternals, mainMetadata } from './internals.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
-import { type EncryptedCells, encryptRows } from './row-encryption.js';
+import type { EncryptedCells } from './encrypted-cells.js';
+import { encryptRows } from './row-encryption.js';
 import { selectedCell } from './select-hooks.js';
 
 /** What an insert into an encrypted entity knows while it executes. */

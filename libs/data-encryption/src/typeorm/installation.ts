@@ -10,7 +10,7 @@ import type { DataKeyLeases } from '../data-key-lease.js';
 import type { DataKeyRing } from '../data-key-ring.js';
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
-import type { EncryptedCells } from './row-encryption.js';
+import type { EncryptedCells } from './encrypted-cells.js';
 import type { SelectedRow } from './selected-rows.js';
 
 /** What the hooks know about one data source, and what they hand each other while a statement is built or a result read. */

@@ -1,14 +1,11 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { RowKey } from '../associated-data.js';
 import { CellBatch, encryptCells } from '../cell-batch.js';
-import type { ColumnCipher } from '../column-cipher.js';
 import type { CellKey } from '../data-key.js';
 import type { Plaintext } from '../value-encoding.js';
+import { type ColumnToEncrypt, EncryptedCells } from './encrypted-cells.js';
 import type { Installation } from './installation.js';
 import { refuse } from './refusal.js';
-
-/** A column that a statement writes, with its cipher. */
-export type ColumnToEncrypt = readonly [ColumnMetadata, ColumnCipher];
 
 export interface RowsToEncrypt {
   readonly columns: readonly ColumnToEncrypt[];
@@ -17,28 +14,6 @@ export interface RowsToEncrypt {
   readonly key: (row: number) => RowKey | undefined;
   /** A function is an SQL expression and no value. */
   readonly value: (row: number, column: ColumnMetadata) => unknown;
-}
-
-/** The cells of a statement, ready to become parameters. */
-export class EncryptedCells {
-  readonly #columns: ReadonlyMap<ColumnMetadata, number>;
-
-  /** @param places  by row: its place among the texts, -1 for a row that has none */
-  constructor(
-    columns: readonly ColumnToEncrypt[],
-    private readonly places: Int32Array,
-    private readonly texts: readonly (string | null | undefined)[],
-  ) {
-    this.#columns = new Map(columns.map(([column], index) => [column, index]));
-  }
-
-  /** @returns undefined for a column that was given no value */
-  cell(row: number, column: ColumnMetadata): string | undefined {
-    const index = this.#columns.get(column);
-    const place = this.places[row];
-    if (index === undefined || place === undefined || place < 0) return undefined;
-    return this.texts[place * this.#columns.size + index] ?? undefined;
-  }
 }
 
 /**

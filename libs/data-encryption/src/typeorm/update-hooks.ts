@@ -9,7 +9,8 @@ import { knownRow } from './known-key.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
-import { type EncryptedCells, encryptRows } from './row-encryption.js';
+import type { EncryptedCells } from './encrypted-cells.js';
+import { encryptRows } from './row-encryption.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
