@@ -11,6 +11,10 @@ import { octets, optionalText, time } from './columns.js';
   where: `"idempotency_key" IS NOT NULL AND "state" <> 'voided'`,
 })
 @Index('ca_certificate_authority', ['subjectKeyId'], { where: `"is_authority" = 1` })
+@Index('ca_certificate_by_reserved_at', ['reservedAt', 'serial'])
+@Index('ca_certificate_by_requester', ['requester', 'reservedAt', 'serial'])
+@Index('ca_certificate_by_profile', ['profile', 'reservedAt', 'serial'])
+@Index('ca_certificate_by_not_after', ['notAfter', 'serial'])
 export class CertificateEntity implements CertificateRecord {
   @PrimaryColumn('varchar', { length: 40 })
   serial: string;

@@ -1,9 +1,11 @@
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { OrderRecord, OrderState } from '../order-store.js';
 import { list, octets, optionalText, time } from './columns.js';
 
 /** One row per request that waits, or waited, for approval. */
 @Entity('ca_order')
+@Index('ca_order_idempotency', ['idempotencyKey'], { unique: true, where: `"idempotency_key" IS NOT NULL` })
+@Index('ca_order_by_state', ['state', 'createdAt', 'id'])
 export class OrderEntity implements OrderRecord {
   @PrimaryColumn('varchar', { length: 32 })
   id: string;
