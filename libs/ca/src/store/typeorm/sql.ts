@@ -49,6 +49,14 @@ export class Sql {
     this.isPostgres = dataSource.options.type === 'postgres';
   }
 
+  /**
+   * Behind a column of hexadecimal digits that is sorted or ranged over: by their octets, whatever language the database is in
+   * (in Danish `aa` comes behind `z`). SQLite has no other order.
+   */
+  get inOctets(): string {
+    return this.isPostgres ? ' COLLATE "C"' : '';
+  }
+
   async all(text: string, ...values: readonly (string | number | null)[]): Promise<Row[]> {
     if (!this.isPostgres) return this.#runOnSqlite(sql(text, ...values));
     const runner = this.dataSource.createQueryRunner();

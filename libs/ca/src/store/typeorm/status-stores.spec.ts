@@ -5,6 +5,7 @@ import type { StatusChange } from '../revocation-store.js';
 import type { StoredOcspResponse } from '../ocsp-store.js';
 import { openCaDatabase } from './database.js';
 import { caStores } from './stores.js';
+import { TypeOrmSignedRecordStore } from './typeorm-signed-record-store.js';
 
 const issuerId = 'aa'.repeat(20);
 const serials = Array.from({ length: 30 }, (_, index) => `41${index.toString(16).padStart(30, '0')}`);
@@ -25,7 +26,7 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     dataSource = await openCaDatabase(
       postgres === undefined
         ? { type: 'better-sqlite3', database: ':memory:' }
-        : { type: 'postgres', url: await postgres.database('status') },
+        : { type: 'postgres', url: await postgres.database('status', 'da') },
     );
     stores = caStores(dataSource);
   }, 60_000);
@@ -49,6 +50,23 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     expect(await stores.revocations.newestSequence(issuerId)).toBe(30);
     expect(await stores.revocations.changedSince(issuerId, 20, 10)).toHaveLength(10);
     expect(await stores.revocations.changedSince(issuerId, 19, 10)).toBeUndefined();
+  });
+
+  test('serials and digests come in the order of their octets, whatever language the database is in', async () => {
+    const ordered = ['01', '9f', 'a1', 'aa', 'ab', 'bb', 'dd', 'ee', 'ff'].map((first) => first.padEnd(64, '1'));
+    const inShard = { shard: 7, notAfterFrom: now, issuerId: 'bb'.repeat(20) };
+    for (const digest of [...ordered].reverse()) {
+      const [serial, { issuerId }] = [digest.slice(0, 40), inShard];
+      await stores.revocations.change(issuerId, serial, () => change(serial, { issuerId, shard: 7 }), () => []); // prettier-ignore
+      const document = { sha256: digest, issuerId, kind: 'request', octets: Buffer.of(1), signedAt: now } as const;
+      await stores.authorities.recordDocument(document);
+    }
+    const entries: string[] = [];
+    for await (const page of stores.revocations.entries(inShard)) entries.push(...page.map(({ serial }) => serial));
+    expect(entries).toEqual(ordered.map((digest) => digest.slice(0, 40)));
+    const records: string[] = [];
+    for await (const { id } of new TypeOrmSignedRecordStore(dataSource).signedRecords()) records.push(id);
+    expect(records).toEqual(ordered);
   });
 
   test('a refused change leaves neither a sequence nor a row', async () => {

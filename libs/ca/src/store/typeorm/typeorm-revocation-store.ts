@@ -87,9 +87,10 @@ export class TypeOrmRevocationStore implements RevocationStore {
 
   async *entries(query: EntryQuery): AsyncIterable<readonly CrlEntry[]> {
     const { condition, values } = conditionOf(query);
+    const { inOctets } = this.#sql;
     const [after, limit] = [`$${values.length + 1}`, `$${values.length + 2}`];
     const text = `SELECT serial, state, reason, revoked_at, invalidity_date FROM ca_revocation
-      WHERE ${condition} AND serial > ${after} ORDER BY serial LIMIT ${limit}`;
+      WHERE ${condition} AND serial${inOctets} > ${after} ORDER BY serial${inOctets} LIMIT ${limit}`;
     for (let last = ''; ;) {
       const rows = await withStore('list revocations', () => this.#sql.all(text, ...values, last, entriesPerPage));
       if (rows.length > 0) yield rows.map(entryOf);

@@ -20,8 +20,9 @@ export class TypeOrmSignedRecordStore implements SignedRecordStore {
   }
 
   async *#certificates(): AsyncGenerator<SignedRecord, void, undefined> {
+    const { inOctets } = this.#sql;
     const text = `SELECT serial, tbs_sha256, tbs, certificate FROM ca_certificate
-      WHERE serial > $1 AND state IN ('signing', 'issued') ORDER BY serial LIMIT ${pageRows}`;
+      WHERE serial${inOctets} > $1 AND state IN ('signing', 'issued') ORDER BY serial${inOctets} LIMIT ${pageRows}`;
     for await (const { serial, tbs_sha256, tbs, certificate } of this.#pages(text, 'serial')) {
       const octets = certificate === null ? decode(tbs) : signedPart(decode(certificate));
       yield { kind: 'certificate', id: String(serial), sha256: String(tbs_sha256), octets };
@@ -51,7 +52,9 @@ export class TypeOrmSignedRecordStore implements SignedRecordStore {
   }
 
   async *#documents(): AsyncGenerator<SignedRecord, void, undefined> {
-    const text = `SELECT sha256, kind, octets FROM ca_signed_document WHERE sha256 > $1 ORDER BY sha256 LIMIT ${pageRows}`;
+    const { inOctets } = this.#sql;
+    const text = `SELECT sha256, kind, octets FROM ca_signed_document
+      WHERE sha256${inOctets} > $1 ORDER BY sha256${inOctets} LIMIT ${pageRows}`;
     for await (const { sha256, kind, octets } of this.#pages(text, 'sha256')) {
       yield { kind: kind as SignedRecordKind, id: String(sha256), sha256: String(sha256), octets: decode(octets) };
     }
