@@ -1,4 +1,4 @@
-import type { CaConfig, CaObserver } from '@nest-hsm/ca';
+import type { CaConfig, CaObserver, SharedJobs } from '@nest-hsm/ca';
 import { CertificateAuthority, caStores, openCaDatabase } from '@nest-hsm/ca';
 import type { DataSource } from 'typeorm';
 import { SoftwareToken } from './software-token.js';
@@ -31,11 +31,16 @@ export class TestCa {
     return new TestCa(await openCaDatabase({ type: 'better-sqlite3', database: ':memory:' }));
   }
 
-  async open(overrides: Partial<CaConfig> = {}, observer?: CaObserver): Promise<CertificateAuthority> {
+  async open(
+    overrides: Partial<CaConfig> = {},
+    observer?: CaObserver,
+    sharedJobs?: SharedJobs,
+  ): Promise<CertificateAuthority> {
     return CertificateAuthority.open({
       token: this.token,
       ...this.stores,
       observer,
+      sharedJobs,
       now: () => this.now,
       config: { ...config, ...overrides },
     });

@@ -152,7 +152,8 @@ describe('CertificateAuthority', () => {
       };
       await expect(authority.issue(buildCsr(), 'tls-server')).rejects.toMatchObject({ code: 'ERR_HSM_UNAVAILABLE' });
       expect(await ca.states()).toEqual(expect.arrayContaining(['signing']));
-      await expect(ca.open()).rejects.toMatchObject({ code: 'ERR_HSM_UNAVAILABLE' });
+      await ca.open();
+      expect(await ca.states()).toEqual(expect.arrayContaining(['signing']));
       ca.token.fault = undefined;
       await ca.open();
       expect(await ca.states()).toEqual(['issued', 'issued', 'issued']);

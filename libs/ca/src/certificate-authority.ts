@@ -4,15 +4,15 @@ import { type HierarchyContext, initializeHierarchy } from './authority/hierarch
 import { type Generation, Issuers } from './authority/issuers.js';
 import { loadSuperiors } from './authority/superiors.js';
 import { type CaConfig, parseCaConfig } from './config.js';
-import { CaError, isCaError } from './errors.js';
+import { CaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
-import { Issuance, type IssuedCertificate, recoveryRefused, type UnfinishedOrder } from './issuance/issuance.js';
+import { Issuance, type IssuedCertificate } from './issuance/issuance.js';
 import type { Issuer, IssuerToken } from './issuance/issuer.js';
 import { issuerLocations } from './issuance/locations.js';
+import { Recovery } from './issuance/recovery.js';
 import type { IssuanceTicket } from './issuance/ticket.js';
 import type { CaObserver } from './observer.js';
 import type { Profile } from './profile/profile.js';
-import { responderProfileName } from './ocsp/responder-order.js';
 import { loadProfiles } from './profile/profile-file.js';
 import { IssuancePolicy, type Requester } from './request/issuance-policy.js';
 import { NamePolicy } from './request/name-policy.js';
@@ -26,7 +26,7 @@ import type { CertificateQuery } from './search/certificate-query.js';
 import type { CertificatePage } from './search/certificate-search.js';
 import type { AuthorityStore } from './store/authority-store.js';
 import type { CertificateSearchStore } from './store/certificate-search-store.js';
-import type { CertificateRecord, CertificateStore } from './store/certificate-store.js';
+import type { CertificateStore } from './store/certificate-store.js';
 import type { ExpiryStore } from './store/expiry-store.js';
 import type { CrlStore } from './store/crl-store.js';
 import type { OcspStore } from './store/ocsp-store.js';
@@ -58,6 +58,7 @@ export interface CertificateAuthorityOptions {
 export class CertificateAuthority {
   readonly #policy: IssuancePolicy;
   readonly #requests: Requests;
+  readonly #recovery: Recovery;
   /** What every process does for itself, and what one of them is enough for. */
   readonly #jobs: readonly JobRunner[];
   #isClosed = false;
@@ -87,9 +88,9 @@ export class CertificateAuthority {
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
     const superiors = await loadSuperiors(context);
     const status = new CertificateStatus({ ...context, crls, revocations, ocsp, issuers: inService, superiors });
-    const authority = new CertificateAuthority(context, issuers, status, options);
+    const authority = new CertificateAuthority(context, issuers, status, { ...options, superiors });
     try {
-      await authority.#recover();
+      await authority.#recovery.resume();
       await status.open();
       for (const jobs of authority.#jobs) await jobs.start();
       return authority;
@@ -104,7 +105,12 @@ export class CertificateAuthority {
     private readonly issuers: Issuers,
     /** Revocations, CRLs and OCSP of all issuers. */
     readonly status: CertificateStatus,
-    { search, expiries, sharedJobs }: CertificateAuthorityOptions,
+    {
+      search,
+      expiries,
+      sharedJobs,
+      superiors,
+    }: CertificateAuthorityOptions & { readonly superiors: readonly Issuer[] },
   ) {
     const { config, observer, now } = context;
     this.#policy = new IssuancePolicy(loadProfiles(config), NamePolicy.of(config), ({ id }) =>
@@ -112,6 +118,16 @@ export class CertificateAuthority {
     );
     issuers.assertProfiles(this.#policy.profiles);
     this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
+    this.#recovery = new Recovery({
+      ...context,
+      policy: this.#policy,
+      status,
+      issuers: () => issuers.generations.map(({ issuer }) => issuer),
+      superiorIds: () => {
+        const above = issuers.generations.flatMap(({ issuer }) => issuer.chain.slice(1).map(certificateKeyId));
+        return new Set([...above, ...superiors.map(({ id }) => id)]);
+      },
+    });
     const { noticeDays, webhook } = config.expiry;
     const scan = {
       expiries,
@@ -121,7 +137,7 @@ export class CertificateAuthority {
       now,
       issuers: () => issuers.generations.map(({ issuer }) => issuer),
     };
-    const shared = { recovery: () => this.#recover(now()), expiry: () => scanExpiries(scan) };
+    const shared = { recovery: () => this.#recovery.run(), expiry: () => scanExpiries(scan) };
     // Every replica takes over the newest CRLs; which one makes the next is claimed in the database.
     const own = { issuers: () => issuers.refresh(), crl: () => status.refreshCrls(), ocsp: () => status.refreshOcsp() };
     this.#jobs =
@@ -285,48 +301,6 @@ export class CertificateAuthority {
     await this.status.close();
   }
 
-  /**
-   * Completes rows in `signing` with the TBS they have, and voids reserved rows whose ticket has expired. A row that is refused
-   * is reported and does not keep the others waiting.
-   * @param expiredBefore  leaves alone what this or another replica may be signing at this moment; absent: every row
-   */
-  async #recover(expiredBefore?: Date): Promise<void> {
-    const { certificates, observer, now } = this.context;
-    for (const { issuer } of this.issuers.generations) {
-      try {
-        await this.#recoverOf(issuer, expiredBefore);
-      } catch (error) {
-        if (isCaError(error, 'ERR_CA_STORE_UNAVAILABLE')) throw error;
-        // Its key is away: the next issuer's may not be.
-        observer.jobFailed?.('recovery', error);
-      }
-    }
-    if (expiredBefore !== undefined) await this.#reportUnfinishedCas(expiredBefore);
-    await certificates.voidExpired(now());
-  }
-
-  async #recoverOf(issuer: Issuer, expiredBefore: Date | undefined): Promise<void> {
-    const { certificates, issuance, observer } = this.context;
-    for (const row of await certificates.listSigning(issuer.id, expiredBefore)) {
-      try {
-        await issuance.complete(row, await this.#decideAgain(issuer, row));
-      } catch (error) {
-        if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
-        observer.jobFailed?.('recovery', error);
-      }
-    }
-  }
-
-  /** A CA's certificate that was never completed is finished by whoever began it, or is the trace of somebody else. */
-  async #reportUnfinishedCas(expiredBefore: Date): Promise<void> {
-    const { certificates, observer } = this.context;
-    const above = this.issuers.generations.flatMap(({ issuer }) => issuer.chain.slice(1).map(certificateKeyId));
-    for (const id of new Set(above)) {
-      for (const { serial } of await certificates.listSigning(id, expiredBefore))
-        observer.jobFailed?.('recovery', recoveryRefused(serial, `whoever began it to finish it, below CA ${id}`));
-    }
-  }
-
   /** @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND */
   #generation(issuerId: string): Generation {
     const generation = this.issuers.find(issuerId);
@@ -335,21 +309,6 @@ export class CertificateAuthority {
       'ERR_CA_CERTIFICATE_NOT_FOUND',
       `issuer: want the id of one in service, got ${JSON.stringify(issuerId.slice(0, 64))}`,
     );
-  }
-
-  /**
-   * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
-   * @throws {CaError} ERR_CA_RECOVERY_REFUSED
-   */
-  async #decideAgain(issuer: Issuer, { serial, profile, requester, tbs }: CertificateRecord): Promise<UnfinishedOrder> {
-    try {
-      // The CA's own, that no policy for requesters knows.
-      const own = profile === responderProfileName ? await this.status.unfinishedResponder(issuer) : undefined;
-      if (own !== undefined) return own;
-      return this.#policy.orderOf({ profile, requester, tbs: tbs ?? Buffer.alloc(0) }, issuer);
-    } catch (error) {
-      throw recoveryRefused(serial, 'a TBS that would be issued today', error);
-    }
   }
 
   #assertOpen(): void {

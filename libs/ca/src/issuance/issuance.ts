@@ -230,7 +230,7 @@ function lintCertificate(tbs: Buffer, serial: string, order: UnfinishedOrder): v
   lint(`certificate ${serial}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), certificateRules);
 }
 
-/** An unfinished row stays as it is: nothing is signed, and nothing that may have been signed is forgotten. */
+/** Nothing is signed, and nothing that may have been signed is forgotten. */
 export function recoveryRefused(serial: string, want: string, cause?: unknown): CaError {
   const got = cause instanceof Error ? cause.message : 'another';
   return new CaError('ERR_CA_RECOVERY_REFUSED', `unfinished certificate ${serial}: want ${want}, got ${got}`, {

@@ -1,12 +1,17 @@
+import { HsmError } from '@nest-hsm/hsm';
 import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
+import { certificateKeyId } from '../authority/ca-key.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
+import type { CaConfig } from '../config.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import type { CertificateRecord } from '../store/certificate-store.js';
 import { basicConstraints, keyUsage, subjectKeyIdentifier } from './extensions.js';
 import { keyIdentifier } from './key-identifier.js';
 import { digestOf } from './signing.js';
 import { encodeTbsCertificate } from './tbs-certificate.js';
+
+const minute = 60_000;
 
 /** What recovery would sign is what somebody with the database, and without the token, would like to choose. */
 describe('recovery of a row whose TBS was changed in the database', () => {
@@ -28,6 +33,17 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     ca.token.fault = undefined;
     const rows = await ca.certificates.listSigning(authority.issuer.id);
     return rows[rows.length - 1];
+  }
+
+  /** What the CA reports, and its scheduled job. */
+  let failures: unknown[];
+  let runRecovery: () => Promise<void>;
+  async function openWithJob(overrides: Partial<CaConfig> = {}): Promise<CertificateAuthority> {
+    failures = [];
+    return ca.open(overrides, { jobFailed: (job, error) => void failures.push([job, error]) }, ({ recovery }) => {
+      runRecovery = async () => recovery?.();
+      return { start: () => undefined, stop: async () => undefined };
+    });
   }
 
   const change = (column: string, value: string): Promise<unknown> =>
@@ -63,16 +79,19 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     ['a name that is not allowed', () => putTbs(Buffer.from(committed().toString('latin1').replaceAll('example.test', 'example.evil'), 'latin1')), /want names that are allowed, got www\.example\.evil/],
     ['the serial of another', () => change('serial', '41'.repeat(16)), /the serial number is the reserved one/],
     ['what is no certificate', () => putTbs(Buffer.from('3000', 'hex')), /want every field|properties of undefined/],
-  ])('%s: nothing is signed, and that is reported', async (_, spoil, reason) => {
+  ])('%s: nothing is signed, and that is reported once and revoked', async (_, spoil, reason) => {
     await spoil();
     const signatures = ca.token.signatures;
-    const failures: unknown[] = [];
-    await ca.open({}, { jobFailed: (job, error) => void failures.push([job, error]) });
-    expect(ca.token.signatures).toBe(signatures);
+    await openWithJob();
+    expect([ca.token.signatures, failures]).toEqual([signatures, []]);
+    ca.now = new Date(ca.now.getTime() + minute);
+    await runRecovery();
+    await runRecovery();
     expect(failures).toEqual([
       ['recovery', expect.objectContaining({ code: 'ERR_CA_RECOVERY_REFUSED', message: expect.stringMatching(reason) as string })],
     ]);
-    expect(await ca.states()).toContain('signing');
+    const [row] = await ca.dataSource.query<{ serial: string }[]>(`SELECT serial FROM ca_certificate WHERE state = 'signing'`);
+    expect(await ca.stores.revocations.find(authority.issuer.id, row.serial)).toMatchObject({ state: 'revoked', requester: 'recovery' });
   }); // prettier-ignore
 
   test('a row that is refused does not keep the next one waiting', async () => {
@@ -84,10 +103,65 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     await expect(again.find(refused.serial)).rejects.toMatchObject({ code: 'ERR_CA_CERTIFICATE_NOT_FOUND' });
   });
 
-  test('a name that was taken off the allow-list waits until it is allowed again', async () => {
-    const elsewhere = await ca.open({ allowedNames: { dns: ['*.example.org'] } });
-    await expect(elsewhere.find(unfinished.serial)).rejects.toMatchObject({ code: 'ERR_CA_CERTIFICATE_NOT_FOUND' });
-    const again = await ca.open();
+  test('a name that was taken off the allow-list waits until it is allowed again, or is revoked within minutes', async () => {
+    await openWithJob({ allowedNames: { dns: ['*.example.org'] } });
+    await runRecovery();
+    const again = await openWithJob();
     expect((await again.find(unfinished.serial)).serial).toBe(unfinished.serial);
+    expect(failures).toEqual([]);
+  });
+
+  test('one that was refused frees its idempotency key, and is not there but for its revocation', async () => {
+    ca.token.fault = () => {
+      throw new Error('token gone');
+    };
+    const once = { idempotencyKey: 'once' };
+    const csr = buildCsr();
+    await expect(authority.issue(csr, 'tls-client', once)).rejects.toThrow('token gone');
+    ca.token.fault = undefined;
+    await expect(authority.issue(csr, 'tls-client', once)).rejects.toMatchObject({ code: 'ERR_CA_IDEMPOTENCY_IN_PROGRESS' }); // prettier-ignore
+    const keyed = (await ca.certificates.listSigning(authority.issuer.id)).find(({ profile }) => profile === 'tls-client'); // prettier-ignore
+    const serial = keyed?.serial ?? '';
+    await expect(authority.status.find(serial)).rejects.toMatchObject({ code: 'ERR_CA_CERTIFICATE_NOT_FOUND' });
+    ca.now = new Date(ca.now.getTime() + minute);
+    await openWithJob({ allowedNames: { dns: ['*.example.org'] } });
+    await runRecovery();
+    expect(await authority.status.find(serial)).toMatchObject({ state: 'revoked' });
+    await expect(authority.find(serial)).rejects.toMatchObject({ code: 'ERR_CA_CERTIFICATE_NOT_FOUND' });
+    expect((await authority.issue(csr, 'tls-client', once)).serial).not.toBe(serial);
+  });
+
+  test('one that was revoked by hand is not signed', async () => {
+    await authority.status.revoke(unfinished.serial, { reason: 'keyCompromise' });
+    const signatures = ca.token.signatures;
+    const again = await openWithJob();
+    expect(ca.token.signatures).toBe(signatures);
+    await expect(again.find(unfinished.serial)).rejects.toMatchObject({ code: 'ERR_CA_CERTIFICATE_NOT_FOUND' });
+    await again.status.refreshCrls();
+    expect(again.crl.der.includes(Buffer.from(unfinished.serial, 'hex'))).toBe(true);
+  });
+
+  test('one of a CA above the issuers is reported once, and may be revoked', async () => {
+    const root = certificateKeyId(authority.root);
+    await change('issuer_id', root);
+    ca.now = new Date(ca.now.getTime() + minute);
+    const again = await openWithJob();
+    await runRecovery();
+    await runRecovery();
+    expect(failures).toEqual([['recovery', expect.objectContaining({ code: 'ERR_CA_RECOVERY_REFUSED' })]]);
+    await again.status.revoke(unfinished.serial, { includesOwn: true });
+    expect(await ca.certificates.listSigning(root)).toEqual([]);
+  });
+
+  test('a token that cannot sign keeps nobody from opening', async () => {
+    ca.token.fault = () => {
+      throw new HsmError('ERR_HSM_UNAVAILABLE', 'gone');
+    };
+    await openWithJob();
+    expect(failures).toEqual([['recovery', expect.objectContaining({ code: 'ERR_HSM_UNAVAILABLE' })]]);
+    ca.token.fault = undefined;
+    ca.now = new Date(ca.now.getTime() + minute);
+    await runRecovery();
+    expect((await ca.certificates.find(unfinished.serial))?.state).toBe('issued');
   });
 });

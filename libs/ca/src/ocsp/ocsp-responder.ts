@@ -211,8 +211,11 @@ export class OcspResponder {
     if (this.#lookups >= maximumLookups) throw new OcspBusy(`OCSP: want at most ${maximumLookups} look-ups at once`);
     this.#lookups += 1;
     const row = await certificates.find(serial).finally(() => (this.#lookups -= 1));
-    if (row?.state !== 'issued' || row.issuerId !== issuerId || row.notAfter < now()) return undefined;
-    return stateOf(serial, await revocations.find(issuerId, serial));
+    if (row?.issuerId !== issuerId || row.notAfter < now()) return undefined;
+    if (row.state === 'issued') return stateOf(serial, await revocations.find(issuerId, serial));
+    // What nobody finished may have been signed all the same.
+    const record = row.state === 'signing' ? await revocations.find(issuerId, serial) : undefined;
+    return record?.state === 'revoked' ? stateOf(serial, record) : undefined;
   }
 
   async #refreshBatch(signer: OcspSigner, due: readonly OcspResponseKey[]): Promise<void> {

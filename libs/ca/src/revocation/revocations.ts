@@ -2,9 +2,9 @@ import { parseDer } from '../der/der-reader.js';
 import { contextPrimitive } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
-import { viewTbsCertificate } from '../issuance/certificate-view.js';
+import { type CertificateView, viewTbsCertificate } from '../issuance/certificate-view.js';
 import { responderProfileName } from '../ocsp/responder-order.js';
-import type { CertificateStore } from '../store/certificate-store.js';
+import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { StoredOcspResponse } from '../store/ocsp-store.js';
 import type { RevocationRecord, RevocationStore, StatusChange, StatusDecision } from '../store/revocation-store.js';
 import { shardOfLocation } from './crl-location.js';
@@ -37,8 +37,11 @@ export interface RevocationsContext {
 interface Subject {
   readonly issuerId: string;
   readonly serial: string;
-  readonly certificate: Buffer;
   readonly notAfter: Date;
+  /** Undefined for an unfinished one that cannot be read. */
+  readonly view: CertificateView | undefined;
+  /** It may have been signed, and nobody has got it. */
+  readonly isUnfinished: boolean;
 }
 
 /** Decides what becomes of a certificate's status. One row by its key is read and one written, whatever else there is. */
@@ -47,7 +50,7 @@ export class Revocations {
 
   /**
    * Revokes a certificate, or puts it on hold. Asked for again it changes nothing, but that a hold becomes a revocation and that
-   * any reason may become keyCompromise; both keep the first date.
+   * any reason may become keyCompromise; both keep the first date. One that a crash left unfinished is never finished then.
    * @param serial  hexadecimal, in any case
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND | ERR_CA_REVOCATION_INVALID | ERR_CA_REVOCATION_CONFLICT | ERR_CA_STORE_UNAVAILABLE
    */
@@ -65,7 +68,10 @@ export class Revocations {
     const { issuerId, notAfter } = subject;
     const state = reason === 'certificateHold' ? ('held' as const) : ('revoked' as const);
     const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
-    const shard = shardOf(subject.certificate);
+    const shard = subject.view === undefined ? 0 : shardOf(subject.view);
+    // Whoever asks for it again gets another one.
+    if (subject.isUnfinished && state === 'revoked')
+      await this.context.certificates.forgetIdempotencyKey(subject.serial);
     return this.#change(subject, (current) => decide({ ...wanted, shard, revokedAt: at }, current));
   }
 
@@ -88,7 +94,9 @@ export class Revocations {
   /** What was decided about an issued certificate; undefined: nothing, so it is good. @throws as `revoke` */
   async find(serial: string): Promise<RevocationRecord | undefined> {
     const subject = await this.#subject(serial, { includesOwn: true });
-    return this.context.revocations.find(subject.issuerId, subject.serial);
+    const record = await this.context.revocations.find(subject.issuerId, subject.serial);
+    if (record === undefined && subject.isUnfinished) throw notFound(serial);
+    return record;
   }
 
   /**
@@ -113,7 +121,7 @@ export class Revocations {
     return record;
   }
 
-  /** Only what an issuer in service has issued. */
+  /** Only what an issuer in service has issued, or may have. */
   async #subject(
     serial: string,
     { profiles, includesOwn = false }: Pick<RevokeOptions, 'profiles' | 'includesOwn'>,
@@ -124,12 +132,10 @@ export class Revocations {
     const isTheirs = row !== undefined && (profiles === undefined || profiles.has(row.profile));
     if (isTheirs && !includesOwn && (row.isAuthority || row.profile === responderProfileName))
       throw conflict(serial, "an end entity's, not one of the CA's own", undefined);
-    if (isTheirs && row.certificate !== undefined && this.context.isInService(row.issuerId))
-      return { issuerId: row.issuerId, serial: row.serial, certificate: row.certificate, notAfter: row.notAfter };
-    throw new CaError(
-      'ERR_CA_CERTIFICATE_NOT_FOUND',
-      `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
-    );
+    if (!isTheirs || !this.context.isInService(row.issuerId)) throw notFound(serial);
+    const isUnfinished = row.state === 'signing';
+    if (row.state !== 'issued' && !isUnfinished) throw notFound(serial);
+    return { issuerId: row.issuerId, serial: row.serial, notAfter: row.notAfter, view: viewOf(row), isUnfinished };
   }
 }
 
@@ -142,9 +148,18 @@ function decide(wanted: StatusChange, current: RevocationRecord | undefined): St
   return { ...wanted, revokedAt: current.revokedAt, invalidityDate: wanted.invalidityDate ?? current.invalidityDate };
 }
 
+function viewOf({ certificate, tbs = Buffer.alloc(0) }: CertificateRecord): CertificateView | undefined {
+  if (certificate !== undefined) return viewTbsCertificate(parseDer(certificate).children[0]);
+  try {
+    return viewTbsCertificate(parseDer(tbs));
+  } catch {
+    // Somebody put it in the place of what was committed: the complete CRL tells of the serial all the same.
+    return undefined;
+  }
+}
+
 /** The distribution point is fixed in the certificate, so it is read there. */
-function shardOf(certificate: Buffer): number {
-  const view = viewTbsCertificate(parseDer(certificate).children[0]);
+function shardOf(view: CertificateView): number {
   const points = view.extensions.find(({ oid }) => oid === oids.crlDistributionPoints)?.value.children ?? [];
   const uris = points.flatMap((point) => point.children[0]?.children[0]?.children ?? []);
   return Math.max(
@@ -161,6 +176,13 @@ function withoutSequence({ sequence: _, ...change }: RevocationRecord): StatusCh
 
 function wholeSeconds(time: Date): Date {
   return new Date(Math.floor(time.getTime() / 1000) * 1000);
+}
+
+function notFound(serial: string): CaError {
+  return new CaError(
+    'ERR_CA_CERTIFICATE_NOT_FOUND',
+    `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
+  );
 }
 
 function invalid(message: string): CaError {

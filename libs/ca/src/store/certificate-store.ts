@@ -1,6 +1,7 @@
 /**
  * Life of a certificate row: `reserved` (its serial is taken, nothing may be signed) → `signing` (its TBS is committed, a
- * signature may exist) → `issued`. Only a reserved row may become `voided`; a signing row is always completed.
+ * signature may exist) → `issued`. Only a reserved row may become `voided`; a signing row is
+ * completed, or stays and is revoked.
  */
 export type CertificateState = 'reserved' | 'signing' | 'issued' | 'voided';
 
@@ -76,7 +77,7 @@ export interface CertificateStore {
   listAuthority(subjectKeyId: string): Promise<CertificateRecord[]>;
   /** When the last certificate of an issuer expires that was issued or may still be; undefined when there is none. */
   lastExpiry(issuerId: string): Promise<Date | undefined>;
-  /** An issuer's rows in `signing` whose ticket expired before, oldest first; every one when no time is given. */
+  /** An issuer's rows in `signing` that are not revoked and whose ticket expired before, oldest first; every one when no time is given. */
   listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]>;
 }
 

@@ -92,9 +92,17 @@ export class TypeOrmCertificateStore implements CertificateStore {
   }
 
   async listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]> {
-    const expired = expiredBefore && { ticketExpiresAt: LessThanOrEqual(expiredBefore) };
-    const where = { issuerId, state: 'signing', ...expired } as const;
-    return withStore('list unfinished certificates', () => this.#rows.find({ where, order: { reservedAt: 'ASC' } }));
+    const query = this.#rows
+      .createQueryBuilder('c')
+      .where(`c.issuer_id = :issuerId AND c.state = 'signing'`, { issuerId })
+      .andWhere(
+        `NOT EXISTS (SELECT 1 FROM ca_revocation r
+           WHERE r.issuer_id = c.issuer_id AND r.serial = c.serial AND r.state = 'revoked')`,
+      )
+      .orderBy('c.reserved_at', 'ASC');
+    if (expiredBefore !== undefined)
+      query.andWhere('c.ticket_expires_at <= :expiredBefore', { expiredBefore: expiredBefore.getTime() });
+    return withStore('list unfinished certificates', () => query.getMany());
   }
 
   async #update(

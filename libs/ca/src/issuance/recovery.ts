@@ -1,0 +1,120 @@
+import { CaError, isCaError } from '../errors.js';
+import type { CaObserver } from '../observer.js';
+import { responderProfileName } from '../ocsp/responder-order.js';
+import type { IssuancePolicy } from '../request/issuance-policy.js';
+import type { CertificateStatus } from '../revocation/certificate-status.js';
+import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
+import { type Issuance, recoveryRefused, type UnfinishedOrder } from './issuance.js';
+import type { Issuer } from './issuer.js';
+
+export interface RecoveryContext {
+  readonly certificates: CertificateStore;
+  readonly issuance: Issuance;
+  readonly policy: IssuancePolicy;
+  readonly status: Pick<CertificateStatus, 'revoke' | 'unfinishedResponder'>;
+  /** Who is in service at this moment. */
+  readonly issuers: () => readonly Issuer[];
+  /** Ids of the CAs above them. */
+  readonly superiorIds: () => ReadonlySet<string>;
+  readonly observer: CaObserver;
+  readonly now: () => Date;
+}
+
+/**
+ * What a crash left behind. A row in `signing` may have been signed, so it is completed with the TBS it has, or revoked when that
+ * would not be issued today; a reserved one whose ticket has expired is voided.
+ */
+export class Recovery {
+  readonly #reported = new Set<string>();
+
+  constructor(private readonly context: RecoveryContext) {}
+
+  /**
+   * Completes what may be completed, of whatever age. What is refused is left to `run`: another replica may be signing it at this
+   * moment, by a policy that this process does not have yet.
+   * @throws {CaError} ERR_CA_STORE_UNAVAILABLE
+   */
+  async resume(): Promise<void> {
+    await this.#recover();
+  }
+
+  /**
+   * The scheduled job, for rows whose ticket has expired. What is refused is revoked; what a CA above the issuers was to sign is
+   * reported once, since only whoever began it can finish it.
+   * @throws {CaError} ERR_CA_STORE_UNAVAILABLE
+   */
+  async run(): Promise<void> {
+    const now = this.context.now();
+    await this.#recover(now);
+    for (const issuerId of this.context.superiorIds()) {
+      for (const { serial } of await this.context.certificates.listSigning(issuerId, now))
+        this.#reportOnce(
+          serial,
+          recoveryRefused(serial, `it finished by whoever began it, or revoked, below CA ${issuerId}`),
+        );
+    }
+  }
+
+  async #recover(expiredBefore?: Date): Promise<void> {
+    const { certificates, observer, issuers, now } = this.context;
+    for (const issuer of issuers()) {
+      try {
+        for (const row of await certificates.listSigning(issuer.id, expiredBefore))
+          await this.#recoverRow(issuer, row, expiredBefore !== undefined);
+      } catch (error) {
+        if (isCaError(error, 'ERR_CA_STORE_UNAVAILABLE')) throw error;
+        // Its key is away: the next issuer's may not be.
+        observer.jobFailed?.('recovery', error);
+      }
+    }
+    await certificates.voidExpired(now());
+  }
+
+  /** @throws {CaError} ERR_CA_STORE_UNAVAILABLE @throws {HsmError} */
+  async #recoverRow(issuer: Issuer, row: CertificateRecord, mayRevoke: boolean): Promise<void> {
+    try {
+      await this.context.issuance.complete(row, await this.#decideAgain(issuer, row));
+    } catch (error) {
+      if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
+      if (error.code !== 'ERR_CA_RECOVERY_REFUSED') this.context.observer.jobFailed?.('recovery', error);
+      else if (mayRevoke) await this.#revoke(row.serial, error);
+    }
+  }
+
+  /**
+   * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
+   * @throws {CaError} ERR_CA_RECOVERY_REFUSED | ERR_CA_STORE_UNAVAILABLE
+   * @throws {HsmError}
+   */
+  async #decideAgain(issuer: Issuer, row: CertificateRecord): Promise<UnfinishedOrder> {
+    const { policy, status } = this.context;
+    // The CA's own, that no policy for requesters knows.
+    const own = row.profile === responderProfileName ? await status.unfinishedResponder(issuer) : undefined;
+    if (own !== undefined) return own;
+    try {
+      return policy.orderOf({ ...row, tbs: row.tbs ?? Buffer.alloc(0) }, issuer);
+    } catch (error) {
+      throw recoveryRefused(row.serial, 'a TBS that would be issued today', error);
+    }
+  }
+
+  /** Nobody has the certificate, and nobody who might have it is to rely on it. @throws {CaError} ERR_CA_STORE_UNAVAILABLE */
+  async #revoke(serial: string, refusal: CaError): Promise<void> {
+    const { certificates, status, observer } = this.context;
+    // Another replica was faster.
+    if ((await certificates.find(serial))?.state !== 'signing') return;
+    try {
+      await status.revoke(serial, { requester: 'recovery', includesOwn: true });
+      observer.jobFailed?.('recovery', refusal);
+    } catch (error) {
+      if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
+      this.#reportOnce(serial, error);
+    }
+  }
+
+  #reportOnce(serial: string, error: CaError): void {
+    if (this.#reported.has(serial)) return;
+    this.#reported.add(serial);
+    this.context.observer.jobFailed?.('recovery', error);
+  }
+}
