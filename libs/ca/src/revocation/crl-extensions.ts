@@ -7,21 +7,23 @@ export function deltaCrlIndicator(baseNumber: number): Buffer {
   return extension(oids.deltaCRLIndicator, true, (writer) => writer.integer(baseNumber));
 }
 
-/** RFC 5280 §5.2.5: the certificates whose distribution point has this URL. Critical. */
-export function issuingDistributionPoint(url: string): Buffer {
-  return extension(oids.issuingDistributionPoint, true, (writer) => writer.sequence(() => writeName(writer, url)));
+/** RFC 5280 §5.2.5: the certificates whose distribution point has one of these URLs. Critical. */
+export function issuingDistributionPoint(urls: readonly string[]): Buffer {
+  return extension(oids.issuingDistributionPoint, true, (writer) => writer.sequence(() => writeName(writer, urls)));
 }
 
 /** RFC 5280 §5.2.6: where the delta CRL is. Not critical, and not in a delta. */
 export function freshestCrl(url: string): Buffer {
   return extension(oids.freshestCRL, false, (writer) =>
-    writer.sequence(() => writer.sequence(() => writeName(writer, url))),
+    writer.sequence(() => writer.sequence(() => writeName(writer, [url]))),
   );
 }
 
-/** DistributionPointName as a fullName of one URI, under its tag. */
-function writeName(writer: DerWriter, url: string): void {
+/** DistributionPointName as a fullName of URIs, under its tag. */
+function writeName(writer: DerWriter, urls: readonly string[]): void {
   writer.constructed(contextConstructed(0), () =>
-    writer.constructed(contextConstructed(0), () => writer.primitive(contextPrimitive(6), Buffer.from(url, 'latin1'))),
+    writer.constructed(contextConstructed(0), () => {
+      for (const url of urls) writer.primitive(contextPrimitive(6), Buffer.from(url, 'latin1'));
+    }),
   );
 }

@@ -1,5 +1,7 @@
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
+import { crlLocation } from './crl-location.js';
+import type { PublishedCrl } from './crl-publisher.js';
 
 const day = 86_400_000;
 
@@ -53,6 +55,29 @@ describe('the CRL publisher', () => {
     ca.now = new Date(ca.now.getTime() + 121_000);
     await replica.status.refreshCrls();
     expect(replica.crl.number).toBe(4);
+  });
+
+  test('lists in a shard every public URL that certificates ever named, and makes it anew for a new one', async () => {
+    const sharded = (publicUrl?: string) => ca.open({ publicUrl, crl: { shards: 2, deltaHours: 24 } });
+    const pointsOf = ({ der }: PublishedCrl): string[] =>
+      der.toString('latin1').match(/http:[^ ]*?shard-1\.der/g) ?? [];
+    const [old, now] = ['http://old.test', 'http://new.test'];
+    const scope = { issuerId: authority.issuer.id, shard: 1 };
+    const url = (base: string): string => crlLocation(base, { ...scope, kind: 'full' });
+    const first = await sharded(old);
+    const before = first.status.crl({ ...scope, kind: 'full' });
+    expect(pointsOf(before)).toEqual([url(old)]);
+    const moved = await sharded(now);
+    for (const kind of ['full', 'delta'] as const) {
+      const crl = moved.status.crl({ ...scope, kind });
+      expect(pointsOf(crl)).toEqual([url(now), url(old)]);
+      expect(crl.number).toBeGreaterThan(before.number);
+    }
+    // Nothing is new any more, and what is no longer written into certificates is still in those that are out.
+    const after = moved.status.crl({ ...scope, kind: 'full' });
+    expect((await sharded(old)).status.crl({ ...scope, kind: 'full' }).number).toBe(after.number);
+    await first.status.refreshCrls();
+    expect(first.status.crl({ ...scope, kind: 'full' }).der).toEqual(after.der);
   });
 
   test('raises the alarm before a CRL lapses', async () => {

@@ -68,6 +68,14 @@ export class CrlPublisher {
     );
   }
 
+  /** Whether a certificate of this shard that was told to look below one of these URLs takes the CRL (RFC 5280 §6.3.3 (b)(2)(i)). */
+  isNamedBelow(publicUrls: readonly string[]): boolean {
+    const { scope } = this;
+    if (scope.shard === 0 || this.#current === undefined) return true;
+    const extensions = extensionsIn(this.#current.der);
+    return publicUrls.every((url) => extensions.includes(crlLocation(url, { ...scope, kind: 'full' })));
+  }
+
   /** Some status has changed since. */
   async isOutdated(): Promise<boolean> {
     const { revocations } = this.context;
@@ -124,7 +132,8 @@ export class CrlPublisher {
     const draft = new CrlDraft(authority, await revocations.count(query));
     for await (const page of revocations.entries(query)) draft.add(page);
     const last = await crls.newest(this.scope);
-    const content = this.#contentOf(number, at, draft, base, previous, last);
+    const locations = await crls.locations(issuerId);
+    const content = this.#contentOf(number, at, draft, locations, base, previous, last);
     const tbs = draft.tbs(content);
     lintCrl(tbs, { ...content, entries: draft.count });
     const { thisUpdate, nextUpdate, baseNumber } = content;
@@ -145,6 +154,7 @@ export class CrlPublisher {
     number: number,
     at: Date,
     draft: CrlDraft,
+    locations: readonly string[],
     base: CrlRecord | undefined,
     previous: CrlRecord | undefined,
     last: CrlRecord | undefined,
@@ -165,13 +175,20 @@ export class CrlPublisher {
       thisUpdate: new Date(from),
       nextUpdate: new Date(from + hours * 3_600_000),
       ...(base !== undefined && { baseNumber: base.number }),
-      ...(publicUrl !== undefined &&
-        shard > 0 && { distributionPoint: crlLocation(publicUrl, { ...this.scope, kind: 'full' }) }),
+      ...(locations.length > 0 &&
+        shard > 0 && { distributionPoints: locations.map((url) => crlLocation(url, { ...this.scope, kind: 'full' })) }),
       ...(publicUrl !== undefined &&
         base === undefined &&
         deltaHours > 0 && { freshest: crlLocation(publicUrl, { ...this.scope, kind: 'delta' }) }),
     };
   }
+}
+
+/** The last of a TBSCertList. */
+function extensionsIn(der: Buffer): Buffer {
+  const [list] = derElements(der);
+  const [tbs] = derElements(list.content);
+  return [...derElements(tbs.content)].at(-1)?.raw ?? Buffer.alloc(0);
 }
 
 /** SHA-256 of the TBS inside a CRL; undefined when it is not whole. */

@@ -41,7 +41,8 @@ const url = 'http://ca.example.test/v1/crl/00/shard-1.der';
 test.each<[string, Partial<CrlContent>, CrlEntry[]]>([
   ['without entries', {}, []],
   ['with entries', {}, entries],
-  ['of a shard', { distributionPoint: url, freshest: url }, entries],
+  ['of a shard', { distributionPoints: [url], freshest: url }, entries],
+  ['of a shard of two addresses', { distributionPoints: [url, 'http://b.test/1.der'] }, entries],
   ['that is a delta', { baseNumber: 299 }, [entry('11'.repeat(16), { state: 'released' })]],
   ['of the year 2051', { thisUpdate: new Date('2051-01-01T00:00:00Z'), nextUpdate: new Date('2051-01-02T00:00:00Z') }, [entry('11'.repeat(16), { revokedAt: new Date('2050-01-01T00:00:00Z') })]],
 ])('a sound CRL %s breaks no rule', (_, change, listed) => {
@@ -56,7 +57,7 @@ test.each<[string, Partial<CrlContent>, string]>([
   ['another thisUpdate', { thisUpdate: new Date('2026-11-23T12:00:00Z') }, 'thisUpdate is a proper time'],
   ['another nextUpdate', { nextUpdate: new Date('2026-11-30T12:00:00Z') }, 'nextUpdate is there'],
   ['a delta nobody meant', { baseNumber: 1 }, 'the extensions are those meant'],
-  ['a shard nobody meant', { distributionPoint: url }, 'the extensions are those meant'],
+  ['a shard nobody meant', { distributionPoints: [url] }, 'the extensions are those meant'],
 ])('%s is found', (_, change, finding) => {
   expect(() => check(encode(change))).toThrow(
     expect.objectContaining({ code: 'ERR_CA_LINT_FAILED', message: expect.stringContaining(finding) }) as Error,

@@ -65,16 +65,16 @@ export const crlRules: readonly CrlRule[] = [
   rule('RFC 5280 §5.2.1', "the authority key identifier is the issuer's", ({ extensions, intent }) => isKeyIdentifier(extensions[0].value, intent.authority.keyIdentifier)),
   rule('RFC 5280 §5.2.3', 'the CRL number is the reserved one, of at most 20 octets', ({ extensions, intent }) => isNumber(extensions[1].value, intent.number)),
   rule('RFC 5280 §5.2.4', 'a delta starts from an earlier full CRL', ({ extensions, intent: { number, baseNumber } }) => baseNumber === undefined || (baseNumber < number && isNumber(valueOf(extensions, oids.deltaCRLIndicator), baseNumber))),
-  rule('RFC 5280 §5.2.5', "a shard's distribution point is the http URI its certificates name", ({ extensions, intent: { distributionPoint } }) => distributionPoint === undefined || isUri(valueOf(extensions, oids.issuingDistributionPoint), distributionPoint)),
-  rule('RFC 5280 §5.2.6', 'freshestCRL is an http URI', ({ extensions, intent: { freshest } }) => freshest === undefined || isUri(valueOf(extensions, oids.freshestCRL), freshest)),
+  rule('RFC 5280 §5.2.5', "a shard's distribution point is every http URI its certificates name", ({ extensions, intent: { distributionPoints } }) => distributionPoints === undefined || isUris(valueOf(extensions, oids.issuingDistributionPoint), distributionPoints)),
+  rule('RFC 5280 §5.2.6', 'freshestCRL is an http URI', ({ extensions, intent: { freshest } }) => freshest === undefined || isUris(valueOf(extensions, oids.freshestCRL), [freshest])),
 ]; // prettier-ignore
 
-function meantExtensions({ baseNumber, distributionPoint, freshest }: CrlIntent): string[] {
+function meantExtensions({ baseNumber, distributionPoints, freshest }: CrlIntent): string[] {
   return [
     oids.authorityKeyIdentifier,
     oids.crlNumber,
     ...(baseNumber === undefined ? [] : [oids.deltaCRLIndicator]),
-    ...(distributionPoint === undefined ? [] : [oids.issuingDistributionPoint]),
+    ...(distributionPoints === undefined ? [] : [oids.issuingDistributionPoint]),
     ...(freshest === undefined || baseNumber !== undefined ? [] : [oids.freshestCRL]),
   ];
 }
@@ -101,12 +101,15 @@ function isNumber(value: DerNode | undefined, number: number): boolean {
   return BigInt(`0x${value.content.toString('hex')}`) === BigInt(number);
 }
 
-/** The one URI inside, whatever is around it. */
-function isUri(value: DerNode | undefined, meant: string): boolean {
-  const [uri, ...others] = value === undefined ? [] : leaves(value);
-  const text = uri?.content.toString('latin1');
+/** The URIs inside, whatever is around them: at least one. */
+function isUris(value: DerNode | undefined, meant: readonly string[]): boolean {
+  const found = value === undefined ? [] : leaves(value);
+  const texts = found.map(({ content }) => content.toString('latin1'));
   return (
-    others.length === 0 && uri.tag === contextPrimitive(6) && text === meant && /^http:\/\/[\x21-\x7e]+$/.test(text)
+    texts.length > 0 &&
+    texts.join(' ') === meant.join(' ') &&
+    found.every(({ tag }) => tag === contextPrimitive(6)) &&
+    texts.every((text) => /^http:\/\/[\x21-\x7e]+$/.test(text))
   );
 }
 

@@ -14,8 +14,8 @@ export interface CrlContent {
   readonly nextUpdate: Date;
   /** Of a delta: number of the full CRL it starts from. */
   readonly baseNumber?: number;
-  /** Of a shard: the URL that its certificates name. */
-  readonly distributionPoint?: string;
+  /** Of a shard: every URL that its certificates name. */
+  readonly distributionPoints?: readonly string[];
   /** Of a full CRL with deltas: where they are. */
   readonly freshest?: string;
 }
@@ -93,12 +93,12 @@ export class CrlDraft {
 }
 
 /** In the order they are written; the lint expects just these. */
-export function extensionsOf({ authority, number, baseNumber, distributionPoint, freshest }: CrlContent): Buffer[] {
+export function extensionsOf({ authority, number, baseNumber, distributionPoints, freshest }: CrlContent): Buffer[] {
   return [
     authorityKeyIdentifier(authority.keyIdentifier),
     crlNumber(number),
     ...(baseNumber === undefined ? [] : [deltaCrlIndicator(baseNumber)]),
-    ...(distributionPoint === undefined ? [] : [issuingDistributionPoint(distributionPoint)]),
+    ...(distributionPoints === undefined ? [] : [issuingDistributionPoint(distributionPoints)]),
     ...(freshest === undefined ? [] : [freshestCrl(freshest)]),
   ];
 }

@@ -24,6 +24,8 @@ export interface CrlWatch extends Omit<PublishedCrl, 'der'> {
 export class IssuerCrls {
   readonly #publishers = new Map<string, CrlPublisher>();
   readonly #news: Coalesced;
+  /** Public URLs below which certificates were told to look for a shard: today's, and each one before. */
+  #locations: readonly string[] = [];
 
   constructor(private readonly context: IssuerCrlsContext) {
     this.#news = new Coalesced(() => this.#publishNews(), context.spacingSeconds * 1000);
@@ -35,7 +37,7 @@ export class IssuerCrls {
    */
   async open(): Promise<void> {
     await this.#adopt();
-    if (this.#all.every((publisher) => !publisher.isDue())) return;
+    if (this.#all.every((publisher) => !this.#isDue(publisher))) return;
     // Several processes that start at once make it once, and what a dead one claimed is nobody's.
     await this.context.exclusively(async () => {
       await this.#adopt();
@@ -81,6 +83,8 @@ export class IssuerCrls {
   async #adopt(): Promise<void> {
     const { crls, authority, shards, deltaHours = 0, publicUrl } = this.context;
     const named = shards > 1 && publicUrl !== undefined ? shards : 0;
+    if (named > 0 && publicUrl !== undefined) await crls.addLocation(authority.id, publicUrl);
+    this.#locations = await crls.locations(authority.id);
     // A shard that certificates name is kept, even if new ones name others.
     const known = await crls.shards(authority.id);
     const all = new Set([0, ...Array.from({ length: named }, (_, index) => index + 1), ...known]);
@@ -101,7 +105,7 @@ export class IssuerCrls {
   async #publishDue(isAlone: boolean): Promise<void> {
     const failures: unknown[] = [];
     for (const publisher of this.#all) {
-      if (!publisher.isDue() && !this.#isBehindFull(publisher)) continue;
+      if (!this.#isDue(publisher) && !this.#isBehindFull(publisher)) continue;
       try {
         await publisher.publish(isAlone);
       } catch (error) {
@@ -124,6 +128,10 @@ export class IssuerCrls {
         observer.jobFailed?.('crl', error);
       }
     }
+  }
+
+  #isDue(publisher: CrlPublisher): boolean {
+    return publisher.isDue() || !publisher.isNamedBelow(this.#locations);
   }
 
   /** A delta older than the full CRL tells its holder nothing. */

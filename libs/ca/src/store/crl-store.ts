@@ -47,6 +47,10 @@ export interface CrlStore {
   oldestInForce(issuerId: string, shard: number, now: Date): Promise<CrlRecord | undefined>;
   /** Every shard that ever had a CRL. */
   shards(issuerId: string): Promise<number[]>;
+  /** Keeps a public URL that certificates of the issuer will name for its shards. */
+  addLocation(issuerId: string, publicUrl: string): Promise<void>;
+  /** Every public URL that was ever kept for the issuer, in an order that is always the same. */
+  locations(issuerId: string): Promise<string[]>;
   /** Its DER; undefined when a newer one has taken its place meanwhile. */
   der(crl: Pick<CrlRecord, 'issuerId' | 'number'>): Promise<Buffer | undefined>;
 }

@@ -12,6 +12,7 @@ import { ApiTokens1764100000000 } from './migrations/1764100000000-api-tokens.js
 import { Generations1764150000000 } from './migrations/1764150000000-generations.js';
 import { Status1764200000000 } from './migrations/1764200000000-status.js';
 import { RequestsAndSearch1764300000000 } from './migrations/1764300000000-requests-and-search.js';
+import { CrlLocations1764400000000 } from './migrations/1764400000000-crl-locations.js';
 
 /** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
 export const caEntities = [
@@ -28,6 +29,7 @@ export const caMigrations = [
   Generations1764150000000,
   Status1764200000000,
   RequestsAndSearch1764300000000,
+  CrlLocations1764400000000,
 ];
 
 export const databaseConfigSchema = z.discriminatedUnion('type', [

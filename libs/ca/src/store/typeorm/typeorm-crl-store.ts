@@ -97,6 +97,17 @@ export class TypeOrmCrlStore implements CrlStore {
     return rows.map(({ shard }) => Number(shard));
   }
 
+  async addLocation(issuerId: string, publicUrl: string): Promise<void> {
+    const text = 'INSERT INTO ca_crl_location (issuer_id, public_url) VALUES ($1, $2) ON CONFLICT DO NOTHING';
+    await withStore('keep a public URL', () => this.#sql.all(text, issuerId, publicUrl));
+  }
+
+  async locations(issuerId: string): Promise<string[]> {
+    const text = `SELECT public_url FROM ca_crl_location WHERE issuer_id = $1 ORDER BY public_url${this.#sql.inOctets}`;
+    const rows = await withStore('list public URLs', () => this.#sql.all(text, issuerId));
+    return rows.map(({ public_url }) => String(public_url));
+  }
+
   async der({ issuerId, number }: Pick<CrlRecord, 'issuerId' | 'number'>): Promise<Buffer | undefined> {
     return withStore('read a CRL', async () => {
       // One statement, so that no other replica takes pieces away meanwhile.
