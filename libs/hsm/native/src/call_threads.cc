@@ -21,9 +21,8 @@ constexpr double kNewest = 1.0 / 16;
 
 /// A call to a device waits for it at least once; one that computes here waits now and then for a lock that another holds.
 constexpr double kWaitsForDevice = 0.75;
-/// So long no call that computes takes: the ones under way hang. The others then have all threads for some hundred calls.
+/// A call that takes longer hangs, or may as well: it is not counted among those that compute, so that others go on beside it.
 constexpr std::chrono::milliseconds kLongestComputation(20);
-constexpr double kWaitsOfHungCall = 1'000;
 
 /// How often this thread gave its processor up to wait; of a system that does not tell, once more each time.
 long WaitsOfThread() {
@@ -77,7 +76,7 @@ void CallThreads::Start(Calls calls, size_t under_way) {
 CallThreads::Calls CallThreads::TakeDone(size_t under_way) {
   std::unique_lock<std::mutex> lock(done_mutex_);
   if (AreShort()) {
-    wanted_ = under_way / kGatheredPart;
+    wanted_ = (under_way - std::min(under_way, hung_.load())) / kGatheredPart;
     gathered_.wait_for(lock, kLongestGathering, [this] { return done_.size() >= wanted_; });
     wanted_ = 0;
   }
@@ -122,9 +121,9 @@ void CallThreads::Notify(size_t threads) {
 bool CallThreads::IsDevice() const { return average_waits_ >= kWaitsForDevice; }
 
 // More would only take turns on the processors, with the locks of the token and with the threads that bring it calls.
-bool CallThreads::HasEnoughThreads() const { return !IsDevice() && running_ >= ComputingThreads(); }
+bool CallThreads::HasEnoughThreads() const { return !IsDevice() && running_.size() - hung_ >= ComputingThreads(); }
 
-bool CallThreads::HasSurplusThread() const { return !IsDevice() && threads_ > ComputingThreads() + 1; }
+bool CallThreads::HasSurplusThread() const { return !IsDevice() && threads_ > ComputingThreads() + hung_ + 1; }
 
 // Short computations leave processors to the threads that bring them and take their results away.
 size_t CallThreads::ComputingThreads() const { return AreShort() ? std::max<size_t>(1, processors_ / 2) : processors_; }
@@ -176,29 +175,32 @@ void CallThreads::Work() {
 void CallThreads::MakeFirst(std::unique_lock<std::mutex>* lock) {
   std::unique_ptr<Call> call = std::move(queue_.front());
   queue_.pop_front();
-  ++begun_;
-  ++running_;
+  const auto running = running_.insert(running_.end(), {std::chrono::steady_clock::now()});
   const size_t notify = Summon();
   lock->unlock();
   Notify(notify);
   const long waits_before = WaitsOfThread();
-  const auto begun_at = std::chrono::steady_clock::now();
   call->Run(*functions_);
-  const std::chrono::duration<double, std::micro> duration = std::chrono::steady_clock::now() - begun_at;
+  const std::chrono::duration<double, std::micro> duration = std::chrono::steady_clock::now() - running->begun_at;
   const auto waits = static_cast<double>(WaitsOfThread() - waits_before);
   HandBack(std::move(call));
   lock->lock();
-  --running_;
+  if (running->is_hung) --hung_;
+  running_.erase(running);
   average_duration_ = average_duration_ + (duration.count() - average_duration_) * kNewest;
   average_waits_ += (waits - average_waits_) * kNewest;
 }
 
 void CallThreads::Watch(std::unique_lock<std::mutex>* lock) {
-  const uint64_t begun_before = begun_;
   watched_ = true;
   closing_.wait_for(*lock, kLongestComputation, [this] { return closed_; });
   watched_ = false;
-  if (begun_ == begun_before && !queue_.empty()) average_waits_ = kWaitsOfHungCall;
+  const auto latest_beginning = std::chrono::steady_clock::now() - kLongestComputation;
+  for (Running& running : running_) {
+    if (running.is_hung || running.begun_at > latest_beginning) continue;
+    running.is_hung = true;
+    ++hung_;
+  }
 }
 
 void CallThreads::HandBack(std::unique_ptr<Call> call) {

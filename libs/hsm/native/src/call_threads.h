@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -45,7 +46,7 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   void Work();
   /// Both are given the lock and give it back.
   void MakeFirst(std::unique_lock<std::mutex>* lock);
-  /// For as long as a computation may take: sees to it that calls that hang do not hold the others up.
+  /// For as long as a computation may take, then takes those that are still running for hung.
   void Watch(std::unique_lock<std::mutex>* lock);
   [[nodiscard]] bool HasEnoughThreads() const;
   [[nodiscard]] bool HasSurplusThread() const;
@@ -65,10 +66,14 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   std::mutex queue_mutex_;
   std::condition_variable summons_;
   std::deque<std::unique_ptr<Call>> queue_;
-  /// Calls that were taken from it, ever.
-  uint64_t begun_ = 0;
+  struct Running {
+    std::chrono::steady_clock::time_point begun_at;
+    bool is_hung = false;
+  };
   size_t idle_ = 0;
-  size_t running_ = 0;
+  std::list<Running> running_;
+  /// Of these; set under `queue_mutex_`, read under either.
+  std::atomic<size_t> hung_{0};
   size_t threads_ = 0;
   /// The most calls that were under way at once, and so the most threads that can be of use.
   size_t most_at_once_ = 0;
