@@ -209,7 +209,11 @@ describe.each(['better-sqlite3', 'postgres'])('the CA app on %s', (type) => {
       root.fingerprint256,
     ]);
     const leaf = new X509Certificate(readFound());
-    expect(leaf.infoAccess).toBe('CA Issuers - URI:http://ca.example.test/v1/ca/issuing.der');
+    const [, path] =
+      /^CA Issuers - URI:http:\/\/ca\.example\.test(\/v1\/ca\/issuers\/[0-9a-f]{40}\.der)$/.exec(
+        leaf.infoAccess ?? '',
+      ) ?? [];
+    expect((await fetched(path)).fingerprint256).toBe(issuing.fingerprint256);
   });
 
   test('every signature of its keys is in the audit trail with the digest of a stored TBS, and the other way round', async () => {
@@ -247,7 +251,7 @@ describe.each(['better-sqlite3', 'postgres'])('the CA app on %s', (type) => {
     expect([health.status, health.details.database.status, health.details.ca.status]).toEqual(['ok', 'up', 'up']);
     const metrics = await (await fetch(`${service.url}/metrics`)).text();
     expect(metrics).toMatch(/ca_certificates_issued_total\{profile="tls-server"\} \d+/);
-    expect(metrics).toMatch(/ca_crl_next_update_timestamp_seconds \d{10}/);
+    expect(metrics).toMatch(/ca_crl_next_update_timestamp_seconds\{issuer="[0-9a-f]{40}",crl="full\.der"\} \d{10}/);
   });
 
   test('logs every request by an id and never the token', () => {

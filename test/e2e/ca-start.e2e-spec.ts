@@ -102,7 +102,7 @@ describe('the CA app', () => {
       expect(second.setupToken).toBe(token);
       expect(await (await second.get('/v1/ca/root.pem')).text()).toBe(root);
       await second.stop();
-      expect(home.sql('SELECT count(*) AS crls FROM ca_crl')).toEqual([{ crls: 1 }]);
+      expect(home.sql('SELECT count(*) AS crls FROM ca_crl')).toEqual([{ crls: 2 }]);
     }),
   );
 
