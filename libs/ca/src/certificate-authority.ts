@@ -1,3 +1,4 @@
+import { absentSuperiors } from './authority/absent-cas.js';
 import { certificateKeyId } from './authority/ca-key.js';
 import type { Chain } from './authority/chains.js';
 import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
@@ -18,7 +19,7 @@ import { IssuancePolicy, type Requester } from './request/issuance-policy.js';
 import { NamePolicy } from './request/name-policy.js';
 import { type IssueOptions, type OnceKey, type RenewOptions, Requests } from './request/requests.js';
 import { CertificateStatus } from './revocation/certificate-status.js';
-import type { PublishedCrl } from './revocation/crl-publisher.js';
+import type { PublishedCrl } from './revocation/stored-crl.js';
 import { scanExpiries } from './jobs/expiry-scan.js';
 import { Webhook } from './jobs/webhook.js';
 import { type JobRunner, Schedule, type SharedJobs } from './schedule.js';
@@ -30,6 +31,7 @@ import type { CertificateStore } from './store/certificate-store.js';
 import type { ExpiryStore } from './store/expiry-store.js';
 import type { CrlStore } from './store/crl-store.js';
 import type { OcspStore } from './store/ocsp-store.js';
+import type { OrderStore } from './store/order-store.js';
 import type { RevocationStore } from './store/revocation-store.js';
 
 export interface CertificateAuthorityOptions {
@@ -41,6 +43,7 @@ export interface CertificateAuthorityOptions {
   readonly ocsp: OcspStore;
   readonly expiries: ExpiryStore;
   readonly search: CertificateSearchStore;
+  readonly orders: OrderStore;
   readonly config: CaConfig;
   readonly observer?: CaObserver;
   /** Runs the jobs of which one replica at a time is enough; when absent, every process runs them, which does no harm. */
@@ -87,7 +90,9 @@ export class CertificateAuthority {
     const issuers = await Issuers.load(context);
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
     const superiors = await loadSuperiors(context);
-    const status = new CertificateStatus({ ...context, crls, revocations, ocsp, issuers: inService, superiors });
+    const absent = () => absentSuperiors(crls, issuers.generations, new Set(superiors.map(({ id }) => id)));
+    const stores = { crls, revocations, ocsp };
+    const status = new CertificateStatus({ ...context, ...stores, issuers: inService, superiors, absent });
     const authority = new CertificateAuthority(context, issuers, status, { ...options, superiors });
     try {
       await authority.#recovery.resume();
@@ -108,6 +113,7 @@ export class CertificateAuthority {
     {
       search,
       expiries,
+      orders,
       sharedJobs,
       superiors,
     }: CertificateAuthorityOptions & { readonly superiors: readonly Issuer[] },
@@ -120,6 +126,7 @@ export class CertificateAuthority {
     this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
     this.#recovery = new Recovery({
       ...context,
+      orders,
       policy: this.#policy,
       status,
       issuers: () => issuers.generations.map(({ issuer }) => issuer),

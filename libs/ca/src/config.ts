@@ -35,6 +35,8 @@ export const caConfigSchema = z.strictObject({
     .strictObject({
       /** A new CRL is made when half of this has passed. */
       validityHours: z.int().min(1).max(8_760).default(168),
+      /** The same of the root and of intermediates, whose keys are seldom at hand (CABF BR §7.2 allows a year). */
+      caValidityHours: z.int().min(1).max(8_760).default(2_160),
       /** Delta CRLs of this validity, made as soon as a status changes; full ones are then made on schedule alone. */
       deltaHours: z.int().min(1).max(720).optional(),
       /** CRLs that new certificates are spread over, besides the complete one; which one is fixed in the certificate. */

@@ -62,13 +62,26 @@ export class CaRevokeCommand extends CaToolCommand {
   }
 }
 
+interface CrlCommandOptions extends HsmCommandOptions {
+  readonly renew?: boolean;
+}
+
 @SubCommand({ name: 'crl', description: 'Publishes every CRL that is due or has news, and says how each one stands' })
 export class CaCrlCommand extends CaToolCommand {
-  async run(_: string[], options: HsmCommandOptions): Promise<void> {
+  @Option({
+    flags: '--renew',
+    description:
+      "makes the next CRL of every CA whose key is on the token, due or not: after the root's key was brought back",
+  })
+  parseRenew(): boolean {
+    return true;
+  }
+
+  async run(_: string[], options: CrlCommandOptions): Promise<void> {
     const watch = await this.withCa(options, async ({ hsm, dataSource, file }) => {
       const authority = await CertificateAuthority.open({ token: hsm, ...caStores(dataSource), config: file.ca });
       try {
-        await authority.status.refreshCrls();
+        await (options.renew ? authority.status.renewCrls() : authority.status.refreshCrls());
         return authority.status.watch();
       } finally {
         await authority.close();
@@ -80,6 +93,7 @@ export class CaCrlCommand extends CaToolCommand {
 }
 
 function row(crl: CrlWatch): string[] {
-  const { issuerId, number, entries, nextUpdate, condition } = crl;
-  return [issuerId, crlFileName(crl), String(number), String(entries), nextUpdate.toISOString(), condition];
+  const { issuerId, number, entries, nextUpdate, condition, isKept } = crl;
+  const how = isKept ? `${condition}, key not here` : condition;
+  return [issuerId, crlFileName(crl), String(number), String(entries), nextUpdate.toISOString(), how];
 }

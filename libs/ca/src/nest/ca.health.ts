@@ -6,7 +6,7 @@ export type CaHealth = Record<
   'ca',
   {
     readonly status: 'up' | 'down';
-    /** Of the CRL that lapses first. */
+    /** Of the CRL that lapses first, of those that are made here. */
     readonly crlNextUpdate: string;
     /** CRLs that should long have been made anew, or nobody takes any more. */
     readonly crlsOverdue: number;
@@ -21,7 +21,9 @@ export class CaHealthIndicator {
 
   check(now = new Date()): CaHealth {
     const crls = this.authority.status.watch(now);
-    const nextUpdate = new Date(Math.min(...crls.map((crl) => crl.nextUpdate.getTime())));
+    // What cannot be made anew here is counted as overdue: it is no reason to serve nothing else.
+    const own = crls.filter(({ isKept }) => !isKept);
+    const nextUpdate = new Date(Math.min(...own.map((crl) => crl.nextUpdate.getTime())));
     const crlsOverdue = crls.filter(({ condition }) => condition !== 'fresh').length;
     const { notAfter } = this.authority.issuer.certificate.validity;
     const status = now < nextUpdate && now < notAfter ? 'up' : 'down';

@@ -11,9 +11,11 @@ import type { CertificateStore } from '../store/certificate-store.js';
 import type { CrlScope, CrlStore } from '../store/crl-store.js';
 import type { OcspStore } from '../store/ocsp-store.js';
 import type { RevocationRecord, RevocationStore } from '../store/revocation-store.js';
-import type { PublishedCrl } from './crl-publisher.js';
-import { type CrlWatch, IssuerCrls } from './issuer-crls.js';
+import type { CrlWatch } from './crl-watch.js';
+import { IssuerCrls } from './issuer-crls.js';
+import { KeptCrls } from './kept-crls.js';
 import { Revocations, type RevokeOptions } from './revocations.js';
+import type { PublishedCrl } from './stored-crl.js';
 
 export interface CertificateStatusContext {
   readonly token: IssuerToken;
@@ -29,12 +31,16 @@ export interface CertificateStatusContext {
   readonly issuers: () => readonly Issuer[];
   /** CAs above them whose keys are at hand: they publish CRLs, and sign nothing else. */
   readonly superiors: readonly Issuer[];
+  /** Ids of CAs of ours that cannot sign here now, and whose CRLs are looked for. */
+  readonly absent: () => Promise<readonly string[]>;
 }
 
 /** What relying parties may know of the certificates of all issuers in service, and how it is changed. */
 export class CertificateStatus {
   /** By the issuer's id. */
   readonly #crls = new Map<string, IssuerCrls>();
+  /** Of CAs that cannot sign here, by the CA's id. */
+  readonly #kept = new Map<string, KeptCrls>();
   readonly #revocations: Revocations;
   readonly #signers = new Map<string, OcspSigner>();
   /** Absent: the configuration has no OCSP. */
@@ -47,7 +53,8 @@ export class CertificateStatus {
       certificates,
       revocations,
       now,
-      isInService: (issuerId) => this.#authorities.some(({ id }) => id === issuerId),
+      // Of a CA that cannot sign here now the row is what the next CRL will say.
+      isInService: (issuerId) => this.#kept.has(issuerId) || this.#authorities.some(({ id }) => id === issuerId),
       presign: async (change) => (await this.ocsp?.presign(change)) ?? [],
       changed: ({ issuerId, serial }) => {
         this.ocsp?.forget(issuerId, serial);
@@ -56,21 +63,52 @@ export class CertificateStatus {
     });
   }
 
-  /** Sees to every CRL in force. @throws {CaError} @throws {HsmError} when there is none and none can be made */
+  /**
+   * Sees to every CRL in force. One of a CA above the issuers keeps nobody from starting.
+   * @throws {CaError} @throws {HsmError} when an issuer has none and none can be made
+   */
   async open(): Promise<void> {
-    for (const authority of this.#authorities) await this.#crlsOf(authority).open();
+    const { observer } = this.context;
+    for (const issuer of this.context.issuers()) await this.#crlsOf(issuer).open();
+    for (const superior of this.context.superiors)
+      await this.#crlsOf(superior).open().catch((error: unknown) => observer.jobFailed?.('crl', error)); // prettier-ignore
+    await this.#keepCrls();
     await this.#serveOcsp();
   }
 
-  /** What is due, of every CA in service. */
+  /** What is due, of every CA in service. One that fails keeps no other waiting. @throws {CaError} @throws {HsmError} the first failure */
   async refreshCrls(): Promise<void> {
+    await this.#ofEachCa((crls) => crls.refresh());
+  }
+
+  /** The next of every CRL whose CA can sign here, due or not: while a key that is kept elsewhere is at hand. @throws as `refreshCrls` */
+  async renewCrls(): Promise<void> {
+    await this.#ofEachCa((crls) => crls.renew());
+  }
+
+  async #ofEachCa(work: (crls: IssuerCrls) => Promise<void>): Promise<void> {
     const authorities = this.#authorities;
-    for (const authority of authorities) await this.#crlsOf(authority).refresh();
+    const failures: unknown[] = [];
+    for (const authority of authorities)
+      await work(this.#crlsOf(authority)).catch((error: unknown) => failures.push(error));
     const inService = new Set(authorities.map(({ id }) => id));
     for (const [id, crls] of this.#crls) {
       if (inService.has(id)) continue;
       await crls.close();
       this.#crls.delete(id);
+    }
+    await this.#keepCrls();
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** What is stored of CAs that cannot sign here is served and watched. */
+  async #keepCrls(): Promise<void> {
+    const absent = await this.context.absent();
+    for (const id of this.#kept.keys()) if (!absent.includes(id)) this.#kept.delete(id);
+    for (const id of absent) {
+      const kept = this.#kept.get(id) ?? new KeptCrls(this.context.crls, id);
+      await kept.refresh();
+      this.#kept.set(id, kept);
     }
   }
 
@@ -102,7 +140,7 @@ export class CertificateStatus {
 
   /** A CRL in force. @throws {CaError} ERR_CA_CRL_NOT_FOUND */
   crl({ issuerId, ...file }: CrlScope): PublishedCrl {
-    const crls = this.#crls.get(issuerId);
+    const crls = this.#crls.get(issuerId) ?? this.#kept.get(issuerId);
     if (crls !== undefined) return crls.find(file);
     throw new CaError(
       'ERR_CA_CRL_NOT_FOUND',
@@ -112,7 +150,7 @@ export class CertificateStatus {
 
   /** Every CRL that must not lapse, and how it stands. */
   watch(now = this.context.now()): CrlWatch[] {
-    return [...this.#crls.values()].flatMap((crls) => crls.watch(now));
+    return [...this.#crls.values(), ...this.#kept.values()].flatMap((crls) => crls.watch(now));
   }
 
   async close(): Promise<void> {
@@ -158,9 +196,11 @@ export class CertificateStatus {
     let crls = this.#crls.get(authority.id);
     if (crls === undefined) {
       const { config, certificates, superiors, ...context } = this.context;
-      const { validityHours, spacingSeconds, ...parts } = config.crl;
+      const { caValidityHours, spacingSeconds, ...own } = config.crl;
       // The few CAs below a CA need no parts of a CRL.
-      const { shards, deltaHours } = superiors.includes(authority) ? { shards: 1, deltaHours: undefined } : parts;
+      const { validityHours, shards, deltaHours } = superiors.includes(authority)
+        ? { validityHours: caValidityHours, shards: 1, deltaHours: undefined }
+        : own;
       crls = new IssuerCrls({
         ...context,
         authority,

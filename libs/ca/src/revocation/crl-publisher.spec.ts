@@ -1,7 +1,7 @@
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
 import { crlLocation } from './crl-location.js';
-import type { PublishedCrl } from './crl-publisher.js';
+import type { PublishedCrl } from './stored-crl.js';
 
 const day = 86_400_000;
 

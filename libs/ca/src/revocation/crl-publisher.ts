@@ -1,4 +1,4 @@
-import { derElements, DerError } from '../der/der-reader.js';
+import { derElements } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import type { IssuerToken, SigningAuthority } from '../issuance/issuer.js';
 import { digestOf, signVerified } from '../issuance/signing.js';
@@ -9,6 +9,7 @@ import type { RevocationStore } from '../store/revocation-store.js';
 import { type CrlContent, CrlDraft } from './crl.js';
 import { crlLocation } from './crl-location.js';
 import { lintCrl } from './crl-rules.js';
+import { type PublishedCrl, StoredCrl } from './stored-crl.js';
 
 export interface CrlContext {
   readonly token: IssuerToken;
@@ -24,42 +25,34 @@ export interface CrlContext {
   readonly now: () => Date;
 }
 
-/** A CRL in force. */
-export interface PublishedCrl extends CrlRecord {
-  readonly der: Buffer;
-}
-
 /** A claim that is older was left behind by a process that died: no CRL takes that long. */
 const claimMilliseconds = 120_000;
 
 /** Keeps one CRL of an issuer in force: a new one is made when half of the old one's time has passed, or when there is news. */
 export class CrlPublisher {
-  #current: PublishedCrl | undefined;
+  readonly #stored: StoredCrl;
 
   constructor(
     private readonly context: CrlContext,
     readonly scope: CrlScope,
-  ) {}
+  ) {
+    this.#stored = new StoredCrl(context.crls, scope);
+  }
 
   /** The newest CRL known here; undefined before the first `refresh`. */
   get current(): PublishedCrl | undefined {
-    return this.#current;
+    return this.#stored.current;
   }
 
   /** Takes over what another replica published. */
   async adopt(): Promise<void> {
-    const { crls } = this.context;
-    const newest = await crls.newest(this.scope);
-    if (newest === undefined || newest.number <= (this.#current?.number ?? 0)) return;
-    const der = await crls.der(newest);
-    // Gone, in part or whole: a still newer one took its place in between, and is taken over the next time.
-    if (der !== undefined && tbsDigestOf(der) === newest.tbsSha256) this.#current = Object.freeze({ ...newest, der });
+    await this.#stored.adopt();
   }
 
   /** Time for a new one: half over, or of the future, since the clock was wrong when it was made and nobody takes it now. */
   isDue(): boolean {
-    if (this.#current === undefined) return true;
-    const { thisUpdate, nextUpdate } = this.#current;
+    if (this.current === undefined) return true;
+    const { thisUpdate, nextUpdate } = this.current;
     const now = this.context.now();
     // A little ahead is a second CRL within one second.
     return (
@@ -71,8 +64,8 @@ export class CrlPublisher {
   /** Whether a certificate of this shard that was told to look below one of these URLs takes the CRL (RFC 5280 §6.3.3 (b)(2)(i)). */
   isNamedBelow(publicUrls: readonly string[]): boolean {
     const { scope } = this;
-    if (scope.shard === 0 || this.#current === undefined) return true;
-    const extensions = extensionsIn(this.#current.der);
+    if (scope.shard === 0 || this.current === undefined) return true;
+    const extensions = extensionsIn(this.current.der);
     return publicUrls.every((url) => extensions.includes(crlLocation(url, { ...scope, kind: 'full' })));
   }
 
@@ -81,7 +74,7 @@ export class CrlPublisher {
     const { revocations } = this.context;
     const { issuerId, shard } = this.scope;
     const newest = await revocations.newestSequence(issuerId, shard === 0 ? undefined : shard);
-    return newest > (this.#current?.through ?? 0);
+    return newest > (this.current?.through ?? 0);
   }
 
   /**
@@ -107,7 +100,7 @@ export class CrlPublisher {
       const der = draft.seal(signature);
       await crls.complete(crl, der);
       observer.step?.('crl-completed', String(number));
-      this.#current = Object.freeze({ ...crl, der });
+      this.#stored.replace({ ...crl, der });
     } finally {
       // Nothing can have been signed, so its number is free again; what fails here is taken over as abandoned.
       if (!committed) await crls.abandon(this.scope.issuerId, number).catch(() => undefined);
@@ -189,16 +182,4 @@ function extensionsIn(der: Buffer): Buffer {
   const [list] = derElements(der);
   const [tbs] = derElements(list.content);
   return [...derElements(tbs.content)].at(-1)?.raw ?? Buffer.alloc(0);
-}
-
-/** SHA-256 of the TBS inside a CRL; undefined when it is not whole. */
-function tbsDigestOf(der: Buffer): string | undefined {
-  try {
-    const [list] = derElements(der);
-    const [tbs] = derElements(list.content);
-    return digestOf(tbs.raw);
-  } catch (error) {
-    if (error instanceof DerError) return undefined;
-    throw error;
-  }
 }

@@ -1,7 +1,9 @@
 import { CaError } from '../errors.js';
 import type { CrlScope } from '../store/crl-store.js';
 import { Coalesced } from './coalesced.js';
-import { type CrlContext, CrlPublisher, type PublishedCrl } from './crl-publisher.js';
+import { type CrlContext, CrlPublisher } from './crl-publisher.js';
+import { type CrlWatch, watched } from './crl-watch.js';
+import type { PublishedCrl } from './stored-crl.js';
 
 export interface IssuerCrlsContext extends CrlContext {
   /** Of new certificates; below 2: all of them name the complete CRL. */
@@ -10,14 +12,6 @@ export interface IssuerCrlsContext extends CrlContext {
   readonly spacingSeconds: number;
   /** Runs work while no other process runs work here. */
   readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
-}
-
-/** How a CRL stands: `overdue` when a new one should long be there, `lapsed` when nobody takes it any more. */
-export type CrlCondition = 'fresh' | 'overdue' | 'lapsed';
-
-/** One line of the watch that no CRL may escape. */
-export interface CrlWatch extends Omit<PublishedCrl, 'der'> {
-  readonly condition: CrlCondition;
 }
 
 /** Every CRL of one issuer: the complete one, its shards, their deltas. */
@@ -52,6 +46,12 @@ export class IssuerCrls {
     await this.#publishNews();
   }
 
+  /** Makes the next of every CRL, due or not. @throws {CaError} @throws {HsmError} */
+  async renew(): Promise<void> {
+    await this.#adopt();
+    for (const publisher of this.#all) await publisher.publish();
+  }
+
   /** Some status changed: a CRL that says so is made soon. */
   request(): void {
     this.#news.request();
@@ -65,11 +65,7 @@ export class IssuerCrls {
   }
 
   watch(now: Date): CrlWatch[] {
-    return this.#all.flatMap(({ current }) => {
-      if (current === undefined) return [];
-      const { der: _, ...facts } = current;
-      return [{ ...facts, condition: conditionOf(current, now) }];
-    });
+    return this.#all.flatMap(({ current }) => (current === undefined ? [] : watched(current, now, false)));
   }
 
   async close(): Promise<void> {
@@ -143,11 +139,4 @@ export class IssuerCrls {
 
 function keyOf(shard: number, kind: CrlScope['kind']): string {
   return `${shard} ${kind}`;
-}
-
-/** A new one is made at half time; at three quarters something is wrong. */
-function conditionOf({ thisUpdate, nextUpdate }: PublishedCrl, now: Date): CrlCondition {
-  if (now >= nextUpdate) return 'lapsed';
-  const [start, end] = [thisUpdate.getTime(), nextUpdate.getTime()];
-  return now.getTime() >= start + (end - start) * 0.75 ? 'overdue' : 'fresh';
 }
