@@ -145,6 +145,18 @@ describe('CertificateAuthority', () => {
       expect((await ca.certificates.find(waiting.serial))?.tbsSha256).toBe(waiting.tbsSha256);
     });
 
+    test('that is wrong once is made once more, of the same TBS', async () => {
+      const authority = await ca.open();
+      ca.token.fault = () => {
+        ca.token.fault = undefined;
+        return Buffer.alloc(70);
+      };
+      const signatures = ca.token.signatures;
+      const { serial } = await authority.issue(buildCsr(), 'tls-server');
+      expect(ca.token.signatures).toBe(signatures + 2);
+      expect((await ca.certificates.find(serial))?.state).toBe('issued');
+    });
+
     test('the token could not make leaves the row to recovery too', async () => {
       const authority = await ca.open();
       ca.token.fault = () => {

@@ -16,8 +16,15 @@ export function decodeCsrPem(text: string): Buffer {
   return der;
 }
 
+/** 64 characters (RFC 7468 §2). */
+const octetsPerLine = 48;
+
 /** RFC 7468 text of one block. */
-export function encodePem(label: 'CERTIFICATE' | 'CERTIFICATE REQUEST' | 'X509 CRL', der: Buffer): string {
-  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
+export function encodePem(
+  label: 'CERTIFICATE' | 'CERTIFICATE REQUEST' | 'PUBLIC KEY' | 'X509 CRL',
+  der: Buffer,
+): string {
+  let text = `-----BEGIN ${label}-----\n`;
+  for (let at = 0; at < der.length; at += octetsPerLine) text += `${der.toString('base64', at, at + octetsPerLine)}\n`;
+  return `${text}-----END ${label}-----\n`;
 }

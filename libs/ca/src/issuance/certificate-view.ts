@@ -86,12 +86,23 @@ export function viewExtensions(explicit: DerNode | undefined): ExtensionView[] {
 }
 
 /** The time of a UTCTime or GeneralizedTime in the form RFC 5280 §4.1.2.5 wants; undefined for any other form. */
-export function readTime(node: DerNode): Date | undefined {
-  const text = node.content.toString('latin1');
-  const form = node.tag === tags.utcTime ? /^\d{12}Z$/ : node.tag === tags.generalizedTime ? /^\d{14}Z$/ : undefined;
-  if (!form?.test(text)) return undefined;
-  const digits = node.tag === tags.utcTime ? `${Number(text.slice(0, 2)) >= 50 ? '19' : '20'}${text}` : text;
-  const iso = digits.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6.000Z');
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) || at.toISOString() !== iso ? undefined : at;
+export function readTime({ tag, content }: DerNode): Date | undefined {
+  const yearDigits = tag === tags.utcTime ? 2 : tag === tags.generalizedTime ? 4 : undefined;
+  if (yearDigits === undefined || content.length !== yearDigits + 11 || content[yearDigits + 10] !== 0x5a)
+    return undefined;
+  if (!content.subarray(0, -1).every((octet) => octet >= 0x30 && octet <= 0x39)) return undefined;
+  const digits = (at: number): number => (content[at] - 0x30) * 10 + content[at + 1] - 0x30;
+  const year = yearDigits === 4 ? digits(0) * 100 + digits(2) : digits(0) + (digits(0) >= 50 ? 1900 : 2000);
+  const [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map((at) => digits(yearDigits + at));
+  const at = new Date(0);
+  at.setUTCFullYear(year, month - 1, day);
+  at.setUTCHours(hour, minute, second);
+  // A day or an hour that does not exist has become another.
+  const isReal =
+    at.getUTCMonth() === month - 1 &&
+    at.getUTCDate() === day &&
+    at.getUTCHours() === hour &&
+    at.getUTCMinutes() === minute &&
+    at.getUTCSeconds() === second;
+  return isReal ? at : undefined;
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type DerNode, parseDer } from '../der/der-reader.js';
 
 /**
@@ -8,5 +8,5 @@ import { type DerNode, parseDer } from '../der/der-reader.js';
  */
 export function keyIdentifier(spki: Buffer | DerNode): Buffer {
   const [, publicKey] = ('children' in spki ? spki : parseDer(spki)).children;
-  return createHash('sha256').update(publicKey.content.subarray(1)).digest().subarray(0, 20);
+  return hash('sha256', publicKey.content.subarray(1), 'buffer').subarray(0, 20);
 }

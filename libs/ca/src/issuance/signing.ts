@@ -1,4 +1,4 @@
-import { createHash, verify } from 'node:crypto';
+import { createHash, hash as hashOnce, verify } from 'node:crypto';
 import { promisify } from 'node:util';
 import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
@@ -7,7 +7,7 @@ import { encodeSigned } from './tbs-certificate.js';
 
 /** SHA-256 of the octets to be signed, in hexadecimal: what the store commits and the token's audit line carries. */
 export function digestOf(tbs: Buffer): string {
-  return createHash('sha256').update(tbs).digest('hex');
+  return hashOnce('sha256', tbs, 'hex');
 }
 
 /** A longer TBS, that of a CRL, is hashed here: the token's agent takes at most 1 MiB. */
@@ -25,15 +25,17 @@ const verifyOffLoop = promisify(verify);
 export async function signVerified(token: IssuerToken, authority: SigningAuthority, tbs: Buffer): Promise<Buffer> {
   const { scheme, hash } = authority.signatureAlgorithm;
   const correlationId = digestOf(tbs);
-  // Verified by the token's agent too, so that a fleet asks another member when one signs wrongly; it cannot for a digest.
-  const signature =
-    tbs.length <= maximumMessageBytes
-      ? await token.sign(authority.key, scheme, tbs, { correlationId, verify: true })
-      : await token.sign(authority.key, scheme, createHash(hash).update(tbs).digest(), {
-          correlationId,
-          input: 'digest',
-        });
-  if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
+  if (tbs.length > maximumMessageBytes) {
+    const digest = createHash(hash).update(tbs).digest();
+    const signature = await token.sign(authority.key, scheme, digest, { correlationId, input: 'digest' });
+    if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
+  } else {
+    // Verified here alone at first. When it is wrong the token's agent verifies as well, so that a fleet asks another member.
+    for (const verify of [false, true]) {
+      const signature = await token.sign(authority.key, scheme, tbs, { correlationId, verify });
+      if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
+    }
+  }
   throw new CaError(
     'ERR_CA_SIGNATURE_INVALID',
     `signature of ${authority.key.label}: want one its public key verifies, got another`,

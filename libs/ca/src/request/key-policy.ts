@@ -2,6 +2,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { DerError, type DerNode, parseDer } from '../der/der-reader.js';
 import { tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
+import { encodePem } from '../der/pem.js';
 import { CaError } from '../errors.js';
 import type { SubjectKeyKind } from '../profile/key-usage.js';
 import type { Profile } from '../profile/profile.js';
@@ -72,7 +73,8 @@ export function assertKeyFits({ name, keys, minimumRsaBits }: Profile, { kind, m
 
 function load(spki: DerNode): KeyObject {
   try {
-    return createPublicKey({ key: spki.raw, format: 'der', type: 'spki' });
+    // Node.js takes half the time for PEM that it takes for DER, which it first holds against every kind of key object.
+    return createPublicKey(encodePem('PUBLIC KEY', spki.raw));
   } catch (error) {
     // OpenSSL checks here that an EC point lies on its curve.
     throw new CaError('ERR_CA_CSR_MALFORMED', 'public key: want one OpenSSL can load', { cause: error });
