@@ -63,6 +63,8 @@ export class Batch {
       if (step.type === 'finding') {
         const { segment, offset, message } = step.finding;
         yield* this.#alarm(chain.name, `chain ${chain.name}, ${segment}, byte ${offset}: ${message}`);
+        // What could not be read now is sent when it can be, and what follows it after it.
+        if (step.finding.kind === 'inaccessible') return;
       }
       if (step.type !== 'record') continue;
       const { record, line, place } = step;

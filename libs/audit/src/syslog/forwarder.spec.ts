@@ -1,6 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { failNextSync } from '../../../../test/support/failing-sync.js';
 import { TestCollector } from '../../test/collector.js';
 import { SoftwareHsm } from '../../test/software-hsm.js';
@@ -146,6 +157,47 @@ describe('nothing is lost', () => {
     await expect(forwarder().forward()).rejects.toMatchObject({ code: 'ERR_AUDIT_TRAIL_UNREADABLE' });
     expect(collector.received).toEqual([]);
     expect(await forwarder().forward()).toBe(1);
+  });
+
+  it.each<[string, number]>([
+    ['of the last line that was sent', 0],
+    ['after it', 1],
+  ])('by a passing fault of the segment %s, and nothing is sent twice', async (_name, rotations) => {
+    fill(2);
+    expect(await forwarder().forward()).toBe(3);
+    if (rotations > 0) chain.rotate();
+    fill(2);
+    const { path } = chain;
+    chain.rotate();
+    fill(2);
+    renameSync(path, `${path}.away`);
+    mkdirSync(path);
+    const sender = forwarder();
+    expect(await sender.forward()).toBe(1);
+    expect(await sender.forward()).toBe(0);
+    expect(alarms).toEqual([expect.stringMatching(/byte 0: want a segment to read, got EFTYPE$/)]);
+    rmdirSync(path);
+    renameSync(`${path}.away`, path);
+    expect(await sender.forward()).toBe(5 + rotations);
+    expect(collector.records).toEqual(written());
+  });
+
+  it('while segments are moved to a directory that is named too', async () => {
+    const archive = mkdtempSync(trail.path('archive-'));
+    fill(2);
+    const { path, file } = chain;
+    await forwarder().forward();
+    const records = written();
+    // Moved behind the back of a listing, which finds it in neither.
+    const directories = Object.assign([archive, trail.directory], {
+      *[Symbol.iterator]() {
+        yield archive;
+        if (existsSync(path)) renameSync(path, join(archive, file));
+        yield trail.directory;
+      },
+    });
+    expect(await forwarder({ directories }).forward()).toBe(0);
+    expect([alarms, collector.records]).toEqual([[], records]);
   });
 
   it('and two at once take turns', async () => {

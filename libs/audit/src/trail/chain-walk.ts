@@ -42,7 +42,8 @@ export async function* walkChain(chain: Chain, from?: RecordPlace): AsyncGenerat
 
 /**
  * The same for who has to go on whatever became of that record: after the finding follows every record from the beginning of the
- * segment where it was, or of the last one before that is there.
+ * segment where it was, or of the last one before that is there. Where the record could not be read nothing follows: it may be
+ * there yet.
  */
 export async function* resumeChain(chain: Chain, from?: RecordPlace): AsyncGenerator<ChainStep, void, undefined> {
   let isLost = false;
@@ -71,10 +72,13 @@ class ChainWalk {
   async *after(from: RecordPlace): AsyncGenerator<ChainStep, void, undefined> {
     const index = this.chain.segments.findIndex(({ name }) => name === from.segment);
     const segment: ChainSegment | undefined = this.chain.segments[index];
-    const fault = segment === undefined ? 'no such segment' : await this.#whyNotAt(segment, from);
-    if (fault !== undefined) {
-      const message = `want record ${from.seq}, which was read before, got ${fault}`;
-      yield this.#finding('truncated', from, message, from.seq);
+    if (segment === undefined) {
+      yield this.#truncated(from, 'no such segment');
+      return;
+    }
+    const step = await this.#whyNotAt(segment, from);
+    if (step !== undefined) {
+      yield step;
       return;
     }
     this.#position = from;
@@ -92,16 +96,22 @@ class ChainWalk {
   }
 
   /** @returns what is there instead of that record; undefined when it is there */
-  async #whyNotAt({ path }: ChainSegment, { offset, hash }: RecordPlace): Promise<string | undefined> {
+  async #whyNotAt(segment: ChainSegment, from: RecordPlace): Promise<ChainStep | undefined> {
     try {
-      for await (const part of readSegment(path, offset)) {
-        if ('unreadable' in part) return 'bytes that are no record';
-        return hashOfLine(part.line) === hash ? undefined : `record ${part.record.seq}, or one that was changed`;
+      for await (const part of readSegment(segment.path, from.offset)) {
+        if ('unreadable' in part) return this.#truncated(from, 'bytes that are no record');
+        if (hashOfLine(part.line) === from.hash) return undefined;
+        return this.#truncated(from, `record ${part.record.seq}, or one that was changed`);
       }
-      return 'the end of the segment';
+      return this.#truncated(from, 'the end of the segment');
     } catch (cause) {
-      return reason(cause);
+      // What could not be read now says nothing of what is there.
+      return this.#inaccessible(segment, cause);
     }
+  }
+
+  #truncated(from: RecordPlace, got: string): ChainStep {
+    return this.#finding('truncated', from, `want record ${from.seq}, which was read before, got ${got}`, from.seq);
   }
 
   async *#segments(segments: readonly ChainSegment[]): AsyncGenerator<ChainStep, void, undefined> {
@@ -120,8 +130,7 @@ class ChainWalk {
         else if (count++ >= skip) yield* this.#record(segment, part, start === 0 && count === 1);
       }
     } catch (cause) {
-      const message = `want a segment to read, got ${reason(cause)}`;
-      yield this.#finding('inaccessible', { segment: segment.name, offset: 0 }, message);
+      yield this.#inaccessible(segment, cause);
     }
   }
 
@@ -195,6 +204,11 @@ class ChainWalk {
 
   #damage({ segment, offset, bytes }: UnreadableBytes): ChainStep {
     return this.#finding('unreadable', { segment, offset }, `want a record, got ${bytes} bytes that are none`);
+  }
+
+  #inaccessible({ name }: ChainSegment, cause: unknown): ChainStep {
+    const message = `want a segment to read, got ${reason(cause)}`;
+    return this.#finding('inaccessible', { segment: name, offset: 0 }, message);
   }
 
   #finding(kind: FindingKind, { segment, offset }: Where, message: string, seq?: number): ChainStep {

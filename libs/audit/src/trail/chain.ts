@@ -42,24 +42,27 @@ export async function readChains(directories: readonly string[]): Promise<Chain[
       chain.segments.push(...segments.map((segment) => ({ name: segment, path: join(directory, segment) })));
     }
   }
-  return [...chains.values()]
-    .map((chain) => ({ ...chain, segments: inOrder(chain.segments) }))
-    .toSorted((one, other) => compare(one.member, other.member) || inNumberOrder(one, other));
+  return [...chains.values()].map((chain) => ({ ...chain, segments: inOrder(chain.segments) })).toSorted(byName);
 }
 
 /**
- * The same of a trail that is being written, for who goes by it for good: only what has been there for a moment.
+ * The same of a trail that is being written, for who goes by it for good: only what has been there for a moment, and whatever one
+ * of two listings has, since a segment that is moved from one directory to another may escape one.
  * @throws {AuditError} as `readChains`
  */
 export async function readSettledChains(directories: readonly string[]): Promise<Chain[]> {
-  const chains = await readChains(directories);
-  const before = await Promise.all(chains.map(lastSize));
+  const first = await readChains(directories);
+  const before = new Map<string, number>();
+  for (const { segments } of first) before.set(segments[segments.length - 1].name, await lastSize(segments));
   await pause(settlingMilliseconds);
-  const after = await Promise.all(chains.map(lastSize));
-  return chains.map(({ segments, ...chain }, index) => {
-    const settledBytes = Math.min(before[index], after[index]);
-    return { ...chain, segments: [...segments.slice(0, -1), { ...segments[segments.length - 1], settledBytes }] };
-  });
+  const chains = united(first, await readChains(directories));
+  return Promise.all(
+    chains.map(async ({ segments, ...chain }) => {
+      const last = segments[segments.length - 1];
+      const settledBytes = Math.min(before.get(last.name) ?? 0, await lastSize(segments));
+      return { ...chain, segments: [...segments.slice(0, -1), { ...last, settledBytes }] };
+    }),
+  );
 }
 
 /**
@@ -77,11 +80,22 @@ export async function syncSegment({ path }: ChainSegment): Promise<void> {
 }
 
 /** One that cannot be had will be found so when it is read. */
-async function lastSize({ segments }: Chain): Promise<number> {
+async function lastSize(segments: readonly ChainSegment[]): Promise<number> {
   return stat(segments[segments.length - 1].path).then(
     ({ size }) => size,
     () => 0,
   );
+}
+
+/** Each segment where it was seen last. */
+function united(first: readonly Chain[], second: readonly Chain[]): Chain[] {
+  const chains = new Map<string, Chain>();
+  for (const chain of [...first, ...second]) {
+    const known = chains.get(chain.name)?.segments ?? [];
+    const segments = new Map([...known, ...chain.segments].map((segment) => [segment.name, segment]));
+    chains.set(chain.name, { ...chain, segments: [...segments.values()].toSorted(inNumberOrder) });
+  }
+  return [...chains.values()].toSorted(byName);
 }
 
 async function list(directory: string): Promise<ChainFiles[]> {
@@ -101,6 +115,10 @@ function inOrder(segments: readonly ChainSegment[]): ChainSegment[] {
     'ERR_AUDIT_CONFIG_INVALID',
     `segment ${one.name}: want it in one directory, got ${one.path} and ${other.path}`,
   );
+}
+
+function byName(one: Chain, other: Chain): number {
+  return compare(one.member, other.member) || inNumberOrder(one, other);
 }
 
 /** Names that differ in one decimal number only: a longer one has the greater number. */
