@@ -215,6 +215,9 @@ describe('a slow device is not a hung one', () => {
 });
 
 describe('the vendor’s library crashes', () => {
+  // An agent that a busy machine keeps waiting must not be lost for that as well.
+  beforeEach(() => reopen({ hangMilliseconds: 5_000 }));
+
   test.each<['abort' | 'segmentation fault', SteerableFunction]>([
     ['abort', 'C_Sign'],
     ['segmentation fault', 'C_Sign'],
