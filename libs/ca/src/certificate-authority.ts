@@ -1,4 +1,4 @@
-import { absentSuperiors } from './authority/absent-cas.js';
+import { absentCas, assertIssuersNamed } from './authority/absent-cas.js';
 import { certificateKeyId } from './authority/ca-key.js';
 import type { Chain } from './authority/chains.js';
 import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
@@ -69,7 +69,7 @@ export class CertificateAuthority {
   /**
    * Loads the issuing CA (and makes it first, if the configuration says so), completes what a crash left unfinished, and sees
    * to a CRL in force.
-   * @throws {CaError} ERR_CA_CONFIG_INVALID | ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE | ERR_CA_STORE_UNAVAILABLE
+   * @throws {CaError} ERR_CA_CONFIG_INVALID | ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE | ERR_CA_ISSUER_UNNAMED | ERR_CA_STORE_UNAVAILABLE
    * @throws {HsmError} when the token is not usable
    */
   static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
@@ -90,7 +90,14 @@ export class CertificateAuthority {
     const issuers = await Issuers.load(context);
     const inService = () => issuers.generations.map(({ issuer }) => issuer);
     const superiors = await loadSuperiors(context);
-    const absent = () => absentSuperiors(crls, issuers.generations, new Set(superiors.map(({ id }) => id)));
+    const outOfService = {
+      ...context,
+      crls,
+      generations: () => issuers.generations,
+      superiors: new Set(superiors.map(({ id }) => id)),
+    };
+    await assertIssuersNamed(outOfService);
+    const absent = () => absentCas(outOfService);
     const stores = { crls, revocations, ocsp };
     const status = new CertificateStatus({ ...context, ...stores, issuers: inService, superiors, absent });
     const authority = new CertificateAuthority(context, issuers, status, { ...options, superiors });

@@ -37,6 +37,7 @@ const faults = {
   ERR_CA_CONFIG_INVALID: 'operator',
   ERR_CA_NOT_INITIALIZED: 'operator',
   ERR_CA_ISSUER_UNUSABLE: 'operator',
+  ERR_CA_ISSUER_UNNAMED: 'operator',
   ERR_CA_STORE_UNUSABLE: 'operator',
   ERR_CA_RECOVERY_REFUSED: 'operator',
   ERR_CA_IMPORT_REFUSED: 'operator',

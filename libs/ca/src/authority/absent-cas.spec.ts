@@ -1,5 +1,7 @@
+import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
+import { CaAdministration } from './ca-administration.js';
 import { certificateKeyId } from './ca-key.js';
 
 const hour = 3_600_000;
@@ -54,5 +56,55 @@ describe('a root whose key has left the token', () => {
     const ceremony = await ca.open({ publicUrl });
     await ceremony.status.refreshCrls();
     expect(rootCrl(ceremony)).toMatchObject({ number: 2, entries: 1 });
+  });
+});
+
+describe('an issuer that is not in service any more', () => {
+  let ca: TestCa;
+  let issuerId: string;
+  const root = { label: 'root', subject: { commonName: 'Test Root' }, algorithm: 'ec-p384' } as const;
+  const issuing = { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' } as const;
+  const clients = { label: 'clients', subject: { commonName: 'Test Clients' }, algorithm: 'ec-p256' } as const;
+  const both = { root, issuing, issuers: { clients: { ...clients, profiles: ['tls-client'] } }, initialize: true };
+  let notAfter: Date;
+  beforeEach(async () => {
+    ca = await TestCa.create();
+    const open = await ca.open({ authority: both });
+    ({ issuerId, notAfter } = await open.issue(buildCsr(), 'tls-client'));
+    await open.close();
+  });
+  afterEach(() => ca.remove());
+
+  test('keeps the CA from starting without it, until its last certificate has expired or it is given up', async () => {
+    const without = { root, issuing, initialize: true };
+    await expect(ca.open({ authority: without })).rejects.toMatchObject({
+      code: 'ERR_CA_ISSUER_UNNAMED',
+      message: expect.stringContaining(`${issuerId}: want it in authority.issuers until`),
+    });
+    const given = await ca.open({ authority: { ...without, abandoned: [issuerId] } });
+    expect(given.status.watch().map((crl) => crl.issuerId)).not.toContain(issuerId);
+    ca.now = new Date(notAfter.getTime() + 1_000);
+    await ca.open({ authority: without });
+  });
+
+  test('raises the alarm when it is named and cannot be loaded, has its CRL served and its revocations recorded', async () => {
+    const old = await ca.open({ authority: both });
+    const { serial } = await old.issue(buildCsr(), 'tls-server');
+    const config = { authority: both, allowedNames: { dns: ['*.example.test'] } };
+    const administration = new CaAdministration({ token: ca.token, ...ca.stores, config, now: () => ca.now });
+    await administration.rollOver('issuing', new Date(ca.now.getTime() + hour));
+    ca.now = new Date(ca.now.getTime() + 2 * hour);
+    const listKeys = ca.token.listKeys.bind(ca.token);
+    ca.token.listKeys = async (selector) => (await listKeys(selector)).filter(({ label }) => label !== 'issuing');
+    const open = await ca.open({ authority: both });
+    expect(open.generations.map(({ name, generation }) => [name, generation])).toEqual([['issuing', 2], ['clients', 1]]); // prettier-ignore
+    const watch = open.status.watch().filter((crl) => crl.issuerId === old.issuer.id);
+    expect(watch).toMatchObject([{ condition: 'overdue', isKept: true, number: 1 }]);
+    expect(open.status.crl({ issuerId: old.issuer.id, shard: 0, kind: 'full' }).der).toEqual(old.crl.der);
+    await open.status.revoke(serial);
+    ca.token.listKeys = listKeys;
+    const again = await ca.open({ authority: both });
+    await again.status.refreshCrls();
+    expect(again.crlOf(old.issuer.id)).toMatchObject({ number: 2, entries: 1 });
   });
 });

@@ -55,6 +55,11 @@ export const authorityConfigSchema = z
     issuing: z.strictObject(issuingCa),
     /** Further issuers, by name. */
     issuers: z.record(name, z.strictObject({ ...issuingCa, profiles: z.array(z.string().min(1)).min(1) })).default({}),
+    /** Key identifiers of issuers that are given up though certificates of theirs have not expired: those have neither CRL nor OCSP. */
+    abandoned: z
+      .array(z.string().regex(/^[0-9a-f]{40}$/, 'want a key identifier of 40 hexadecimal digits'))
+      .max(64)
+      .default([]),
     /** Make keys and certificates that do not exist yet when the CA opens. */
     initialize: z.boolean().default(false),
   })

@@ -1,4 +1,5 @@
 import type { ParsedCaConfig } from '../config.js';
+import type { AbsentCa } from '../authority/absent-cas.js';
 import { CaError } from '../errors.js';
 import type { Issuance, UnfinishedOrder } from '../issuance/issuance.js';
 import type { Issuer, IssuerToken } from '../issuance/issuer.js';
@@ -31,8 +32,8 @@ export interface CertificateStatusContext {
   readonly issuers: () => readonly Issuer[];
   /** CAs above them whose keys are at hand: they publish CRLs, and sign nothing else. */
   readonly superiors: readonly Issuer[];
-  /** Ids of CAs of ours that cannot sign here now, and whose CRLs are looked for. */
-  readonly absent: () => Promise<readonly string[]>;
+  /** CAs of ours that cannot sign here now, and whose CRLs are looked for. */
+  readonly absent: () => Promise<readonly AbsentCa[]>;
 }
 
 /** What relying parties may know of the certificates of all issuers in service, and how it is changed. */
@@ -104,9 +105,9 @@ export class CertificateStatus {
   /** What is stored of CAs that cannot sign here is served and watched. */
   async #keepCrls(): Promise<void> {
     const absent = await this.context.absent();
-    for (const id of this.#kept.keys()) if (!absent.includes(id)) this.#kept.delete(id);
-    for (const id of absent) {
-      const kept = this.#kept.get(id) ?? new KeptCrls(this.context.crls, id);
+    for (const id of this.#kept.keys()) if (!absent.some((ca) => ca.id === id)) this.#kept.delete(id);
+    for (const { id, isOffline } of absent) {
+      const kept = this.#kept.get(id) ?? new KeptCrls(this.context.crls, id, isOffline);
       await kept.refresh();
       this.#kept.set(id, kept);
     }

@@ -12,7 +12,9 @@ export class KeptCrls {
 
   constructor(
     private readonly crls: CrlStore,
-    readonly issuerId: string,
+    private readonly issuerId: string,
+    /** Its key is kept elsewhere, as is usual; else it should sign, and that it cannot is an alarm at once. */
+    private readonly isOffline: boolean,
   ) {}
 
   async refresh(): Promise<void> {
@@ -37,7 +39,10 @@ export class KeptCrls {
   watch(now: Date): CrlWatch[] {
     const there = [...this.#crls.values()].flatMap(({ current }) => current ?? []);
     if (!there.some(({ shard, kind }) => shard === 0 && kind === 'full')) there.push(this.#missing);
-    return there.map((crl) => watched(crl, now, true));
+    const lines = there.map((crl) => watched(crl, now, true));
+    return this.isOffline
+      ? lines
+      : lines.map((line) => (line.condition === 'fresh' ? { ...line, condition: 'overdue' } : line));
   }
 
   get #missing(): PublishedCrl {

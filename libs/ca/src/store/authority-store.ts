@@ -35,12 +35,22 @@ export interface SignedDocument {
   readonly signedAt: Date;
 }
 
-/** What the CA needs of a database for its own CAs. Every method is one statement, committed when it returns. */
+/** A CA that relying parties still look for. */
+export interface IssuerInUse {
+  /** Key identifier of its key in hexadecimal. */
+  readonly issuerId: string;
+  /** When the last of its end entities' certificates expires. */
+  readonly notAfter: Date;
+}
+
+/** What the CA needs of a database for its own CAs. What a method writes is one statement, committed when it returns. */
 export interface AuthorityStore {
   /** @returns false when the issuer has that generation */
   addGeneration(record: GenerationRecord): Promise<boolean>;
   /** Of all issuers, the oldest first. */
   listGenerations(): Promise<GenerationRecord[]>;
+  /** Every CA that has issued to end entities what has not expired. A few statements, however many certificates there are. */
+  listIssuersInUse(now: Date): Promise<IssuerInUse[]>;
   /** @returns false when it is there */
   import(certificate: ImportedCertificate): Promise<boolean>;
   /** Imported certificates of a key, or of a name; the newest first, at most 16. */

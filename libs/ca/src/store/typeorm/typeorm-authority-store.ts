@@ -1,6 +1,13 @@
 import type { DataSource, Repository } from 'typeorm';
-import type { AuthorityStore, GenerationRecord, ImportedCertificate, SignedDocument } from '../authority-store.js';
+import type {
+  AuthorityStore,
+  GenerationRecord,
+  ImportedCertificate,
+  IssuerInUse,
+  SignedDocument,
+} from '../authority-store.js';
 import { GenerationEntity, ImportedCertificateEntity, SignedDocumentEntity } from './authority.entities.js';
+import { Sql } from './sql.js';
 import { insertUnique, withStore } from './store-error.js';
 
 /** More certificates of one CA than anybody needs, and few enough to try each. */
@@ -11,11 +18,13 @@ export class TypeOrmAuthorityStore implements AuthorityStore {
   readonly #generations: Repository<GenerationEntity>;
   readonly #imported: Repository<ImportedCertificateEntity>;
   readonly #documents: Repository<SignedDocumentEntity>;
+  readonly #sql: Sql;
 
   constructor(dataSource: DataSource) {
     this.#generations = dataSource.getRepository(GenerationEntity);
     this.#imported = dataSource.getRepository(ImportedCertificateEntity);
     this.#documents = dataSource.getRepository(SignedDocumentEntity);
+    this.#sql = new Sql(dataSource);
   }
 
   async addGeneration(record: GenerationRecord): Promise<boolean> {
@@ -24,6 +33,23 @@ export class TypeOrmAuthorityStore implements AuthorityStore {
 
   async listGenerations(): Promise<GenerationRecord[]> {
     return withStore('list generations', () => this.#generations.find({ order: { name: 'ASC', generation: 'ASC' } }));
+  }
+
+  async listIssuersInUse(now: Date): Promise<IssuerInUse[]> {
+    const nextIssuer = 'SELECT min(issuer_id) AS issuer_id FROM ca_certificate WHERE issuer_id > $1';
+    const lastExpiry = `SELECT not_after FROM ca_certificate WHERE issuer_id = $1 AND not_after >= $2 AND is_authority = 0
+      AND state IN ('signing', 'issued') ORDER BY not_after DESC LIMIT 1`;
+    return withStore('list the issuers in use', async () => {
+      const found: IssuerInUse[] = [];
+      // From one issuer to the next in the index: what lies between is not looked at.
+      for (let issuerId = ''; ;) {
+        const [{ issuer_id }] = await this.#sql.all(nextIssuer, issuerId);
+        if (issuer_id === null) return found;
+        issuerId = String(issuer_id);
+        const [last] = await this.#sql.all(lastExpiry, issuerId, now.getTime());
+        if (last !== undefined) found.push({ issuerId, notAfter: new Date(Number(last.not_after)) });
+      }
+    });
   }
 
   async import(certificate: ImportedCertificate): Promise<boolean> {
