@@ -1,3 +1,4 @@
+import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
 import { crlLocation } from './crl-location.js';
@@ -78,6 +79,30 @@ describe('the CRL publisher', () => {
     expect((await sharded(old)).status.crl({ ...scope, kind: 'full' }).number).toBe(after.number);
     await first.status.refreshCrls();
     expect(first.status.crl({ ...scope, kind: 'full' }).der).toEqual(after.der);
+  });
+
+  test('is not stopped by a damaged row, which loses what is optional and raises the alarm', async () => {
+    const alarms: string[] = [];
+    const watched = await ca.open({}, { jobFailed: (_, error) => void alarms.push(String(error)) });
+    const damages = [
+      'invalidity_date = -90000000000000',
+      'invalidity_date = 9e18',
+      'reason = 7',
+      'reason = 8',
+      'revoked_at = 9e15',
+      'revoked_at = -1',
+    ];
+    for (const damage of [...damages, 'shard = 0']) {
+      const { serial } = await watched.issue(buildCsr(), 'tls-server');
+      await watched.status.revoke(serial, { reason: 'keyCompromise' });
+      await ca.dataSource.query(`UPDATE ca_revocation SET ${damage} WHERE serial = ?`, [serial]);
+    }
+    await watched.status.refreshCrls();
+    expect(watched.crl.entries).toBe(damages.length + 1);
+    expect(alarms.at(-1)).toMatch(
+      /CRL \d+ of [0-9a-f]{40}: want sound rows in ca_revocation, got 6 faults: certificate/,
+    );
+    expect(watched.crl.thisUpdate.getTime()).toBeLessThan(ca.now.getTime() + 60_000);
   });
 
   test('raises the alarm before a CRL lapses', async () => {

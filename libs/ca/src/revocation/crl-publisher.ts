@@ -5,10 +5,11 @@ import { digestOf, signVerified } from '../issuance/signing.js';
 import { backdateMilliseconds } from '../issuance/validity.js';
 import type { CaObserver } from '../observer.js';
 import type { CrlRecord, CrlScope, CrlStore } from '../store/crl-store.js';
-import type { RevocationStore } from '../store/revocation-store.js';
+import type { EntryQuery, RevocationStore } from '../store/revocation-store.js';
 import { type CrlContent, CrlDraft } from './crl.js';
 import { crlLocation } from './crl-location.js';
 import { lintCrl } from './crl-rules.js';
+import { soundEntry } from './sound-entry.js';
 import { type PublishedCrl, StoredCrl } from './stored-crl.js';
 
 export interface CrlContext {
@@ -123,7 +124,7 @@ export class CrlPublisher {
       notAfterFrom: this.#expiryHorizon(previous, at),
     };
     const draft = new CrlDraft(authority, await revocations.count(query));
-    for await (const page of revocations.entries(query)) draft.add(page);
+    await this.#addEntries(draft, query, number, at);
     const last = await crls.newest(this.scope);
     const locations = await crls.locations(issuerId);
     const content = this.#contentOf(number, at, draft, locations, base, previous, last);
@@ -132,6 +133,22 @@ export class CrlPublisher {
     const { thisUpdate, nextUpdate, baseNumber } = content;
     const facts = { number, baseNumber, through, entries: draft.count, thisUpdate, nextUpdate };
     return { draft, tbs, crl: { ...this.scope, ...facts, tbsSha256: digestOf(tbs) } };
+  }
+
+  /** Rows that are not sound raise one alarm together: there may be many. */
+  async #addEntries(draft: CrlDraft, query: EntryQuery, number: number, at: Date): Promise<void> {
+    const { revocations, observer } = this.context;
+    let [faults, first] = [0, ''];
+    const fault = (what: string): void => {
+      if (faults === 0) first = what;
+      faults += 1;
+    };
+    // A replica's clock may be a little ahead.
+    const latest = new Date(at.getTime() + backdateMilliseconds);
+    for await (const page of revocations.entries(query)) draft.add(page.map((row) => soundEntry(row, latest, fault)));
+    if (faults === 0) return;
+    const message = `CRL ${number} of ${query.issuerId}: want sound rows in ca_revocation, got ${faults} faults: ${first}`;
+    observer.jobFailed?.('crl', new CaError('ERR_CA_STATE_CONFLICT', message));
   }
 
   /**

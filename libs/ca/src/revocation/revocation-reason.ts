@@ -20,9 +20,14 @@ export const requestableReasons: readonly RevocationReason[] = (
 
 const names = new Map(Object.entries(revocationReasons).map(([name, code]) => [code, name as RevocationReason]));
 
+/** Undefined for a value RFC 5280 does not know. */
+export function findReason(code: number): RevocationReason | undefined {
+  return names.get(code as (typeof revocationReasons)[RevocationReason]);
+}
+
 /** @throws {TypeError} for a value RFC 5280 does not know */
 export function reasonOfCode(code: number): RevocationReason {
-  const name = names.get(code as (typeof revocationReasons)[RevocationReason]);
+  const name = findReason(code);
   if (name === undefined) throw new TypeError(`CRLReason: want one of RFC 5280, got ${code}`);
   return name;
 }

@@ -63,8 +63,11 @@ export interface RevocationStore {
   /** At least how many entries a query will bring. */
   count(query: EntryQuery): Promise<number>;
   /** Entries by ascending serial, a page at a time, so that the memory it takes does not grow with their number. */
-  entries(query: EntryQuery): AsyncIterable<readonly CrlEntry[]>;
+  entries(query: EntryQuery): AsyncIterable<readonly StoredCrlEntry[]>;
 }
 
 /** What a CRL says of one certificate. */
 export type CrlEntry = Pick<RevocationRecord, 'serial' | 'state' | 'reason' | 'revokedAt' | 'invalidityDate'>;
+
+/** The same as its row has it: dates may be none, and the reason one that RFC 5280 does not know (undefined). */
+export type StoredCrlEntry = Omit<CrlEntry, 'reason'> & { readonly reason: CrlEntry['reason'] | undefined };

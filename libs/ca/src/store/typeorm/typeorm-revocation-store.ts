@@ -1,14 +1,14 @@
 import type { DataSource } from 'typeorm';
-import { reasonOfCode, revocationReasons } from '../../revocation/revocation-reason.js';
+import { findReason, reasonOfCode, revocationReasons } from '../../revocation/revocation-reason.js';
 import type { StoredOcspResponse } from '../ocsp-store.js';
 import type {
-  CrlEntry,
   EntryQuery,
   RevocationRecord,
   RevocationState,
   RevocationStore,
   StatusChange,
   StatusDecision,
+  StoredCrlEntry,
 } from '../revocation-store.js';
 import { insertResponse } from './ocsp-statements.js';
 import { RolledBack, type Row, Sql, sql } from './sql.js';
@@ -85,7 +85,7 @@ export class TypeOrmRevocationStore implements RevocationStore {
     return Number(rows[0].entries);
   }
 
-  async *entries(query: EntryQuery): AsyncIterable<readonly CrlEntry[]> {
+  async *entries(query: EntryQuery): AsyncIterable<readonly StoredCrlEntry[]> {
     const { condition, values } = conditionOf(query);
     const { inOctets } = this.#sql;
     const [after, limit] = [`$${values.length + 1}`, `$${values.length + 2}`];
@@ -155,6 +155,7 @@ function conditionOf({ issuerId, shard, since, notAfterFrom }: EntryQuery): {
 function recordOf(row: Row): RevocationRecord {
   return {
     ...entryOf(row),
+    reason: reasonOfCode(Number(row.reason)),
     issuerId: String(row.issuer_id),
     shard: Number(row.shard),
     notAfter: new Date(Number(row.not_after)),
@@ -163,11 +164,11 @@ function recordOf(row: Row): RevocationRecord {
   };
 }
 
-function entryOf({ serial, state, reason, revoked_at, invalidity_date }: Row): CrlEntry {
+function entryOf({ serial, state, reason, revoked_at, invalidity_date }: Row): StoredCrlEntry {
   return {
     serial: String(serial),
     state: state as RevocationState,
-    reason: reasonOfCode(Number(reason)),
+    reason: findReason(Number(reason)),
     revokedAt: new Date(Number(revoked_at)),
     ...(invalidity_date !== null && { invalidityDate: new Date(Number(invalidity_date)) }),
   };
