@@ -37,7 +37,7 @@ export interface CrlStore {
   claim(claim: CrlClaim): Promise<number | undefined>;
   /** building → signing: from here on a signature with this digest may exist. @returns false when the claim is gone */
   commit(crl: CrlRecord): Promise<boolean>;
-  /** signing → issued, with the DER; CRLs before the last one of this scope lose their DER. */
+  /** signing → issued, with the DER; CRLs before the last one of this scope lose their DER, and their row a year after they lapsed. */
   complete(crl: CrlRecord, der: Buffer): Promise<void>;
   /** building → nothing: the CRL is not made after all. */
   abandon(issuerId: string, number: number): Promise<void>;

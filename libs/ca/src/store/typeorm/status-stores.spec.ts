@@ -132,4 +132,29 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     expect((await stores.crls.oldestInForce(issuerId, 0, now))?.number).toBe(1);
     expect(await stores.crls.shards(issuerId)).toEqual([0]);
   });
+
+  test('a CRL is forgotten a year after it has lapsed, but for the last two of its scope', async () => {
+    const scope = { issuerId: 'cc'.repeat(20), shard: 0, kind: 'full' } as const;
+    const numbers = async (): Promise<number[]> => {
+      const rows: { number: string }[] = await dataSource.query(
+        `SELECT number FROM ca_crl WHERE issuer_id = '${scope.issuerId}' ORDER BY number`,
+      );
+      return rows.map(({ number }) => Number(number));
+    };
+    const publish = async (shard: number, days: number): Promise<void> => {
+      const claim = { ...scope, shard, now, abandonedBefore: new Date(0) };
+      const number = Number(await stores.crls.claim(claim));
+      const [thisUpdate, nextUpdate] = [days, days + 7].map((day) => new Date(now.getTime() + day * 86_400_000));
+      const facts = { number, through: 0, entries: 0, tbsSha256: '00', thisUpdate, nextUpdate };
+      await stores.crls.commit({ ...scope, shard, ...facts });
+      await stores.crls.complete({ ...scope, shard, ...facts }, Buffer.of(1));
+    };
+    await publish(1, 0);
+    for (const days of [0, 4, 365, 371]) await publish(0, days);
+    expect(await numbers()).toEqual([1, 2, 3, 4, 5]);
+    await publish(0, 373);
+    expect(await numbers()).toEqual([1, 3, 4, 5, 6]);
+    await publish(0, 1_000);
+    expect(await numbers()).toEqual([1, 6, 7]);
+  });
 });

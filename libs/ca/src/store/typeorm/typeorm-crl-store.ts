@@ -5,6 +5,10 @@ import { withStore } from './store-error.js';
 
 /** Octets of DER in one row: a statement stays small, however long the CRL is. */
 const pieceBytes = 1 << 20;
+/** How long a CRL that has lapsed is remembered: its number and digest, for whoever looks for what a signature was made of. */
+const rememberedMilliseconds = 365 * 86_400_000;
+/** Rows that one new CRL takes away: more than come, so that a backlog goes. */
+const forgottenAtOnce = 256;
 
 /** CRLs in SQLite or PostgreSQL. */
 export class TypeOrmCrlStore implements CrlStore {
@@ -40,7 +44,7 @@ export class TypeOrmCrlStore implements CrlStore {
     return rows.length === 1;
   }
 
-  async complete({ issuerId, number, shard, kind }: CrlRecord, der: Buffer): Promise<void> {
+  async complete({ issuerId, number, shard, kind, thisUpdate }: CrlRecord, der: Buffer): Promise<void> {
     await withStore('complete a CRL', async () => {
       for (let position = 0; position * pieceBytes < der.length; position += 1) {
         const octets = der.subarray(position * pieceBytes, (position + 1) * pieceBytes).toString('base64');
@@ -57,15 +61,28 @@ export class TypeOrmCrlStore implements CrlStore {
         issuerId,
         number,
       );
+      const previous = `(SELECT coalesce(max(number), 0) FROM ca_crl
+           WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued' AND number < $4)`;
       await this.#sql.all(
-        `DELETE FROM ca_crl_piece WHERE issuer_id = $1 AND number < (
-           SELECT coalesce(max(number), 0) FROM ca_crl
-           WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued' AND number < $4)
+        `DELETE FROM ca_crl_piece WHERE issuer_id = $1 AND number < ${previous}
          AND number IN (SELECT number FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3)`,
         issuerId,
         shard,
         kind,
         number,
+      );
+      // Numbers ascend with time, so the lowest ones are the oldest; nobody looks at more rows than may be deleted.
+      await this.#sql.all(
+        `DELETE FROM ca_crl WHERE issuer_id = $1 AND number IN (
+           SELECT number FROM (
+             SELECT number, next_update FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued'
+             AND number < ${previous} ORDER BY number LIMIT ${forgottenAtOnce}) AS oldest
+           WHERE next_update < $5)`,
+        issuerId,
+        shard,
+        kind,
+        number,
+        thisUpdate.getTime() - rememberedMilliseconds,
       );
     });
   }
