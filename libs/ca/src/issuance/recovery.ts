@@ -1,14 +1,17 @@
+import { approvedOrderOf } from '../approval/approved-order.js';
 import { CaError, isCaError } from '../errors.js';
 import type { CaObserver } from '../observer.js';
 import { responderProfileName } from '../ocsp/responder-order.js';
 import type { IssuancePolicy } from '../request/issuance-policy.js';
 import type { CertificateStatus } from '../revocation/certificate-status.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
+import type { OrderRecord, OrderStore } from '../store/order-store.js';
 import { type Issuance, recoveryRefused, type UnfinishedOrder } from './issuance.js';
 import type { Issuer } from './issuer.js';
 
 export interface RecoveryContext {
   readonly certificates: CertificateStore;
+  readonly orders: Pick<OrderStore, 'listApproved' | 'complete'>;
   readonly issuance: Issuance;
   readonly policy: IssuancePolicy;
   readonly status: Pick<CertificateStatus, 'revoke' | 'unfinishedResponder'>;
@@ -72,8 +75,11 @@ export class Recovery {
 
   /** @throws {CaError} ERR_CA_STORE_UNAVAILABLE @throws {HsmError} */
   async #recoverRow(issuer: Issuer, row: CertificateRecord, mayRevoke: boolean): Promise<void> {
+    const { issuance, orders } = this.context;
     try {
-      await this.context.issuance.complete(row, await this.#decideAgain(issuer, row));
+      const approved = await this.#approval(row);
+      await issuance.complete(row, await this.#decideAgain(issuer, row, approved));
+      if (approved !== undefined) await orders.complete(approved.id, row.serial);
     } catch (error) {
       if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
       if (error.code !== 'ERR_CA_RECOVERY_REFUSED') this.context.observer.jobFailed?.('recovery', error);
@@ -82,17 +88,37 @@ export class Recovery {
   }
 
   /**
-   * The order of an unfinished row by today's policy: a row of the database is no leave to sign.
+   * Under a profile that asks for approval, the order that was approved.
+   * @throws {CaError} ERR_CA_RECOVERY_REFUSED when there is none of the profile as it is | ERR_CA_STORE_UNAVAILABLE
+   */
+  async #approval(row: CertificateRecord): Promise<OrderRecord | undefined> {
+    const { policy, orders } = this.context;
+    const profile = policy.profiles.get(row.profile);
+    if (profile?.approval !== true) return undefined;
+    const approved = await approvedOrderOf(orders, row);
+    if (approved?.profileVersion === profile.version) return approved;
+    throw recoveryRefused(row.serial, `an approved order of profile ${profile.name} as it is now, that led to it`);
+  }
+
+  /**
+   * The order of an unfinished row by today's policy, decided again from the CSR that was approved if there is one: a row of the
+   * database is no leave to sign.
    * @throws {CaError} ERR_CA_RECOVERY_REFUSED | ERR_CA_STORE_UNAVAILABLE
    * @throws {HsmError}
    */
-  async #decideAgain(issuer: Issuer, row: CertificateRecord): Promise<UnfinishedOrder> {
-    const { policy, status } = this.context;
+  async #decideAgain(
+    issuer: Issuer,
+    row: CertificateRecord,
+    approved: OrderRecord | undefined,
+  ): Promise<UnfinishedOrder> {
+    const { policy, status, now } = this.context;
     // The CA's own, that no policy for requesters knows.
     const own = row.profile === responderProfileName ? await status.unfinishedResponder(issuer) : undefined;
     if (own !== undefined) return own;
     try {
-      return policy.orderOf({ ...row, tbs: row.tbs ?? Buffer.alloc(0) }, issuer);
+      if (approved === undefined) return policy.orderOf({ ...row, tbs: row.tbs ?? Buffer.alloc(0) }, issuer);
+      const who = { requester: row.requester, approver: approved.decidedBy };
+      return policy.order(approved.csr, policy.profile(row.profile), issuer, who, now());
     } catch (error) {
       throw recoveryRefused(row.serial, 'a TBS that would be issued today', error);
     }

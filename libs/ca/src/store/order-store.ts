@@ -43,6 +43,8 @@ export interface OrderStore {
   findByIdempotencyKey(key: string): Promise<OrderRecord | undefined>;
   /** Pending orders that have not expired, the oldest first, behind an id. */
   listPending(now: Date, limit: number, after?: Pick<OrderRecord, 'createdAt' | 'id'>): Promise<OrderRecord[]>;
+  /** Approved orders whose certificate is not known to be issued, the newest first. */
+  listApproved(requester: string, profile: string, limit: number): Promise<OrderRecord[]>;
   countPending(requester: string, now: Date): Promise<number>;
   /** pending → approved or refused, before it expires and by somebody else than its requester. @returns false when it is not so */
   decide(decision: OrderDecision): Promise<boolean>;

@@ -1,4 +1,4 @@
-import { type DataSource, MoreThan, Not, type Repository } from 'typeorm';
+import { type DataSource, IsNull, MoreThan, Not, type Repository } from 'typeorm';
 import type { OrderDecision, OrderRecord, OrderStore } from '../order-store.js';
 import { OrderEntity } from './order.entity.js';
 import { withStore } from './store-error.js';
@@ -40,6 +40,12 @@ export class TypeOrmOrderStore implements OrderStore {
         id: after.id,
       });
     return withStore('list pending orders', () => query.getMany());
+  }
+
+  async listApproved(requester: string, profile: string, limit: number): Promise<OrderRecord[]> {
+    const where = { state: 'approved', requester, profile, serial: IsNull() } as const;
+    const order = { createdAt: 'DESC' } as const;
+    return withStore('list approved orders', () => this.#rows.find({ where, order, take: limit }));
   }
 
   async countPending(requester: string, now: Date): Promise<number> {

@@ -1,0 +1,94 @@
+import { buildCsr } from '../../../../test/support/csr.js';
+import { TestCa } from '../../../../test/support/test-ca.js';
+import type { CertificateAuthority } from '../certificate-authority.js';
+import type { CaConfig } from '../config.js';
+import type { OrderRecord } from '../store/order-store.js';
+import { Orders } from './orders.js';
+
+const hour = 3_600_000;
+const approved = { extends: 'tls-server', approval: true };
+const config: Partial<CaConfig> = { profiles: { approved } };
+const changed: Partial<CaConfig> = { profiles: { approved: { ...approved, validityDays: 30 } } };
+
+describe('an approved order', () => {
+  let ca: TestCa;
+  let authority: CertificateAuthority;
+  let order: OrderRecord;
+  let runRecovery: () => Promise<void>;
+  beforeEach(async () => {
+    ca = await TestCa.create();
+    authority = await open(config);
+    order = await orders().place({ csr: buildCsr(), profile: 'approved', requester: 'ada' });
+  });
+  afterEach(() => ca.remove());
+
+  const orders = (): Orders => new Orders({ authority, orders: ca.stores.orders, hours: 24, now: () => ca.now });
+  const open = (overrides: Partial<CaConfig>): Promise<CertificateAuthority> =>
+    ca.open(overrides, undefined, ({ recovery }) => {
+      runRecovery = async () => recovery?.();
+      return { start: () => undefined, stop: async () => undefined };
+    });
+
+  async function approveWithoutToken(): Promise<string> {
+    ca.token.fault = () => {
+      throw new Error('token gone');
+    };
+    await expect(orders().approve(order.id, 'grace')).rejects.toThrow('token gone');
+    ca.token.fault = undefined;
+    ca.now = new Date(ca.now.getTime() + hour);
+    const [{ serial }] = await ca.certificates.listSigning(authority.issuer.id);
+    return serial;
+  }
+  const change = (column: string, value: string | null): Promise<unknown> =>
+    ca.dataSource.query(`UPDATE ca_order SET ${column} = ?`, [value]);
+  const stateOf = async (serial: string): Promise<string | undefined> =>
+    (await ca.stores.revocations.find(authority.issuer.id, serial))?.state ??
+    (await ca.certificates.find(serial))?.state;
+
+  test('that a crash left unfinished is completed, and then has its certificate', async () => {
+    const serial = await approveWithoutToken();
+    await runRecovery();
+    expect(await stateOf(serial)).toBe('issued');
+    expect((await orders().find(order.id)).serial).toBe(serial);
+    ca.now = new Date(ca.now.getTime() + 25 * hour);
+    expect((await orders().approve(order.id, 'grace')).serial).toBe(serial);
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['that waits', () => change('state', 'pending')],
+    ['that was refused', () => change('state', 'refused')],
+    ['of somebody else', () => change('requester', 'eve')],
+    ['whose requester approved it', () => change('decided_by', 'ada')],
+    ['that nobody approved', () => change('decided_by', null)],
+    ['of another id', () => change('id', '0'.repeat(32))],
+    ['of another CSR', () => change('csr', buildCsr().toString('base64'))],
+    ['of the profile as it was', async () => (authority = await open(changed))],
+  ])('%s is none for recovery: nothing is signed, the serial is revoked', async (_, spoil) => {
+    const serial = await approveWithoutToken();
+    const signatures = ca.token.signatures;
+    await spoil();
+    await runRecovery();
+    expect([await stateOf(serial), ca.token.signatures]).toEqual(['revoked', signatures]);
+  });
+
+  test('is not issued after its time, nor under a profile that has changed', async () => {
+    const serial = await approveWithoutToken();
+    await authority.status.revoke(serial);
+    const inTime = ca.now;
+    ca.now = new Date(inTime.getTime() + 24 * hour);
+    await expect(orders().approve(order.id, 'grace')).rejects.toMatchObject({ code: 'ERR_CA_ORDER_DECIDED', message: expect.stringMatching(/expired/) as string }); // prettier-ignore
+    ca.now = inTime;
+    authority = await open(changed);
+    await expect(orders().approve(order.id, 'grace')).rejects.toMatchObject({ code: 'ERR_CA_ORDER_DECIDED', message: expect.stringMatching(/changed/) as string }); // prettier-ignore
+    authority = await open(config);
+    expect((await orders().approve(order.id, 'grace')).serial).not.toBe(serial);
+  });
+
+  test('is issued once, whoever approves it again', async () => {
+    const { serial } = await orders().approve(order.id, 'grace');
+    await change('serial', null);
+    ca.now = new Date(ca.now.getTime() + 22 * hour);
+    expect((await orders().approve(order.id, 'mary')).serial).toBe(serial);
+    await expect(orders().approve(order.id, 'ada')).rejects.toMatchObject({ code: 'ERR_CA_APPROVAL_REQUIRED' });
+  });
+});
