@@ -35,7 +35,9 @@ export function rowAssociatedData(key: RowKey): Buffer {
 }
 
 export function isSameRow(left: RowKey, right: RowKey): boolean {
-  return left.length === right.length && left.every((text, index) => text === right[index]);
+  if (left.length !== right.length) return false;
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
 }
 
 /** What a wrapped data key is bound to: it decrypts for this purpose, place and KEK only. */

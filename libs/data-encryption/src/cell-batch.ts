@@ -28,6 +28,9 @@ export class CellBatch<Cell> {
   }
 }
 
+/** Those of a batch, in the order of its cells. */
+export type Plaintexts = readonly (Plaintext | null | undefined)[];
+
 /**
  * Encrypts plaintexts: every cell that is written passes here and nowhere else.
  * @returns the texts of the cells, in the order of their plaintexts
@@ -43,10 +46,7 @@ export function encryptCells(batch: CellBatch<Plaintext>, cellKey: CellKey): rea
  * @returns the plaintexts in the order of their cells, for `ColumnCipher.decode`
  * @throws {DataEncryptionError} ERR_DATA_DECRYPTION_FAILED, whatever the reason
  */
-export function decryptCells(
-  batch: CellBatch<unknown>,
-  cellKeys: readonly CellKey[],
-): readonly (Plaintext | null | undefined)[] {
+export function decryptCells(batch: CellBatch<unknown>, cellKeys: readonly CellKey[]): Plaintexts {
   const { columns } = batch;
   const secrets = cellKeys.map(({ secret }) => secret);
   const prefixes = cellKeys.flatMap((cellKey) => columns.map((column) => column.associatedDataPrefix(cellKey)));

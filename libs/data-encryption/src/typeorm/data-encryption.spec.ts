@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Column, DataSource, type DataSourceOptions, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { SoftwareKek } from '../../test/software-kek.js';
 import { maximumMessages } from '../data-key.js';
-import type { DataKeyId } from '../envelope.js';
+import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
 import { DataEncryption, withDataEncryption } from './data-encryption.js';
 import { EncryptedColumn } from './decorators.js';
 import { dataEncryptionMigrations } from './store/create-data-keys.migration.js';
@@ -63,6 +63,37 @@ describe('the life of an encrypted data source', () => {
     const second = await withDataEncryption(new DataSource(file), configOf(kek)).initialize();
     expect(await second.manager.find(Note)).toMatchObject([{ text: 'secret' }]);
     await second.destroy();
+  });
+
+  it('reads rows of several data keys in one result, and none of a key that is not stored', async () => {
+    const config = configOf(new SoftwareKek());
+    const dataSource = withDataEncryption(new DataSource({ ...file, synchronize: true }), config);
+    for (const rank of [1, 2, 3]) {
+      await dataSource.initialize();
+      await dataSource.manager.insert(Note, [{ rank }, { rank, text: `text ${rank}` }]);
+      await dataSource.query(`UPDATE data_encryption_key SET state = 'retired'`);
+      await dataSource.destroy();
+    }
+    await dataSource.initialize();
+    for (const direction of ['ASC', 'DESC'] as const) {
+      const notes = await dataSource.manager.find(Note, { order: { rank: direction, id: 'ASC' } });
+      expect(notes.filter(({ text }) => text !== null).map(({ rank, text }) => [rank, text])).toEqual(
+        (direction === 'ASC' ? [1, 2, 3] : [3, 2, 1]).map((rank) => [rank, `text ${rank}`]),
+      );
+    }
+    const [{ text }] = await dataSource.query<{ text: string }[]>(
+      'SELECT text FROM note WHERE rank = 3 AND text IS NOT NULL',
+    );
+    await dataSource.query('DELETE FROM data_encryption_key WHERE id = ?', [
+      parseHeader(text.slice(0, headerCharacters)),
+    ]);
+    await dataSource.destroy();
+    await dataSource.initialize();
+    await expect(dataSource.manager.find(Note, { order: { rank: 'ASC' } })).rejects.toMatchObject({
+      code: 'ERR_DATA_DECRYPTION_FAILED',
+    });
+    expect(await dataSource.manager.findBy(Note, { rank: 1 })).toHaveLength(2);
+    await dataSource.destroy();
   });
 
   it('does not open under another KEK of the same label', async () => {

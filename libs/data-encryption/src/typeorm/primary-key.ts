@@ -74,8 +74,16 @@ export class PrimaryKey {
    * @param name  under which a column's value is found
    */
   reader(name: (column: ColumnMetadata) => string): (row: Readonly<Record<string, unknown>>) => RowKey | undefined {
-    const names = new Map(this.columns.map(({ column }) => [column, name(column)]));
-    return (row) => this.ofRow((column) => row[names.get(column) ?? '']);
+    const columns = this.columns.map(({ column, kind }) => ({ name: name(column), kind }));
+    return (row) => {
+      const texts: string[] = [];
+      for (const { name, kind } of columns) {
+        const text = storedForm(kind, row[name]);
+        if (text === undefined) return undefined;
+        texts.push(text);
+      }
+      return texts;
+    };
   }
 }
 
@@ -96,8 +104,14 @@ function integerForm(value: unknown): string | undefined {
   return typeof value === 'string' && /^(0|-?[1-9]\d*)$/.test(value) ? value : undefined;
 }
 
+const hyphenatedUuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** PostgreSQL takes upper case, braces and other hyphens, and stores one form (its manual, §8.12). */
 function uuidForm(value: string): string | undefined {
+  // What it returns, and what nearly everybody writes: replacing takes twice as long, for every row of a result.
+  if (hyphenatedUuid.test(value)) {
+    return value.slice(0, 8) + value.slice(9, 13) + value.slice(14, 18) + value.slice(19, 23) + value.slice(24);
+  }
   const digits = value.replaceAll(/[{}-]/g, '').toLowerCase();
   return /^[0-9a-f]{32}$/.test(digits) ? digits : undefined;
 }

@@ -1,9 +1,8 @@
 import type { QueryRunner } from 'typeorm';
 import { isSameRow, type RowKey } from '../associated-data.js';
-import { CellBatch, decryptCells } from '../cell-batch.js';
-import type { CellKey } from '../data-key.js';
-import { headerCharacters, parseHeader } from '../envelope.js';
-import { decryptionFailed } from '../errors.js';
+import { CellBatch, decryptCells, type Plaintexts } from '../cell-batch.js';
+import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
+import { DataEncryptionError, decryptionFailed } from '../errors.js';
 import type { Installation } from './installation.js';
 import { refuse } from './refusal.js';
 import type { SelectedRow } from './selected-rows.js';
@@ -26,9 +25,12 @@ export async function decryptRows(
       if (primaryKeys.size < entity.metadata.primaryColumns.length) refuse(cells[0].cipher.name, 'withoutKey');
     }
     const parts = selected.map((part) => gather(rows, part));
-    const cellKeys = await openCellKeys(installation, parts, session);
+    const plaintexts = await decryptParts(installation, parts, session);
     let decrypted = 0;
-    for (const part of parts) decrypted += decryptPart(rows, part, cellKeys);
+    for (const [index, part] of parts.entries()) {
+      putBack(rows, part, plaintexts[index]);
+      decrypted += part.batch.filled;
+    }
     if (decrypted > 0) installation.observer.cells('decrypt', decrypted);
   } catch (error) {
     installation.noteFailure(error);
@@ -43,57 +45,83 @@ interface Gathered {
   readonly places: Int32Array;
 }
 
+// Plain loops from here on: they run for every row and cell of a result, where a closure costs as much as the decryption.
+
 function gather(rows: readonly RawRow[], { entity, primaryKeys, cells }: SelectedRow): Gathered {
   const batch = new CellBatch(cells.map(({ cipher }) => cipher));
   const places = new Int32Array(rows.length).fill(-1);
   const readKey = entity.primaryKey.reader((column) => primaryKeys.get(column) ?? '');
   // A join repeats a row: the same cells of the same row have the same values. Of another row they are copies, and must fail.
-  let last: { readonly row: RawRow; readonly rowKey: RowKey } | undefined;
-  for (const [index, row] of rows.entries()) {
-    if (cells.every(({ key }) => row[key] === null || row[key] === undefined)) continue;
+  let last: RawRow | undefined;
+  let lastKey: RowKey = [];
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index];
+    if (!hasCells(cells, row)) continue;
     const rowKey = readKey(row);
     if (rowKey === undefined) throw decryptionFailed(cells[0].cipher.name);
-    if (last === undefined || !isSameRow(rowKey, last.rowKey) || !haveSameCells(cells, row, last.row)) {
+    if (last === undefined || !isSameRow(rowKey, lastKey) || !haveSameCells(cells, row, last)) {
       batch.addRow(rowKey);
       for (const { key } of cells) batch.addCell(row[key]);
-      last = { row, rowKey };
+      last = row;
+      lastKey = rowKey;
     }
     places[index] = batch.rows - 1;
   }
   return { cells, batch, places };
 }
 
-function haveSameCells(cells: SelectedRow['cells'], left: RawRow, right: RawRow): boolean {
-  return cells.every(({ key }) => left[key] === right[key]);
+function hasCells(cells: SelectedRow['cells'], row: RawRow): boolean {
+  for (const { key } of cells) if (row[key] !== null && row[key] !== undefined) return true;
+  return false;
 }
 
-/** The keys that cells name. A text that names none is left to fail when it is decrypted. */
-async function openCellKeys(
+function haveSameCells(cells: SelectedRow['cells'], left: RawRow, right: RawRow): boolean {
+  for (const { key } of cells) if (left[key] !== right[key]) return false;
+  return true;
+}
+
+/**
+ * Decrypts the cells of each alias, in one batch. Nearly always all of them name the key that the first does: the others are
+ * looked at only where that key is not the one.
+ */
+async function decryptParts(
   installation: Installation,
   parts: readonly Gathered[],
   session?: QueryRunner,
-): Promise<readonly CellKey[]> {
-  const headers = new Set<string>();
-  // Nearly all cells of a result name one key.
-  let header = '\0';
-  for (const { batch } of parts) {
-    for (const text of batch.cells) {
-      if (typeof text !== 'string' || text.startsWith(header)) continue;
-      header = text.slice(0, headerCharacters);
-      headers.add(header);
-    }
+): Promise<readonly Plaintexts[]> {
+  const decryptWith = async (ids: ReadonlySet<DataKeyId>) => {
+    const cellKeys = [...(await installation.openKeys(ids, session)).values()];
+    return parts.map(({ batch }) => decryptCells(batch, cellKeys));
+  };
+  const ids = keysNamed(parts.map(({ batch }) => batch.cells.find((cell) => typeof cell === 'string')));
+  try {
+    return await decryptWith(ids);
+  } catch (error) {
+    if (!isDecryptionFailure(error)) throw error;
+    const allIds = keysNamed(parts.flatMap(({ batch }) => batch.cells));
+    if (allIds.size === ids.size) throw error;
+    return decryptWith(allIds);
   }
-  const ids = [...headers].flatMap((each) => parseHeader(each) ?? []);
-  return [...(await installation.openKeys(ids, session)).values()];
 }
 
-/** Decrypts the cells of one alias, in one batch, and puts their values where they were. @returns how many they were */
-function decryptPart(
-  rows: readonly RawRow[],
-  { cells, batch, places }: Gathered,
-  cellKeys: readonly CellKey[],
-): number {
-  const plaintexts = decryptCells(batch, cellKeys);
+/** The keys that cells name. A text that names none is left to fail when it is decrypted. */
+function keysNamed(cells: readonly unknown[]): ReadonlySet<DataKeyId> {
+  const headers = new Set<string>();
+  let header = '\0';
+  for (const cell of cells) {
+    if (typeof cell !== 'string' || cell.startsWith(header)) continue;
+    header = cell.slice(0, headerCharacters);
+    headers.add(header);
+  }
+  return new Set([...headers].flatMap((each) => parseHeader(each) ?? []));
+}
+
+function isDecryptionFailure(error: unknown): boolean {
+  return error instanceof DataEncryptionError && error.code === 'ERR_DATA_DECRYPTION_FAILED';
+}
+
+/** Puts the values of one alias where its cells were. */
+function putBack(rows: readonly RawRow[], { cells, places }: Gathered, plaintexts: Plaintexts): void {
   for (let index = 0; index < rows.length; index++) {
     if (places[index] < 0) continue;
     let at = places[index] * cells.length;
@@ -103,5 +131,4 @@ function decryptPart(
       if (plaintext !== null && plaintext !== undefined) rows[index][key] = cipher.decode(plaintext);
     }
   }
-  return batch.filled;
 }
