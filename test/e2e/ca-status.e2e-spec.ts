@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CaHome, CaService, run } from '../support/ca-service.js';
@@ -51,7 +52,11 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
   };
 
   async function issue(name: string): Promise<string> {
-    const response = await service.post(buildCsr(), 'application/pkcs10');
+    // A key that was reported as compromised is certified no more.
+    const response = await service.post(
+      buildCsr({ key: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }) }),
+      'application/pkcs10',
+    );
     const { serial, certificate } = (await response.json()) as Issued;
     home.file(`${name}.pem`, certificate);
     return serial;

@@ -10,6 +10,7 @@ const faults = {
   ERR_CA_CSR_SIGNATURE_INVALID: 'caller',
   ERR_CA_KEY_UNSUPPORTED: 'caller',
   ERR_CA_KEY_WEAK: 'caller',
+  ERR_CA_KEY_COMPROMISED: 'caller',
   ERR_CA_NAME_INVALID: 'caller',
   ERR_CA_NAME_MISSING: 'caller',
   ERR_CA_PROFILE_UNKNOWN: 'caller',

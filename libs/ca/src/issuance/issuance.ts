@@ -1,5 +1,5 @@
 import { parseDer } from '../der/der-reader.js';
-import { CaError } from '../errors.js';
+import { CaError, isCaError } from '../errors.js';
 import type { GeneralName } from '../name/general-name.js';
 import type { CaObserver, CaStep } from '../observer.js';
 import type { Profile } from '../profile/profile.js';
@@ -79,7 +79,7 @@ export class Issuance {
 
   /**
    * serial and row reserved → TBS → lint.
-   * @throws {CaError} ERR_CA_LINT_FAILED (the row is voided) | ERR_CA_STORE_UNAVAILABLE
+   * @throws {CaError} ERR_CA_KEY_COMPROMISED | ERR_CA_LINT_FAILED (the row is voided) | ERR_CA_STORE_UNAVAILABLE
    */
   async prepare(order: CertificateOrder): Promise<IssuanceTicket> {
     const expiresAt = new Date(this.context.now().getTime() + this.context.ticketSeconds * 1000);
@@ -137,7 +137,9 @@ export class Issuance {
       throw recoveryRefused(serial, `a TBS of issuer ${order.authority.id} with the committed SHA-256`);
     try {
       lintCertificate(tbs, serial, order);
+      await this.#assertNotCompromised(order);
     } catch (error) {
+      if (isCaError(error, 'ERR_CA_STORE_UNAVAILABLE')) throw error;
       throw recoveryRefused(serial, 'a TBS that would be issued today', error);
     }
     return this.#sign(order.authority, { serial, tbs, notAfter });
@@ -157,11 +159,13 @@ export class Issuance {
         ...order.validity,
         renews: order.renews,
         ...order.idempotency,
+        spkiSha256: digestOf(order.subjectPublicKeyInfo),
         searchNames: searchNames(parseDer(order.subject), order.names),
         reservedAt: this.context.now(),
         ticketExpiresAt,
       });
       if (!isReserved) {
+        await this.#assertNotCompromised(order);
         await this.#assertKeyFree(order);
         continue;
       }
@@ -169,6 +173,16 @@ export class Issuance {
       return serial;
     }
     throw new CaError('ERR_CA_STATE_CONFLICT', `serial: want one that is free, got ${reservationAttempts} taken ones`);
+  }
+
+  /** @throws {CaError} ERR_CA_KEY_COMPROMISED */
+  async #assertNotCompromised({ subjectPublicKeyInfo }: Pick<CertificateOrder, 'subjectPublicKeyInfo'>): Promise<void> {
+    const digest = digestOf(subjectPublicKeyInfo);
+    if (await this.context.certificates.isCompromised(digest))
+      throw new CaError(
+        'ERR_CA_KEY_COMPROMISED',
+        `public key: want one that nobody reported as compromised, got SHA-256 ${digest}`,
+      );
   }
 
   /** Somebody else's request with the same idempotency key was first. @throws {CaError} ERR_CA_IDEMPOTENCY_IN_PROGRESS */

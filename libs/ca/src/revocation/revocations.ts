@@ -3,6 +3,7 @@ import { contextPrimitive } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { type CertificateView, viewTbsCertificate } from '../issuance/certificate-view.js';
+import { digestOf } from '../issuance/signing.js';
 import { responderProfileName } from '../ocsp/responder-order.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { StoredOcspResponse } from '../store/ocsp-store.js';
@@ -69,10 +70,11 @@ export class Revocations {
     const state = reason === 'certificateHold' ? ('held' as const) : ('revoked' as const);
     const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
     const shard = subject.view === undefined ? 0 : shardOf(subject.view);
+    const compromisedKey = reason === 'keyCompromise' ? keyOf(subject.view) : undefined;
     // Whoever asks for it again gets another one.
     if (subject.isUnfinished && state === 'revoked')
       await this.context.certificates.forgetIdempotencyKey(subject.serial);
-    return this.#change(subject, (current) => decide({ ...wanted, shard, revokedAt: at }, current));
+    return this.#change(subject, (current) => decide({ ...wanted, shard, revokedAt: at, compromisedKey }, current));
   }
 
   /**
@@ -156,6 +158,10 @@ function viewOf({ certificate, tbs = Buffer.alloc(0) }: CertificateRecord): Cert
     // Somebody put it in the place of what was committed: the complete CRL tells of the serial all the same.
     return undefined;
   }
+}
+
+function keyOf(view: CertificateView | undefined): string | undefined {
+  return view && digestOf(view.subjectPublicKeyInfo.raw);
 }
 
 /** The distribution point is fixed in the certificate, so it is read there. */

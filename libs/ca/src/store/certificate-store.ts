@@ -32,6 +32,8 @@ export interface Reservation {
 
 /** A reservation with what the certificate will be found by (`searchNames`). */
 export interface SearchableReservation extends Reservation {
+  /** SHA-256 of the SubjectPublicKeyInfo in hexadecimal. */
+  readonly spkiSha256: string;
   readonly searchNames: readonly string[];
 }
 
@@ -53,8 +55,10 @@ export interface CertificateStore {
    * @throws {CaError} ERR_CA_STORE_UNAVAILABLE when the turn does not come within a minute; and what `work` throws
    */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
-  /** @returns false when the serial or the idempotency key is taken */
+  /** @returns false when the serial or the idempotency key is taken, or the key was reported as compromised */
   reserve(reservation: SearchableReservation): Promise<boolean>;
+  /** Whether a certificate of the key was revoked for keyCompromise. @param spkiSha256  hexadecimal */
+  isCompromised(spkiSha256: string): Promise<boolean>;
   /** The row that has an idempotency key and is not voided. */
   findByIdempotencyKey(key: string): Promise<CertificateRecord | undefined>;
   /** Frees the idempotency key of a row. */

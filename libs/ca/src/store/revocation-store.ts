@@ -21,6 +21,8 @@ export interface StatusChange {
   /** When the certificate expires: afterwards its entry leaves the CRLs. */
   readonly notAfter: Date;
   readonly requester: string;
+  /** SHA-256 of the certificate's SubjectPublicKeyInfo in hexadecimal, when its key is reported as compromised: never certified again. */
+  readonly compromisedKey?: string;
 }
 
 export interface RevocationRecord extends StatusChange {

@@ -84,10 +84,12 @@ function reserveStatement(isPostgres: boolean, reservations: readonly Searchable
     renews: each.renews ?? null,
     idempotency_key: each.idempotencyKey ?? null,
     request_sha256: each.requestSha256 ?? null,
+    spki_sha256: each.spkiSha256,
   }));
   return sql(
-    `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${input(isPostgres, reservationColumns)}
-     WHERE true ON CONFLICT DO NOTHING RETURNING serial`,
+    `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${input(isPostgres, { ...reservationColumns, spki_sha256: 'text' })}
+     WHERE NOT EXISTS (SELECT 1 FROM ca_compromised_key AS bad WHERE bad.spki_sha256 = input.spki_sha256)
+     ON CONFLICT DO NOTHING RETURNING serial`,
     JSON.stringify(rows),
   );
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { TestPostgres } from '../../../../../test/support/postgres.js';
+import type { SearchableReservation } from '../certificate-store.js';
 import type { StatusChange } from '../revocation-store.js';
 import type { StoredOcspResponse } from '../ocsp-store.js';
 import { openCaDatabase } from './database.js';
@@ -67,6 +68,22 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     const records: string[] = [];
     for await (const { id } of new TypeOrmSignedRecordStore(dataSource).signedRecords()) records.push(id);
     expect(records).toEqual(ordered);
+  });
+
+  test('a key that was reported as compromised is reserved no serial, in a group with others', async () => {
+    const [bad, good] = ['aa', 'bb'].map((digits) => digits.repeat(32));
+    const reservation = (serial: string, spkiSha256: string): SearchableReservation => ({
+      serial, spkiSha256, issuerId: 'cc'.repeat(20), profile: 'tls-server', profileVersion: 'v1', requester: 'test', subjectKeyId: 'dd'.repeat(20),
+      isAuthority: false, notBefore: now, notAfter: now, reservedAt: now, ticketExpiresAt: now, searchNames: [],
+    }); // prettier-ignore
+    await stores.revocations.change('cc'.repeat(20), 'c1', () => change('c1', { issuerId: 'cc'.repeat(20), compromisedKey: bad }), () => []); // prettier-ignore
+    const reserved = await Promise.all(
+      [bad, good].map((spki, index) => stores.certificates.reserve(reservation(`c${index + 2}`, spki))),
+    );
+    expect(reserved).toEqual([false, true]);
+    expect(await stores.certificates.isCompromised(bad)).toBe(true);
+    expect(await stores.certificates.isCompromised(good)).toBe(false);
+    expect(await stores.certificates.listSigning('cc'.repeat(20), now)).toEqual([]);
   });
 
   test('a refused change leaves neither a sequence nor a row', async () => {

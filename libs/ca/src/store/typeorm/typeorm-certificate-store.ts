@@ -18,11 +18,13 @@ const maximumAuthorities = 16;
 /** Certificates in SQLite or PostgreSQL. The steps of issuance share transactions with those of other certificates. */
 export class TypeOrmCertificateStore implements CertificateStore {
   readonly #rows: Repository<CertificateEntity>;
+  readonly #sql: Sql;
   readonly #writes: GroupCommit<CertificateWrite, boolean>;
 
   constructor(private readonly dataSource: DataSource) {
     this.#rows = dataSource.getRepository(CertificateEntity);
     const sql = new Sql(dataSource);
+    this.#sql = sql;
     this.#writes = new GroupCommit((writes) =>
       withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes))),
     );
@@ -34,6 +36,12 @@ export class TypeOrmCertificateStore implements CertificateStore {
 
   async reserve(reservation: SearchableReservation): Promise<boolean> {
     return this.#writes.write({ kind: 'reserve', ...reservation });
+  }
+
+  async isCompromised(spkiSha256: string): Promise<boolean> {
+    const text = 'SELECT serial FROM ca_compromised_key WHERE spki_sha256 = $1';
+    const rows = await withStore('look for a compromised key', () => this.#sql.all(text, spkiSha256));
+    return rows.length > 0;
   }
 
   async commitTbs(ticket: TicketRedemption): Promise<boolean> {

@@ -135,6 +135,12 @@ function* changeSteps(
     change.requester,
     sequence,
   );
+  if (change.compromisedKey !== undefined)
+    yield sql(
+      'INSERT INTO ca_compromised_key (spki_sha256, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING',
+      change.compromisedKey,
+      serial,
+    );
   yield sql('DELETE FROM ca_ocsp_response WHERE issuer_id = $1 AND serial = $2', issuerId, serial);
   for (const response of responses(change)) yield insertResponse({ ...response, sequence });
   return { ...change, sequence };
