@@ -91,16 +91,17 @@ describe('the CRL publisher', () => {
       'reason = 8',
       'revoked_at = 9e15',
       'revoked_at = -1',
+      'revoked_at = 4e12',
     ];
     for (const damage of [...damages, 'shard = 0']) {
       const { serial } = await watched.issue(buildCsr(), 'tls-server');
-      await watched.status.revoke(serial, { reason: 'keyCompromise' });
+      await watched.status.revoke(serial, { reason: 'superseded' });
       await ca.dataSource.query(`UPDATE ca_revocation SET ${damage} WHERE serial = ?`, [serial]);
     }
     await watched.status.refreshCrls();
     expect(watched.crl.entries).toBe(damages.length + 1);
     expect(alarms.at(-1)).toMatch(
-      /CRL \d+ of [0-9a-f]{40}: want sound rows in ca_revocation, got 6 faults: certificate/,
+      /CRL \d+ of [0-9a-f]{40}: want sound rows in ca_revocation, got 7 faults: certificate/,
     );
     expect(watched.crl.thisUpdate.getTime()).toBeLessThan(ca.now.getTime() + 60_000);
   });

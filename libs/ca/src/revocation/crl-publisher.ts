@@ -143,9 +143,7 @@ export class CrlPublisher {
       if (faults === 0) first = what;
       faults += 1;
     };
-    // A replica's clock may be a little ahead.
-    const latest = new Date(at.getTime() + backdateMilliseconds);
-    for await (const page of revocations.entries(query)) draft.add(page.map((row) => soundEntry(row, latest, fault)));
+    for await (const page of revocations.entries(query)) draft.add(page.map((row) => soundEntry(row, at, fault)));
     if (faults === 0) return;
     const message = `CRL ${number} of ${query.issuerId}: want sound rows in ca_revocation, got ${faults} faults: ${first}`;
     observer.jobFailed?.('crl', new CaError('ERR_CA_STATE_CONFLICT', message));
