@@ -38,6 +38,19 @@ export async function writeOutput(file: string, text: string): Promise<void> {
   });
 }
 
+/** The same for what may be there already, octet for octet. @throws {CliError} ERR_CLI_ARGUMENT */
+export async function writeOutputOnce(file: string, text: string): Promise<void> {
+  await writeOutput(file, text).catch(async (error: CliError) => {
+    const there = await readFile(file, 'utf8').catch(() => undefined);
+    if (there === undefined) throw error;
+    if (there !== text)
+      throw new CliError(
+        'ERR_CLI_ARGUMENT',
+        `${file}: want no file, or the same content, got another; it is left as it is`,
+      );
+  });
+}
+
 /** What a certificate is, in two lines. */
 export function certificateText(der: Buffer): string {
   const { subject, validTo, fingerprint256 } = new X509Certificate(der);

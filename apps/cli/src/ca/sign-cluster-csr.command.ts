@@ -4,7 +4,7 @@ import { Option, SubCommand } from 'nest-commander';
 import { CliError } from '../faults.js';
 import { type HsmCommandOptions, print } from '../hsm.command.js';
 import { CaToolCommand } from './ca.command.js';
-import { certificateText, certificateView, readInput, writeOutput } from './certificate-file.js';
+import { certificateText, certificateView, readInput, writeOutput, writeOutputOnce } from './certificate-file.js';
 import { positive } from './certification.commands.js';
 
 const algorithms = ['rsa-2048', 'rsa-3072', 'rsa-4096'] as const;
@@ -78,11 +78,9 @@ export class CaSignClusterCsrCommand extends CaToolCommand {
       trustAnchor: join(options.out, 'customerCA.crt'),
       signedCert: join(options.out, clusterFile(csrFile)),
     };
+    // The owner of a second cluster is the same.
+    await writeOutputOnce(files.trustAnchor, encodePem('CERTIFICATE', customerCa));
     await writeOutput(files.signedCert, encodePem('CERTIFICATE', cluster));
-    await writeOutput(files.trustAnchor, encodePem('CERTIFICATE', customerCa)).catch((error: Error) => {
-      // The owner of a second cluster is the same.
-      process.stderr.write(`nest-hsm: ${error.message}; it is left as it is\n`);
-    });
     const lines = [
       `${files.trustAnchor}  (--trust-anchor)`,
       certificateText(customerCa),
