@@ -27,8 +27,9 @@ export interface Seams {
  */
 export async function start(configFile: string, seams: Seams = {}): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
+  const tls = tlsOf(config);
   const adapter = new FastifyAdapter({
-    ...tlsOf(config),
+    ...tls,
     bodyLimit: maximumBodyBytes,
     requestTimeout: requestMilliseconds,
     genReqId: () => randomUUID(),
@@ -36,7 +37,7 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
     clientErrorHandler: refuseConnection,
   });
   const root = AppModule.of(config, () => readConfig(configFile), seams.observer);
-  const app = await answerUnready(config.listen, () =>
+  const app = await answerUnready({ ...config.listen, ...tls }, () =>
     NestFactory.create<NestFastifyApplication>(root, adapter, {
       bodyParser: false,
       bufferLogs: true,

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { HsmError } from '../errors.js';
@@ -30,12 +31,13 @@ export async function untilServing(hsm: Hsm): Promise<void> {
  * Starts an application. While that takes longer than a moment, since no HSM can be reached, whoever asks at its address is
  * answered 503, health checks as @nestjs/terminus answers them, anything else with a problem document (RFC 9457). Then the
  * address is free for the application. A SIGHUP that nobody handles yet, as `HsmReload` will, is no end meanwhile.
+ * @param address  `https`: as the application serves TLS there; plain HTTP when absent
  */
 export async function answerUnready<T>(
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, https }: { readonly host: string; readonly port: number; readonly https?: ServerOptions },
   start: () => Promise<T>,
 ): Promise<T> {
-  const server = createServer(answer);
+  const server = https === undefined ? createServer(answer) : createTlsServer(https, answer);
   server.maxConnections = maximumConnections;
   server.on('error', ({ message }) => new Logger('Start').warn(`not ready, and nobody can be told: ${message}`));
   const impatience = setTimeout(() => server.listen(port, host), quietMilliseconds);
