@@ -1,9 +1,9 @@
 import { CertificateAuthority, caStores } from '@nest-hsm/ca';
 import { Option, SubCommand } from 'nest-commander';
-import { CliError } from '../faults.js';
 import { type HsmCommandOptions, print } from '../hsm.command.js';
 import { CaToolCommand } from './ca.command.js';
 import { certificateText, certificateView } from './certificate-file.js';
+import { parseTime } from './time.js';
 
 /** Long enough for every replica to take over the new generation, which it does within a minute. */
 const leadMilliseconds = 3_600_000;
@@ -26,9 +26,7 @@ export class CaRolloverCommand extends CaToolCommand {
 
   @Option({ flags: '--at <time>', description: 'RFC 3339: from when on it signs; in an hour when absent' })
   parseAt(value: string): Date {
-    const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? new Date(value) : new Date(NaN);
-    if (!Number.isNaN(at.getTime())) return at;
-    throw new CliError('ERR_CLI_ARGUMENT', `--at: want an RFC 3339 time, got ${value}`);
+    return parseTime('--at', value);
   }
 
   async run(_: string[], options: RolloverOptions): Promise<void> {

@@ -1,8 +1,8 @@
 import { CertificateAuthority, caStores, crlFileName, type CrlWatch, type RevocationReason } from '@nest-hsm/ca';
 import { Option, SubCommand } from 'nest-commander';
-import { CliError } from '../faults.js';
 import { columns, type HsmCommandOptions, print } from '../hsm.command.js';
 import { CaToolCommand } from './ca.command.js';
+import { parseTime } from './time.js';
 
 interface RevokeCommandOptions extends HsmCommandOptions {
   readonly reason?: string;
@@ -27,9 +27,7 @@ export class CaRevokeCommand extends CaToolCommand {
 
   @Option({ flags: '--invalidity-date <time>', description: 'RFC 3339: since when the key is suspected' })
   parseInvalidityDate(value: string): Date {
-    const at = new Date(value);
-    if (!Number.isNaN(at.getTime())) return at;
-    throw new CliError('ERR_CLI_ARGUMENT', `--invalidity-date: want an RFC 3339 time, got ${value}`);
+    return parseTime('--invalidity-date', value);
   }
 
   @Option({ flags: '--release', description: 'releases a certificate that is on hold' })
