@@ -10,8 +10,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type ReadChain, readChains } from '../../../../test/support/audit-records.js';
-import { failNextSync } from '../../../../test/support/failing-sync.js';
+import { failNextSync, failSyncs } from '../../../../test/support/failing-sync.js';
 import { ChainWriter } from './chain-writer.js';
 import { hashOfLine } from './chain.js';
 import { closedFields, resultFields } from './record-fields.js';
@@ -31,6 +32,12 @@ const fields = (correlationId: string) =>
   resultFields(
     { client: 'test', operation: 'sign', correlationId, attempt: 1 },
     { result: 'ok', durationMicroseconds: 1 },
+  );
+
+const isRefused = (committed: Promise<unknown>) =>
+  committed.then(
+    () => false,
+    ({ code }) => code === 'ERR_HSM_AUDIT_UNAVAILABLE',
   );
 
 /** One more agent's life: these are recorded, and it ends in good order. */
@@ -185,12 +192,34 @@ test('after a sync that failed the chain goes on in a new segment, since the old
   await writer.commit(fields('before'), 0);
   await failNextSync(segment(1));
   await expect(writer.commit(fields('failed'), 0)).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });
-  await writer.commit(fields('after'), 0);
+  while (await isRefused(writer.commit(fields('after'), 0))) await pause(20);
   await writer.close(closedFields);
   expect(readFileSync(segment(1), 'utf8')).not.toContain('"after"');
   expect(readFileSync(segment(2), 'utf8')).toContain('"after"');
   const [chain] = await readChains(directory);
   expect(told(chain)).toEqual(['segment', 'before', 'failed', 'segment', 'after', 'closed']);
+});
+
+test('a disk that never syncs is tried now and then, with a segment each, and told of once', async () => {
+  const writer = await opened();
+  await writer.commit(fields('before'), 0);
+  alarms.length = 0;
+  const restore = await failSyncs(segment(1));
+  const begun = performance.now();
+  const segments = () => readdirSync(directory).filter((name) => name.endsWith('.jsonl')).length;
+  try {
+    for (let turn = 0; turn < 50 || segments() < 2; turn++) {
+      expect(await isRefused(writer.commit(fields('failed'), 0))).toBe(true);
+      await pause(10);
+    }
+    expect(segments()).toBeLessThanOrEqual(2 + (performance.now() - begun) / 1_000);
+    expect(alarms).toHaveLength(1);
+  } finally {
+    restore();
+  }
+  await writer.close(closedFields);
+  const [chain] = await readChains(directory);
+  expect(told(chain).at(-1)).toBe('closed');
 });
 
 test('a link in the place of a segment is refused', async () => {

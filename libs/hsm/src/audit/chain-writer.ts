@@ -15,7 +15,7 @@ const maximumPending = 16_384;
 const writeEachMilliseconds = 5;
 /** How long the disk may take; well below what an agent may take for a call before it is killed. */
 const patienceMilliseconds = 1_500;
-/** How often a trail that could not be written is tried again while nothing else is to be recorded. */
+/** How often a trail that could not be written is tried again while nothing else is to be recorded, and a disk that does not sync. */
 const retryMilliseconds = 1_000;
 
 export interface ChainWriterSettings {
@@ -84,6 +84,8 @@ export class ChainWriter {
   #wroteAt = 0;
   #unsynced: Entry[] = [];
   #syncing: Promise<void> | undefined;
+  /** Since the last one that succeeded. */
+  #failedSync: { readonly error: HsmError; readonly at: number } | undefined;
   #failure: HsmError | undefined;
   #lost = { records: 0, operations: 0, since: 0 };
   #retry: NodeJS.Timeout | undefined;
@@ -123,12 +125,14 @@ export class ChainWriter {
    * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
    */
   async commit(fields: string, operations: number): Promise<number> {
+    // Each try costs a segment.
+    if (this.#isSyncPaused && this.#failedSync !== undefined) throw this.#failedSync.error;
     return this.#record(fields, operations, true);
   }
 
   /** Writes what is pending and one record more, and leaves the chain to others. What comes later is lost. */
   async close(lastFields: string): Promise<void> {
-    await this.commit(lastFields, 0).catch(() => undefined);
+    await this.#record(lastFields, 0, !this.#isSyncPaused).catch(() => undefined);
     this.#isClosed = true;
     clearTimeout(this.#retry);
     await Promise.race([this.#letGo(), pause(patienceMilliseconds, undefined, { ref: false })]);
@@ -239,14 +243,20 @@ export class ChainWriter {
       try {
         if (this.#segment === undefined) throw new Error('want the segment that they are in');
         await this.#segment.sync();
+        this.#failedSync = undefined;
         for (const entry of group) entry.done?.(entry);
       } catch (cause) {
         const error = unavailable(this.settings.directory, cause);
-        this.alarm(error);
+        if (this.#failedSync === undefined) this.alarm(error);
+        this.#failedSync = { error, at: performance.now() };
         for (const entry of group) entry.failed?.(error);
       }
     }
     this.#syncing = undefined;
+  }
+
+  get #isSyncPaused(): boolean {
+    return this.#failedSync !== undefined && performance.now() - this.#failedSync.at < retryMilliseconds;
   }
 
   #lose(entries: readonly Entry[], error: HsmError): void {
