@@ -209,6 +209,8 @@ describe('a token', () => {
     chmodSync(directory, 0o777);
     const unwritten = changeTokenPin(...token.terms, 'only', { who: 'user' });
     await expect(unwritten).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });
+    // Or the next change would get the PIN that was meant for this one.
+    expect(readdirSync(token.folder.path)).not.toContain('pin.new');
   });
 
   it('weighs a wrong PIN of its security officer once', async () => {

@@ -170,9 +170,9 @@ function throwWantsFile(name: string): never {
   throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `${name}: its PIN comes from a command: want the new one in a file`);
 }
 
-/** The token was not reached, or refused the current PIN or the next one. */
+/** The token was not reached, or refused the current PIN or the next one, or the change could not be recorded and was not begun. */
 function changedNothing(error: unknown): boolean {
   if (!(error instanceof HsmError)) return false;
   const isRefused = error.pkcs11Function === 'C_SetPIN' && error.returnValue?.startsWith('CKR_PIN_') === true;
-  return error.fault === 'operator' || isRefused;
+  return error.fault === 'operator' || error.code === 'ERR_HSM_AUDIT_UNAVAILABLE' || isRefused;
 }
