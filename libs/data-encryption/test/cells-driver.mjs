@@ -19,7 +19,13 @@ if (isMainThread) {
 
 function drive() {
   const key = new addon.CellKey(header, randomBytes(32));
-  return { same: batches(key), refused: changes(key), thrown: misuses(key), reentrant: reentrance(key) };
+  return {
+    same: batches(key),
+    refused: changes(key),
+    thrown: misuses(key),
+    reentrant: reentrance(key),
+    detached: detachment(key),
+  };
 }
 
 /** Batches of many shapes, each read back. @returns how many came back as they were */
@@ -104,6 +110,20 @@ function reentrance(key) {
   } catch (error) {
     return error.message;
   }
+}
+
+/** A getter among the arguments takes away the memory of another argument. */
+function detachment(key) {
+  const [cell] = addon.encryptCells(key, [prefix], ['1'], 1, ['whole']);
+  const areTexts = Uint8Array.of(1);
+  const prefixes = [prefix];
+  Object.defineProperty(prefixes, 0, {
+    get() {
+      areTexts.buffer.transfer(1 << 20);
+      return prefix;
+    },
+  });
+  return addon.decryptCells([key], prefixes, areTexts, ['1'], 1, [cell])[0];
 }
 
 function randomText(size) {

@@ -113,16 +113,24 @@ bool ReadKeys(Napi::Env env, napi_value value, std::vector<CellKey*>* keys) {
   return true;
 }
 
+/// Copies the bytes: reading other arguments may run JavaScript, which may take the memory of the array away.
+bool ReadKinds(Napi::Env env, napi_value value, std::vector<uint8_t>* are_texts) {
+  ByteView bytes;
+  if (!ReadBytes(env, value, &bytes) || bytes.size > kMaximumColumns) return false;
+  are_texts->assign(bytes.data, bytes.data + bytes.size);
+  return true;
+}
+
 /// decryptCells(keys, prefixes, areTexts, rowKeys, keyTexts, cells). @returns the number of the cell that does not decrypt instead
 Napi::Value DecryptCells(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::vector<CellKey*> keys;
-  ByteView are_texts;
+  std::vector<uint8_t> are_texts;
   Batch batch(env);
   Results results(env);
-  if (!ReadKeys(env, info[0], &keys) || !ReadBytes(env, info[2], &are_texts) || are_texts.size > kMaximumColumns ||
-      !batch.Read(info[1], info[3], info[4], info[5], static_cast<uint32_t>(are_texts.size)) ||
-      batch.prefixes() != keys.size() * are_texts.size || !results.Create()) {
+  if (!ReadKeys(env, info[0], &keys) || !ReadKinds(env, info[2], &are_texts) ||
+      !batch.Read(info[1], info[3], info[4], info[5], static_cast<uint32_t>(are_texts.size())) ||
+      batch.prefixes() != keys.size() * are_texts.size() || !results.Create()) {
     Throw(env, "decryptCells: want arguments as declared");
     return env.Undefined();
   }

@@ -17,8 +17,8 @@ class Decryption {
  public:
   /// @param are_texts  by column, not 0 where the plaintext is to be a string instead of a Buffer
   /// @param batch  whose prefixes are, key after key, one for each column
-  Decryption(napi_env env, const std::vector<CellKey*>& keys, ByteView are_texts, Batch* batch)
-      : env_(env), keys_(keys), are_texts_(are_texts.data, are_texts.data + are_texts.size), batch_(batch) {}
+  Decryption(napi_env env, const std::vector<CellKey*>& keys, const std::vector<uint8_t>& are_texts, Batch* batch)
+      : env_(env), keys_(keys), are_texts_(are_texts), batch_(batch) {}
 
   /// Adds the plaintexts of a row's cells. @param failed  the first that does not decrypt
   bool DecryptRow(uint32_t row, Results* results, uint32_t* failed);
@@ -30,7 +30,7 @@ class Decryption {
 
   const napi_env env_;
   const std::vector<CellKey*>& keys_;
-  const std::vector<uint8_t> are_texts_;
+  const std::vector<uint8_t>& are_texts_;
   Batch* const batch_;
   size_t key_ = 0;
   SecretBytes text_;

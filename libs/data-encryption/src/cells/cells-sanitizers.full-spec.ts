@@ -15,6 +15,7 @@ const sound = {
   refused: 0,
   thrown: Array.from({ length: 12 }, () => 'TypeError'),
   reentrant: 'from within',
+  detached: 'whole',
 };
 
 linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
