@@ -27,8 +27,8 @@ async function withHsm<T>(work: (hsm: Hsm) => Promise<T>): Promise<T> {
     await hsm.close();
   }
 }
-const makeKey = (label: string): Promise<HsmKey> =>
-  withHsm((hsm) => hsm.generateSecretKey({ label, algorithm: 'aes-256', usage: 'encrypt' }));
+const makeKey = (label: string, measurement = true): Promise<HsmKey> =>
+  withHsm((hsm) => hsm.generateSecretKey({ label, algorithm: 'aes-256', usage: 'encrypt', measurement }));
 const labels = (): Promise<string[]> => withHsm(async (hsm) => (await hsm.listKeys()).map(({ label }) => label));
 
 test('measures with keys of its own, and not where applications have theirs unless it may', async () => {
@@ -39,7 +39,7 @@ test('measures with keys of its own, and not where applications have theirs unle
     seconds: 0.2,
     signal,
   };
-  await makeKey('kek');
+  await makeKey('kek', false);
   const refused = bench({ ...terms, yes: false }, () => undefined);
   await expect(refused).rejects.toMatchObject({ code: 'ERR_CLI_NOT_CONFIRMED' });
   const { measurements, hsms } = await bench({ ...terms, yes: true, member: 'bench' }, () => undefined);
@@ -58,6 +58,18 @@ test('measures with keys of its own, and not where applications have theirs unle
   // Not even the key that signs receipts of destructions, since there are none.
   expect(await labels()).toEqual(['kek']);
   expect(await withHsm((hsm) => hsm.receipts())).toEqual([]);
+});
+
+test('keeps to labels that no application may give a key, which would have no receipt of its destruction', async () => {
+  const refused = { code: 'ERR_HSM_ARGUMENT_INVALID' };
+  await expect(makeKey('nest-hsm-bench-of-ours', false)).rejects.toMatchObject(refused);
+  await expect(makeKey('kek', true)).rejects.toMatchObject(refused);
+  const unwrapped = { label: 'nest-hsm-bench-of-ours', algorithm: 'aes-256', usage: 'encrypt' } as const;
+  await withHsm(async (hsm) => {
+    const pair = await hsm.generateKeyPair({ label: 'transport', algorithm: 'rsa-2048', usage: 'unwrap' });
+    await expect(hsm.unwrapKey(Buffer.alloc(256), pair, 'rsa-oaep-sha256', unwrapped)).rejects.toMatchObject(refused);
+  });
+  expect(await labels()).toEqual(['transport']);
 });
 
 test('destroys its keys on Ctrl-C, and those of a run that was killed', async () => {

@@ -18,6 +18,7 @@ import { fleetMembers } from './keyring/fleet-members.js';
 import type { ConsistencyReport } from './keyring/consistency-audit.js';
 import type { DestructionOptions } from './keyring/destruction.js';
 import { FleetKeys } from './keyring/fleet-keys.js';
+import { requireLabelOf } from './keyring/infrastructure.js';
 import type { FoundKeys } from './keyring/key-management.js';
 import type { SignedReceipt } from './keyring/receipt.js';
 import { type KeyAge, keyAges } from './keyring/rotation.js';
@@ -57,6 +58,11 @@ export interface NewKeyPair {
   readonly usage?: 'sign' | 'unwrap';
   /** Makes a session object that may be wrapped, for replication only. Default false. */
   readonly extractable?: boolean;
+  /**
+   * It is made to measure and destroyed at once: no record of its destruction is kept. Its label begins with
+   * `nest-hsm-bench-`, and no other key's may. Default false.
+   */
+  readonly measurement?: boolean;
 }
 
 export interface NewSecretKey {
@@ -70,6 +76,8 @@ export interface NewSecretKey {
    * other then, and no ambiguity. Find the key by its label afterwards: all processes get the same one. Default false.
    */
   readonly first?: boolean;
+  /** As for `NewKeyPair`. */
+  readonly measurement?: boolean;
 }
 
 /**
@@ -170,7 +178,8 @@ export class Hsm {
 
   /**
    * Makes a key pair on the token: non-extractable, sensitive, one role, a fresh random CKA_ID, attributes read back.
-   * @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_OUTCOME_UNKNOWN
+   * @throws {HsmError} ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_OUTCOME_UNKNOWN | ERR_HSM_ARGUMENT_INVALID for a label that is
+   * not its own to have
    */
   async generateKeyPair(key: NewKeyPair, options: CallOptions = {}): Promise<HsmKey> {
     return this.#generate({ usage: 'sign', extractable: false, ...key }, options);
@@ -317,6 +326,7 @@ export class Hsm {
     { spki, ...key }: { label: string; algorithm: KeyAlgorithm; usage: KeyUsage; spki?: Uint8Array },
     options: CallOptions = {},
   ): Promise<HsmKey> {
+    requireLabelOf(key.label, false);
     const request = {
       unwrappingKeyId: unwrappingKey.id,
       algorithm,
@@ -333,7 +343,11 @@ export class Hsm {
     await Promise.all([this.#keys.close(), this.#fleet.close()]);
   }
 
-  async #generate({ first = false, ...key }: Described & { first?: boolean }, options: CallOptions): Promise<HsmKey> {
+  async #generate(
+    { first = false, measurement = false, ...key }: Described & { first?: boolean; measurement?: boolean },
+    options: CallOptions,
+  ): Promise<HsmKey> {
+    requireLabelOf(key.label, measurement);
     const id = newKeyId(key.label, first ? lineageOfLabel(key.label) : undefined);
     return this.#adopt(await this.#keys.generate({ ...key, id }, options));
   }

@@ -165,8 +165,13 @@ export class Destructions {
       const next = { ...fresh, members: merged(fresh.members, seen) };
       if (unfinished(next).length > 0) return this.#conclude(next);
       await this.terms.forget(record.id);
-      return record.label.startsWith(measurementKeyPrefix) ? this.#dismiss(next) : this.#conclude(next);
+      return (await this.#isForgettable(record)) ? this.#dismiss(next) : this.#conclude(next);
     });
+  }
+
+  /** Nobody relied on it, and nothing could bring it back. */
+  async #isForgettable({ id, label }: DestructionRecord): Promise<boolean> {
+    return label.startsWith(measurementKeyPrefix) && (await this.terms.backups(id)).restorable.length === 0;
   }
 
   /** Of a key that nobody relied on nothing is kept. */

@@ -48,7 +48,7 @@ const operations = {
   mac: {
     keysPerCall: 0,
     async prepare(hsm, label) {
-      const key = await hsm.generateSecretKey({ label, algorithm: 'hmac-sha256', usage: 'mac' });
+      const key = await hsm.generateSecretKey({ label, algorithm: 'hmac-sha256', usage: 'mac', measurement: true });
       const message = randomBytes(dataKeyBytes);
       return { call: (signal) => hsm.mac(key, message, options(signal)) };
     },
@@ -81,7 +81,7 @@ function signature(algorithm: AsymmetricKeyAlgorithm, scheme: SignatureScheme): 
   return {
     keysPerCall: 0,
     async prepare(hsm, label) {
-      const key = await hsm.generateKeyPair({ label, algorithm }, options());
+      const key = await hsm.generateKeyPair({ label, algorithm, measurement: true }, options());
       const message = randomBytes(dataKeyBytes);
       return { call: (signal) => hsm.sign(key, scheme, message, options(signal)) };
     },
@@ -92,12 +92,13 @@ function generation(algorithm: AsymmetricKeyAlgorithm): Operation {
   return {
     keysPerCall: 1,
     // Not to be aborted: whether the key exists would not be known then.
-    prepare: (hsm, label) => Promise.resolve({ call: () => hsm.generateKeyPair({ label, algorithm }, options()) }),
+    prepare: (hsm, label) =>
+      Promise.resolve({ call: () => hsm.generateKeyPair({ label, algorithm, measurement: true }, options()) }),
   };
 }
 
 function makeKek(hsm: Hsm, label: string): Promise<HsmKey> {
-  return hsm.generateSecretKey({ label, algorithm: 'aes-256', usage: 'encrypt' }, options());
+  return hsm.generateSecretKey({ label, algorithm: 'aes-256', usage: 'encrypt', measurement: true }, options());
 }
 
 function options(signal?: AbortSignal): CallOptions {
