@@ -183,6 +183,20 @@ describe('what a client may do', () => {
     await tls.probe();
   });
 
+  test.each<[string, Partial<HsmConfig>, boolean]>([
+    ['unless it says which keys are issuers’', { audit: { directory: '/none', issuerKeys: ['ca-*'] } }, true],
+    ['and its signatures are not hedged where it does not', {}, false],
+  ])('is not known to it, %s', async (_which, overrides, isHedged) => {
+    const members = ['one', 'other'].map((name) => ({ name, socket: socketOf('tls'), sessions: 2 }));
+    const hsm = await Hsm.open(clientConfig('tls', { members, ...overrides }), { callHedged: () => hedged++ });
+    clients.push(hsm);
+    let hedged = 0;
+    while (hsm.members.some(({ state }) => state !== 'serving')) await pause(20);
+    device.delay('C_Sign', 200);
+    await hsm.sign(tlsKey, 'ecdsa-sha256', message, { hedge: true, deadlineMilliseconds: 30_000 });
+    expect(hedged > 0).toBe(isHedged);
+  });
+
   test('does not include a token, a PIN or a policy of its own', async () => {
     const raw = new Conversation(connect(socketOf('tls')));
     const pin = { value: device.token.pin };

@@ -35,7 +35,8 @@ export interface CallOptions {
   /**
    * When the call takes unusually long, make it on a second member too and take the first answer. Only for calls that may be
    * made twice. Without effect for an issuer's key (`audit.issuerKeys`; of a fleet named `ca` each one), whose every signature is
-   * an act of its own. Default false.
+   * an act of its own, and for signatures through a shared agent, whose configuration alone knows such keys, unless
+   * `audit.issuerKeys` is here too. Default false.
    */
   readonly hedge?: boolean;
 }
@@ -111,12 +112,15 @@ export class Hsm {
   readonly #config: ParsedHsmConfig;
   readonly #fleet: Fleet;
   readonly #keys: FleetKeys;
+  /** Or did: changes of the members overlap. */
+  #sharesAgents: boolean;
 
   private constructor(config: ParsedHsmConfig, fleet: Fleet, keys: FleetKeys) {
     this.name = config.name;
     this.#config = config;
     this.#fleet = fleet;
     this.#keys = keys;
+    this.#sharesAgents = sharesAgents(config);
   }
 
   /** Each member: its state, its token, its load, its troubles. */
@@ -132,7 +136,10 @@ export class Hsm {
    * @throws {HsmError} ERR_HSM_CONFIG_INVALID, or why none of these members could be reached; nothing is changed then
    */
   async setMembers(members: HsmConfig['members']): Promise<void> {
-    await this.#fleet.become(memberConfigs(parseHsmConfig({ ...this.#config, members })));
+    const next = parseHsmConfig({ ...this.#config, members });
+    // Before a call can reach one.
+    this.#sharesAgents ||= sharesAgents(next);
+    await this.#fleet.become(memberConfigs(next));
   }
 
   /** How many calls are on a token and how many wait. */
@@ -355,7 +362,7 @@ export class Hsm {
   /** A call with a key that is not destroyed or being so, wherever it may still be. */
   #use<V extends KeyVerb>(verb: V, key: HsmKey, request: Request<V>, options: CallOptions): Promise<Answer<V>> {
     this.#keys.requireUsable(key.id);
-    const isHedged = options.hedge === true && !this.#isIssuerKey(key);
+    const isHedged = options.hedge === true && !this.#mayBeIssuers(verb, key);
     return this.#fleet.call(
       verb,
       request,
@@ -363,7 +370,9 @@ export class Hsm {
     );
   }
 
-  #isIssuerKey({ label }: HsmKey): boolean {
+  /** Whether a signature may be an act of its own. Which keys are issuers' a shared agent knows by its own configuration. */
+  #mayBeIssuers(verb: KeyVerb, { label }: HsmKey): boolean {
+    if (verb === 'sign' && this.#sharesAgents && this.#config.audit?.issuerKeys === undefined) return true;
     return issuerKeyPatterns(this.#config).some((pattern) => matchesLabel(pattern, label));
   }
 
@@ -402,6 +411,10 @@ export class Hsm {
   get #tokenLabels(): string[] {
     return [...new Set(this.members.flatMap(({ token }) => (token ? [token.label] : [])))];
   }
+}
+
+function sharesAgents({ members }: ParsedHsmConfig): boolean {
+  return members.some((member) => 'socket' in member);
 }
 
 type Described = Omit<KeyDescription, 'id'>;
