@@ -202,7 +202,8 @@ describe('CertificateAuthority', () => {
     await ca.dataSource.query('ALTER TABLE ca_certificate RENAME TO gone');
     await expect(authority.issue(buildCsr(), 'tls-server')).rejects.toMatchObject({
       code: 'ERR_CA_STORE_UNAVAILABLE',
-      cause: expect.any(Error),
+      // Not any(Error): the driver's errors are those of the test file that loaded it first.
+      cause: { message: expect.stringContaining('no such table') },
     });
   });
 
