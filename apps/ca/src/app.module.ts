@@ -20,7 +20,7 @@ import { ClientCertificates } from './access/client-certificates.js';
 import { AuthorityController } from './authority/authority.controller.js';
 import { CertificatesController } from './certificates/certificates.controller.js';
 import { Submissions } from './certificates/submissions.js';
-import type { Config } from './config.js';
+import { caSection, type Config } from './config.js';
 import { DatabaseModule } from './database.module.js';
 import { replicaJobs } from './jobs/replica-jobs.js';
 import { CertificateLimit } from './limits/certificate-limit.js';
@@ -69,19 +69,6 @@ export class AppModule implements OnModuleInit {
    * @param observer  told of every step besides ours; tests only
    */
   static of(config: Config, reread: () => Config, observer?: CaObserver): DynamicModule {
-    const {
-      authority,
-      allowedNames,
-      nameRules,
-      publicUrl,
-      profiles,
-      profileFile,
-      crl,
-      ocsp,
-      expiry,
-      orders,
-      ticketSeconds,
-    } = config;
     const { requests, seconds } = config.rateLimit;
     const database = DatabaseModule.of(config.database);
     const hsm = HsmModule.forRoot(config.hsm);
@@ -107,19 +94,7 @@ export class AppModule implements OnModuleInit {
             return {
               hsm: token,
               dataSource,
-              config: {
-                authority,
-                allowedNames,
-                nameRules,
-                publicUrl,
-                profiles,
-                profileFile,
-                crl,
-                ocsp,
-                expiry,
-                orders,
-                ticketSeconds,
-              },
+              config: caSection(config),
               observer: {
                 ...observer,
                 jobFailed: (job, error) => jobs.jobFailed(job, error),

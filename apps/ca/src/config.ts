@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
-import { caConfigSchema, databaseConfigSchema } from '@nest-hsm/ca';
+import { type CaConfig, caConfigSchema, databaseConfigSchema } from '@nest-hsm/ca';
 import { hsmConfigSchema } from '@nest-hsm/hsm';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -44,6 +44,13 @@ export const configSchema = z.strictObject({
   ...caConfigSchema.shape,
 });
 export type Config = Readonly<z.output<typeof configSchema>>;
+
+const caSectionSchema = z.object(caConfigSchema.shape);
+
+/** What of it is the CA's, whatever serves it. */
+export function caSection(config: Config): CaConfig {
+  return caSectionSchema.parse(config);
+}
 
 /**
  * Reads the YAML file: at boot, and for a reload.
