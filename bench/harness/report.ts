@@ -39,8 +39,10 @@ function rounded(value: number): number {
   return Number(value.toPrecision(5));
 }
 
+/** NaN is a measurement that had nothing to measure, e.g. the time to leave out a member that never was. */
 function text(value: number | null): string {
-  return value === null ? '' : String(Number(value.toPrecision(4)));
+  if (value === null) return '';
+  return Number.isNaN(value) ? '–' : String(Number(value.toPrecision(4)));
 }
 
 function table(rows: readonly (readonly string[])[]): string {
