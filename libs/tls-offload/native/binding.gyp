@@ -4,6 +4,8 @@
     {
       "target_name": "tls_offload",
       "sources": [
+        "src/bind_server_context.cc",
+        "src/bind_session.cc",
         "src/binding.cc",
         "src/delegated_key.cc",
         "src/delegated_signature.cc",

@@ -1,0 +1,129 @@
+// `Session` and `counters` towards JavaScript, described in src/addon.ts.
+#include <utility>
+
+#include "binding.h"
+
+namespace nest_hsm {
+namespace {
+
+// Smaller output is copied: an external buffer costs more than the copy.
+constexpr size_t kExternalBufferBytes = 16 * 1024;
+
+class SessionObject : public Napi::ObjectWrap<SessionObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Session",
+                       {
+                           InstanceMethod<&SessionObject::Handshake>("handshake"),
+                           InstanceMethod<&SessionObject::SignatureWanted>("signatureWanted"),
+                           InstanceMethod<&SessionObject::Deliver>("deliver"),
+                           InstanceMethod<&SessionObject::Read>("read"),
+                           InstanceMethod<&SessionObject::Write>("write"),
+                           InstanceMethod<&SessionObject::Shutdown>("shutdown"),
+                           InstanceMethod<&SessionObject::TakeOutput>("takeOutput"),
+                           InstanceMethod<&SessionObject::Describe>("describe"),
+                           InstanceMethod<&SessionObject::Failure>("failure"),
+                           InstanceMethod<&SessionObject::Close>("close"),
+                       });
+  }
+
+  explicit SessionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    std::shared_ptr<const ServerContext> context = ServerContextOf(info[0]);
+    if (context == nullptr) {
+      Throw(info.Env(), "Session: want a ServerContext");
+      return;
+    }
+    session_ = std::make_unique<Session>(std::move(context), Environment::Of(info.Env()).counters);
+  }
+
+ private:
+  Napi::Value Handshake(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<int>(session_->Handshake(ViewOf(info[0]))));
+  }
+
+  Napi::Value SignatureWanted(const Napi::CallbackInfo& info) {
+    const SignatureRequest* request = session_->PendingRequest();
+    if (request == nullptr) return info.Env().Undefined();
+    auto wanted = Napi::Object::New(info.Env());
+    wanted["keyIndex"] = request->key_index;
+    wanted["scheme"] = request->scheme;
+    wanted["input"] = request->input == SignatureRequest::Input::kDigest ? "digest" : "message";
+    wanted["data"] = Napi::Buffer<uint8_t>::Copy(info.Env(), request->data.data(), request->data_size);
+    return wanted;
+  }
+
+  Napi::Value Deliver(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), session_->Deliver(ViewOf(info[0])));
+  }
+
+  Napi::Value Read(const Napi::CallbackInfo& info) {
+    if (!IsBytes(info[1])) {
+      Throw(info.Env(), "read: want a Uint8Array to read into");
+      return info.Env().Undefined();
+    }
+    auto target = info[1].As<Napi::Uint8Array>();
+    const Session::ReadResult result = session_->Read(ViewOf(info[0]), target.Data(), target.ByteLength());
+    switch (result.state) {
+      case Session::ReadState::kOpen:
+        return Napi::Number::New(info.Env(), static_cast<double>(result.bytes));
+      case Session::ReadState::kClosed:
+        return Napi::Number::New(info.Env(), -1);
+      case Session::ReadState::kFailed:
+        return Napi::Number::New(info.Env(), -2);
+    }
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Write(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), session_->Write(ViewOf(info[0])));
+  }
+
+  Napi::Value Shutdown(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), session_->Shutdown()); }
+
+  Napi::Value TakeOutput(const Napi::CallbackInfo& info) {
+    Bytes output = session_->TakeOutput();
+    if (output.empty()) return info.Env().Undefined();
+    if (output.size() < kExternalBufferBytes) {
+      return Napi::Buffer<uint8_t>::Copy(info.Env(), output.data(), output.size());
+    }
+    auto* owned = new Bytes(std::move(output));
+    return Napi::Buffer<uint8_t>::NewOrCopy(
+        info.Env(), owned->data(), owned->size(), [](Napi::Env, uint8_t*, Bytes* bytes) { delete bytes; }, owned);
+  }
+
+  Napi::Value Describe(const Napi::CallbackInfo& info) {
+    const SessionDescription description = session_->Describe();
+    auto object = Napi::Object::New(info.Env());
+    object["protocol"] = description.protocol;
+    object["cipher"] = description.cipher;
+    object["cipherStandardName"] = description.cipher_standard_name;
+    object["cipherVersion"] = description.cipher_version;
+    object["group"] = description.group;
+    object["alpnProtocol"] = description.alpn_protocol;
+    object["serverName"] = description.server_name;
+    return object;
+  }
+
+  Napi::Value Failure(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), session_->failure()); }
+
+  void Close(const Napi::CallbackInfo&) { session_->Close(); }
+
+  std::unique_ptr<Session> session_;
+};
+
+Napi::Value Counters(const Napi::CallbackInfo& info) {
+  const SessionCounters& counters = *Environment::Of(info.Env()).counters;
+  auto object = Napi::Object::New(info.Env());
+  object["liveSessions"] = counters.live_sessions;
+  object["pausedJobs"] = counters.paused_jobs;
+  return object;
+}
+
+}  // namespace
+
+void BindSession(Napi::Env env, Napi::Object exports) {
+  exports["Session"] = SessionObject::Define(env);
+  exports["counters"] = Napi::Function::New<Counters>(env, "counters");
+}
+
+}  // namespace nest_hsm

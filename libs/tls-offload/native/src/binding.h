@@ -1,0 +1,40 @@
+// What the faces towards JavaScript share. Each concept has a file `bind_*.cc` that adds its own to the exports.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <string>
+
+#include "server_context.h"
+#include "session.h"
+
+namespace nest_hsm {
+
+/// What one Node environment (main thread, each worker) holds.
+struct Environment {
+  const std::shared_ptr<SessionCounters> counters = std::make_shared<SessionCounters>();
+
+  static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+};
+
+void BindServerContext(Napi::Env env, Napi::Object exports);
+void BindSession(Napi::Env env, Napi::Object exports);
+
+/// @returns the context of a `ServerContext` object, null for any other value
+std::shared_ptr<const ServerContext> ServerContextOf(const Napi::Value& value);
+
+inline void Throw(Napi::Env env, const std::string& message) { Napi::TypeError::New(env, message).ThrowAsJavaScriptException(); }
+
+inline bool IsBytes(const Napi::Value& value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+}
+
+/// Empty for undefined.
+inline ByteView ViewOf(const Napi::Value& value) {
+  if (!IsBytes(value)) return {};
+  const auto array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ByteLength()};
+}
+
+}  // namespace nest_hsm
