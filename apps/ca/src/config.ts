@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
-import { type CaConfig, caConfigSchema, databaseConfigSchema } from '@nest-hsm/ca';
+import { type CaConfig, caConfigSchema, databaseConfigSchema, issuerKeyLabels } from '@nest-hsm/ca';
 import { hsmConfigSchema } from '@nest-hsm/hsm';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -27,7 +27,10 @@ export const configSchema = z.strictObject({
       path: ['host'],
       message: 'want a loopback address, tls, or allowNonLoopback: true',
     }),
-  hsm: hsmConfigSchema,
+  hsm: hsmConfigSchema.transform((hsm) => ({
+    ...hsm,
+    audit: hsm.audit && { ...hsm.audit, issuerKeys: hsm.audit.issuerKeys ?? issuerKeyLabels },
+  })),
   database: databaseConfigSchema,
   /** The token that makes the first API tokens; made (0600, 256 random bits) when the file is missing. */
   setupTokenFile: z.string().min(1),

@@ -45,6 +45,13 @@ test('all faults are listed together, each with its path', () => {
   for (const fault of faults) expect((caught as CaError).message).toMatch(fault);
 });
 
+test('no CA has a key that the trail would take for a responder’s', () => {
+  const { root, issuing } = sound.authority;
+  const [faulty, fault] = [{ ...issuing, label: 'eu-ocsp' }, /label/];
+  expect(() => parseCaConfig({ authority: { root, issuing: faulty } })).toThrow(fault);
+  expect(() => parseCaConfig({ authority: { root: faulty, issuing } })).toThrow(fault);
+});
+
 test('root and issuing want keys of their own', () => {
   const { root, issuing } = sound.authority;
   expect(() => parseCaConfig({ authority: { root, issuing: { ...issuing, label: 'root' } } })).toThrow(

@@ -152,6 +152,7 @@ describe('audit', () => {
     ['no directory', {}, /directory/],
     ['segments of nothing', { ...audit, maximumSegmentBytes: 1 }, /maximumSegmentBytes/],
     ['key management folded', { ...audit, folded: [{ label: '*', operations: ['destroy'] }] }, /operations/],
+    ['exceptions to nothing', { ...audit, issuerKeys: ['!*-ocsp', 'ca'] }, /before the exceptions/],
     ['a policy there is not', { ...audit, onFailure: { use: 'ignore' } }, /onFailure/],
   ])('wants to be sound: not %s', (_name, faulty, fault) => {
     expect(faultsOf({ ...minimal, audit: faulty })).toMatch(fault);

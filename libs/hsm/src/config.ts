@@ -39,7 +39,7 @@ const fingerprint = z.string().regex(/^[0-9a-f]{64}$/, 'want a fingerprint of 64
 
 export const policyRuleSchema = z
   .strictObject({
-    /** Exact key label, or a prefix ending in `*`. */
+    /** Exact key label, or its beginning and then `*`, or `*` and then its end. */
     label: z.string().min(1),
     operations: z.array(z.enum(policyOperations)).min(1).readonly(),
     /** Signature schemes or wrapping algorithms; any when absent. */
@@ -133,7 +133,7 @@ const replication = z.discriminatedUnion('mode', [
 /** How old the newest version of a key may get before it is due to have a successor. */
 const rotationRule = z
   .strictObject({
-    /** Exact key label, or a prefix ending in `*`. The first rule that matches counts. */
+    /** Exact key label, or its beginning and then `*`, or `*` and then its end. The first rule that matches counts. */
     label: z.string().min(1),
     maximumAgeDays: z.int().min(1).max(36_500),
   })
@@ -223,8 +223,8 @@ export function memberConfigs({
 }
 
 /**
- * The labels of keys each of whose signatures is an act of its own. In the fleet of a CA whatever is not known to be something
- * else signs certificates.
+ * The labels, as `isListed` takes them, of keys each of whose signatures is an act of its own. In the fleet of a CA whatever is
+ * not known to be something else signs certificates.
  */
 export function issuerKeyPatterns({ name, audit }: Pick<ParsedHsmConfig, 'name' | 'audit'>): readonly string[] {
   return audit?.issuerKeys ?? (name === 'ca' ? ['*'] : []);

@@ -11,7 +11,7 @@ import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { HsmKey, KeyDescription, KeySelector, KeyUsage } from './key/key.js';
 import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
 import { lineageOfLabel, newKeyId, versionOf } from './key/key-version.js';
-import { matchesLabel } from './key/label-pattern.js';
+import { isListed } from './key/label-pattern.js';
 import { type Departure, type KeyCustody, noDeparture } from './keyring/custody.js';
 import { type Enrolment, enrolAll } from './keyring/enrolment.js';
 import { fleetMembers } from './keyring/fleet-members.js';
@@ -373,7 +373,7 @@ export class Hsm {
   /** Whether a signature may be an act of its own. Which keys are issuers' a shared agent knows by its own configuration. */
   #mayBeIssuers(verb: KeyVerb, { label }: HsmKey): boolean {
     if (verb === 'sign' && this.#sharesAgents && this.#config.audit?.issuerKeys === undefined) return true;
-    return issuerKeyPatterns(this.#config).some((pattern) => matchesLabel(pattern, label));
+    return isListed(issuerKeyPatterns(this.#config), label);
   }
 
   /** The keys that a URI names: none when it is about another token. */

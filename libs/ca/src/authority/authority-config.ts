@@ -1,13 +1,18 @@
 import { z } from 'zod';
 import { caKeyAlgorithms } from '../issuance/signature-algorithm.js';
 import { distinguishedNameSchema } from '../name/distinguished-name.js';
+import { isResponderLabel } from '../ocsp/responder-label.js';
 import { nameConstraintsSchema } from '../profile/name-constraints-schema.js';
 
 export const days = z.int().min(1).max(36_500);
 
 const caKey = {
   /** Label of the key on the token; its second generation is called `LABEL-2`. */
-  label: z.string().min(1).max(56),
+  label: z
+    .string()
+    .min(1)
+    .max(56)
+    .refine((label) => !isResponderLabel(label), 'want another end than that of the labels of OCSP responders, -ocsp'),
   subject: distinguishedNameSchema,
   algorithm: z.enum(caKeyAlgorithms).default('ec-p384'),
 };

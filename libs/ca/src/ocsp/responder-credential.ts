@@ -12,6 +12,7 @@ import type { CertificateStore } from '../store/certificate-store.js';
 import type { OcspStore } from '../store/ocsp-store.js';
 import type { RevocationStore } from '../store/revocation-store.js';
 import { publicKeyHash } from './cert-id.js';
+import { responderLabel } from './responder-label.js';
 import { responderAlgorithm, responderOrder } from './responder-order.js';
 
 export interface CredentialContext {
@@ -79,7 +80,7 @@ export class ResponderCredential {
 
   async #key(): Promise<HsmKey> {
     const { token, observer } = this.context;
-    const key = { label: `${this.issuer.key.label}-ocsp`, algorithm: responderAlgorithm(this.issuer) } as const;
+    const key = { label: responderLabel(this.issuer.key.label), algorithm: responderAlgorithm(this.issuer) } as const;
     const found = await findOrGenerateCaKey(token, key, observer);
     // Labels are the operator's, and another CA's key is no responder's.
     if ((await this.context.certificates.findAuthority(caKeyId(found))) !== undefined)

@@ -73,7 +73,7 @@ export type WirePinSource =
 
 /** One line of an allow-list: these operations, with these mechanisms, on keys with this label. */
 export interface PolicyRule {
-  /** Exact key label, or a prefix ending in `*`. */
+  /** Exact key label, or its beginning and then `*`, or `*` and then its end. */
   readonly label: string;
   readonly operations: readonly PolicyOperation[];
   /** Signature schemes or wrapping algorithms; absent: any of our tables. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { HsmError } from '../errors.js';
 import { probeKeyLabel } from '../key/key.js';
-import { matchesLabel } from '../key/label-pattern.js';
+import { isListed, matchesLabel } from '../key/label-pattern.js';
 import type { AuditSettings, useOperations } from './audit-settings.js';
 import { ChainWriter } from './chain-writer.js';
 import { Folds } from './folds.js';
@@ -47,9 +47,7 @@ export class AuditLog {
 
   /** Whether each use of that key is to be on the disk before it is made. Probes go on when the disk is full. */
   isIssuerKey(label: string): boolean {
-    return (
-      label !== probeKeyLabel && (this.settings.issuerKeys?.some((pattern) => matchesLabel(pattern, label)) ?? false)
-    );
+    return label !== probeKeyLabel && isListed(this.settings.issuerKeys ?? [], label);
   }
 
   /** @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE when uses are to be refused while records are being lost */

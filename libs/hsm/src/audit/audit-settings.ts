@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** What is done with data and messages, under a key that stays as it is. Everything else is key management. */
 export const useOperations = ['sign', 'encrypt', 'decrypt', 'mac'] as const;
 
-/** Exact key label, or a prefix ending in `*`. */
+/** As `matchesLabel` takes it. */
 const labelPattern = z.string().min(1);
 
 const megabyte = 1 << 20;
@@ -19,8 +19,15 @@ export const auditConfigSchema = z
       .min(4_096)
       .max(1_024 * megabyte)
       .default(64 * megabyte),
-    /** Keys whose every use is on the disk before the token is asked; of a fleet named `ca` all when absent, else none. */
-    issuerKeys: z.array(labelPattern).readonly().optional(),
+    /**
+     * Keys whose every use is on the disk before the token is asked; of a fleet named `ca` all when absent, else none. The last
+     * pattern that matches a label decides, and one after `!` leaves out what it matches.
+     */
+    issuerKeys: z
+      .array(labelPattern)
+      .refine(([first = '']) => !first.startsWith('!'), 'want a pattern of keys before the exceptions to it')
+      .readonly()
+      .optional(),
     /** Uses that are counted and not told of one by one; never those of issuer keys. */
     folded: z
       .array(
