@@ -1,123 +1,24 @@
-import 'reflect-metadata';
-import { Controller, Get, Module, Post, type RawBodyRequest, Req } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { execFile } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:https';
-import type { IncomingMessage, RequestListener, Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { once } from 'node:events';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTlsNow } from 'node:tls';
 import { credentialOf, makeIdentity } from '../test/identity.js';
-import { connectTls, eventually, readAll } from '../test/listen.js';
-import { createTlsOffloadServer } from './http-server.js';
-import { TlsOffloadModule } from './nest/tls-offload.module.js';
+import { connectTls, deferred, eventually, readAll } from '../test/listen.js';
+import { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 import type { TlsSocket } from './socket.js';
 import { TlsTerminator } from './terminator.js';
 
 const identity = makeIdentity('ec-p256', ['localhost', '127.0.0.1']);
 const ca = identity.certificatePem;
-const run = promisify(execFile);
-const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-http-'));
-const caFile = join(directory, 'ca.pem');
-writeFileSync(caFile, ca);
-afterAll(() => rmSync(directory, { recursive: true }));
-
-async function curl(...args: string[]): Promise<string> {
-  const { stdout } = await run('curl', ['--silent', '--show-error', '--cacert', caFile, '--max-time', '20', ...args], {
-    maxBuffer: 64 * 1024 * 1024,
-  });
-  return stdout;
-}
-
-describe('a Nest application on Fastify behind our server', () => {
-  @Controller()
-  class EchoController {
-    @Get('who')
-    who(@Req() req: { protocol: string; ip: string; raw: IncomingMessage }): object {
-      const socket = req.raw.socket as unknown as TlsSocket;
-      return { protocol: req.protocol, ip: req.ip, version: socket.getProtocol(), alpn: socket.alpnProtocol };
-    }
-
-    @Post('digest')
-    digest(@Req() req: RawBodyRequest<{ rawBody?: Buffer }>): object {
-      return {
-        digest: createHash('sha256')
-          .update(req.rawBody ?? Buffer.alloc(0))
-          .digest('hex'),
-      };
-    }
-  }
-
-  @Module({
-    imports: [TlsOffloadModule.forRootAsync({ useFactory: () => ({ credentials: [credentialOf(identity)] }) })],
-    controllers: [EchoController],
-  })
-  class AppModule {}
-
-  let app: NestFastifyApplication;
-  let url: string;
-  let terminator: TlsTerminator;
-
-  beforeAll(async () => {
-    const serverFactory = (handler: RequestListener): Server =>
-      createTlsOffloadServer(() => app.get(TlsTerminator), handler);
-    const adapter = new FastifyAdapter({ serverFactory, bodyLimit: 32 * 1024 * 1024 });
-    app = await NestFactory.create<NestFastifyApplication>(AppModule, adapter, {
-      logger: false,
-      rawBody: true,
-      abortOnError: false,
-    });
-    app.useBodyParser('application/octet-stream');
-    await app.listen(0, '127.0.0.1');
-    url = `https://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
-    terminator = app.get(TlsTerminator);
-  });
-  afterAll(async () => {
-    await app.close();
-    expect(terminator.statistics.open).toBe(0);
-  });
-
-  it('knows that it is secure', async () => {
-    const who = JSON.parse(await curl(`${url}/who`)) as object;
-    expect(who).toEqual({ protocol: 'https', ip: '127.0.0.1', version: 'TLSv1.3', alpn: 'http/1.1' });
-  });
-
-  it('takes a large body and an answer in either version', async () => {
-    const body = randomBytes(20 * 1024 * 1024);
-    const file = join(directory, 'body');
-    writeFileSync(file, body);
-    for (const version of ['--tlsv1.3', '--tls-max=1.2']) {
-      const args = [...version.split('='), '--data-binary', `@${file}`, '-H', 'content-type: application/octet-stream'];
-      const answer = JSON.parse(await curl(...args, `${url}/digest`)) as object;
-      expect(answer).toEqual({ digest: createHash('sha256').update(body).digest('hex') });
-    }
-  });
-
-  it('answers many requests on one connection', async () => {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca });
-    const before = terminator.statistics.completed['TLSv1.3'];
-    for (let count = 0; count < 20; count++) expect((await get(`${url}/who`, agent)).status).toBe(200);
-    expect(terminator.statistics.completed['TLSv1.3']).toBe(before + 1);
-    agent.destroy();
-  });
-
-  it('survives what is not TLS', async () => {
-    await expect(curl(url.replace('https', 'http'))).rejects.toThrow();
-    expect((await get(`${url}/who`)).status).toBe(200);
-  });
-});
 
 describe('a plain handler behind our server', () => {
   let server: Server;
   let terminator: TlsTerminator;
 
-  async function serve(handler: RequestListener): Promise<number> {
-    terminator = new TlsTerminator({ credentials: [credentialOf(identity)] });
-    server = createTlsOffloadServer(terminator, handler, { keepAliveTimeout: 100 });
+  async function serve(handler: RequestListener, options: TlsOffloadServerOptions = {}): Promise<number> {
+    terminator = new TlsTerminator({ credentials: [credentialOf(identity)], alpnProtocols: ['h2', 'http/1.1'] });
+    server = createTlsOffloadServer(terminator, handler, { keepAliveTimeout: 100, ...options });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return (server.address() as AddressInfo).port;
   }
@@ -168,14 +69,102 @@ describe('a plain handler behind our server', () => {
     await expect(connectTls({ port, ALPNProtocols: ['smtp'] })).rejects.toThrow();
     expect((await failed).code).toBe('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED');
   });
-});
 
-function get(url: string, agent?: Agent): Promise<{ status: number | undefined; body: string }> {
-  return new Promise((resolve, reject) => {
-    request(url, { agent, ca }, (response) => {
-      readAll(response).then((body) => resolve({ status: response.statusCode, body: body.toString() }), reject);
-    })
-      .once('error', reject)
-      .end();
+  describe('over HTTP/2', () => {
+    let client: ClientHttp2Session;
+    let raw: Socket;
+    afterEach(() => client.destroy());
+
+    function open(port: number): void {
+      raw = connectTcp(port, '127.0.0.1').on('error', () => undefined);
+      const socket = connectTlsNow({ socket: raw, ca, servername: 'localhost', ALPNProtocols: ['h2'] });
+      client = connect('https://localhost', { createConnection: () => socket.on('error', () => undefined) });
+      client.on('error', () => undefined);
+    }
+    async function ask(headers: Record<string, string>, body?: string): Promise<{ status: unknown; text: string }> {
+      const stream: ClientHttp2Stream = client.request({ ':method': body === undefined ? 'GET' : 'POST', ...headers });
+      const response = once(stream, 'response') as Promise<[Record<string, unknown>]>;
+      stream.end(body);
+      const text = (await readAll(stream)).toString();
+      return { status: (await response)[0][':status'], text };
+    }
+
+    it('gives a handler the same as over HTTP/1.1', async () => {
+      const port = await serve((req, res) => {
+        const { encrypted, alpnProtocol, remoteAddress, remotePort } = req.socket as unknown as TlsSocket;
+        void readAll(req).then((body) => {
+          res.end(JSON.stringify({ encrypted, alpnProtocol, remoteAddress, remotePort, body: body.toString() }));
+        });
+      });
+      open(port);
+      const { text } = await ask({ ':path': '/' }, 'question');
+      const { localPort: remotePort } = raw;
+      const face = { encrypted: true, alpnProtocol: 'h2', remoteAddress: '127.0.0.1', remotePort };
+      expect(JSON.parse(text)).toEqual({ ...face, body: 'question' });
+    });
+
+    it('asks for the body of a client that waits for it, also when nobody listens to checkContinue', async () => {
+      const port = await serve((req, res) => void readAll(req).then((body) => res.end(body)));
+      open(port);
+      const stream = client.request({ ':path': '/', ':method': 'POST', expect: '100-continue' });
+      stream.once('continue', () => stream.end('sent after all'));
+      expect((await readAll(stream)).toString()).toBe('sent after all');
+    });
+
+    it('refuses CONNECT where nobody listens to it', async () => {
+      open(await serve((_req, res) => res.end()));
+      const stream = client.request({ ':method': 'CONNECT', ':authority': 'localhost:22' });
+      const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+      expect(headers[':status']).toBe(405);
+      stream.destroy();
+    });
+
+    it('survives clients that break off in the middle of everything', async () => {
+      const port = await serve((req, res) => {
+        req.on('error', () => undefined).resume();
+        const fill = (): void => {
+          while (!res.destroyed && res.write(Buffer.alloc(65_536)));
+        };
+        res.on('drain', fill).on('error', () => undefined);
+        fill();
+      });
+      const ways: ((stream: ClientHttp2Stream) => void)[] = [
+        (stream) => stream.close(constants.NGHTTP2_CANCEL),
+        () => client.destroy(),
+        () => raw.end(),
+        () => raw.resetAndDestroy(),
+      ];
+      for (const breakOff of ways) {
+        for (let count = 0; count < 5; count++) {
+          open(port);
+          const stream = client.request({ ':path': '/', ':method': 'POST' });
+          stream.on('error', () => undefined).write(Buffer.alloc(100_000));
+          await once(stream, 'data');
+          breakOff(stream);
+          await new Promise((resolve) => setImmediate(resolve));
+          client.destroy();
+        }
+      }
+      await eventually(() => terminator.statistics.open === 0);
+    });
+
+    it('ends a session on which nothing moves', async () => {
+      open(await serve((_req, res) => res.end('ok'), { http2: { idleTimeoutMilliseconds: 100 } }));
+      expect((await ask({ ':path': '/' })).text).toBe('ok');
+      await eventually(() => client.closed && terminator.statistics.open === 0);
+    });
+
+    it('finishes what is under way when it closes, and takes no more', async () => {
+      const asked = deferred<ServerResponse>();
+      open(await serve((_req: IncomingMessage, res) => asked.resolve(res)));
+      const answer = ask({ ':path': '/' });
+      const response = await asked.promise;
+      const closed = new Promise((resolve) => server.close(resolve));
+      await once(client, 'goaway');
+      response.end('finished');
+      expect(await answer).toEqual({ status: 200, text: 'finished' });
+      await closed;
+      expect(terminator.statistics.open).toBe(0);
+    });
   });
-}
+});

@@ -1,15 +1,18 @@
+import { X509Certificate } from 'node:crypto';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { Duplex, type DuplexOptions } from 'node:stream';
+import type { PeerCertificate } from 'node:tls';
 import type { SessionDescription } from './addon.js';
 
 /**
- * What frameworks expect of a `tls.TLSSocket` on the server's side beside its stream: addresses, what was negotiated, the idle
- * timer, and the knobs of the TCP connection.
+ * What frameworks expect of a `tls.TLSSocket` beside its stream: addresses, what was negotiated, the peer's certificate, the idle
+ * timer, and the knobs of the TCP connection. What Node.js does with sessions (`getSession`, tickets) is not here: it is OpenSSL's.
  */
 export abstract class TlsSocketFace extends Duplex {
   readonly encrypted = true;
-  /** Clients are not asked for certificates. */
-  readonly authorized = false;
+  /** Whether the peer has a certificate, which OpenSSL then has verified: a handshake with any other has failed. */
+  readonly authorized: boolean;
+  readonly authorizationError = null;
   readonly alpnProtocol: string | false;
   readonly servername: string | false;
   readonly connecting = false;
@@ -25,6 +28,7 @@ export abstract class TlsSocketFace extends Duplex {
   timeout = 0;
 
   #idleTimer: NodeJS.Timeout | undefined;
+  #peerChain: readonly X509Certificate[] | undefined;
 
   protected constructor(
     protected readonly raw: Socket,
@@ -34,6 +38,7 @@ export abstract class TlsSocketFace extends Duplex {
     super(options);
     this.alpnProtocol = description.alpnProtocol || false;
     this.servername = description.serverName || false;
+    this.authorized = (description.peerCertificates?.length ?? 0) > 0;
     ({
       remoteAddress: this.remoteAddress,
       remotePort: this.remotePort,
@@ -59,17 +64,51 @@ export abstract class TlsSocketFace extends Duplex {
     return this.description.group;
   }
 
-  /** Empty, as Node's own is for a peer without a certificate. */
-  getPeerCertificate(): Record<string, never> {
-    return {};
+  /** The key exchange, in the words of Node.js; its group is that of `getKeyExchangeGroup`. */
+  getEphemeralKeyInfo(): { type: string; name: string } {
+    return { type: 'ECDH', name: this.description.group };
   }
 
-  getPeerX509Certificate(): undefined {
-    return undefined;
+  /** What the peer proved itself with, leaf first; empty: with nothing. */
+  get peerCertificateChain(): readonly X509Certificate[] {
+    return (this.#peerChain ??= (this.description.peerCertificates ?? []).map((der) => new X509Certificate(der)));
+  }
+
+  /**
+   * As Node.js describes a certificate; an empty object for a peer without one.
+   * @param detailed  adds `issuerCertificate`, up to the last of the chain
+   */
+  getPeerCertificate(detailed = false): PeerCertificate | Record<string, never> {
+    const [leaf, ...issuers] = this.peerCertificateChain.map((certificate) => certificate.toLegacyObject());
+    if (leaf === undefined) return {};
+    if (detailed) {
+      issuers.reduce(
+        (subject, issuer) => Object.assign(subject, { issuerCertificate: issuer }).issuerCertificate,
+        leaf,
+      );
+    }
+    return leaf;
+  }
+
+  getPeerX509Certificate(): X509Certificate | undefined {
+    return this.peerCertificateChain[0];
   }
 
   isSessionReused(): boolean {
     return false;
+  }
+
+  getSession(): undefined {
+    return undefined;
+  }
+
+  getTLSTicket(): undefined {
+    return undefined;
+  }
+
+  /** There is none anyway. */
+  disableRenegotiation(): void {
+    return undefined;
   }
 
   get bytesRead(): number {

@@ -3,8 +3,8 @@ import { TlsTerminator, type TerminatorOptions } from '../terminator.js';
 import { ConfigurableModuleClass, terminatorOptionsToken } from './tls-offload.module-definition.js';
 
 /**
- * Provides a `TlsTerminator` to the application. To serve the application itself over TLS, give its HTTP adapter a server
- * of `createTlsOffloadServer(() => terminator, …)` before, and take the terminator from the application after its creation.
+ * Provides a `TlsTerminator` to the application. To serve the application itself over TLS, give its HTTP adapter a server of
+ * `createTlsOffloadServer(() => app.get(TlsTerminator), …)` before; for an adapter that takes none, see `overTls`.
  */
 @Module({
   providers: [
