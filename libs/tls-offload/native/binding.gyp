@@ -7,6 +7,7 @@
         "src/bind_server_context.cc",
         "src/bind_session.cc",
         "src/binding.cc",
+        "src/certificate.cc",
         "src/delegated_key.cc",
         "src/delegated_signature.cc",
         "src/memory_bio.cc",

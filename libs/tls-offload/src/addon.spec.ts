@@ -38,6 +38,11 @@ describe('the native addon', () => {
           credentials: [{ serverNames: [], certificates: [{ chain: [Buffer.from('x')], keyIndex: 0 }] }],
           alpnProtocols: [],
           tls13Only: false,
+          refuseUnknownNames: false,
+          ciphersTls12: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+          ciphersTls13: 'TLS_AES_256_GCM_SHA384',
+          groups: 'X25519',
+          signatureAlgorithms: 'ed25519',
         }),
     ],
   ];

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import nodeGypBuild from 'node-gyp-build';
 import { TlsOffloadError } from './errors.js';
 
-/** The face of `native/src/binding.cc`. One instance per Node environment (main thread, each worker). */
+/** The face of `native/src/bind_*.cc`. One instance per Node environment (main thread, each worker). */
 export interface Addon {
   readonly ServerContext: new (options: ServerContextOptions) => ServerContext;
   readonly Session: new (context: ServerContext) => Session;
@@ -13,13 +13,20 @@ export interface Addon {
 
 export interface ServerContextOptions {
   readonly credentials: readonly {
-    /** Lower case, `*.` in front for one label; none: the default. */
+    /** `*.` in front for one label; none: the default. */
     readonly serverNames: readonly string[];
     /** DER chains, leaf first, at most one of each kind of key. */
     readonly certificates: readonly { readonly chain: readonly Uint8Array[]; readonly keyIndex: number }[];
   }[];
   readonly alpnProtocols: readonly string[];
   readonly tls13Only: boolean;
+  /** Ends handshakes for names that neither `serverNames` nor a default certificate has (unrecognized_name). */
+  readonly refuseUnknownNames: boolean;
+  /** Colon-separated lists of OpenSSL's names, best first. */
+  readonly ciphersTls12: string;
+  readonly ciphersTls13: string;
+  readonly groups: string;
+  readonly signatureAlgorithms: string;
 }
 
 declare const serverContextBrand: unique symbol;
@@ -76,6 +83,8 @@ export interface SessionDescription {
   readonly alpnProtocol: string;
   /** As the client sent it; empty: it sent none. */
   readonly serverName: string;
+  /** What the peer proved itself with, in DER, leaf first, verified by OpenSSL; absent or empty: with nothing. */
+  readonly peerCertificates?: readonly Uint8Array[];
 }
 
 let loaded: Addon | undefined;

@@ -1,4 +1,5 @@
 import { thrownBy } from '../test/thrown-by.js';
+import { cipherSuites, signatureAlgorithms } from './algorithms.js';
 import { caCredentialConfigSchema, l4ProxyConfigSchema, parseConfig, terminatorConfigSchema } from './config.js';
 
 const ca = {
@@ -15,10 +16,29 @@ describe('the configuration', () => {
     expect(parsed).toEqual({
       alpnProtocols: ['http/1.1'],
       minimumVersion: 'TLSv1.2',
+      cipherSuites,
+      groups: ['X25519MLKEM768', 'X25519', 'P-256'],
+      signatureAlgorithms,
+      unknownServerNames: 'default',
       handshakeTimeoutMilliseconds: 10_000,
       pendingSignatureLimit: 256,
     });
     expect(Object.isFrozen(parsed)).toBe(true);
+  });
+
+  const negotiable: readonly [string, Parameters<typeof terminatorConfigSchema.safeParse>[0], boolean][] = [
+    ['fewer cipher suites', { cipherSuites: ['TLS_AES_128_GCM_SHA256'] }, true],
+    ['cipher suites of TLS 1.2 alone', { cipherSuites: ['ECDHE-RSA-AES128-GCM-SHA256'] }, false],
+    ['a CBC cipher', { cipherSuites: ['TLS_AES_128_GCM_SHA256', 'ECDHE-RSA-AES128-SHA256'] }, false],
+    ['no cipher suite', { cipherSuites: [] }, false],
+    ['another order of groups', { groups: ['P-384', 'X25519'] }, true],
+    ['a group twice', { groups: ['X25519', 'X25519'] }, false],
+    ['a finite field group', { groups: ['ffdhe2048'] }, false],
+    ['one signature algorithm', { signatureAlgorithms: ['ed25519'] }, true],
+    ['SHA-1', { signatureAlgorithms: ['rsa_pkcs1_sha1'] }, false],
+  ];
+  it.each(negotiable)('takes %s: %#', (_what, config, accepted) => {
+    expect(terminatorConfigSchema.safeParse(config).success).toBe(accepted);
   });
 
   const urls: readonly [string, boolean][] = [

@@ -1,11 +1,32 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
+import { cipherSuites, defaultGroups, isTls13Suite, keyExchangeGroups, signatureAlgorithms } from './algorithms.js';
 import { TlsOffloadError } from './errors.js';
+
+/** In order of preference. */
+const preferences = <const Name extends string>(names: readonly Name[], defaults: readonly Name[] = names) =>
+  z
+    .array(z.enum(names))
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, { message: 'want each once' })
+    .default([...defaults]);
 
 export const terminatorConfigSchema = z.strictObject({
   /** Offered through ALPN in order of preference (RFC 7301); a client that shares none is refused. Empty: no ALPN. */
   alpnProtocols: z.array(z.string().min(1).max(255)).default(['http/1.1']),
   minimumVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+  /** Clients of TLS 1.2 are refused when none of theirs is listed. A client that prefers ChaCha20 gets it (no AES in hardware). */
+  cipherSuites: preferences(cipherSuites).refine((suites) => suites.some(isTls13Suite), {
+    message: 'want one of TLS 1.3 at least',
+  }),
+  groups: preferences(keyExchangeGroups, defaultGroups),
+  /** What we sign with, as far as the keys can, and take of clients' certificates. */
+  signatureAlgorithms: preferences(signatureAlgorithms),
+  /**
+   * For a server name that neither `serverNames` nor a default certificate has: the default certificate all the same, or the
+   * alert unrecognized_name (RFC 6066 §3). A client that names no server always gets the default.
+   */
+  unknownServerNames: z.enum(['default', 'refuse']).default('default'),
   /** From the TCP connection to the end of the handshake, the HSM's signature included. */
   handshakeTimeoutMilliseconds: z.int().min(100).max(120_000).default(10_000),
   /** Handshakes waiting for one key beyond which a handshake is ended with an alert. */
@@ -45,8 +66,18 @@ export const caCredentialConfigSchema = z
     keyAlgorithm: z
       .enum(['ec-p256', 'ec-p384', 'ec-p521', 'rsa-2048', 'rsa-3072', 'rsa-4096', 'ed25519'])
       .default('ec-p256'),
-    /** Keeps the chain (PEM), so that a restart uses it again while more than a third of its life remains. */
+    /**
+     * Keeps the chain (PEM), so that a restart uses it again. Processes that name the same file share it: one renews for all.
+     * Beside it comes a file to lock, `.lock`.
+     */
     certificateFile: z.string().min(1),
+    /** Has each renewal rotate the key (`Hsm.rotateKey`). Else the certificate is renewed for the newest version there is. */
+    renewKey: z.boolean().default(false),
+    /**
+     * How long after a renewal the versions of the key before the one that serves are destroyed. Only for a key that nobody but
+     * this host's sidecars use. Absent: they are kept.
+     */
+    destroyReplacedKeysAfterSeconds: z.int().min(300).max(31_536_000).optional(),
     requestTimeoutMilliseconds: z.int().min(100).default(15_000),
   })
   .refine(({ dnsNames, ipAddresses }) => dnsNames.length + ipAddresses.length > 0, {
@@ -58,6 +89,7 @@ export const caCredentialConfigSchema = z
     path: ['url'],
   });
 export type CaCredentialConfig = z.input<typeof caCredentialConfigSchema>;
+export type ParsedCaCredentialConfig = Readonly<z.output<typeof caCredentialConfigSchema>>;
 
 function isProtected(url: string): boolean {
   // An invalid URL is its own fault, listed beside this one.

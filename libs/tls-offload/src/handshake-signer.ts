@@ -31,6 +31,41 @@ export interface SignatureStatistics {
   readonly cancelled: number;
 }
 
+/** One signer for each key, however many certificates it has and however often they are replaced. */
+export class KeySigners {
+  readonly #signers: KeySigner[] = [];
+
+  constructor(private readonly pendingLimit: number) {}
+
+  of({ key, signer }: Pick<KeySigner, 'key' | 'signer'>): KeySigner {
+    const known = this.#signers.find((each) => each.signer === signer && each.key.id === key.id);
+    if (known !== undefined) return known;
+    const added = new KeySigner(key, signer, this.pendingLimit);
+    this.#signers.push(added);
+    return added;
+  }
+
+  /** By label, which the versions of a key share. Keys that serve no more stay counted. */
+  get statistics(): Record<string, SignatureStatistics> {
+    const byLabel: Record<string, SignatureStatistics> = {};
+    for (const { key, statistics } of this.#signers) {
+      const { [key.label]: before } = byLabel;
+      byLabel[key.label] = before === undefined ? statistics : sum(before, statistics);
+    }
+    return byLabel;
+  }
+}
+
+function sum(a: SignatureStatistics, b: SignatureStatistics): SignatureStatistics {
+  return {
+    pending: a.pending + b.pending,
+    signed: a.signed + b.signed,
+    failed: a.failed + b.failed,
+    shed: a.shed + b.shed,
+    cancelled: a.cancelled + b.cancelled,
+  };
+}
+
 /** The handshake signatures of one key: a bounded number at a time, counted. */
 export class KeySigner {
   #pending = 0;

@@ -1,7 +1,11 @@
 import type { AsymmetricKeyAlgorithm } from '@nest-hsm/hsm';
 import { X509Certificate } from 'node:crypto';
+import type { ConnectionOptions } from 'node:tls';
 import { makeIdentity, credentialOf, softwareSigner } from '../test/identity.js';
-import { connectTls, listen, readAll } from '../test/listen.js';
+import { connectTls, deferred, eventually, listen, readAll } from '../test/listen.js';
+import { thrownBy } from '../test/thrown-by.js';
+import type { SessionDescription } from './addon.js';
+import type { TerminatorConfig } from './config.js';
 import { TlsOffloadError } from './errors.js';
 import type { TlsSocket } from './socket.js';
 import { TlsTerminator } from './terminator.js';
@@ -121,6 +125,40 @@ describe('a handshake', () => {
     expect(seen).toEqual(['b', 'a', false]);
   });
 
+  const choices: readonly [string, TerminatorConfig, ConnectionOptions, Partial<SessionDescription>][] = [
+    [
+      'cipher suite',
+      { cipherSuites: ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'] },
+      {},
+      { cipher: 'TLS_AES_128_GCM_SHA256' },
+    ],
+    ['group', { groups: ['P-384', 'X25519'] }, { ecdhCurve: 'P-384:X25519' }, { group: 'secp384r1' }],
+    [
+      'hybrid group',
+      { groups: ['SecP256r1MLKEM768'] },
+      { ecdhCurve: 'SecP256r1MLKEM768' },
+      { group: 'SecP256r1MLKEM768' },
+    ],
+  ];
+  it.each(choices)('takes the configured %s', async (_what, config, options, expected) => {
+    const identity = identities['ec-p256'];
+    let seen: Partial<SessionDescription> = {};
+    const terminator = new TlsTerminator({ ...config, credentials: [credentialOf(identity)] });
+    await using listener = await listen(terminator, (socket) => {
+      seen = { cipher: socket.getCipher().name, group: socket.getKeyExchangeGroup() };
+      socket.end();
+    });
+    await readAll(await connectTls({ ...options, port: listener.port, ca: identity.certificatePem }));
+    expect(seen).toMatchObject(expected);
+  });
+
+  it('speaks TLS 1.3 alone where no cipher suite of TLS 1.2 is configured', async () => {
+    const credentials = [credentialOf(identities['ec-p256'])];
+    const terminator = new TlsTerminator({ credentials, cipherSuites: ['TLS_AES_256_GCM_SHA384'] });
+    await using listener = await listen(terminator, echo);
+    await expect(connectTls({ port: listener.port, maxVersion: 'TLSv1.2' })).rejects.toThrow(/protocol version/);
+  });
+
   it('keeps to TLS 1.3 when asked to', async () => {
     const identity = identities['ec-p256'];
     const terminator = new TlsTerminator({ credentials: [credentialOf(identity)], minimumVersion: 'TLSv1.3' });
@@ -136,9 +174,10 @@ describe('the credential', () => {
     other: makeIdentity('ec-p256', ['other.example']),
     wild: makeIdentity('ec-p256', ['*.wild.example']),
   };
-  const newTerminator = (): TlsTerminator => {
+  const newTerminator = (config: TerminatorConfig = {}): TlsTerminator => {
     const signer = softwareSigner(...Object.values(byName));
     return new TlsTerminator({
+      ...config,
       credentials: [credentialOf(byName.main, signer), credentialOf(byName.mainRsa, signer)],
       serverNames: {
         'Other.example': [credentialOf(byName.other, signer)],
@@ -162,6 +201,76 @@ describe('the credential', () => {
     const client = await connectTls({ port: listener.port, servername: servername ?? '', rejectUnauthorized: false });
     expect(client.getPeerX509Certificate()?.raw).toEqual(new X509Certificate(byName[expected].certificatePem).raw);
     client.destroy();
+  });
+
+  const known: readonly (readonly [string, keyof typeof byName])[] = [
+    ['', 'main'],
+    ['localhost', 'main'],
+    ['other.example', 'other'],
+    ['a.wild.example', 'wild'],
+  ];
+  it.each(known)('where unknown names are refused, is for name "%s": %s', async (servername, expected) => {
+    await using listener = await listen(newTerminator({ unknownServerNames: 'refuse' }), echo);
+    const client = await connectTls({ port: listener.port, servername, rejectUnauthorized: false });
+    expect(client.getPeerX509Certificate()?.raw).toEqual(new X509Certificate(byName[expected].certificatePem).raw);
+    client.destroy();
+  });
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'is none for a %s client of an unknown name that is refused',
+    async (version) => {
+      await using listener = await listen(newTerminator({ unknownServerNames: 'refuse' }), echo);
+      for (const servername of ['unknown.example', 'a.b.wild.example']) {
+        const attempt = connectTls({ port: listener.port, servername, maxVersion: version, minVersion: version });
+        await expect(attempt).rejects.toThrow(/unrecognized name/);
+      }
+      expect(listener.failures.map(({ message }) => message)).toEqual(
+        Array(2).fill(expect.stringContaining('unrecognized name')),
+      );
+    },
+  );
+
+  it('is another one once replaced, for handshakes to come, while open connections go on', async () => {
+    const signer = softwareSigner(...Object.values(byName));
+    const terminator = newTerminator();
+    await using listener = await listen(terminator, echo);
+    const subject = async (servername: string): Promise<string | undefined> => {
+      const client = await connectTls({ port: listener.port, servername, rejectUnauthorized: false });
+      const certificate = client.getPeerX509Certificate();
+      client.destroy();
+      return certificate?.subject;
+    };
+    const open = await connectTls({ port: listener.port, ca: byName.main.certificatePem });
+    // One handshake waits for its signature across the replacement.
+    const held = deferred<void>();
+    signer.before = () => held.promise;
+    terminator.setCredentials({ credentials: [credentialOf(byName.main, signer)] });
+    const waiting = connectTls({ port: listener.port, ca: byName.main.certificatePem });
+    await eventually(() => signer.calls === 1);
+    signer.before = () => Promise.resolve();
+
+    terminator.setCredentials({
+      credentials: [credentialOf(byName.wild, signer)],
+      serverNames: { localhost: [credentialOf(byName.mainRsa, signer)] },
+    });
+    expect(await subject('other.example')).toBe('CN=*.wild.example');
+    const rsa = await connectTls({ port: listener.port, ca: byName.mainRsa.certificatePem });
+    expect(rsa.getPeerX509Certificate()?.publicKey.asymmetricKeyType).toBe('rsa');
+    rsa.destroy();
+    held.resolve();
+    (await waiting).destroy();
+    open.end('still here');
+    expect((await readAll(open)).toString()).toBe('still here');
+    expect(terminator.statistics.signatures[byName.main.key.label].signed).toBe(2);
+  });
+
+  it('stays as it was when what should replace it is refused', async () => {
+    const terminator = newTerminator();
+    await using listener = await listen(terminator, echo);
+    expect(thrownBy(() => terminator.setCredentials({ credentials: [] }))).toMatchObject({
+      code: 'ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED',
+    });
+    (await connectTls({ port: listener.port, ca: byName.main.certificatePem })).destroy();
   });
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('is the RSA one for a client of %s that has no ECDSA', async (version) => {

@@ -1,17 +1,28 @@
 import type { Socket } from 'node:net';
+import { isTls13Suite } from './algorithms.js';
 import { loadAddon, type ServerContext, type ServerContextOptions } from './addon.js';
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
 import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
 import { performHandshake } from './handshake.js';
-import { KeySigner, type SignatureStatistics } from './handshake-signer.js';
+import { type KeySigner, KeySigners, type SignatureStatistics } from './handshake-signer.js';
 import { TlsSocket } from './socket.js';
 
-export interface TerminatorOptions extends TerminatorConfig {
+/** The certificates and keys of a terminator. */
+export interface ServedCredentials {
   /** Served to clients that name no server or none of ours; at most one of each kind of key (EC, RSA, Ed25519). */
   readonly credentials: readonly Credential[];
   /** Served to clients that name the server; `*.example.org` stands for one label (RFC 6125 §6.4.3). */
   readonly serverNames?: Readonly<Record<string, readonly Credential[]>>;
+}
+
+export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {}
+
+/** What a handshake is made with, from its beginning to its end. */
+interface Offer {
+  readonly context: ServerContext;
+  /** By key index. */
+  readonly signers: readonly KeySigner[];
 }
 
 export interface TerminatorStatistics {
@@ -33,8 +44,8 @@ export interface TerminatorStatistics {
  */
 export class TlsTerminator {
   readonly #config: ParsedTerminatorConfig;
-  readonly #context: ServerContext;
-  readonly #signers: readonly KeySigner[];
+  readonly #signers: KeySigners;
+  #offer: Offer;
   readonly #handshaking = new Set<Socket>();
   readonly #open = new Set<TlsSocket>();
   readonly #completed: Record<string, number> = {};
@@ -43,23 +54,19 @@ export class TlsTerminator {
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor(options: TerminatorOptions) {
-    const { credentials, serverNames = {}, ...config } = options;
+    const { credentials, serverNames, ...config } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
-    const signers: KeySigner[] = [];
-    const certificates = (of: readonly Credential[]) =>
-      of.map((credential) => ({
-        chain: credential.chain.map(({ raw }) => raw),
-        keyIndex: this.#indexOf(credential, signers),
-      }));
-    this.#context = newContext({
-      credentials: [
-        { serverNames: [], certificates: certificates(credentials) },
-        ...Object.entries(serverNames).map(([name, of]) => ({ serverNames: [name], certificates: certificates(of) })),
-      ],
-      alpnProtocols: this.#config.alpnProtocols,
-      tls13Only: this.#config.minimumVersion === 'TLSv1.3',
-    });
-    this.#signers = signers;
+    this.#signers = new KeySigners(this.#config.pendingSignatureLimit);
+    this.#offer = this.#newOffer({ credentials, serverNames });
+  }
+
+  /**
+   * Serves these from the next handshake on, in place of all before. Handshakes under way end with what they began with, and open
+   * connections go on.
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then everything stays as it was
+   */
+  setCredentials(credentials: ServedCredentials): void {
+    this.#offer = this.#newOffer(credentials);
   }
 
   get statistics(): TerminatorStatistics {
@@ -68,7 +75,7 @@ export class TlsTerminator {
       open: this.#open.size,
       completed: { ...this.#completed },
       failed: { ...this.#failed },
-      signatures: Object.fromEntries(this.#signers.map(({ key, statistics }) => [key.label, statistics])),
+      signatures: this.#signers.statistics,
     };
   }
 
@@ -84,10 +91,11 @@ export class TlsTerminator {
       socket.destroy();
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'terminator: want it open, got it closed');
     }
-    const session = new (loadAddon().Session)(this.#context);
+    const { context, signers } = this.#offer;
+    const session = new (loadAddon().Session)(context);
     this.#handshaking.add(socket);
     try {
-      await performHandshake(socket, session, this.#signers, this.#config.handshakeTimeoutMilliseconds);
+      await performHandshake(socket, session, signers, this.#config.handshakeTimeoutMilliseconds);
     } catch (error) {
       const { code } = error as TlsOffloadError;
       this.#failed[code] = (this.#failed[code] ?? 0) + 1;
@@ -118,12 +126,35 @@ export class TlsTerminator {
     clearTimeout(timer);
   }
 
-  /** One signer for each key, however many certificates it has. */
-  #indexOf({ key, signer }: Credential, signers: KeySigner[]): number {
-    const known = signers.findIndex((each) => each.signer === signer && each.key.id === key.id);
-    if (known >= 0) return known;
-    return signers.push(new KeySigner(key, signer, this.#config.pendingSignatureLimit)) - 1;
+  #newOffer({ credentials, serverNames = {} }: ServedCredentials): Offer {
+    const signers: KeySigner[] = [];
+    const certificates = (of: readonly Credential[]) =>
+      of.map((credential) => ({
+        chain: credential.chain.map(({ raw }) => raw),
+        keyIndex: indexIn(signers, this.#signers.of(credential)),
+      }));
+    const { cipherSuites, groups, signatureAlgorithms, ...config } = this.#config;
+    const ciphersTls12 = cipherSuites.filter((suite) => !isTls13Suite(suite)).join(':');
+    const context = newContext({
+      credentials: [
+        { serverNames: [], certificates: certificates(credentials) },
+        ...Object.entries(serverNames).map(([name, of]) => ({ serverNames: [name], certificates: certificates(of) })),
+      ],
+      alpnProtocols: config.alpnProtocols,
+      tls13Only: config.minimumVersion === 'TLSv1.3' || ciphersTls12 === '',
+      refuseUnknownNames: config.unknownServerNames === 'refuse',
+      ciphersTls12,
+      ciphersTls13: cipherSuites.filter(isTls13Suite).join(':'),
+      groups: groups.join(':'),
+      signatureAlgorithms: signatureAlgorithms.join(':'),
+    });
+    return { context, signers };
   }
+}
+
+function indexIn<Item>(list: Item[], item: Item): number {
+  const known = list.indexOf(item);
+  return known >= 0 ? known : list.push(item) - 1;
 }
 
 function newContext(options: ServerContextOptions): ServerContext {

@@ -8,16 +8,19 @@ namespace {
 
 constexpr napi_type_tag kServerContextTag = {0x6e6573742d68736d, 0x746c732d636f6e74};
 
-/// Reads `{ credentials: [{ serverNames, certificates: [{ chain, keyIndex }] }], alpnProtocols, tls13Only }`.
+/// Reads `ServerContextOptions` of src/addon.ts.
 class OptionsReader {
  public:
   bool Read(const Napi::Value& value, ServerOptions* options) {
     if (!value.IsObject()) return false;
     const auto object = value.As<Napi::Object>();
-    const Napi::Value tls13_only = object.Get("tls13Only");
-    if (!tls13_only.IsBoolean()) return false;
-    options->tls13_only = tls13_only.As<Napi::Boolean>();
-    return ReadTexts(object.Get("alpnProtocols"), &options->alpn_protocols) &&
+    return ReadFlag(object.Get("tls13Only"), &options->tls13_only) &&
+           ReadFlag(object.Get("refuseUnknownNames"), &options->refuse_unknown_names) &&
+           ReadText(object.Get("ciphersTls12"), &options->ciphers_tls12) &&
+           ReadText(object.Get("ciphersTls13"), &options->ciphers_tls13) &&
+           ReadText(object.Get("groups"), &options->groups) &&
+           ReadText(object.Get("signatureAlgorithms"), &options->signature_algorithms) &&
+           ReadTexts(object.Get("alpnProtocols"), &options->alpn_protocols) &&
            ReadEach(object.Get("credentials"), [options](const Napi::Value& each) {
              options->credentials.emplace_back();
              return ReadCredentials(each, &options->credentials.back());
@@ -35,11 +38,22 @@ class OptionsReader {
     return true;
   }
 
+  static bool ReadFlag(const Napi::Value& value, bool* flag) {
+    if (!value.IsBoolean()) return false;
+    *flag = value.As<Napi::Boolean>();
+    return true;
+  }
+
+  static bool ReadText(const Napi::Value& value, std::string* text) {
+    if (!value.IsString()) return false;
+    *text = value.As<Napi::String>();
+    return true;
+  }
+
   static bool ReadTexts(const Napi::Value& value, std::vector<std::string>* texts) {
     return ReadEach(value, [texts](const Napi::Value& each) {
-      if (!each.IsString()) return false;
-      texts->push_back(each.As<Napi::String>());
-      return true;
+      texts->emplace_back();
+      return ReadText(each, &texts->back());
     });
   }
 
@@ -77,7 +91,7 @@ class ServerContextObject : public Napi::ObjectWrap<ServerContextObject> {
     ServerOptions options;
     std::string fault;
     if (!OptionsReader().Read(info[0], &options)) {
-      fault = info.Env().IsExceptionPending() ? "" : "ServerContext: want { credentials, alpnProtocols, tls13Only }";
+      fault = info.Env().IsExceptionPending() ? "" : "ServerContext: want options as src/addon.ts declares them";
     } else {
       context_ = ServerContext::Create(options, &fault);
     }

@@ -1,23 +1,17 @@
 #include "server_context.h"
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cctype>
 
+#include "certificate.h"
 #include "provider.h"
 
 namespace nest_hsm {
 namespace {
 
-// AEAD with forward secrecy only. Signatures with the hashes the HSM provider has; P-256 for peers without X25519.
-constexpr char kCiphersTls12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
-constexpr char kCiphersTls13[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
-constexpr char kGroups[] = "X25519MLKEM768:X25519:P-256";
-constexpr char kSignatureAlgorithms[] =
-    "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed25519:"
-    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
-    "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
 // 112 bits: RSA from 2048, EC from 224.
 constexpr int kSecurityLevel = 2;
 
@@ -34,30 +28,20 @@ SslContextPtr NewSslContext(const ServerOptions& options) {
   const bool complete = SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
                         SSL_CTX_set_min_proto_version(c, options.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
                         SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
-                        SSL_CTX_set_cipher_list(c, kCiphersTls12) == 1 && SSL_CTX_set_ciphersuites(c, kCiphersTls13) == 1 &&
-                        SSL_CTX_set1_groups_list(c, kGroups) == 1 && SSL_CTX_set1_sigalgs_list(c, kSignatureAlgorithms) == 1;
+                        (options.tls13_only || SSL_CTX_set_cipher_list(c, options.ciphers_tls12.c_str()) == 1) &&
+                        SSL_CTX_set_ciphersuites(c, options.ciphers_tls13.c_str()) == 1 &&
+                        SSL_CTX_set1_groups_list(c, options.groups.c_str()) == 1 &&
+                        SSL_CTX_set1_sigalgs_list(c, options.signature_algorithms.c_str()) == 1;
   return complete ? std::move(context) : nullptr;
 }
 
-X509Ptr ParseCertificate(const Bytes& der) {
-  X509Ptr parsed(X509_new_ex(LibraryContext(), kPreferDefaultProvider));
-  const unsigned char* position = der.data();
-  X509* target = parsed.get();
-  if (target == nullptr) return nullptr;
-  if (d2i_X509(&target, &position, static_cast<long>(der.size())) == nullptr) {
-    // d2i_X509 has freed what it was given.
-    static_cast<void>(parsed.release());
-    return nullptr;
-  }
-  return position == der.data() + der.size() ? std::move(parsed) : nullptr;
-}
-
-bool UseCertificate(SSL_CTX* context, const Certificate& certificate) {
+/// @returns the leaf, null when OpenSSL does not take the certificate
+X509Ptr UseCertificate(SSL_CTX* context, const Certificate& certificate) {
   X509StackPtr issuers(sk_X509_new_null());
   X509Ptr leaf;
   for (const Bytes& der : certificate.chain) {
-    X509Ptr parsed = ParseCertificate(der);
-    if (parsed == nullptr || issuers == nullptr) return false;
+    X509Ptr parsed = ParseCertificate({der.data(), der.size()});
+    if (parsed == nullptr || issuers == nullptr) return nullptr;
     if (leaf == nullptr) {
       leaf = std::move(parsed);
     } else if (sk_X509_push(issuers.get(), parsed.get()) > 0) {
@@ -67,8 +51,23 @@ bool UseCertificate(SSL_CTX* context, const Certificate& certificate) {
   const EVP_PKEY* public_key = leaf == nullptr ? nullptr : X509_get0_pubkey(leaf.get());
   const KeyPtr key = public_key == nullptr ? nullptr : NewDelegatedKey(public_key, certificate.key_index);
   // Never overrides: a second certificate of the same kind of key is an error of the configuration.
-  return key != nullptr && SSL_CTX_use_cert_and_key(context, leaf.get(), key.get(), issuers.get(), 0) == 1 &&
-         SSL_CTX_check_private_key(context) == 1;
+  const bool used = key != nullptr && SSL_CTX_use_cert_and_key(context, leaf.get(), key.get(), issuers.get(), 0) == 1 &&
+                    SSL_CTX_check_private_key(context) == 1;
+  return used ? std::move(leaf) : nullptr;
+}
+
+/// The host name of the server_name extension (RFC 6066 §3) as libssl will read it: one entry, a host name. Empty when there
+/// is none, or when libssl is about to refuse it.
+std::string OfferedServerName(SSL* ssl) {
+  const unsigned char* data = nullptr;
+  size_t size = 0;
+  // list length (2 bytes), type (1), name length (2)
+  constexpr size_t kHeader = 5;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size) != 1 || size <= kHeader) return {};
+  const size_t list = static_cast<size_t>(data[0]) << 8 | data[1];
+  const size_t name = static_cast<size_t>(data[3]) << 8 | data[4];
+  const bool single = list == size - 2 && data[2] == TLSEXT_NAMETYPE_host_name && name == size - kHeader;
+  return single ? std::string(reinterpret_cast<const char*>(data + kHeader), name) : std::string();
 }
 
 std::string LowerCase(std::string text) {
@@ -81,6 +80,7 @@ std::string LowerCase(std::string text) {
 std::shared_ptr<const ServerContext> ServerContext::Create(const ServerOptions& options, std::string* fault) {
   ERR_clear_error();
   std::shared_ptr<ServerContext> context(new ServerContext);
+  context->refuse_unknown_names_ = options.refuse_unknown_names;
   for (const std::string& protocol : options.alpn_protocols) {
     if (protocol.empty() || protocol.size() > 255) {
       *fault = "application protocol: want 1 to 255 bytes, got " + std::to_string(protocol.size());
@@ -104,46 +104,61 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
     *fault = "certificates: want at least one, got none";
     return false;
   }
-  SslContextPtr context = NewSslContext(options);
+  auto entry = std::make_unique<Entry>();
+  entry->context = NewSslContext(options);
+  SSL_CTX* context = entry->context.get();
   if (context == nullptr) {
     *fault = "context: " + TakeErrorReason();
     return false;
   }
   for (const Certificate& certificate : credentials.certificates) {
-    if (UseCertificate(context.get(), certificate)) continue;
+    entry->leaves.push_back(UseCertificate(context, certificate));
+    if (entry->leaves.back() != nullptr) continue;
     *fault = "certificate: " + TakeErrorReason();
     return false;
   }
-  if (!alpn_protocols_.empty()) SSL_CTX_set_alpn_select_cb(context.get(), ChooseProtocol, this);
-  if (credentials.server_names.empty()) {
-    SSL_CTX_set_tlsext_servername_callback(context.get(), ChooseByServerName);
-    SSL_CTX_set_tlsext_servername_arg(context.get(), this);
-    default_ = std::move(context);
-    return true;
-  }
-  for (const std::string& name : credentials.server_names) {
-    SSL_CTX_up_ref(context.get());
-    by_server_name_[LowerCase(name)].reset(context.get());
-  }
+  // Each of them meets the second ClientHello after a HelloRetryRequest in the context that the first one chose.
+  SSL_CTX_set_client_hello_cb(context, ChooseEntry, this);
+  SSL_CTX_set_tlsext_servername_callback(context, AcknowledgeServerName);
+  SSL_CTX_set_tlsext_servername_arg(context, this);
+  if (!alpn_protocols_.empty()) SSL_CTX_set_alpn_select_cb(context, ChooseProtocol, this);
+  if (credentials.server_names.empty()) default_ = entry.get();
+  for (const std::string& name : credentials.server_names) by_server_name_[LowerCase(name)] = entry.get();
+  entries_.push_back(std::move(entry));
   return true;
 }
 
-SSL_CTX* ServerContext::Find(const char* server_name) const {
-  std::string name = LowerCase(server_name);
-  auto found = by_server_name_.find(name);
-  if (found == by_server_name_.end()) {
-    const size_t dot = name.find('.');
-    if (dot == std::string::npos) return nullptr;
-    found = by_server_name_.find("*" + name.substr(dot));
-  }
-  return found == by_server_name_.end() ? nullptr : found->second.get();
+/// @returns null where the handshake is to be refused
+const ServerContext::Entry* ServerContext::Find(const std::string& server_name) const {
+  if (server_name.empty()) return default_;
+  auto found = by_server_name_.find(server_name);
+  const size_t dot = server_name.find('.');
+  if (found == by_server_name_.end() && dot != std::string::npos) found = by_server_name_.find("*" + server_name.substr(dot));
+  if (found != by_server_name_.end()) return found->second;
+  if (!refuse_unknown_names_) return default_;
+  const bool certified = std::any_of(default_->leaves.begin(), default_->leaves.end(), [&](const X509Ptr& leaf) {
+    return X509_check_host(leaf.get(), server_name.data(), server_name.size(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, nullptr) == 1;
+  });
+  return certified ? default_ : nullptr;
 }
 
-int ServerContext::ChooseByServerName(SSL* ssl, int*, void* self) {
-  const char* server_name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  SSL_CTX* context = server_name == nullptr ? nullptr : static_cast<const ServerContext*>(self)->Find(server_name);
-  if (context == nullptr) return SSL_TLSEXT_ERR_NOACK;
-  return SSL_set_SSL_CTX(ssl, context) == nullptr ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_OK;
+/// Before anything else of the ClientHello is looked at, so that resumption too is judged by the rules of that name.
+int ServerContext::ChooseEntry(SSL* ssl, int* alert, void* self) {
+  const Entry* entry = static_cast<const ServerContext*>(self)->Find(LowerCase(OfferedServerName(ssl)));
+  if (entry == nullptr) {
+    ERR_raise(ERR_LIB_SSL, SSL_R_TLSV1_UNRECOGNIZED_NAME);
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_CLIENT_HELLO_ERROR;
+  }
+  if (SSL_set_SSL_CTX(ssl, entry->context.get()) != nullptr) return SSL_CLIENT_HELLO_SUCCESS;
+  *alert = SSL_AD_INTERNAL_ERROR;
+  return SSL_CLIENT_HELLO_ERROR;
+}
+
+/// Tells the client that its name was understood where it chose anything (RFC 6066 §3).
+int ServerContext::AcknowledgeServerName(SSL* ssl, int*, void* self) {
+  const bool chosen = SSL_get_SSL_CTX(ssl) != static_cast<const ServerContext*>(self)->default_->context.get();
+  return chosen ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
 int ServerContext::ChooseProtocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,

@@ -24,11 +24,19 @@ struct Credentials {
 };
 
 struct ServerOptions {
-  /// The first entry is the default.
+  /// One of them is for every other name.
   std::vector<Credentials> credentials;
   /// In order of preference; empty: the extension is ignored.
   std::vector<std::string> alpn_protocols;
   bool tls13_only = false;
+  /// Ends handshakes for a server name that is neither listed nor in a certificate of the default (unrecognized_name,
+  /// RFC 6066 §3). A client that names none gets the default.
+  bool refuse_unknown_names = false;
+  /// OpenSSL's lists, in order of preference: ciphers of TLS 1.2, cipher suites of TLS 1.3, groups, signature algorithms.
+  std::string ciphers_tls12;
+  std::string ciphers_tls13;
+  std::string groups;
+  std::string signature_algorithms;
 };
 
 /// Immutable after Create(). A session keeps its context alive, so credentials are replaced by making another one.
@@ -40,21 +48,30 @@ class ServerContext {
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
 
-  SslPtr NewSsl() const { return SslPtr(SSL_new(default_.get())); }
+  SslPtr NewSsl() const { return SslPtr(SSL_new(default_->context.get())); }
 
  private:
+  /// What the clients of some server names meet.
+  struct Entry {
+    SslContextPtr context;
+    std::vector<X509Ptr> leaves;
+  };
+
   ServerContext() = default;
 
   bool Add(const Credentials& credentials, const ServerOptions& options, std::string* fault);
-  SSL_CTX* Find(const char* server_name) const;
+  const Entry* Find(const std::string& server_name) const;
 
-  // Both run on the fibre of a handshake: plain C++, nothing of Node-API.
-  static int ChooseByServerName(SSL* ssl, int* alert, void* self);
+  // All run on the fibre of a handshake: plain C++, nothing of Node-API.
+  static int ChooseEntry(SSL* ssl, int* alert, void* self);
+  static int AcknowledgeServerName(SSL* ssl, int* alert, void* self);
   static int ChooseProtocol(SSL* ssl, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
                             unsigned int offered_size, void* self);
 
-  SslContextPtr default_;
-  std::unordered_map<std::string, SslContextPtr> by_server_name_;
+  std::vector<std::unique_ptr<Entry>> entries_;
+  const Entry* default_ = nullptr;
+  std::unordered_map<std::string, const Entry*> by_server_name_;
+  bool refuse_unknown_names_ = false;
   /// Length-prefixed, as on the wire (RFC 7301 §3.1).
   Bytes alpn_protocols_;
 };
