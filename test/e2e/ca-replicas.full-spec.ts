@@ -67,7 +67,7 @@ test('two replicas on one PostgreSQL share the jobs out, and one that is killed 
     await database.connect();
     const secretFile = home.file('webhook-secret', `whsec_${randomBytes(32).toString('base64')}`);
     const webhook = { url: await receiver.listen(), secretFile, timeoutSeconds: 60 };
-    home.configure({ database: { type: 'postgres', url }, expiry: { noticeDays: [30], webhook } });
+    home.configure({ database: { type: 'postgres', url }, expiry: { noticeDays: [30], webhook }, ocsp: {} });
 
     // Both make the CA; one does.
     const [one, other] = await Promise.all([CaService.start(home), CaService.start(home)]);
@@ -93,6 +93,17 @@ test('two replicas on one PostgreSQL share the jobs out, and one that is killed 
     // One was under way when its sender died: it came again under the same id. No other came twice.
     const ids = receiver.notices.map(({ id }) => id);
     expect(ids.filter((id, index) => ids.indexOf(id) !== index)).toEqual([ids[0]]);
+
+    // The one that died may have been at any job: the other one has taken every queue over, and signed what nobody has asked for.
+    const finished = async (): Promise<string[]> => {
+      const { rows } = await database.query<{ name: string }>("SELECT DISTINCT name FROM ca_jobs.job WHERE state = 'completed' AND completed_on > now() - interval '90 seconds'"); // prettier-ignore
+      return rows.map(({ name }) => name).sort();
+    };
+    await until('every job done', async () => String(await finished()) === 'crl,expiry,ocsp,recovery');
+    await until('a response for every certificate, one each', async () => {
+      const { rows } = await database.query<{ signed: string }>("SELECT count(*) AS signed FROM ca_ocsp_response WHERE der <> ''"); // prettier-ignore
+      return Number(rows[0].signed) === certificates;
+    });
 
     // With both alive nothing more is sent, and one job at a time is active in each queue.
     const third = await CaService.start(home);

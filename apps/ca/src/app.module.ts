@@ -24,6 +24,7 @@ import { caSection, type Config } from './config.js';
 import { DatabaseModule } from './database.module.js';
 import { replicaJobs } from './jobs/replica-jobs.js';
 import { CertificateLimit } from './limits/certificate-limit.js';
+import { OcspLimit } from './limits/ocsp-limit.js';
 import { SourceWindows } from './limits/source-windows.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { loggerOptions } from './monitoring/logger.js';
@@ -107,6 +108,7 @@ export class AppModule implements OnModuleInit {
       ],
       providers: [
         { provide: CertificateLimit, useFactory: () => new CertificateLimit(config.certificateLimit) },
+        { provide: OcspLimit, useFactory: () => new OcspLimit(config.ocspLimit) },
         {
           provide: Orders,
           inject: [CertificateAuthority, DataSource],

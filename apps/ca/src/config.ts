@@ -43,6 +43,10 @@ export const configSchema = z.strictObject({
   certificateLimit: z
     .strictObject({ certificates: z.int().min(1), seconds: z.int().min(1) })
     .default({ certificates: 60_000, seconds: 60 }),
+  /** What one address (of IPv6 one /64) may cost by OCSP in a window: responses signed for it, and certificates there are not. */
+  ocspLimit: z
+    .strictObject({ signatures: z.int().min(1), seconds: z.int().min(1) })
+    .default({ signatures: 1_200, seconds: 60 }),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   ...caConfigSchema.shape,
 });

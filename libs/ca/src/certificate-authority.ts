@@ -20,9 +20,8 @@ import { NamePolicy } from './request/name-policy.js';
 import { type IssueOptions, type OnceKey, type RenewOptions, Requests } from './request/requests.js';
 import { CertificateStatus } from './revocation/certificate-status.js';
 import type { PublishedCrl } from './revocation/stored-crl.js';
-import { scanExpiries } from './jobs/expiry-scan.js';
-import { Webhook } from './jobs/webhook.js';
-import { type JobRunner, Schedule, type SharedJobs } from './schedule.js';
+import { authorityJobs } from './jobs/authority-jobs.js';
+import type { JobRunner, SharedJobs } from './schedule.js';
 import type { CertificateQuery } from './search/certificate-query.js';
 import type { CertificatePage } from './search/certificate-search.js';
 import type { AuthorityStore } from './store/authority-store.js';
@@ -99,8 +98,9 @@ export class CertificateAuthority {
     await assertIssuersNamed(outOfService);
     const absent = () => absentCas(outOfService);
     const stores = { crls, revocations, ocsp };
-    const status = new CertificateStatus({ ...context, ...stores, issuers: inService, superiors, absent });
-    const authority = new CertificateAuthority(context, issuers, status, { ...options, superiors });
+    const profiles = loadProfiles(config);
+    const status = new CertificateStatus({ ...context, ...stores, profiles, issuers: inService, superiors, absent });
+    const authority = new CertificateAuthority(context, issuers, status, { ...options, profiles, superiors });
     try {
       await authority.#recovery.resume();
       await status.open();
@@ -122,42 +122,19 @@ export class CertificateAuthority {
       expiries,
       orders,
       sharedJobs,
+      profiles,
       superiors,
-    }: CertificateAuthorityOptions & { readonly superiors: readonly Issuer[] },
+    }: CertificateAuthorityOptions & {
+      readonly profiles: ReadonlyMap<string, Profile>;
+      readonly superiors: readonly Issuer[];
+    },
   ) {
-    const { config, observer, now } = context;
-    this.#policy = new IssuancePolicy(loadProfiles(config), NamePolicy.of(config), ({ id }) =>
-      issuerLocations(config, id),
-    );
+    const { config } = context;
+    this.#policy = new IssuancePolicy(profiles, NamePolicy.of(config), ({ id }) => issuerLocations(config, id));
     issuers.assertProfiles(this.#policy.profiles);
     this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
-    this.#recovery = new Recovery({
-      ...context,
-      orders,
-      policy: this.#policy,
-      status,
-      issuers: () => issuers.generations.map(({ issuer }) => issuer),
-      superiorIds: () => {
-        const above = issuers.generations.flatMap(({ issuer }) => issuer.chain.slice(1).map(certificateKeyId));
-        return new Set([...above, ...superiors.map(({ id }) => id)]);
-      },
-    });
-    const { noticeDays, webhook } = config.expiry;
-    const scan = {
-      expiries,
-      noticeDays,
-      webhook: webhook && Webhook.of(webhook),
-      observer,
-      now,
-      issuers: () => issuers.generations.map(({ issuer }) => issuer),
-    };
-    const shared = { recovery: () => this.#recovery.run(), expiry: () => scanExpiries(scan) };
-    // Every replica takes over the newest CRLs; which one makes the next is claimed in the database.
-    const own = { issuers: () => issuers.refresh(), crl: () => status.refreshCrls(), ocsp: () => status.refreshOcsp() };
-    this.#jobs =
-      sharedJobs === undefined
-        ? [new Schedule({ ...own, ...shared }, observer)]
-        : [new Schedule(own, observer), sharedJobs(shared, observer)];
+    this.#recovery = new Recovery({ ...context, orders, policy: this.#policy, status, issuers, superiors });
+    this.#jobs = authorityJobs({ ...context, issuers, status, recovery: this.#recovery, expiries, sharedJobs });
   }
 
   /** The profiles a requester may ask for, by name. */
@@ -311,6 +288,7 @@ export class CertificateAuthority {
   /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.status.endPresigning();
     for (const jobs of this.#jobs) await jobs.stop();
     await this.status.close();
   }

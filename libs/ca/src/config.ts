@@ -74,6 +74,13 @@ export const caConfigSchema = z.strictObject({
       validityHours: z.int().min(8).max(240).default(96),
       /** Of the responder's certificate, renewed when half of this has passed. */
       responderDays: z.int().min(2).max(90).default(14),
+      /**
+       * Which certificates have a response signed before anybody asks: `all` that live longer than a response, or those that were
+       * `asked` for once. Either way it is signed anew when half of its time has passed.
+       */
+      presign: z.enum(['all', 'asked']).default('all'),
+      /** Responses that are signed ahead in a second at most, so that issuance has the HSM. */
+      presignPerSecond: z.int().min(1).max(10_000).default(50),
     })
     .refine(({ validityHours, responderDays }) => validityHours <= responderDays * 12, {
       path: ['validityHours'],

@@ -25,4 +25,4 @@ export interface CaObserver {
   expiring?(notice: ExpiryNotice): void;
 }
 
-export type CaJob = 'issuers' | 'recovery' | 'crl' | 'ocsp' | 'expiry' | 'schedule';
+export type CaJob = 'issuers' | 'status' | 'recovery' | 'crl' | 'ocsp' | 'expiry' | 'schedule';

@@ -2,6 +2,7 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { CertificateAuthority, maximumOcspRequestBytes, type OcspAnswer, type OcspResponder } from '@nest-hsm/ca';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { OcspLimit } from '../limits/ocsp-limit.js';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
 import { sendCacheable } from './cacheable.js';
 
@@ -20,6 +21,7 @@ export class OcspRoutes implements OnModuleInit {
     private readonly host: HttpAdapterHost,
     private readonly authority: CertificateAuthority,
     private readonly metrics: CaMetrics,
+    private readonly limit: OcspLimit,
   ) {}
 
   onModuleInit(): void {
@@ -34,7 +36,9 @@ export class OcspRoutes implements OnModuleInit {
   }
 
   async #get(responder: OcspResponder, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const answer = this.#counted(await responder.respond(requestOfUrl(request.raw.url ?? '')));
+    const answer = this.#counted(
+      await responder.respond(requestOfUrl(request.raw.url ?? ''), this.limit.of(request.ip)),
+    );
     const { der, cacheable } = answer;
     if (cacheable === undefined) return sendUncacheable(reply, answer);
     const { etag, thisUpdate, nextUpdate, refreshAt } = cacheable;
@@ -49,7 +53,7 @@ export class OcspRoutes implements OnModuleInit {
   async #post(responder: OcspResponder, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     // A body of another type was refused by Fastify, or parsed as what it says it is.
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    return sendUncacheable(reply, this.#counted(await responder.respond(body)));
+    return sendUncacheable(reply, this.#counted(await responder.respond(body, this.limit.of(request.ip))));
   }
 
   #counted(answer: OcspAnswer): OcspAnswer {

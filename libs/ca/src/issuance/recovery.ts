@@ -1,3 +1,5 @@
+import { certificateKeyId } from '../authority/ca-key.js';
+import type { Issuers } from '../authority/issuers.js';
 import { approvedOrderOf } from '../approval/approved-order.js';
 import { CaError, isCaError } from '../errors.js';
 import type { CaObserver } from '../observer.js';
@@ -15,10 +17,9 @@ export interface RecoveryContext {
   readonly issuance: Issuance;
   readonly policy: IssuancePolicy;
   readonly status: Pick<CertificateStatus, 'revoke' | 'unfinishedResponder'>;
-  /** Who is in service at this moment. */
-  readonly issuers: () => readonly Issuer[];
-  /** Ids of the CAs above them. */
-  readonly superiorIds: () => ReadonlySet<string>;
+  readonly issuers: Pick<Issuers, 'generations'>;
+  /** CAs above them whose keys are at hand. */
+  readonly superiors: readonly Pick<Issuer, 'id'>[];
   readonly observer: CaObserver;
   readonly now: () => Date;
 }
@@ -49,7 +50,7 @@ export class Recovery {
   async run(): Promise<void> {
     const now = this.context.now();
     await this.#recover(now);
-    for (const issuerId of this.context.superiorIds()) {
+    for (const issuerId of this.#superiorIds()) {
       for (const { serial } of await this.context.certificates.listSigning(issuerId, now))
         this.#reportOnce(
           serial,
@@ -58,9 +59,15 @@ export class Recovery {
     }
   }
 
+  #superiorIds(): Set<string> {
+    const { issuers, superiors } = this.context;
+    const above = issuers.generations.flatMap(({ issuer }) => issuer.chain.slice(1).map(certificateKeyId));
+    return new Set([...above, ...superiors.map(({ id }) => id)]);
+  }
+
   async #recover(expiredBefore?: Date): Promise<void> {
     const { certificates, observer, issuers, now } = this.context;
-    for (const issuer of issuers()) {
+    for (const { issuer } of issuers.generations) {
       try {
         for (const row of await certificates.listSigning(issuer.id, expiredBefore))
           await this.#recoverRow(issuer, row, expiredBefore !== undefined);

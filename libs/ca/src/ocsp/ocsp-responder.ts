@@ -3,24 +3,16 @@ import type { CaObserver } from '../observer.js';
 import type { CertificateStore } from '../store/certificate-store.js';
 import type { CertIdHash, OcspResponseKey, OcspStore, StoredOcspResponse } from '../store/ocsp-store.js';
 import type { RevocationStore, StatusChange } from '../store/revocation-store.js';
+import { findCertificateState } from './certificate-states.js';
+import { assertLeft, OcspAdmission, type OcspAllowance, OcspBusy } from './ocsp-admission.js';
 import { type OcspRequest, parseOcspRequest, type RequestedCertId, MalformedOcspRequest } from './ocsp-request.js';
 import { encodeOcspError, type OcspErrorStatus } from './ocsp-response.js';
-import { type CertificateState, type OcspSigner, stateOf } from './ocsp-signer.js';
+import type { CertificateState, OcspSigner } from './ocsp-signer.js';
 import { type CachedResponse, ResponseCache } from './response-cache.js';
 import { StatusWatch } from './status-watch.js';
 
-/** Signatures that are made at once because somebody asked; who comes on top is told to try later. */
-const maximumSigning = 32;
-/** Of them, for those who want one of their own: anybody may ask, and issuance waits for the same HSM. */
-const maximumSigningForOne = 8;
-/** Certificates that are looked up in the database at once. */
-const maximumLookups = 64;
 /** How often a response is signed anew because the status changed meanwhile. */
 const saveAttempts = 3;
-const refreshBatch = 500;
-/** Whoever takes responses to refresh has this long; then they are somebody else's. */
-const refreshMilliseconds = 120_000;
-const refreshConcurrency = 16;
 
 export interface OcspContext {
   readonly certificates: CertificateStore;
@@ -64,8 +56,7 @@ export class OcspResponder {
   readonly #byHashes = new Map<string, Served>();
   readonly #cache = new ResponseCache();
   readonly #pending = new Map<string, Promise<CachedResponse | undefined>>();
-  #signing = 0;
-  #lookups = 0;
+  readonly #admission = new OcspAdmission();
 
   constructor(private readonly context: OcspContext) {}
 
@@ -86,13 +77,16 @@ export class OcspResponder {
     }
   }
 
-  /** @param request  DER, of any length. Never rejects: what goes wrong is an OCSPResponse too. */
-  async respond(request: Buffer): Promise<OcspAnswer> {
+  /**
+   * Never rejects: what goes wrong is an OCSPResponse too.
+   * @param request  DER, of any length
+   * @param allowance  what the asker may cost beyond what is in memory or in the database; unlimited when absent
+   */
+  async respond(request: Buffer, allowance?: OcspAllowance): Promise<OcspAnswer> {
     try {
-      return await this.#answer(parseOcspRequest(request));
+      return await this.#answer(parseOcspRequest(request), allowance);
     } catch (error) {
       if (error instanceof MalformedOcspRequest) return errors.malformedRequest;
-      // Too much to do: that is the asker's to know, not a failure of ours.
       if (error instanceof OcspBusy) return errors.tryLater;
       // The HSM or the database is away. What they do not need to be asked about is still answered.
       this.context.observer.jobFailed?.('ocsp', error);
@@ -118,20 +112,7 @@ export class OcspResponder {
     this.#cache.remove(issuerId, [serial]);
   }
 
-  /** Signs anew what is due; replicas share the work. @throws {CaError} @throws {HsmError} */
-  async refresh(): Promise<void> {
-    for (const { signer } of this.#served.values()) {
-      for (;;) {
-        const now = this.context.now();
-        const until = new Date(now.getTime() + refreshMilliseconds);
-        const due = await this.context.ocsp.takeDue(signer.issuer.id, now, until, refreshBatch);
-        await this.#refreshBatch(signer, due);
-        if (due.length < refreshBatch) break;
-      }
-    }
-  }
-
-  async #answer({ certIds, nonce }: OcspRequest): Promise<OcspAnswer> {
+  async #answer({ certIds, nonce }: OcspRequest, allowance: OcspAllowance | undefined): Promise<OcspAnswer> {
     const [first] = certIds;
     const served = this.#servedBy(first);
     // One response has one signer, so all certificates are of one issuer and named by one hash.
@@ -140,14 +121,20 @@ export class OcspResponder {
     if (certIds.some((each) => each.hash !== hash || this.#servedBy(each) !== served)) return errors.unauthorized;
     const serials = certIds.map(({ serial }) => serial);
     if (!serials.every((serial) => serial !== undefined)) return errors.unauthorized;
-    if (nonce === undefined && serials.length === 1) return this.#prepared(served, serials[0], hash);
-    const states = await Promise.all(serials.map((serial) => this.#state(served.signer.issuer.id, serial)));
+    if (nonce === undefined && serials.length === 1) return this.#prepared(served, serials[0], hash, allowance);
+    assertLeft(allowance);
+    const states = await Promise.all(serials.map((serial) => this.#state(served.signer.issuer.id, serial, allowance)));
     if (!states.every((state) => state !== undefined)) return errors.unauthorized;
-    const { der } = await this.#limited(() => served.signer.sign(states, hash, nonce), maximumSigningForOne);
+    const { der } = await this.#admission.signForOne(allowance, () => served.signer.sign(states, hash, nonce));
     return { outcome: 'successful', der };
   }
 
-  async #prepared({ signer, watch }: Served, serial: string, hash: CertIdHash): Promise<OcspAnswer> {
+  async #prepared(
+    { signer, watch }: Served,
+    serial: string,
+    hash: CertIdHash,
+    allowance: OcspAllowance | undefined,
+  ): Promise<OcspAnswer> {
     const key = { issuerId: signer.issuer.id, serial, hash };
     try {
       const looking = watch.look();
@@ -156,7 +143,7 @@ export class OcspResponder {
       // What is in memory was right a moment ago, and is signed until its nextUpdate.
       this.context.observer.jobFailed?.('ocsp', error);
     }
-    const response = this.#fromMemory(key) ?? (await this.#fetched(signer, key));
+    const response = this.#fromMemory(key) ?? (await this.#fetched(signer, key, allowance));
     if (response === undefined) return errors.unauthorized;
     return { outcome: 'successful', der: response.der, cacheable: response };
   }
@@ -167,23 +154,32 @@ export class OcspResponder {
   }
 
   /** However many ask at once, the database and the HSM are asked once. */
-  async #fetched(signer: OcspSigner, key: OcspResponseKey): Promise<CachedResponse | undefined> {
+  async #fetched(
+    signer: OcspSigner,
+    key: OcspResponseKey,
+    allowance: OcspAllowance | undefined,
+  ): Promise<CachedResponse | undefined> {
     // Whoever asks after a change must not get what was looked up before it.
     const name = `${this.#cache.epoch}:${key.issuerId}${key.serial}${key.hash}`;
     let fetching = this.#pending.get(name);
     if (fetching === undefined) {
-      fetching = this.#fetch(signer, key).finally(() => this.#pending.delete(name));
+      assertLeft(allowance);
+      fetching = this.#fetch(signer, key, allowance).finally(() => this.#pending.delete(name));
       this.#pending.set(name, fetching);
     }
     return fetching;
   }
 
-  async #fetch(signer: OcspSigner, key: OcspResponseKey): Promise<CachedResponse | undefined> {
+  async #fetch(
+    signer: OcspSigner,
+    key: OcspResponseKey,
+    allowance: OcspAllowance | undefined,
+  ): Promise<CachedResponse | undefined> {
     const { ocsp, now } = this.context;
     const { epoch } = this.#cache;
-    const stored = await ocsp.find(key);
+    const stored = await this.#admission.lookUp(() => ocsp.find(key));
     const isUsable = stored !== undefined && now() < stored.nextUpdate && now() >= stored.thisUpdate;
-    const response = isUsable ? stored : await this.#signAndSave(signer, key);
+    const response = isUsable ? stored : await this.#signAndSave(signer, key, allowance);
     if (response === undefined) return undefined;
     const cached = { ...response, etag: `"${createHash('sha256').update(response.der).digest('base64url')}"` };
     if (epoch === this.#cache.epoch) this.#cache.put(cached);
@@ -193,67 +189,32 @@ export class OcspResponder {
   async #signAndSave(
     signer: OcspSigner,
     { issuerId, serial, hash }: OcspResponseKey,
+    allowance: OcspAllowance | undefined,
   ): Promise<StoredOcspResponse | undefined> {
     for (let attempt = 0; attempt < saveAttempts; attempt += 1) {
-      const state = await this.#state(issuerId, serial);
+      const state = await this.#state(issuerId, serial, allowance);
       if (state === undefined) return undefined;
-      const response = await this.#limited(() => signer.presign(state, hash), maximumSigning);
+      const response = await this.#admission.sign(allowance, () => signer.presign(state, hash));
       if ((await this.context.ocsp.save(issuerId, [response])) === 1) return response;
       // Not kept: the status changed while this was signed, and nobody is told what is no longer so.
     }
     throw new OcspBusy(`OCSP: want a status that stays while a response is signed, got ${saveAttempts} changes`);
   }
 
-  /** Undefined for what the issuer has not issued, and for what has expired. */
-  async #state(issuerId: string, serial: string): Promise<CertificateState | undefined> {
-    const { certificates, revocations, now } = this.context;
-    if (serial.length > 40) return undefined;
-    if (this.#lookups >= maximumLookups) throw new OcspBusy(`OCSP: want at most ${maximumLookups} look-ups at once`);
-    this.#lookups += 1;
-    const row = await certificates.find(serial).finally(() => (this.#lookups -= 1));
-    if (row?.issuerId !== issuerId || row.notAfter < now()) return undefined;
-    if (row.state === 'issued') return stateOf(serial, await revocations.find(issuerId, serial));
-    // What nobody finished may have been signed all the same.
-    const record = row.state === 'signing' ? await revocations.find(issuerId, serial) : undefined;
-    return record?.state === 'revoked' ? stateOf(serial, record) : undefined;
-  }
-
-  async #refreshBatch(signer: OcspSigner, due: readonly OcspResponseKey[]): Promise<void> {
-    const queue = [...due];
-    const fresh: StoredOcspResponse[] = [];
-    const work = async (): Promise<void> => {
-      for (let key = queue.pop(); key !== undefined; key = queue.pop()) {
-        const state = await this.#state(key.issuerId, key.serial);
-        if (state === undefined) await this.context.ocsp.remove(key.issuerId, key.serial);
-        else fresh.push(await signer.presign(state, key.hash));
-      }
-    };
-    try {
-      const workers = Array.from({ length: refreshConcurrency }, work);
-      const failed = (await Promise.allSettled(workers)).find(({ status }) => status === 'rejected');
-      if (failed?.status === 'rejected') throw failed.reason;
-    } finally {
-      if (fresh.length > 0) await this.context.ocsp.save(signer.issuer.id, fresh);
-    }
-  }
-
-  async #limited<T>(sign: () => Promise<T>, maximum: number): Promise<T> {
-    if (this.#signing >= maximum) throw new OcspBusy(`OCSP: want at most ${maximum} signatures at once`);
-    this.#signing += 1;
-    try {
-      return await sign();
-    } finally {
-      this.#signing -= 1;
-    }
+  /** Whoever asks for what there is not may do so a number of times. */
+  async #state(
+    issuerId: string,
+    serial: string,
+    allowance: OcspAllowance | undefined,
+  ): Promise<CertificateState | undefined> {
+    const state = await this.#admission.lookUp(() => findCertificateState(this.context, issuerId, serial));
+    if (state === undefined) allowance?.spend();
+    return state;
   }
 
   #servedBy({ hash, nameHash, keyHash }: RequestedCertId): Served | undefined {
     return hash === undefined ? undefined : this.#byHashes.get(hashesKey(hash, nameHash, keyHash));
   }
-}
-
-class OcspBusy extends Error {
-  override readonly name = 'OcspBusy';
 }
 
 const errorAnswer = (outcome: OcspErrorStatus): OcspAnswer => ({ outcome, der: encodeOcspError(outcome) });

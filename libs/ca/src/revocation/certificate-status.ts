@@ -7,7 +7,10 @@ import { issuerLocations } from '../issuance/locations.js';
 import type { CaObserver } from '../observer.js';
 import { OcspResponder } from '../ocsp/ocsp-responder.js';
 import { OcspSigner } from '../ocsp/ocsp-signer.js';
+import { Presigning } from '../ocsp/presigning.js';
+import { responderProfileName } from '../ocsp/responder-order.js';
 import { ResponderCredential } from '../ocsp/responder-credential.js';
+import type { Profile } from '../profile/profile.js';
 import type { CertificateStore } from '../store/certificate-store.js';
 import type { CrlScope, CrlStore } from '../store/crl-store.js';
 import type { OcspStore } from '../store/ocsp-store.js';
@@ -25,7 +28,8 @@ export interface CertificateStatusContext {
   readonly revocations: RevocationStore;
   readonly ocsp: OcspStore;
   readonly issuance: Issuance;
-  readonly config: Pick<ParsedCaConfig, 'crl' | 'ocsp' | 'publicUrl'>;
+  readonly config: Pick<ParsedCaConfig, 'crl' | 'ocsp' | 'publicUrl' | 'ticketSeconds'>;
+  readonly profiles: ReadonlyMap<string, Pick<Profile, 'ocsp' | 'noRevocation'>>;
   readonly observer: CaObserver;
   readonly now: () => Date;
   /** Who is in service at this moment, each generation of its own. */
@@ -46,10 +50,21 @@ export class CertificateStatus {
   readonly #signers = new Map<string, OcspSigner>();
   /** Absent: the configuration has no OCSP. */
   readonly ocsp: OcspResponder | undefined;
+  readonly #presigning: Presigning | undefined;
 
   constructor(private readonly context: CertificateStatusContext) {
-    const { certificates, revocations, now, config } = context;
+    const { certificates, revocations, now, config, profiles } = context;
     this.ocsp = config.ocsp && new OcspResponder(context);
+    this.#presigning =
+      config.ocsp &&
+      new Presigning({
+        ...context,
+        ...config.ocsp,
+        ticketSeconds: config.ticketSeconds,
+        // Nobody is to ask about the responder itself (id-pkix-ocsp-nocheck).
+        namesResponder: (name) => name !== responderProfileName && namesResponder(profiles.get(name)),
+        signers: () => this.#inService,
+      });
     this.#revocations = new Revocations({
       certificates,
       revocations,
@@ -75,6 +90,12 @@ export class CertificateStatus {
       await this.#crlsOf(superior).open().catch((error: unknown) => observer.jobFailed?.('crl', error)); // prettier-ignore
     await this.#keepCrls();
     await this.#serveOcsp();
+  }
+
+  /** What another replica has made: CRLs and responder certificates. A CRL that is overdue is made here. @throws as `refreshCrls` */
+  async takeOver(): Promise<void> {
+    await this.#serveOcsp();
+    await this.#ofEachCa((crls) => crls.takeOver());
   }
 
   /** What is due, of every CA in service. One that fails keeps no other waiting. @throws {CaError} @throws {HsmError} the first failure */
@@ -113,10 +134,15 @@ export class CertificateStatus {
     }
   }
 
-  /** Takes over and renews responder certificates, and signs responses that are due. */
+  /** Takes over and renews responder certificates, and signs responses before they are asked for. */
   async refreshOcsp(): Promise<void> {
     await this.#serveOcsp();
-    await this.ocsp?.refresh();
+    await this.#presigning?.run();
+  }
+
+  /** A run of `refreshOcsp` that is under way ends soon. */
+  endPresigning(): void {
+    this.#presigning?.close();
   }
 
   /** What an unfinished certificate of an issuer's OCSP responder is held against. */
@@ -160,7 +186,7 @@ export class CertificateStatus {
 
   /** A responder without a certificate keeps nobody from serving: it answers tryLater. */
   async #serveOcsp(): Promise<void> {
-    const signers = this.context.issuers().flatMap((issuer) => this.#signer(issuer) ?? []);
+    const signers = this.#inService;
     for (const { credential } of signers) {
       try {
         await credential.refresh();
@@ -169,6 +195,10 @@ export class CertificateStatus {
       }
     }
     this.ocsp?.serve(signers);
+  }
+
+  get #inService(): OcspSigner[] {
+    return this.context.issuers().flatMap((issuer) => this.#signer(issuer) ?? []);
   }
 
   #signer(issuer: Issuer): OcspSigner | undefined {
@@ -216,4 +246,9 @@ export class CertificateStatus {
     }
     return crls;
   }
+}
+
+/** An empty list says that its certificates name none. One that the configuration has no more may have named one. */
+function namesResponder(profile: Pick<Profile, 'ocsp' | 'noRevocation'> | undefined): boolean {
+  return profile?.noRevocation !== true && profile?.ocsp?.length !== 0;
 }

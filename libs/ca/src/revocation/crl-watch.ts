@@ -10,12 +10,15 @@ export interface CrlWatch extends Omit<PublishedCrl, 'der'> {
   readonly isKept: boolean;
 }
 
-/** A new one is made at half time; at three quarters something is wrong. */
 export function watched({ der: _, ...facts }: PublishedCrl, now: Date, isKept: boolean): CrlWatch {
-  return { ...facts, condition: conditionOf(facts, now), isKept };
+  return { ...facts, condition: crlCondition(facts, now), isKept };
 }
 
-function conditionOf({ thisUpdate, nextUpdate }: Omit<PublishedCrl, 'der'>, now: Date): CrlCondition {
+/** A new one is made at half time; at three quarters something is wrong. */
+export function crlCondition(
+  { thisUpdate, nextUpdate }: Pick<PublishedCrl, 'thisUpdate' | 'nextUpdate'>,
+  now: Date,
+): CrlCondition {
   if (now >= nextUpdate) return 'lapsed';
   const [start, end] = [thisUpdate.getTime(), nextUpdate.getTime()];
   return now.getTime() >= start + (end - start) * 0.75 ? 'overdue' : 'fresh';

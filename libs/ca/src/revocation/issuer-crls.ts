@@ -2,7 +2,7 @@ import { CaError } from '../errors.js';
 import type { CrlScope } from '../store/crl-store.js';
 import { Coalesced } from './coalesced.js';
 import { type CrlContext, CrlPublisher } from './crl-publisher.js';
-import { type CrlWatch, watched } from './crl-watch.js';
+import { crlCondition, type CrlWatch, watched } from './crl-watch.js';
 import type { PublishedCrl } from './stored-crl.js';
 
 export interface IssuerCrlsContext extends CrlContext {
@@ -37,6 +37,12 @@ export class IssuerCrls {
       await this.#adopt();
       await this.#publishDue(true);
     });
+  }
+
+  /** Takes over what other replicas published, and publishes what nobody did in time. @throws as `open` */
+  async takeOver(): Promise<void> {
+    await this.#adopt();
+    await this.#publish((publisher) => isOverdue(publisher, this.context.now()));
   }
 
   /** Takes over what other replicas published, and publishes what is due or has news. */
@@ -97,11 +103,16 @@ export class IssuerCrls {
     this.#publishers.set(key, new CrlPublisher(this.context, { issuerId: this.context.authority.id, shard, kind }));
   }
 
-  /** One that fails keeps no other waiting. */
   async #publishDue(isAlone: boolean): Promise<void> {
+    await this.#publish((publisher) => this.#isDue(publisher) || this.#isBehindFull(publisher), isAlone);
+  }
+
+  /** One that fails keeps no other waiting. */
+  async #publish(isWanted: (publisher: CrlPublisher) => boolean, isAlone = false): Promise<void> {
     const failures: unknown[] = [];
+    // Looked at one by one: a delta may be behind the full one that was just made.
     for (const publisher of this.#all) {
-      if (!this.#isDue(publisher) && !this.#isBehindFull(publisher)) continue;
+      if (!isWanted(publisher)) continue;
       try {
         await publisher.publish(isAlone);
       } catch (error) {
@@ -135,6 +146,10 @@ export class IssuerCrls {
     const full = this.#publishers.get(keyOf(scope.shard, 'full'))?.current;
     return scope.kind === 'delta' && (current?.number ?? 0) < (full?.number ?? 0);
   }
+}
+
+function isOverdue({ current }: CrlPublisher, now: Date): boolean {
+  return current === undefined || crlCondition(current, now) !== 'fresh';
 }
 
 function keyOf(shard: number, kind: CrlScope['kind']): string {

@@ -1,5 +1,5 @@
 import type { SearchableReservation, TicketRedemption } from '../certificate-store.js';
-import { sql, type Steps, type Statement } from './sql.js';
+import { rowsOfJson, sql, type Steps, type Statement } from './sql.js';
 
 /** A step of a certificate's life, to be committed together with those of others. */
 export type CertificateWrite =
@@ -87,7 +87,7 @@ function reserveStatement(isPostgres: boolean, reservations: readonly Searchable
     spki_sha256: each.spkiSha256,
   }));
   return sql(
-    `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${input(isPostgres, { ...reservationColumns, spki_sha256: 'text' })}
+    `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${rowsOfJson(isPostgres, { ...reservationColumns, spki_sha256: 'text' })}
      WHERE NOT EXISTS (SELECT 1 FROM ca_compromised_key AS bad WHERE bad.spki_sha256 = input.spki_sha256)
      ON CONFLICT DO NOTHING RETURNING serial`,
     JSON.stringify(rows),
@@ -97,7 +97,7 @@ function reserveStatement(isPostgres: boolean, reservations: readonly Searchable
 function nameStatement(isPostgres: boolean, names: readonly object[]): Statement {
   return sql(
     `INSERT INTO ca_certificate_name (value, reserved_at, serial) SELECT value, reserved_at, serial
-     FROM ${input(isPostgres, { value: 'text', reserved_at: 'bigint', serial: 'text' })} WHERE true ON CONFLICT DO NOTHING`,
+     FROM ${rowsOfJson(isPostgres, { value: 'text', reserved_at: 'bigint', serial: 'text' })} WHERE true ON CONFLICT DO NOTHING`,
     JSON.stringify(names),
   );
 }
@@ -125,7 +125,7 @@ function commitStatement(isPostgres: boolean, tickets: readonly TicketRedemption
   }));
   return sql(
     `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256
-     FROM ${input(isPostgres, commitColumns)}
+     FROM ${rowsOfJson(isPostgres, commitColumns)}
      WHERE row.serial = input.serial AND row.state = 'reserved' AND row.issuer_id = input.issuer_id
        AND row.profile_version = input.profile_version AND row.requester = input.requester AND row.ticket_expires_at > input.moment
      RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
@@ -143,16 +143,9 @@ function completeStatement(isPostgres: boolean, completions: readonly WriteOf<'c
   const columns = { serial: 'text', certificate: 'text', issued_at: 'bigint' } as const;
   return sql(
     `UPDATE ca_certificate AS row SET state = 'issued', certificate = input.certificate, issued_at = input.issued_at, tbs = NULL
-     FROM ${input(isPostgres, columns)}
+     FROM ${rowsOfJson(isPostgres, columns)}
      WHERE row.serial = input.serial AND row.state = 'signing'
      RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
     JSON.stringify(rows),
   );
-}
-
-/** The rows of a JSON array in `$1`, as a table. */
-function input(isPostgres: boolean, columns: Readonly<Record<string, string>>): string {
-  const names = Object.entries(columns);
-  if (isPostgres) return `jsonb_to_recordset($1::jsonb) AS input(${names.map((pair) => pair.join(' ')).join(', ')})`;
-  return `(SELECT ${names.map(([name]) => `value ->> '${name}' AS ${name}`).join(', ')} FROM json_each($1)) AS input`;
 }

@@ -14,6 +14,7 @@ import { Status1764200000000 } from './migrations/1764200000000-status.js';
 import { RequestsAndSearch1764300000000 } from './migrations/1764300000000-requests-and-search.js';
 import { CrlLocations1764400000000 } from './migrations/1764400000000-crl-locations.js';
 import { CompromisedKeys1764500000000 } from './migrations/1764500000000-compromised-keys.js';
+import { Presigning1764600000000 } from './migrations/1764600000000-presigning.js';
 
 /** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
 export const caEntities = [
@@ -32,6 +33,7 @@ export const caMigrations = [
   RequestsAndSearch1764300000000,
   CrlLocations1764400000000,
   CompromisedKeys1764500000000,
+  Presigning1764600000000,
 ];
 
 export const databaseConfigSchema = z.discriminatedUnion('type', [

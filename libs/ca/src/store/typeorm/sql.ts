@@ -13,6 +13,13 @@ export function sql(text: string, ...values: readonly (string | number | null)[]
   return { text, values };
 }
 
+/** The rows of a JSON array in `$1`, as a table. */
+export function rowsOfJson(isPostgres: boolean, columns: Readonly<Record<string, string>>): string {
+  const names = Object.entries(columns);
+  if (isPostgres) return `jsonb_to_recordset($1::jsonb) AS input(${names.map((pair) => pair.join(' ')).join(', ')})`;
+  return `(SELECT ${names.map(([name]) => `value ->> '${name}' AS ${name}`).join(', ')} FROM json_each($1)) AS input`;
+}
+
 /** What is used of better-sqlite3's Database. */
 interface SqliteConnection {
   readonly inTransaction: boolean;
