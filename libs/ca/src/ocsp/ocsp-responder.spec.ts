@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -187,5 +188,43 @@ describe('the OCSP responder', () => {
     expect(certificates).toHaveLength(2);
     expect((await ca.token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing', 'issuing-ocsp']);
     expect(failures).toEqual([]);
+  });
+
+  test.each(['keyCompromise', 'superseded'] as const)(
+    'once its certificate is revoked for %s makes itself another key, with which everything is signed anew',
+    async (reason) => {
+      await issue();
+      const request = leaf();
+      const first = await responder().respond(request);
+      const revoke = async (): Promise<void> => {
+        const [{ serial }] = await ca.dataSource.query<{ serial: string }[]>('SELECT serial FROM ca_ocsp_responder');
+        await authority.status.revoke(serial, { reason, includesOwn: true });
+        await authority.status.refreshOcsp();
+      };
+      await revoke();
+      const second = await responder().respond(request);
+      expect(second.der.equals(first.der)).toBe(false);
+      expect(judge(second)).toMatch(/Response verify OK\n.*leaf.pem: good\n/);
+      await revoke();
+      // Another process, and this one started again, have the newest key too.
+      const replica = await open();
+      const third = await responder(replica).respond(request);
+      expect((await responder().respond(request)).der).toEqual(third.der);
+      expect((await ca.token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing', 'issuing-ocsp', 'issuing-ocsp-2-ocsp', 'issuing-ocsp-3-ocsp']); // prettier-ignore
+      expect(failures).toEqual([]);
+    },
+  );
+
+  test('signs nothing with a key that was given up, even while there is no other', async () => {
+    await issue();
+    await issue('other');
+    const [{ serial }] = await ca.dataSource.query<{ serial: string }[]>('SELECT serial FROM ca_ocsp_responder');
+    await authority.status.revoke(serial, { includesOwn: true });
+    const generate = jest.spyOn(ca.token, 'generateKeyPair').mockRejectedValue(new Error('token full'));
+    await authority.status.refreshOcsp().catch(() => undefined);
+    expect((await responder().respond(ask('-no_nonce', '-cert', file('other.pem')))).outcome).toBe('tryLater');
+    generate.mockRestore();
+    await authority.status.refreshOcsp();
+    expect((await responder().respond(leaf())).outcome).toBe('successful');
   });
 });

@@ -43,6 +43,8 @@ export interface CacheFacts {
 interface Served {
   readonly signer: OcspSigner;
   readonly watch: StatusWatch;
+  /** Of the responder whose responses are in memory. */
+  keyHash?: Buffer;
 }
 
 /**
@@ -67,10 +69,13 @@ export class OcspResponder {
     this.#byHashes.clear();
     for (const signer of signers) {
       const { id } = signer.issuer;
-      const served = this.#served.get(id) ?? {
+      const served: Served = this.#served.get(id) ?? {
         signer,
         watch: new StatusWatch(id, this.context.revocations, this.#cache),
       };
+      const { keyHash } = signer.credential.current ?? served;
+      if (served.keyHash !== undefined && keyHash?.equals(served.keyHash) === false) this.#cache.clear();
+      served.keyHash = keyHash;
       this.#served.set(id, served);
       for (const { hash, nameHash, keyHash } of signer.hashes)
         this.#byHashes.set(hashesKey(hash, nameHash, keyHash), served);
@@ -178,8 +183,8 @@ export class OcspResponder {
     const { ocsp, now } = this.context;
     const { epoch } = this.#cache;
     const stored = await this.#admission.lookUp(() => ocsp.find(key));
-    const isUsable = stored !== undefined && now() < stored.nextUpdate && now() >= stored.thisUpdate;
-    const response = isUsable ? stored : await this.#signAndSave(signer, key, allowance);
+    const isInForce = stored !== undefined && now() < stored.nextUpdate && now() >= stored.thisUpdate;
+    const response = isInForce && signer.hasSigned(stored) ? stored : await this.#signAndSave(signer, key, allowance);
     if (response === undefined) return undefined;
     const cached = { ...response, etag: `"${createHash('sha256').update(response.der).digest('base64url')}"` };
     if (epoch === this.#cache.epoch) this.#cache.put(cached);

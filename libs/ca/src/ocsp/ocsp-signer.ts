@@ -41,6 +41,12 @@ export class OcspSigner {
     return certIdHashes.map((hash) => this.#hashes[hash]);
   }
 
+  /** Whether the responder of now has signed it: an earlier one's key may have been given up. Without a responder it stands. */
+  hasSigned({ der }: Pick<StoredOcspResponse, 'der'>): boolean {
+    const { current } = this.credential;
+    return current === undefined || der.includes(current.keyHash);
+  }
+
   /** A response about one certificate, to be kept and given to everybody. @throws {HsmError} @throws {CaError} ERR_CA_ISSUER_UNUSABLE */
   async presign(certificate: CertificateState, hash: CertIdHash): Promise<StoredOcspResponse> {
     const { der, thisUpdate, nextUpdate } = await this.sign([certificate], hash);

@@ -1,10 +1,11 @@
 import type { HsmKey } from '@nest-hsm/hsm';
-import { caKeyId, findOrGenerateCaKey } from '../authority/ca-key.js';
+import { caKeyId, findCaKey, findOrGenerateCaKey } from '../authority/ca-key.js';
 import { CaError } from '../errors.js';
 import { parseDer } from '../der/der-reader.js';
 import { readTime, viewTbsCertificate } from '../issuance/certificate-view.js';
 import type { Issuance, UnfinishedOrder } from '../issuance/issuance.js';
 import { type Issuer, type IssuerToken, signingAuthority, type SigningAuthority } from '../issuance/issuer.js';
+import { digestOf } from '../issuance/signing.js';
 import type { IssuerLocations } from '../issuance/locations.js';
 import type { Validity } from '../issuance/tbs-certificate.js';
 import type { CaObserver } from '../observer.js';
@@ -38,9 +39,12 @@ export interface Responder {
   readonly keyHash: Buffer;
 }
 
+/** More keys than one responder ever gives up. */
+const maximumKeys = 100;
+
 /**
  * The delegated responder of one issuer (RFC 6960 §4.2.2.2): a key of its own in the HSM, with a certificate that is renewed when
- * half of its time has passed. Replicas share both.
+ * half of its time has passed. Once a certificate is revoked its key is given up, and another one made. Replicas share all of it.
  */
 export class ResponderCredential {
   #current: Responder | undefined;
@@ -57,9 +61,16 @@ export class ResponderCredential {
       : undefined;
   }
 
-  /** Takes over another replica's certificate, and issues one when it is time. @throws {CaError} @throws {HsmError} */
+  /**
+   * Takes over another replica's certificate, and issues one when it is time. From a revocation on nothing is signed with the old
+   * key, even while there is no other.
+   * @throws {CaError} @throws {HsmError}
+   */
   async refresh(): Promise<void> {
-    if (this.#current !== undefined && !this.#isDue(this.#current) && !(await this.#isRevoked())) return;
+    if (this.#current !== undefined) {
+      if (await this.#isGivenUp(this.#current.authority)) this.#current = undefined;
+      else if (!this.#isDue(this.#current)) return;
+    }
     // One at a time: labels are not unique on a token, and one certificate is enough.
     await this.context.certificates.exclusively(async () => {
       const key = await this.#key();
@@ -78,30 +89,41 @@ export class ResponderCredential {
     return now < notBefore.getTime() || now >= (notBefore.getTime() + notAfter.getTime()) / 2;
   }
 
+  /** The newest that is on the token; its successor, made now, if it was given up. */
   async #key(): Promise<HsmKey> {
-    const { token, observer } = this.context;
-    const key = { label: responderLabel(this.issuer.key.label), algorithm: responderAlgorithm(this.issuer) } as const;
-    const found = await findOrGenerateCaKey(token, key, observer);
+    const { token, observer, certificates } = this.context;
+    const named = (number: number) =>
+      ({ label: responderLabel(this.issuer.key.label, number), algorithm: responderAlgorithm(this.issuer) }) as const;
+    let number = 1;
+    while (number < maximumKeys && (await findCaKey(token, named(number + 1))) !== undefined) number += 1;
+    let key = await findOrGenerateCaKey(token, named(number), observer);
+    if (await this.#isGivenUp(signingAuthority(key, this.issuer.name)))
+      key = await findOrGenerateCaKey(token, named(number + 1), observer);
     // Labels are the operator's, and another CA's key is no responder's.
-    if ((await this.context.certificates.findAuthority(caKeyId(found))) !== undefined)
+    if ((await certificates.findAuthority(caKeyId(key))) !== undefined)
       throw new CaError('ERR_CA_ISSUER_UNUSABLE', `OCSP responder key ${key.label}: want one of its own, got a CA's`);
-    return found;
+    return key;
+  }
+
+  /**
+   * Whether it is known to others, or its certificate in use was revoked, for whatever reason: nobody is to ask about that one
+   * (id-pkix-ocsp-nocheck), so it is for us not to use it.
+   */
+  async #isGivenUp({ id, subjectPublicKeyInfo }: SigningAuthority): Promise<boolean> {
+    const { certificates, ocsp, revocations } = this.context;
+    if (await certificates.isCompromised(digestOf(subjectPublicKeyInfo))) return true;
+    const serial = await ocsp.responder(this.issuer.id);
+    if (serial === undefined || (await revocations.find(this.issuer.id, serial)) === undefined) return false;
+    return (await certificates.find(serial))?.subjectKeyId === id;
   }
 
   /** The certificate in use, if it is this key's. */
   async #load(key: HsmKey): Promise<Responder | undefined> {
     const { ocsp, certificates } = this.context;
     const serial = await ocsp.responder(this.issuer.id);
-    const row = serial === undefined || (await this.#isRevoked(serial)) ? undefined : await certificates.find(serial);
-    const isOurs = row?.issuerId === this.issuer.id && row.subjectKeyId === signingAuthority(key, this.issuer.name).id;
+    const row = serial === undefined ? undefined : await certificates.find(serial);
+    const isOurs = row?.issuerId === this.issuer.id && row.subjectKeyId === caKeyId(key);
     return isOurs && row.certificate !== undefined ? this.#responder(key, row.certificate) : undefined;
-  }
-
-  /** One that was revoked is not used again, though nobody is to ask about it (id-pkix-ocsp-nocheck). */
-  async #isRevoked(serial?: string): Promise<boolean> {
-    const { ocsp, revocations } = this.context;
-    const asked = serial ?? (await ocsp.responder(this.issuer.id));
-    return asked !== undefined && (await revocations.find(this.issuer.id, asked)) !== undefined;
   }
 
   async #issue(key: HsmKey): Promise<Responder> {

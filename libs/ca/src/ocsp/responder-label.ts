@@ -1,13 +1,18 @@
+/** The last of every one, so that one pattern has them all. */
 const suffix = '-ocsp';
 
-/** Label of the key that signs OCSP responses for the issuer with that key. */
-export function responderLabel(issuerLabel: string): string {
-  return `${issuerLabel}${suffix}`;
+/**
+ * Label of the key that signs OCSP responses for the issuer with that key.
+ * @param number  from 1: each key that is given up has a successor
+ */
+export function responderLabel(issuerLabel: string, number = 1): string {
+  const first = `${issuerLabel}${suffix}`;
+  return number === 1 ? first : `${first}-${number}${suffix}`;
 }
 
 /** Whether it is a responder's. No CA's key may be called so: the trail tells less of responders' keys. */
 export function isResponderLabel(label: string): boolean {
-  return label.endsWith(suffix);
+  return /-ocsp(-\d+)?$/.test(label);
 }
 
 /** For `audit.issuerKeys` of the CA's fleet: all that may sign certificates, which a responder's key cannot. */
