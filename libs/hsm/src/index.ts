@@ -8,6 +8,7 @@ export {
   parseHsmConfig,
   type ParsedHsmConfig,
 } from './config.js';
+export { ConfigurationFaults, ConfigurationFile, type FieldFault } from './configuration-file.js';
 export { HsmError, type HsmErrorCode, hsmErrorCodes, type HsmErrorFault } from './errors.js';
 export type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 export type { PolicyRule, SignatureInput, TokenDescription } from './agent/protocol.js';

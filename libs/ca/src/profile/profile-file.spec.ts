@@ -64,7 +64,7 @@ mail:
 `;
   expect(faultsOf(text)).toEqual([
     '2:3: tls-server.validityDays: Too small: expected number to be >=1',
-    '3:3: tls-server.colour: want a field that profiles have',
+    '3:3: tls-server.colour: want a field that is known here',
     expect.stringMatching(/^10:5: mail\.subject\.commonName: /),
     expect.stringMatching(/^11:16: mail\.subject\.country\.value: want two upper-case letters/),
     expect.stringMatching(/^12:15: mail\.keys\.1: /),
@@ -95,9 +95,9 @@ test.each<[string, string, string]>([
   ['a public certificate without a policy', 'tls-server: { publicStyle: true, keys: [rsa] }', 'publicStyle: want one policy of the CA/Browser Forum'],
   ['a CA without a subject', 'intermediate: { subject: { commonName: optional } }', 'subject: want a subject that is never empty'],
   ['a name that is no profile name', 'Web_1: {}', 'want a name of at most 48'],
-  ['a key twice', 'a: {}\na: {}', '2:1: Map keys must be unique'],
+  ['a key twice', 'a: {}\na: {}', '2:1: want YAML, got: Map keys must be unique'],
   ['what is no YAML', 'a: [', '1:5: '],
-  ['a list', '- a', '1:1: : Invalid input'],
+  ['a list', '- a', '1:1: Invalid input'],
   ['a prototype', '__proto__: { validityDays: 1 }', 'want at least one profile'],
   ['nothing', '{}', 'want at least one profile'],
 ])('%s', (_, text, fault) => {
@@ -113,7 +113,7 @@ test('aliases without end are refused', () => {
 });
 
 test('a file that is not there, and two places at once', () => {
-  expect(() => readProfileFile('/nowhere/profiles.yaml')).toThrow('/nowhere/profiles.yaml: want a readable file');
+  expect(() => readProfileFile('/nowhere/profiles.yaml')).toThrow('/nowhere/profiles.yaml: want a readable YAML file');
   expect(() => loadProfiles({ profiles: {}, profileFile: 'f' })).toThrow('want profiles or profileFile, got both');
 });
 
