@@ -1,10 +1,21 @@
-export { TlsTerminator, type TerminatorOptions, type TerminatorStatistics } from './terminator.js';
+export {
+  type ServedCredentials,
+  TlsTerminator,
+  type TerminatorOptions,
+  type TerminatorStatistics,
+} from './terminator.js';
 export { TlsSocket } from './socket.js';
-export { createTlsOffloadServer } from './http-server.js';
+export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { L4Proxy, type L4ProxyStatistics } from './proxy/l4.js';
 export { Credential } from './credential.js';
-export { type CaCredentialOptions, credentialFromCa } from './credential-source/ca.js';
-export { credentialFromFile } from './credential-source/file.js';
+export { type CaCredentialOptions, CaCredentialSource, credentialFromCa } from './credential-source/ca.js';
+export {
+  CredentialKeeper,
+  type CredentialKeeperObserver,
+  type CredentialKeeperStatus,
+} from './credential-source/credential-keeper.js';
+export type { CredentialSource } from './credential-source/credential-source.js';
+export { credentialFromFile, FileCredentialSource } from './credential-source/file.js';
 export type { HandshakeSigner, HandshakeSignOptions, SignatureStatistics } from './handshake-signer.js';
 export {
   type CaCredentialConfig,
@@ -22,4 +33,5 @@ export {
   tlsOffloadErrorCodes,
   type TlsOffloadErrorFault,
 } from './errors.js';
+export { overTls } from './nest/http-adapter.js';
 export { TlsOffloadModule } from './nest/tls-offload.module.js';

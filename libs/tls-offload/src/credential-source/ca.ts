@@ -1,18 +1,128 @@
 // @peculiar/x509 needs it before it loads.
 import 'reflect-metadata';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import type { Hsm, HsmKey } from '@nest-hsm/hsm';
+import { type CallOptions, type Hsm, type HsmKey, withProcessLock } from '@nest-hsm/hsm';
 import { SubjectAlternativeNameExtension, X509Certificate } from '@peculiar/x509';
 import { remainingLife } from '../certificate-chain.js';
-import { type CaCredentialConfig, caCredentialConfigSchema, parseConfig } from '../config.js';
-import { Credential } from '../credential.js';
+import {
+  type CaCredentialConfig,
+  caCredentialConfigSchema,
+  parseConfig,
+  type ParsedCaCredentialConfig,
+} from '../config.js';
+import type { Credential } from '../credential.js';
 import { TlsOffloadError } from '../errors.js';
 import { makeCertificateRequest, type RequestedNames } from './certificate-request.js';
+import type { CredentialSource } from './credential-source.js';
 import { requestCertificate } from './issuer-client.js';
+import { proveByHandshake } from './self-handshake.js';
+import { makeDirectoryOf, readStoredChain, storeChain } from './stored-chain.js';
+import { credentialOfVersions, destroyVersionsBefore, newestKey } from './token-key.js';
 
-/** Below this share of its life, a stored certificate is replaced. */
+/** Below this share of its life, a certificate is replaced. */
 const renewalShare = 1 / 3;
+/** Of its life, so much later at most: those that were issued together are not renewed together. */
+const jitterShare = 1 / 30;
+
+/**
+ * A certificate from a nest-hsm CA that renews itself at two thirds of its life: the key found on the token, generated or
+ * rotated there, the request signed there, the issued certificate checked against key and names, proven in a handshake and
+ * only then kept in a file for the next start, and served. Processes of one host that name the same file share what is in it:
+ * one of them renews, the others find the new certificate there.
+ */
+export class CaCredentialSource implements CredentialSource {
+  readonly name: string;
+  readonly intervalMilliseconds = 30_000;
+  readonly longestBackOffMilliseconds = 3_600_000;
+  readonly #config: ParsedCaCredentialConfig;
+  readonly #jitter = Math.random() * jitterShare;
+  /** The credential whose predecessors' keys are still there, and since when it serves (by the monotonic clock). */
+  #succession: { readonly credential: Credential; readonly since: number } | undefined;
+
+  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
+  constructor(
+    private readonly hsm: Hsm,
+    config: CaCredentialConfig,
+  ) {
+    this.#config = parseConfig(caCredentialConfigSchema, 'certificate from a CA', config);
+    this.name = this.#config.keyLabel;
+  }
+
+  /** First what is stored, however old: to renew it is for the next look. */
+  async look(current: Credential | undefined, signal?: AbortSignal): Promise<Credential | undefined> {
+    const stored = await this.#stored(current, signal);
+    if (stored !== undefined) return stored;
+    if (current === undefined || this.#isDue(current)) return this.#renewed(current, signal);
+    await this.#destroyReplacedKeys(current);
+    return undefined;
+  }
+
+  #isDue({ chain: [leaf] }: Credential): boolean {
+    return remainingLife(leaf) <= renewalShare - this.#jitter;
+  }
+
+  /** @returns what is in the file, proven; undefined when it could not be served, or not in the place of `current` */
+  async #stored(current: Credential | undefined, signal?: AbortSignal): Promise<Credential | undefined> {
+    const { certificateFile, keyLabel } = this.#config;
+    const text = await readStoredChain(certificateFile);
+    if (text === undefined || text === current?.chain.map((each) => each.toString()).join('')) return undefined;
+    const versions = await this.hsm.listKeys({ label: keyLabel, usage: 'sign' }, { signal });
+    if (versions.length === 0) return undefined;
+    try {
+      const credential = credentialOfVersions(text, versions, this.hsm, certificateFile);
+      checkKind(credential.key, this.#config);
+      checkNames(credential, this.#config);
+      if (current !== undefined && (this.#isDue(credential) || isOlder(credential, current))) return undefined;
+      await proveByHandshake(credential);
+      return credential;
+    } catch (error) {
+      // Damaged, over, of other names: no more than if it were not there.
+      if (error instanceof TlsOffloadError && error.fault === 'operator') return undefined;
+      throw error;
+    }
+  }
+
+  /** Whoever of the host has the lock renews; those that waited for it find what it stored. */
+  async #renewed(current: Credential | undefined, signal?: AbortSignal): Promise<Credential> {
+    const { certificateFile } = this.#config;
+    await makeDirectoryOf(certificateFile);
+    return withProcessLock(`${certificateFile}.lock`, async () => {
+      const stored = await this.#stored(current, signal);
+      if (stored !== undefined) return stored;
+      const credential = await this.#issued(current, signal);
+      await storeChain(certificateFile, credential);
+      return credential;
+    });
+  }
+
+  async #issued(current: Credential | undefined, signal?: AbortSignal): Promise<Credential> {
+    const { url } = this.#config;
+    const key = await this.#keyToCertify(current, { signal });
+    const request = await makeCertificateRequest(this.hsm, key, this.#config);
+    const chainPem = await requestCertificate(this.#config, request, signal);
+    const credential = credentialOfVersions(chainPem, [key], this.hsm, `certificate issued by ${url}`);
+    checkNames(credential, this.#config);
+    await proveByHandshake(credential);
+    return credential;
+  }
+
+  /** A version that a renewal made and did not come to certify (it was killed, the CA was away) is taken before another is made. */
+  async #keyToCertify(current: Credential | undefined, options: CallOptions): Promise<HsmKey> {
+    const { keyLabel, renewKey } = this.#config;
+    const newest = await newestKey(this.hsm, this.#config, options);
+    if (!renewKey || newest.id !== current?.key.id) return newest;
+    return this.hsm.rotateKey(keyLabel, options);
+  }
+
+  async #destroyReplacedKeys(current: Credential): Promise<void> {
+    const after = this.#config.destroyReplacedKeysAfterSeconds;
+    if (after === undefined) return;
+    if (this.#succession?.credential !== current) this.#succession = { credential: current, since: performance.now() };
+    if (performance.now() - this.#succession.since < after * 1_000) return;
+    await destroyVersionsBefore(this.hsm, current.key);
+    // Until the next renewal there are none.
+    this.#succession = { credential: current, since: Infinity };
+  }
+}
 
 export interface CaCredentialOptions {
   readonly signal?: AbortSignal;
@@ -21,8 +131,7 @@ export interface CaCredentialOptions {
 }
 
 /**
- * A credential from a nest-hsm CA: the key found on the token or generated there, the request signed there, the issued
- * certificate checked against key and names before anybody sees it, and kept in a file for the next start.
+ * The credential of a nest-hsm CA as it is now, renewed if that is due. A `CredentialKeeper` keeps it so.
  * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ISSUER_UNAVAILABLE (worth trying again) |
  * ERR_TLS_OFFLOAD_ISSUANCE_REFUSED | ERR_TLS_OFFLOAD_CERTIFICATE_INVALID | ERR_TLS_OFFLOAD_KEY_MISMATCH
  * @throws {HsmError} as `Hsm.findKey` and `Hsm.generateKeyPair`
@@ -30,62 +139,31 @@ export interface CaCredentialOptions {
 export async function credentialFromCa(
   hsm: Hsm,
   config: CaCredentialConfig,
-  options: CaCredentialOptions = {},
+  { signal, renewalPostponed }: CaCredentialOptions = {},
 ): Promise<Credential> {
-  const parsed = parseConfig(caCredentialConfigSchema, 'certificate from a CA', config);
-  const key = await findOrGenerateKey(hsm, parsed, options.signal);
-  const stored = await readStored(parsed.certificateFile, key, hsm, parsed);
-  if (stored !== undefined && remainingLife(stored.chain[0]) > renewalShare) return stored;
-
-  const request = await makeCertificateRequest(hsm, key, parsed);
-  let chainPem: string;
+  const source = new CaCredentialSource(hsm, config);
+  const first = (await source.look(undefined, signal)) as Credential;
   try {
-    chainPem = await requestCertificate(parsed, request, options.signal);
+    return (await source.look(first, signal)) ?? first;
   } catch (error) {
     const away = error instanceof TlsOffloadError && error.code === 'ERR_TLS_OFFLOAD_ISSUER_UNAVAILABLE';
-    if (stored === undefined || !away) throw error;
-    options.renewalPostponed?.(error);
-    return stored;
+    if (!away) throw error;
+    renewalPostponed?.(error);
+    return first;
   }
-  const credential = Credential.fromPem(chainPem, key, hsm, `certificate issued by ${parsed.url}`);
-  checkNames(credential, parsed);
-  await writeDurably(parsed.certificateFile, credential.chain.map((certificate) => certificate.toString()).join(''));
-  return credential;
 }
 
-async function findOrGenerateKey(
-  hsm: Hsm,
-  { keyLabel, keyAlgorithm }: { keyLabel: string; keyAlgorithm: Parameters<Hsm['generateKeyPair']>[0]['algorithm'] },
-  signal?: AbortSignal,
-): Promise<HsmKey> {
-  const keys = await hsm.listKeys({ label: keyLabel, usage: 'sign' }, { signal });
-  // Processes that start together may each make the first: found by its label it is the same one for all.
-  if (keys.length === 0)
-    await hsm.generateKeyPair({ label: keyLabel, algorithm: keyAlgorithm, first: true }, { signal });
-  // Says which and how many when there are several.
-  const key = await hsm.findKey({ label: keyLabel, usage: 'sign' }, { signal });
-  if (key.algorithm === keyAlgorithm) return key;
+/** By its beginning: a CA may have come to issue for shorter. */
+function isOlder({ chain: [leaf] }: Credential, { chain: [other] }: Credential): boolean {
+  return leaf.validFromDate < other.validFromDate;
+}
+
+function checkKind(key: HsmKey, { keyAlgorithm }: ParsedCaCredentialConfig): void {
+  if (key.algorithm === keyAlgorithm) return;
   throw new TlsOffloadError(
     'ERR_TLS_OFFLOAD_KEY_MISMATCH',
-    `key ${keyLabel}: want ${keyAlgorithm} as configured, got ${key.algorithm} on the token`,
+    `key ${key.label}: want ${keyAlgorithm} as configured, got ${key.algorithm} on the token`,
   );
-}
-
-/** @returns undefined when there is nothing that could be served: no file, another key or other names, not valid now */
-async function readStored(file: string, key: HsmKey, hsm: Hsm, names: RequestedNames): Promise<Credential | undefined> {
-  try {
-    const credential = Credential.fromPem(await readFile(file, 'utf8'), key, hsm, file);
-    checkNames(credential, names);
-    return credential;
-  } catch (error) {
-    const unusable = error instanceof TlsOffloadError || (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (unusable) return undefined;
-    throw new TlsOffloadError(
-      'ERR_TLS_OFFLOAD_CONFIG_INVALID',
-      `${file}: want a file to keep the certificate in, got ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
 }
 
 function checkNames({ chain: [leaf] }: Credential, { dnsNames, ipAddresses }: RequestedNames): void {
@@ -102,23 +180,4 @@ function checkNames({ chain: [leaf] }: Credential, { dnsNames, ipAddresses }: Re
     'ERR_TLS_OFFLOAD_CERTIFICATE_INVALID',
     `certificate: want the names that were requested, got one without ${missing.join(', ')}`,
   );
-}
-
-/** Whole or not at all: a crash leaves the old file or the new one. */
-async function writeDurably(file: string, content: string): Promise<void> {
-  const temporary = `${file}.${process.pid}.new`;
-  try {
-    await mkdir(dirname(file), { recursive: true });
-    const handle = await open(temporary, 'w', 0o644);
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-  } catch (cause) {
-    const message = `${file}: want a file to keep the certificate in, got ${(cause as Error).message}`;
-    throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message, { cause });
-  }
 }

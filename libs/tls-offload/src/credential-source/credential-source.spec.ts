@@ -1,12 +1,11 @@
 import 'reflect-metadata';
 import { Hsm } from '@nest-hsm/hsm';
-import { BasicConstraintsExtension, Pkcs10CertificateRequest, X509CertificateGenerator } from '@peculiar/x509';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { webcrypto } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestToken } from '../../../../test/support/token.js';
+import { dueCertificate } from '../../test/due-certificate.js';
 import { makeIdentity } from '../../test/identity.js';
 import { OpensslCa } from '../../test/openssl-ca.js';
 import type { CaCredentialConfig } from '../config.js';
@@ -70,7 +69,7 @@ describe('a certificate from a CA', () => {
         { encoding: 'utf8' },
       );
       for (const name of ['DNS:localhost', 'DNS:Service.example', 'IP Address:127.0.0.1']) expect(text).toContain(name);
-      expect(readdirSync(join(config.certificateFile, '..'))).toEqual(['certificate.pem']);
+      expect(readdirSync(join(config.certificateFile, '..'))).toEqual(['certificate.pem', 'certificate.pem.lock']);
     },
   );
 
@@ -85,7 +84,7 @@ describe('a certificate from a CA', () => {
   const reasons: readonly [string, () => unknown][] = [
     ['is for other names', () => (config = { ...config, dnsNames: ['other.example'] })],
     ['was damaged', () => writeFileSync(config.certificateFile, 'damaged')],
-    ['is due', async () => writeFileSync(config.certificateFile, await due(ca.requests[0].csr))],
+    ['is due', async () => writeFileSync(config.certificateFile, await dueCertificate(ca.requests[0].csr))],
   ];
   it.each(reasons)('is issued anew, for the same key, when the stored one %s', async (_what, change) => {
     const first = await credentialFromCa(hsm, config);
@@ -98,7 +97,7 @@ describe('a certificate from a CA', () => {
 
   it('that is due is served on when the CA is away, and said so', async () => {
     const first = await credentialFromCa(hsm, config);
-    writeFileSync(config.certificateFile, await due(ca.requests[0].csr));
+    writeFileSync(config.certificateFile, await dueCertificate(ca.requests[0].csr));
     const postponed: TlsOffloadError[] = [];
     await ca.stop();
     const second = await credentialFromCa(hsm, config, { renewalPostponed: (error) => postponed.push(error) });
@@ -232,22 +231,3 @@ describe('a certificate from a file', () => {
     await expect(noFile).rejects.toMatchObject({ code: 'ERR_TLS_OFFLOAD_CERTIFICATE_INVALID' });
   });
 });
-
-/** A certificate for a request, most of its life behind it. */
-async function due(csr: string): Promise<string> {
-  const request = new Pkcs10CertificateRequest(csr);
-  const names = request.getExtension('2.5.29.17');
-  const issuer = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
-  const day = 24 * 60 * 60 * 1000;
-  const certificate = await X509CertificateGenerator.create({
-    subject: 'CN=due',
-    issuer: 'CN=issuer',
-    publicKey: request.publicKey,
-    signingKey: issuer.privateKey,
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
-    notBefore: new Date(Date.now() - 80 * day),
-    notAfter: new Date(Date.now() + 10 * day),
-    extensions: [new BasicConstraintsExtension(false), ...(names === null ? [] : [names])],
-  });
-  return certificate.toString('pem');
-}
