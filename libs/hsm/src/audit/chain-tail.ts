@@ -19,6 +19,8 @@ export interface ChainTail {
   readonly last?: SegmentName;
   /** The number of the newest file, empty ones aside. */
   readonly newest: number;
+  /** Whether who wrote last ended in good order. If not, a sync may have failed, and what can be read need not be on the disk. */
+  readonly isClosed: boolean;
   /** What no record could be read from since the last one. Then the next record needs a new segment. */
   readonly torn: readonly UnreadableBytes[];
 }
@@ -41,9 +43,10 @@ export async function readTail(directory: string, member: string, slot: number):
     if (size > offset) torn.unshift(await unreadable(directory, name, offset, size - offset));
     if (found === undefined) continue;
     const position = positionAfter(found.record, found.line);
-    return { position, chain: await chainOf(join(directory, name)), last: segment, newest, torn };
+    const isClosed = found.record.kind === 'closed';
+    return { position, chain: await chainOf(join(directory, name)), last: segment, newest, isClosed, torn };
   }
-  return { position: chainStart, chain: randomBytes(16).toString('hex'), newest, torn };
+  return { position: chainStart, chain: randomBytes(16).toString('hex'), newest, isClosed: false, torn };
 }
 
 interface LastRecord {

@@ -222,6 +222,30 @@ test('a disk that never syncs is tried now and then, with a segment each, and to
   expect(told(chain).at(-1)).toBe('closed');
 });
 
+describe('a chain goes on in a new segment', () => {
+  it.each<[string, (writer: ChainWriter) => Promise<unknown>]>([
+    ['after an agent that was killed', () => Promise.resolve()],
+    ['after one that was killed when a sync had failed', (writer) => isRefused(writer.commit(fields('failed'), 0))],
+    ['after one whose last sync failed', (writer) => writer.close(closedFields)],
+  ])('%s', async (_which, end) => {
+    const writer = await opened();
+    await writer.commit(fields('before'), 0);
+    const restore = await failSyncs(segment(1));
+    await end(writer);
+    restore();
+    // As when its process ends.
+    rmSync(join(directory, 'hsm-a.1.lock'));
+    const before = readFileSync(segment(1));
+    await life('after');
+    expect(readFileSync(segment(1))).toEqual(before);
+    const [chain] = await readChains(directory);
+    expect(told(chain).slice(-3)).toEqual(['segment', 'after', 'closed']);
+    expect(chain.unreadable).toEqual([]);
+    // The last one is.
+    await writer.close(closedFields).catch(() => undefined);
+  });
+});
+
 test('a link in the place of a segment is refused', async () => {
   symlinkSync(join(root, 'elsewhere'), segment(1));
   await expect(opened()).rejects.toMatchObject({ code: 'ERR_HSM_AUDIT_UNAVAILABLE' });

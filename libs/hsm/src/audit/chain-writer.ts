@@ -28,8 +28,8 @@ export interface ChainWriterSettings {
 interface Entry {
   /** Milliseconds since 1970. */
   readonly time: number;
-  /** As record-fields.ts makes them, perhaps not before they are written. */
-  readonly fields: string | (() => string);
+  /** As record-fields.ts makes them, perhaps not before they are written; absent when what is before is to be on the disk. */
+  readonly fields?: string | (() => string);
   /** How many operations it tells of. */
   readonly operations: number;
   readonly durable: boolean;
@@ -130,16 +130,25 @@ export class ChainWriter {
     return this.#record(fields, operations, true);
   }
 
-  /** Writes what is pending and one record more, and leaves the chain to others. What comes later is lost. */
+  /**
+   * Writes what is pending and, when all is on the disk, one record more, and leaves the chain to others. What comes later is
+   * lost.
+   */
   async close(lastFields: string): Promise<void> {
-    await this.#record(lastFields, 0, !this.#isSyncPaused).catch(() => undefined);
+    try {
+      await this.#record(undefined, 0, true);
+      // Not synced after it: whoever finds it last may go on in this segment, and could not know that its sync failed.
+      await this.#record(lastFields, 0, false);
+    } catch {
+      // Whoever comes next begins a new segment.
+    }
     this.#isClosed = true;
     clearTimeout(this.#retry);
     await Promise.race([this.#letGo(), pause(patienceMilliseconds, undefined, { ref: false })]);
     this.lock.release();
   }
 
-  #record(fields: string, operations: number, durable: boolean): Promise<number> {
+  #record(fields: string | undefined, operations: number, durable: boolean): Promise<number> {
     return new Promise((resolve, reject) => {
       const { directory } = this.settings;
       const timer = setTimeout(() => reject(unavailable(directory, 'a disk that hangs')), patienceMilliseconds);
@@ -229,7 +238,8 @@ export class ChainWriter {
     const { records: lost, operations, since } = this.#lost;
     if (lost > 0) add(now, gapFields({ lost, operations, since: rfc3339(since) }));
     for (const entry of entries) {
-      add(entry.time, typeof entry.fields === 'string' ? entry.fields : entry.fields());
+      const { fields } = entry;
+      if (fields !== undefined) add(entry.time, typeof fields === 'string' ? fields : fields());
       entry.seq = seq;
     }
     return { lines: Buffer.from(lines, 'utf8'), position: { seq, hash } };
@@ -285,11 +295,11 @@ export class ChainWriter {
     return this.#segment ?? this.#takeUp();
   }
 
-  /** Goes on where the files end: in the last segment if all of it can be read, and in a new one otherwise. */
+  /** Goes on where the files end: in the last segment if it was left in good order, and in a new one otherwise. */
   async #takeUp(): Promise<SegmentFile> {
     const { directory, member } = this.settings;
-    const { position, chain, last, newest, torn } = await readTail(directory, member, this.slot);
-    const goesOn = last !== undefined && torn.length === 0;
+    const { position, chain, last, newest, isClosed, torn } = await readTail(directory, member, this.slot);
+    const goesOn = last !== undefined && isClosed && torn.length === 0;
     const segment = goesOn ? await SegmentFile.open(directory, last) : await this.#newSegment(newest + 1);
     this.#position = position;
     this.#chain = chain;
