@@ -353,6 +353,35 @@ describe('policy', () => {
     expect(denied).not.toContain('policy-unseen');
   });
 
+  test('tells a client nothing of what is wrong with a key that it may not use', async () => {
+    const id = newId();
+    const kind = { type: 'CKK_AES', value: '11'.repeat(32), mechanisms: ['CKM_AES_GCM'] } as const;
+    importSecretKeys(token, [{ ...kind, id, label: 'policy-unsafe', usage: ['ENCRYPT', 'DECRYPT', 'WRAP'] }]);
+    const own = { label: 'policy-own', algorithm: 'aes-256', usage: 'encrypt', extractable: false } as const;
+    const operations = ['find', 'encrypt', 'wrap', 'unwrap', 'export', 'import', 'generate'] as const;
+    const agent = await AgentUnderTest.loggedIn(token, { policy: [{ label: 'policy-own', operations }] });
+    const { id: ownId } = await generate(agent, 'aes-256', 'wrap', 'policy-own');
+    const noBytes = Buffer.alloc(0);
+    const unwrapping = { unwrappingKeyId: id, key: { ...own, id: newId() }, wrapped: noBytes };
+    const calls = [
+      agent.call('encrypt', { keyId: id, aad: noBytes, data: message }),
+      agent.call('findKeys', { id }),
+      agent.call('checkKey', { keyId: id }),
+      agent.call('inspectObjects', { id }),
+      agent.call('wrapKey', { keyId: id, wrappingKeyId: ownId, algorithm: 'aes-kwp' }),
+      agent.call('wrapKey', { keyId: ownId, wrappingKeyId: id, algorithm: 'aes-kwp' }),
+      agent.call('exportKey', { keyId: id, recipients: [] }),
+      agent.call('unwrapKey', { ...unwrapping, algorithm: 'aes-kwp' }),
+      agent.call('importKey', { ...unwrapping, algorithm: 'rsa-oaep-sha1', transport: noBytes }),
+    ];
+    const answers = await Promise.all(calls.map((call) => call.then(JSON.stringify, String)));
+    for (const answer of answers) expect(answer).toMatch(/policy does not allow this client/);
+    expect(answers.join()).not.toMatch(/policy-unsafe|CKA_/);
+    const owner = await AgentUnderTest.loggedIn(token);
+    await expect(owner.call('checkKey', { keyId: id })).rejects.toThrow(/policy-unsafe.*CKA_WRAP/);
+    await owner.call('destroyKey', { keyId: id });
+  });
+
   test('does not let a key be destroyed by way of its copy under another label', async () => {
     const owner = await AgentUnderTest.loggedIn(token);
     const wrapping = await generate(owner, 'aes-256', 'wrap');

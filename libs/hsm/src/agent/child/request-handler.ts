@@ -23,7 +23,8 @@ import { destroyKey } from './pkcs11/key-destruction.js';
 import { exportKey } from './pkcs11/key-export.js';
 import { generateKey } from './pkcs11/key-generation.js';
 import { importKey } from './pkcs11/key-import.js';
-import { describeKey, type TokenKey } from './pkcs11/key-inspection.js';
+import { describeKey, type Permit, type TokenKey } from './pkcs11/key-inspection.js';
+import type { Visibility } from './pkcs11/key-listing.js';
 import { transferKey } from './pkcs11/key-transfer.js';
 import { unwrapKey } from './pkcs11/key-unwrapping.js';
 import { wrapKey } from './pkcs11/key-wrapping.js';
@@ -119,10 +120,13 @@ export class RequestHandler {
     work: (session: SessionHandle, key: TokenKey) => Promise<T>,
     digest?: () => Buffer,
   ): Promise<T> {
+    const permit = (label: string): void => {
+      operation.label = label;
+      this.policy.require(operation.operation, label, operation.mechanism);
+    };
     const tryOnce = (session: SessionHandle): Promise<T> => {
-      const key = this.token.keys.one(session, operation.keyId);
-      operation.label = key.label;
-      this.policy.require(operation.operation, key.label, operation.mechanism);
+      const key = this.token.keys.one(session, operation.keyId, permit);
+      permit(key.label);
       requireUsable(key, usage);
       if (!this.audit.isToBeIntended(operation)) return work(session, key);
       // Looked up again after the wait, since handles go with the login.
@@ -158,36 +162,36 @@ export class RequestHandler {
   #findKeys(call: Call, { after, limit, ...selector }: Received<'findKeys'>): Promise<Answer<'findKeys'>> {
     const { id: keyId, label } = selector;
     return this.audit.record(call, { operation: 'find', keyId, label }, async () => {
-      const isVisible = (key: { readonly label: string }): boolean => this.policy.allows('find', key.label);
+      const permit = (hidden: string): void => this.policy.require('find', hidden);
       const { keys: found, next } = await this.token.run(call, 'repeatable', (session) =>
-        this.token.keys.page(session, selector, { after, limit }, isVisible),
+        this.token.keys.page(session, selector, { after, limit }, this.#mayFind, permit),
       );
-      const hidden = found.find((key) => !isVisible(key));
       // Whoever asks for one must not be told that it is not there.
-      if (hidden !== undefined) this.policy.require('find', hidden.label);
+      for (const key of found) permit(key.label);
       return toPage(found.map(describeKey), next);
     });
   }
 
   #inspectObjects(call: Call, request: Received<'inspectObjects'>): Promise<Answer<'inspectObjects'>> {
     return this.audit.record(call, { operation: 'inspect' }, async () => {
-      const isVisible = ({ label }: { readonly label: string }): boolean =>
-        this.policy.allows('find', label) || this.policy.allows('destroy', label);
       const page = await this.token.run(call, 'repeatable', (session) =>
-        this.token.keys.inspect(session, request, isVisible),
+        this.token.keys.inspect(session, request, this.#mayInspect),
       );
-      const hidden = page.objects.find((object) => !isVisible(object));
+      const hidden = page.objects.find((object) => !this.#mayInspect(object));
       if (hidden !== undefined && request.id !== undefined) this.policy.require('find', hidden.label);
-      return { ...page, objects: page.objects.filter(isVisible) };
+      return { ...page, objects: page.objects.filter(this.#mayInspect) };
     });
   }
 
   #checkKey(call: Call, { keyId, checkValue }: Received<'checkKey'>): Promise<Answer<'checkKey'>> {
     return this.audit.record(call, { operation: 'check', keyId }, (operation) =>
       this.token.run(call, 'repeatable', async (session) => {
-        const key = this.token.keys.one(session, keyId);
-        operation.label = key.label;
-        this.policy.require('find', key.label);
+        const permit = (label: string): void => {
+          operation.label = label;
+          this.policy.require('find', label);
+        };
+        const key = this.token.keys.one(session, keyId, permit);
+        permit(key.label);
         if (checkValue === undefined) {
           const made = await makeCheckValue(this.token, session, key);
           return { checkValue: made, matches: made !== undefined };
@@ -212,11 +216,12 @@ export class RequestHandler {
   #wrapKey(call: Call, request: Received<'wrapKey'>): Promise<Answer<'wrapKey'>> {
     const { keyId, wrappingKeyId, algorithm } = request;
     const permit = async (operation: Operation): Promise<void> => {
-      const key = await this.token.key(call, keyId);
-      operation.label = key.label;
-      const wrappingKey = await this.token.key(call, wrappingKeyId);
-      this.policy.require('wrap', key.label, algorithm);
-      this.policy.require('wrap', wrappingKey.label, algorithm);
+      const permitOne = (label: string): void => this.policy.require('wrap', label, algorithm);
+      await this.#permit(call, keyId, (label) => {
+        operation.label = label;
+        permitOne(label);
+      });
+      await this.#permit(call, wrappingKeyId, permitOne);
     };
     const operation = { operation: 'wrap', keyId, mechanism: algorithm };
     return this.audit.recordWithIntent(call, operation, permit, async () => ({
@@ -228,9 +233,9 @@ export class RequestHandler {
     const { key, unwrappingKeyId, algorithm } = request;
     const operation = { operation: 'unwrap', keyId: key.id, label: key.label, mechanism: algorithm };
     const permit = async (): Promise<void> => {
-      this.policy.require('unwrap', key.label, algorithm);
-      const unwrappingKey = await this.token.key(call, unwrappingKeyId);
-      this.policy.require('unwrap', unwrappingKey.label, algorithm);
+      const permitOne = (label: string): void => this.policy.require('unwrap', label, algorithm);
+      permitOne(key.label);
+      await this.#permit(call, unwrappingKeyId, permitOne);
     };
     return this.audit.recordWithIntent(call, operation, permit, async () =>
       describeKey(await unwrapKey(this.token, call, request)),
@@ -241,11 +246,13 @@ export class RequestHandler {
     const { keyId } = request;
     const recipients = request.recipients.map(({ spki, algorithm }) => ({ recipient: fingerprint(spki), algorithm }));
     const operation = { operation: 'export', keyId, recipients: recipients.map(({ recipient }) => recipient) };
-    const permit = async (exporting: Operation): Promise<void> => {
-      const { label } = await this.token.key(call, keyId);
-      exporting.label = label;
-      for (const { algorithm, recipient } of recipients) this.policy.require('export', label, algorithm, recipient);
-    };
+    const permit = (exporting: Operation): Promise<void> =>
+      this.#permit(call, keyId, (label) => {
+        exporting.label = label;
+        // Whoever names nobody is told nothing either.
+        this.policy.require('export', label);
+        for (const { algorithm, recipient } of recipients) this.policy.require('export', label, algorithm, recipient);
+      });
     return this.audit.recordWithIntent(call, operation, permit, () => exportKey(this.token, call, request));
   }
 
@@ -253,9 +260,9 @@ export class RequestHandler {
     const { key, unwrappingKeyId, algorithm } = request;
     const operation = { operation: 'import', keyId: key.id, label: key.label, mechanism: algorithm };
     const permit = async (): Promise<void> => {
-      this.policy.require('import', key.label, algorithm);
-      const unwrappingKey = await this.token.key(call, unwrappingKeyId);
-      this.policy.require('import', unwrappingKey.label, algorithm);
+      const permitOne = (label: string): void => this.policy.require('import', label, algorithm);
+      permitOne(key.label);
+      await this.#permit(call, unwrappingKeyId, permitOne);
     };
     return this.audit.recordWithIntent(call, operation, permit, async () =>
       describeKey(await importKey(this.token, call, request)),
@@ -269,11 +276,20 @@ export class RequestHandler {
     const operation = { ...identity, recipients: recipients.map(({ recipient }) => recipient) };
     const permit = async (): Promise<void> => {
       for (const { recipient, how } of recipients) this.policy.require('export', key.label, how, recipient);
-      const unwrappingKey = await this.token.key(call, unwrappingKeyId);
-      this.policy.require('unwrap', unwrappingKey.label, algorithm);
+      await this.#permit(call, unwrappingKeyId, (label) => this.policy.require('unwrap', label, algorithm));
     };
     return this.audit.recordWithIntent(call, operation, permit, () => transferKey(this.token, call, request));
   }
+
+  /** Asks the policy about a key's label, and that before anything else is told of the key. */
+  async #permit(call: Call, id: KeyId, permit: Permit): Promise<void> {
+    permit((await this.token.key(call, id, permit)).label);
+  }
+
+  readonly #mayFind: Visibility = ({ label }) => this.policy.allows('find', label);
+
+  readonly #mayInspect: Visibility = ({ label }) =>
+    this.policy.allows('find', label) || this.policy.allows('destroy', label);
 }
 
 /** One key, and an operation that the policy knows. */

@@ -30,6 +30,9 @@ export interface TokenKey extends KeyDescription {
   readonly publicKey?: KeyObject;
 }
 
+/** Asked before it is told what is wrong with a key; throws to tell nothing of what has that label. */
+export type Permit = (label: string) => void;
+
 /** The objects of one key. */
 export interface KeyObjects {
   readonly handle: ObjectHandle;
@@ -46,6 +49,7 @@ export function inspectKey(
   profile: VendorProfile,
   id: KeyId,
   { handle, publicHandle }: KeyObjects,
+  permit?: Permit,
 ): TokenKey {
   const reader = new ObjectReader(native, session, handle);
   const kind = reader.number('CKA_CLASS') === objectClass.secret ? 'secret' : 'private';
@@ -55,14 +59,14 @@ export function inspectKey(
 
   const identity = { id, label: reader.text('CKA_LABEL').slice(0, maximumLabelBytes) };
   const algorithm = readAlgorithm(profile, reader, publicReader);
-  if (!algorithm) throw unsafe(identity, [unknownAlgorithm]);
+  if (!algorithm) throw unsafe(identity, [unknownAlgorithm], permit);
   const role = readRole(reader, keyAlgorithms[algorithm].family);
 
   const faults = mismatches(reader, profile, kind, role);
   if (publicReader) faults.push(...mismatches(publicReader, profile, 'public', role).map((fault) => `public ${fault}`));
   if (kind === 'private' && !publicReader) faults.push('want a public half, got none');
   if (!isOneKey(reader, publicReader)) faults.push('want one modulus in both halves, got two');
-  if (faults.length > 0) throw unsafe(identity, faults);
+  if (faults.length > 0) throw unsafe(identity, faults, permit);
 
   const key = { ...identity, algorithm, usage: role.usage, extractable: role.extractable, handle };
   if (!publicReader) return key;
@@ -180,6 +184,11 @@ function readSpki(algorithm: AsymmetricKeyAlgorithm, reader: ObjectReader): Buff
     : ecPointToSpki(algorithm, reader.bytes('CKA_EC_POINT'));
 }
 
-function unsafe({ id, label }: { id: KeyId; label: string }, faults: readonly string[]): HsmError {
+function unsafe(
+  { id, label }: { id: KeyId; label: string },
+  faults: readonly string[],
+  permit: Permit | undefined,
+): HsmError {
+  permit?.(label);
   return new HsmError('ERR_HSM_KEY_UNSAFE', `key "${label}" (${id}) is refused: ${faults.join('; ')}`);
 }

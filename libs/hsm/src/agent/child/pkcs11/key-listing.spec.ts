@@ -1,5 +1,6 @@
 /** What an agent says of all that is on its token, page by page; over a built agent and a real token. */
 import { randomBytes } from 'node:crypto';
+import { VirtualHsm } from '../../../../../../test/chaos/virtual-hsm.js';
 import { AgentUnderTest } from '../../../../../../test/support/agent-under-test.js';
 import { importSecretKeys } from '../../../../../../test/support/raw-token.js';
 import { TestToken } from '../../../../../../test/support/token.js';
@@ -72,6 +73,40 @@ describe('a list', () => {
       const refused = { code: 'ERR_HSM_ARGUMENT_INVALID' };
       await expect(agent.call('findKeys', wrong)).rejects.toMatchObject(refused);
       await expect(agent.call('inspectObjects', wrong)).rejects.toMatchObject(refused);
+    },
+  );
+});
+
+describe('a list on a slow token', () => {
+  const device = new VirtualHsm('slow-listing');
+  afterAll(() => device.remove());
+
+  test.each(['findKeys', 'inspectObjects'] as const)(
+    'by %s goes on where there was nothing to see, and says nothing of what is there',
+    async (verb) => {
+      const { token: slow, module, moduleEnvironment } = device;
+      const ids = Array.from({ length: 6 }, (_, index) => `${index}${newId().slice(1)}`);
+      const seen = newId().replace(/^./, 'f');
+      const keys = [...ids.map((id) => ({ id, label: 'hidden' })), { id: seen, label: `seen-${verb}` }];
+      importSecretKeys(
+        slow,
+        keys.map((key) => ({ ...sound, ...key, value: value() })),
+      );
+      const policy = [{ label: `seen-${verb}`, operations: ['find'] }] as const;
+      const narrow = await AgentUnderTest.loggedIn(slow, { module, policy }, moduleEnvironment);
+      // A page takes at most some 300 ms, so the hidden keys fill several.
+      device.delay('C_GetAttributeValue', 50);
+      const nexts: (string | undefined)[] = [];
+      const found: unknown[] = [];
+      for (let after: string | undefined; nexts.length === 0 || after !== undefined; nexts.push(after)) {
+        const page: object = await narrow.call(verb, { after });
+        found.push(...('objects' in page ? (page.objects as unknown[]) : (page as unknown[])));
+        after = (page as { next?: string }).next;
+      }
+      device.heal();
+      expect(found).toEqual([expect.objectContaining({ id: seen, label: `seen-${verb}` })]);
+      expect(nexts.length).toBeGreaterThan(3);
+      expect([...new Set(nexts)].filter((next) => next !== seen)).toEqual(['', undefined]);
     },
   );
 });

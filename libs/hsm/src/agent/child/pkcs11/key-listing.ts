@@ -21,8 +21,14 @@ export interface TokenKeyPage {
   readonly next?: string;
 }
 
-/** Whether whoever asks may know of what has that label. */
+/** Whether whoever asks may know of what has that label; the same function for each page of a list. */
 export type Visibility = (labelled: { readonly label: string }) => boolean;
+
+/** Between two ids there is nothing to see. */
+interface Barren {
+  readonly after: string;
+  readonly upTo: string;
+}
 
 /**
  * All that is on the token, page by page in the order of the ids. Between two pages the index of the first is kept; where
@@ -30,6 +36,8 @@ export type Visibility = (labelled: { readonly label: string }) => boolean;
  */
 export class KeyListing {
   #index: ObjectIndex | undefined;
+  /** Where pages without anything to see have got to: their `next` must not name what is hidden. */
+  readonly #barren = new WeakMap<Visibility, Barren>();
 
   constructor(
     private readonly native: Native,
@@ -48,14 +56,13 @@ export class KeyListing {
     const { found, next } = await this.#page(session, request, isVisible, (id, objects) => {
       if (id.length !== 2 * idBytes || objects.private.length + objects.secret.length === 0) return [];
       try {
-        const key = this.key(session, id as KeyId, objects);
-        return usage === undefined || key.usage === usage ? [key] : [];
+        return [this.key(session, id as KeyId, objects)];
       } catch (error) {
         if (error instanceof HsmError) return [];
         throw error;
       }
     });
-    return { keys: found, next };
+    return { keys: found.filter((key) => usage === undefined || key.usage === usage), next };
   }
 
   /** What each object says of itself, whoever made it. */
@@ -93,17 +100,20 @@ export class KeyListing {
   ): Promise<{ found: T[]; next?: string }> {
     const over = performance.now() + pageMilliseconds;
     const found: T[] = [];
+    let next = after ?? '';
     try {
       const index = this.#indexFor(session, after);
-      if (!(await index.read(session, over))) return { found, next: after ?? '' };
-      let last: string | undefined;
-      let lastVisible: string | undefined;
-      for (const id of index.idsAfter(after ?? '')) {
-        if (last !== undefined && (found.length >= limit || performance.now() > over))
-          return { found, next: lastVisible ?? blurred(last, id) };
+      if (!(await index.read(session, over))) return { found, next };
+      const begin = this.#begin(isVisible, after);
+      let last = begin;
+      for (const id of index.idsAfter(begin)) {
+        if (last !== begin && (found.length >= limit || performance.now() > over)) {
+          this.#barren.set(isVisible, { after: next, upTo: last });
+          return { found, next };
+        }
         const visible = read(id, index.objects(id)).filter(isVisible);
         found.push(...visible);
-        if (visible.length > 0) lastVisible = id;
+        if (visible.length > 0) next = id;
         last = id;
         // Reading has no asynchronous form: let `ping` and other calls in between two keys.
         await nextTurn();
@@ -117,16 +127,15 @@ export class KeyListing {
     }
   }
 
+  #begin(isVisible: Visibility, after: string | undefined): string {
+    const barren = this.#barren.get(isVisible);
+    return after !== undefined && barren?.after === after ? barren.upTo : (after ?? '');
+  }
+
   #indexFor(session: SessionHandle, after: string | undefined): ObjectIndex {
     const generation = this.currentGeneration();
     if (after !== undefined && this.#index?.generation === generation) return this.#index;
     this.#index = new ObjectIndex(this.native, session, generation);
     return this.#index;
   }
-}
-
-/** Where the next page begins when nothing was visible so far: behind the id of what is hidden, without telling it. */
-function blurred(last: string, next: string): string {
-  const blur = `${last.slice(0, idBytes)}${'f'.repeat(idBytes)}`;
-  return last.length === 2 * idBytes && blur < next ? blur : last;
 }

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HsmError } from '../../../errors.js';
 import type { KeyId, KeySelector } from '../../../key/key.js';
 import { largestPage, type ObjectPage, type ObjectsRequest, type PageRequest } from '../../protocol.js';
-import { inspectKey, type KeyObjects, type TokenKey } from './key-inspection.js';
+import { inspectKey, type KeyObjects, type Permit, type TokenKey } from './key-inspection.js';
 import { KeyListing, type TokenKeyPage, type Visibility } from './key-listing.js';
 import { type Attribute, ck, type Native, type ObjectHandle, type SessionHandle } from './native.js';
 import type { ObjectsOfId } from './object-index.js';
@@ -37,8 +37,8 @@ export class KeyStore {
   }
 
   /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE */
-  one(session: SessionHandle, id: KeyId): TokenKey {
-    return this.remembered(id) ?? this.#load(session, id, this.#oneOf(id, this.#search(session, id)));
+  one(session: SessionHandle, id: KeyId, permit?: Permit): TokenKey {
+    return this.remembered(id) ?? this.#load(session, id, this.#oneOf(id, this.#search(session, id)), permit);
   }
 
   /**
@@ -51,9 +51,10 @@ export class KeyStore {
     selector: KeySelector,
     request: PageRequest,
     isVisible: Visibility,
+    permit: Permit,
   ): Promise<TokenKeyPage> {
     const isNamed = selector.id !== undefined || selector.label !== undefined;
-    if (isNamed) return this.#named(session, selector, request);
+    if (isNamed) return this.#named(session, selector, request, permit);
     return this.#listing.keys(session, selector.usage, request, isVisible);
   }
 
@@ -82,6 +83,7 @@ export class KeyStore {
     session: SessionHandle,
     selector: KeySelector,
     { after = '', limit = largestPage }: PageRequest,
+    permit: Permit,
   ): Promise<TokenKeyPage> {
     const ids = [...this.#ids(session, selector)].filter((id) => id > after).sort();
     const keys: TokenKey[] = [];
@@ -90,7 +92,7 @@ export class KeyStore {
       // One that was destroyed since its id was read is no fault, nor is one in the making beside others of its label.
       if (objects.private.length + objects.secret.length === 0) continue;
       if (ids.length > 1 && objects.private.length > 0 && objects.public.length === 0) continue;
-      const key = this.#current(session, id, objects);
+      const key = this.#current(session, id, objects, permit);
       if (selector.usage === undefined || key.usage === selector.usage) keys.push(key);
       // Reading has no asynchronous form: let `ping` and other calls in between two keys.
       await nextTurn();
@@ -99,14 +101,14 @@ export class KeyStore {
   }
 
   /** As `one`, but sees when a second object has joined a remembered one. */
-  #current(session: SessionHandle, id: KeyId, found: ObjectsOfId): TokenKey {
+  #current(session: SessionHandle, id: KeyId, found: ObjectsOfId, permit?: Permit): TokenKey {
     const objects = this.#oneOf(id, found);
     const remembered = this.remembered(id);
-    return remembered?.handle.equals(objects.handle) ? remembered : this.#load(session, id, objects);
+    return remembered?.handle.equals(objects.handle) ? remembered : this.#load(session, id, objects, permit);
   }
 
-  #load(session: SessionHandle, id: KeyId, objects: KeyObjects): TokenKey {
-    const key = inspectKey(this.native, session, this.profile, id, objects);
+  #load(session: SessionHandle, id: KeyId, objects: KeyObjects, permit: Permit | undefined): TokenKey {
+    const key = inspectKey(this.native, session, this.profile, id, objects, permit);
     this.#memory().set(id, key);
     return key;
   }

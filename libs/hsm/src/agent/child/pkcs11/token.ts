@@ -5,7 +5,7 @@ import type { AgentSettings, TokenDescription } from '../../protocol.js';
 import type { Call } from '../call.js';
 import { withLoginLock } from '../pin/login-lock.js';
 import { ensureStateDirectory } from '../pin/state-directory.js';
-import type { TokenKey } from './key-inspection.js';
+import type { Permit, TokenKey } from './key-inspection.js';
 import { KeyStore } from './key-store.js';
 import { Login } from './login.js';
 import { supportedNames } from './mechanism.js';
@@ -66,8 +66,8 @@ export class Token {
   }
 
   /** Finds a key, checked and safe to use. @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | …_AMBIGUOUS | …_UNSAFE */
-  async key(call: Call, id: KeyId): Promise<TokenKey> {
-    return this.keys.remembered(id) ?? this.run(call, 'repeatable', (session) => this.keys.one(session, id));
+  async key(call: Call, id: KeyId, permit?: Permit): Promise<TokenKey> {
+    return this.keys.remembered(id) ?? this.run(call, 'repeatable', (session) => this.keys.one(session, id, permit));
   }
 
   /**
