@@ -31,16 +31,27 @@ export interface SignatureStatistics {
   readonly cancelled: number;
 }
 
+/** What became of a signature, and how long the handshake waited for it. */
+export interface SignatureEvent {
+  /** The key's label. */
+  readonly key: string;
+  readonly result: keyof Omit<SignatureStatistics, 'pending'>;
+  readonly milliseconds: number;
+}
+
 /** One signer for each key, however many certificates it has and however often they are replaced. */
 export class KeySigners {
   readonly #signers: KeySigner[] = [];
 
-  constructor(private readonly pendingLimit: number) {}
+  constructor(
+    private readonly pendingLimit: number,
+    private readonly ended?: (event: SignatureEvent) => void,
+  ) {}
 
   of({ key, signer }: Pick<KeySigner, 'key' | 'signer'>): KeySigner {
     const known = this.#signers.find((each) => each.signer === signer && each.key.id === key.id);
     if (known !== undefined) return known;
-    const added = new KeySigner(key, signer, this.pendingLimit);
+    const added = new KeySigner(key, signer, this.pendingLimit, this.ended);
     this.#signers.push(added);
     return added;
   }
@@ -68,26 +79,17 @@ function sum(a: SignatureStatistics, b: SignatureStatistics): SignatureStatistic
 
 /** The handshake signatures of one key: a bounded number at a time, counted. */
 export class KeySigner {
-  #pending = 0;
-  #signed = 0;
-  #failed = 0;
-  #shed = 0;
-  #cancelled = 0;
+  readonly #counts = { pending: 0, signed: 0, failed: 0, shed: 0, cancelled: 0 };
 
   constructor(
     readonly key: HsmKey,
     readonly signer: HandshakeSigner,
     private readonly pendingLimit: number,
+    private readonly ended?: (event: SignatureEvent) => void,
   ) {}
 
   get statistics(): SignatureStatistics {
-    return {
-      pending: this.#pending,
-      signed: this.#signed,
-      failed: this.#failed,
-      shed: this.#shed,
-      cancelled: this.#cancelled,
-    };
+    return { ...this.#counts };
   }
 
   /**
@@ -95,31 +97,35 @@ export class KeySigner {
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_SIGNATURES_SATURATED | ERR_TLS_OFFLOAD_SIGNATURE_FAILED
    */
   async sign(wanted: SignatureWanted, deadlineMilliseconds: number, signal: AbortSignal): Promise<Uint8Array> {
-    if (this.#pending >= this.pendingLimit) {
-      this.#shed++;
+    const begun = performance.now();
+    if (this.#counts.pending >= this.pendingLimit) {
+      this.#count('shed', begun);
       throw new TlsOffloadError(
         'ERR_TLS_OFFLOAD_SIGNATURES_SATURATED',
         `key ${this.key.label}: want at most ${this.pendingLimit} handshakes waiting for it, got one more`,
       );
     }
-    this.#pending++;
+    this.#counts.pending++;
     try {
       const { scheme, input, data } = wanted;
       const options = { input, deadlineMilliseconds, signal, hedge: true } as const;
       const signature = await this.signer.sign(this.key, scheme, data, options);
-      if (signal.aborted) this.#cancelled++;
-      else this.#signed++;
+      this.#count(signal.aborted ? 'cancelled' : 'signed', begun);
       return signature;
     } catch (cause) {
-      if (signal.aborted) this.#cancelled++;
-      else this.#failed++;
+      this.#count(signal.aborted ? 'cancelled' : 'failed', begun);
       throw new TlsOffloadError(
         'ERR_TLS_OFFLOAD_SIGNATURE_FAILED',
         `key ${this.key.label}: want a ${wanted.scheme} signature, got ${(cause as Error).message}`,
         { cause },
       );
     } finally {
-      this.#pending--;
+      this.#counts.pending--;
     }
+  }
+
+  #count(result: SignatureEvent['result'], begun: number): void {
+    this.#counts[result]++;
+    this.ended?.({ key: this.key.label, result, milliseconds: performance.now() - begun });
   }
 }

@@ -1,6 +1,8 @@
 export {
+  type HandshakeEvent,
   type ServedCredentials,
   TlsTerminator,
+  type TerminatorObserver,
   type TerminatorOptions,
   type TerminatorStatistics,
 } from './terminator.js';
@@ -16,7 +18,7 @@ export {
 } from './credential-source/credential-keeper.js';
 export type { CredentialSource } from './credential-source/credential-source.js';
 export { credentialFromFile, FileCredentialSource } from './credential-source/file.js';
-export type { HandshakeSigner, HandshakeSignOptions, SignatureStatistics } from './handshake-signer.js';
+export type { HandshakeSigner, HandshakeSignOptions, SignatureEvent, SignatureStatistics } from './handshake-signer.js';
 export {
   type CaCredentialConfig,
   caCredentialConfigSchema,

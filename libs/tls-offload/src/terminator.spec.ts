@@ -7,8 +7,9 @@ import { thrownBy } from '../test/thrown-by.js';
 import type { SessionDescription } from './addon.js';
 import type { TerminatorConfig } from './config.js';
 import { TlsOffloadError } from './errors.js';
+import type { SignatureEvent } from './handshake-signer.js';
 import type { TlsSocket } from './socket.js';
-import { TlsTerminator } from './terminator.js';
+import { type HandshakeEvent, TlsTerminator } from './terminator.js';
 
 const identities = {
   'ec-p256': makeIdentity('ec-p256'),
@@ -64,6 +65,29 @@ describe('a handshake', () => {
     });
     expect(client.authorized).toBe(true);
     client.destroy();
+  });
+
+  it('is told to an observer, with its signature, when it has come to its end', async () => {
+    const identity = identities['ec-p256'];
+    const handshakes: HandshakeEvent[] = [];
+    const signatures: SignatureEvent[] = [];
+    const terminator = new TlsTerminator({
+      credentials: [credentialOf(identity)],
+      observer: {
+        handshakeEnded: (event) => handshakes.push(event),
+        signatureEnded: (event) => signatures.push(event),
+      },
+    });
+    await using listener = await listen(terminator, echo);
+    (await connectTls({ port: listener.port, ca: identity.certificatePem })).destroy();
+    await expect(connectTls({ port: listener.port, ALPNProtocols: ['none of ours'] })).rejects.toThrow();
+    await eventually(() => handshakes.length === 2);
+    expect(handshakes).toMatchObject([
+      { code: 'OK', protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' },
+      { code: 'ERR_TLS_OFFLOAD_HANDSHAKE_FAILED' },
+    ]);
+    expect(signatures).toMatchObject([{ key: identity.key.label, result: 'signed' }]);
+    for (const { milliseconds } of [...handshakes, ...signatures]) expect(milliseconds).toBeGreaterThanOrEqual(0);
   });
 
   it('prefers the hybrid key exchange', async () => {

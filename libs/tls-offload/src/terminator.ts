@@ -1,11 +1,17 @@
 import type { Socket } from 'node:net';
 import { isTls13Suite } from './algorithms.js';
-import { loadAddon, type ServerContext, type ServerContextOptions } from './addon.js';
+import {
+  loadAddon,
+  type ServerContext,
+  type ServerContextOptions,
+  type Session,
+  type SessionDescription,
+} from './addon.js';
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
 import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
 import { performHandshake } from './handshake.js';
-import { type KeySigner, KeySigners, type SignatureStatistics } from './handshake-signer.js';
+import { type KeySigner, KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
 import { TlsSocket } from './socket.js';
 
 /** The certificates and keys of a terminator. */
@@ -16,7 +22,37 @@ export interface ServedCredentials {
   readonly serverNames?: Readonly<Record<string, readonly Credential[]>>;
 }
 
-export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {}
+export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
+  readonly observer?: TerminatorObserver;
+}
+
+/** Who counts handshakes. Called synchronously: be quick. */
+export interface TerminatorObserver {
+  handshakeEnded?(event: HandshakeEvent): void;
+  signatureEnded?(event: SignatureEvent): void;
+}
+
+export interface HandshakeEvent {
+  readonly code: 'OK' | TlsOffloadErrorCode;
+  /** Both absent where it failed. */
+  readonly protocol?: string;
+  readonly cipher?: string;
+  /** From the TCP connection on. */
+  readonly milliseconds: number;
+}
+
+/** A TCP connection and the session on it, after the handshake; paused, with no listener on it but one for 'error'. */
+export interface SecuredConnection {
+  readonly socket: Socket;
+  readonly session: Session;
+  readonly description: SessionDescription;
+}
+
+/** What a secured connection became. */
+export interface OpenConnection {
+  destroy(): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
 
 /** What a handshake is made with, from its beginning to its end. */
 interface Offer {
@@ -44,19 +80,21 @@ export interface TerminatorStatistics {
  */
 export class TlsTerminator {
   readonly #config: ParsedTerminatorConfig;
+  readonly #observer: TerminatorObserver;
   readonly #signers: KeySigners;
   #offer: Offer;
   readonly #handshaking = new Set<Socket>();
-  readonly #open = new Set<TlsSocket>();
+  readonly #open = new Set<OpenConnection>();
   readonly #completed: Record<string, number> = {};
   readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
   #closed = false;
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor(options: TerminatorOptions) {
-    const { credentials, serverNames, ...config } = options;
+    const { credentials, serverNames, observer = {}, ...config } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
-    this.#signers = new KeySigners(this.#config.pendingSignatureLimit);
+    this.#observer = observer;
+    this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
     this.#offer = this.#newOffer({ credentials, serverNames });
   }
 
@@ -85,12 +123,21 @@ export class TlsTerminator {
    * @throws {TlsOffloadError} as `performHandshake`, or ERR_TLS_OFFLOAD_CLOSED
    */
   async accept(socket: Socket, options: { readonly allowHalfOpen?: boolean } = {}): Promise<TlsSocket> {
+    const { session, description } = await this.secure(socket);
+    const secure = new TlsSocket(socket, session, description, options);
+    this.keep(secure);
+    return secure;
+  }
+
+  /** As `accept`, for who reads and writes the session otherwise than by a stream. What it makes of it goes to `keep`. */
+  async secure(socket: Socket): Promise<SecuredConnection> {
     // For the whole life of the connection: a broken one is met as 'close', by whoever holds it then.
     socket.on('error', () => undefined);
     if (this.#closed) {
       socket.destroy();
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'terminator: want it open, got it closed');
     }
+    const begun = performance.now();
     const { context, signers } = this.#offer;
     const session = new (loadAddon().Session)(context);
     this.#handshaking.add(socket);
@@ -99,16 +146,22 @@ export class TlsTerminator {
     } catch (error) {
       const { code } = error as TlsOffloadError;
       this.#failed[code] = (this.#failed[code] ?? 0) + 1;
+      this.#observer.handshakeEnded?.({ code, milliseconds: performance.now() - begun });
       throw error;
     } finally {
       this.#handshaking.delete(socket);
     }
     const description = session.describe();
-    this.#completed[description.protocol] = (this.#completed[description.protocol] ?? 0) + 1;
-    const secure = new TlsSocket(socket, session, description, options);
-    this.#open.add(secure);
-    secure.once('close', () => this.#open.delete(secure));
-    return secure;
+    const { protocol, cipher } = description;
+    this.#completed[protocol] = (this.#completed[protocol] ?? 0) + 1;
+    this.#observer.handshakeEnded?.({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
+    return { socket, session, description };
+  }
+
+  /** Counts it among the open connections, which `close` ends. */
+  keep(connection: OpenConnection): void {
+    this.#open.add(connection);
+    connection.once('close', () => this.#open.delete(connection));
   }
 
   /**
