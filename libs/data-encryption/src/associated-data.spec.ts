@@ -7,19 +7,27 @@ const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', im
   dataKeyId: DataKeyId;
   commitment: string;
   wrapAssociatedData: string;
+  indexWrapAssociatedData: string;
 };
 
 describe('associated data', () => {
   it('of a data key is as other software makes it', () => {
-    const associatedData = dataKeyAssociatedData({
+    const key = {
       id: vectors.dataKeyId,
       databaseId: 'clinic',
       tableId: 'Patient',
-      algorithm: 'aes-256-gcm',
       kekVersion: '0f'.repeat(16),
       commitment: Buffer.from(vectors.commitment, 'hex'),
+    };
+    const ofCells = dataKeyAssociatedData({ ...key, purpose: 'cell', columnId: '', algorithm: 'aes-256-gcm' });
+    expect(ofCells.toString('hex')).toBe(vectors.wrapAssociatedData);
+    const ofIndex = dataKeyAssociatedData({
+      ...key,
+      purpose: 'index',
+      columnId: 'name',
+      algorithm: 'hmac-sha-256/email',
     });
-    expect(associatedData.toString('hex')).toBe(vectors.wrapAssociatedData);
+    expect(ofIndex.toString('hex')).toBe(vectors.indexWrapAssociatedData);
   });
 
   it('of two different keys is never the same', () => {

@@ -43,18 +43,21 @@ export function isSameRow(left: RowKey, right: RowKey): boolean {
 /** What a wrapped data key is bound to: it decrypts for this purpose, place and KEK only. */
 export function dataKeyAssociatedData(dataKey: {
   readonly id: DataKeyId;
+  readonly purpose: 'cell' | 'index';
   readonly databaseId: string;
   readonly tableId: string;
+  readonly columnId: string;
   readonly algorithm: string;
   readonly kekVersion: string;
   readonly commitment: Buffer;
 }): Buffer {
   return lengthPrefixed([
     'nest-hsm data key v1',
-    'cell',
+    dataKey.purpose,
     Buffer.from(dataKey.id, 'hex'),
     dataKey.databaseId,
     dataKey.tableId,
+    ...(dataKey.purpose === 'index' ? [dataKey.columnId] : []),
     dataKey.algorithm,
     dataKey.kekVersion,
     dataKey.commitment,

@@ -27,6 +27,8 @@ export const dataEncryptionConfigSchema = z.strictObject({
     .min(2 ** 16)
     .max(2 ** 20)
     .default(2 ** 16),
+  /** How long a process writes with a data key before it looks whether the key has been retired. The same in every process. */
+  leaseSeconds: z.number().min(0.1).max(3_600).default(60),
 });
 
 /** What an application writes. */

@@ -9,8 +9,12 @@ export interface DataKeyLeasesOptions<Session> {
   readonly databaseId: string;
   readonly kek: KeyEncryptionKey;
   readonly store: DataKeyStore<Session>;
-  readonly ring: DataKeyRing<Session>;
+  readonly ring: DataKeyRing<Session, CellKey>;
   readonly leaseMessages: number;
+  /** How long a key is written with before it is asked whether it has been retired. */
+  readonly leaseSeconds: number;
+  /** Makes ready what else a table needs before it can be written, as it is done before each lease. */
+  readonly prepareTable?: (tableId: string) => Promise<void>;
   /** Delay before the first further attempt after a failure; it doubles up to twenty times as much. */
   readonly retryMilliseconds?: number;
   /** How long a caller waits for a table's key to be made ready. */
@@ -28,6 +32,8 @@ export interface DataKeyStatus {
 /** Messages reserved of one data key and not yet used. */
 interface Lease {
   readonly id: DataKeyId;
+  /** Milliseconds of `performance.now()`: until when the key is known not to have been retired. */
+  activeUntil: number;
   /** All that was reserved of the key, by every process, when this lease was taken. */
   readonly total: number;
   remaining: number;
@@ -80,12 +86,42 @@ export class DataKeyLeases<Session = unknown> {
     this.#tableIds.add(tableId);
     for (let attempt = 0; attempt < 3; attempt++) {
       const lease = await this.#take(tableId, messages);
-      if (lease.remaining < this.options.leaseMessages / 2) this.#renew(tableId);
+      if (lease.remaining < this.options.leaseMessages / 2 || this.#isAging(lease)) this.#renew(tableId);
       const cellKey = (await this.options.ring.open([lease.id], session)).get(lease.id);
       if (cellKey !== undefined && !cellKey.isRetired) return cellKey;
       if (this.#leases.get(tableId) === lease) this.#leases.delete(tableId);
     }
     throw keyUnavailable(`data key of ${tableId}: want an active one, got none after 3 attempts`);
+  }
+
+  /**
+   * Waits until a table's keys have been made ready once.
+   * @throws {DataEncryptionError} as `reserve`
+   */
+  async ready(tableId: string): Promise<void> {
+    this.#tableIds.add(tableId);
+    if (!this.#leases.has(tableId)) await this.#prepareUnlessFailing(tableId);
+  }
+
+  /** When a key is retired, how long until no process writes with it any more: what was begun before has ended too. */
+  get settleMilliseconds(): number {
+    return this.options.leaseSeconds * 2_000;
+  }
+
+  /**
+   * Puts a new data key in the place of a table's active one.
+   * @throws {DataEncryptionError} as `reserve`
+   */
+  async rotate(tableId: string): Promise<DataKeyId> {
+    const { kek, databaseId, store } = this.options;
+    const successor = await createDataKey(kek, databaseId, { purpose: 'cell', tableId, columnId: '' });
+    // Ended here, the next writer makes a key.
+    const active = await store.findActive(tableId);
+    if (active !== undefined) await store.retire(active.id);
+    await store.add(successor);
+    this.#leases.delete(tableId);
+    await this.ready(tableId);
+    return (await store.findActive(tableId))?.id ?? successor.id;
   }
 
   /** Asks the HSM for what has grown too old, then says how things are. */
@@ -124,7 +160,7 @@ export class DataKeyLeases<Session = unknown> {
   async #take(tableId: string, messages: number): Promise<Lease> {
     for (;;) {
       const lease = this.#leases.get(tableId);
-      if (lease !== undefined && lease.remaining >= messages) {
+      if (lease !== undefined && lease.remaining >= messages && performance.now() < lease.activeUntil) {
         // Before anybody else can look.
         lease.remaining -= messages;
         return lease;
@@ -185,19 +221,25 @@ export class DataKeyLeases<Session = unknown> {
 
   async #lease(tableId: string): Promise<void> {
     const { store, ring, kek, databaseId, leaseMessages } = this.options;
+    await this.options.prepareTable?.(tableId);
     for (let attempt = 0; attempt < 4; attempt++) {
+      const activeUntil = performance.now() + this.options.leaseSeconds * 1_000;
       const record = await store.findActive(tableId);
       if (record === undefined) {
         // Another process may be faster: whichever is stored is found by the next attempt.
-        await store.add(await createDataKey(kek, { databaseId, tableId }));
+        await store.add(await createDataKey(kek, databaseId, { purpose: 'cell', tableId, columnId: '' }));
         continue;
       }
       await ring.open([record.id]);
       const before = this.#leases.get(tableId);
+      if (before?.id === record.id && before.remaining >= leaseMessages / 2 && this.#isAging(before)) {
+        before.activeUntil = activeUntil;
+        return;
+      }
       const known = before?.id === record.id ? before.total : 0;
       const total = await store.reserve(record.id, leaseMessages, known);
       if (total !== undefined) {
-        this.#extend(tableId, record.id, total);
+        this.#extend(tableId, { id: record.id, total, activeUntil });
         return;
       }
       await store.retire(record.id);
@@ -205,11 +247,15 @@ export class DataKeyLeases<Session = unknown> {
     throw keyUnavailable(`data key of ${tableId}: want an active one, got none after 4 attempts`);
   }
 
-  #extend(tableId: string, id: DataKeyId, total: number): void {
+  #extend(tableId: string, lease: Omit<Lease, 'remaining'>): void {
     if (this.#isClosed)
       throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it open, got it closed');
-    const lease = this.#leases.get(tableId);
-    const left = lease?.id === id ? lease.remaining : 0;
-    this.#leases.set(tableId, { id, total, remaining: left + this.options.leaseMessages });
+    const before = this.#leases.get(tableId);
+    const left = before?.id === lease.id ? before.remaining : 0;
+    this.#leases.set(tableId, { ...lease, remaining: left + this.options.leaseMessages });
+  }
+
+  #isAging({ activeUntil }: Lease): boolean {
+    return performance.now() > activeUntil - this.options.leaseSeconds * 500;
   }
 }

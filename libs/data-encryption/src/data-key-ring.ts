@@ -1,11 +1,13 @@
-import { type CellKey, type DataKeyRecord, type DataKeyStore, openDataKey } from './data-key.js';
+import type { DataKeyKind, DataKeyRecord, DataKeyStore } from './data-key.js';
 import { within } from './deadline.js';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
 import type { DataEncryptionObserver } from './observer.js';
 
-export interface DataKeyRingOptions<Session> {
+export interface DataKeyRingOptions<Session, Key> {
+  /** Keys of another purpose are not found. */
+  readonly kind: DataKeyKind<Key>;
   readonly databaseId: string;
   readonly kek: KeyEncryptionKey;
   readonly store: DataKeyStore<Session>;
@@ -21,8 +23,8 @@ export interface DataKeyRingOptions<Session> {
 /** fresh: in use · outage: in use only because the HSM is down · expired: not in use until the HSM decrypts it again */
 export type HeldKeyState = 'fresh' | 'outage' | 'expired';
 
-interface HeldKey {
-  readonly cellKey: CellKey;
+interface HeldKey<Key> {
+  readonly key: Key;
   readonly freshUntil: number;
   /** Set while the HSM is down: when to ask it again. */
   retryAt?: number;
@@ -36,13 +38,13 @@ const retryMilliseconds = 5_000;
  * ask, and again when it is older than `maxAgeSeconds`. While the HSM is down an older key serves for `outageSeconds` more,
  * then it is forgotten. A refusal (the KEK is gone, the key was altered) is no outage: it drops the key at once.
  */
-export class DataKeyRing<Session = unknown> {
-  readonly #held = new Map<DataKeyId, HeldKey>();
-  readonly #loading = new Map<DataKeyId, Promise<CellKey | undefined>>();
+export class DataKeyRing<Session, Key> {
+  readonly #held = new Map<DataKeyId, HeldKey<Key>>();
+  readonly #loading = new Map<DataKeyId, Promise<Key | undefined>>();
   readonly #now: () => number;
   #isClosed = false;
 
-  constructor(private readonly options: DataKeyRingOptions<Session>) {
+  constructor(private readonly options: DataKeyRingOptions<Session, Key>) {
     this.#now = options.now ?? (() => performance.now());
   }
 
@@ -51,15 +53,15 @@ export class DataKeyRing<Session = unknown> {
    * @param session  read the stored keys through it: whoever holds a connection and waits here must not wait for another
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
    */
-  async open(ids: Iterable<DataKeyId>, session?: Session): Promise<ReadonlyMap<DataKeyId, CellKey>> {
+  async open(ids: Iterable<DataKeyId>, session?: Session): Promise<ReadonlyMap<DataKeyId, Key>> {
     this.#assertOpen();
     this.#forgetExpired();
-    const opened = new Map<DataKeyId, CellKey>();
+    const opened = new Map<DataKeyId, Key>();
     const missing: DataKeyId[] = [];
     for (const id of ids) {
-      const cellKey = this.#usable(id);
-      if (cellKey === undefined) missing.push(id);
-      else opened.set(id, cellKey);
+      const key = this.#usable(id);
+      if (key === undefined) missing.push(id);
+      else opened.set(id, key);
     }
     if (missing.length === 0) return opened;
 
@@ -98,15 +100,15 @@ export class DataKeyRing<Session = unknown> {
     for (const [id, held] of this.#held) if (now >= this.#servesUntil(held)) this.#held.delete(id);
   }
 
-  #usable(id: DataKeyId): CellKey | undefined {
+  #usable(id: DataKeyId): Key | undefined {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
     const now = this.#now();
-    if (now < held.freshUntil) return held.cellKey;
-    return held.retryAt !== undefined && now < held.retryAt ? held.cellKey : undefined;
+    if (now < held.freshUntil) return held.key;
+    return held.retryAt !== undefined && now < held.retryAt ? held.key : undefined;
   }
 
-  #servesUntil(held: HeldKey): number {
+  #servesUntil(held: HeldKey<Key>): number {
     return held.freshUntil + this.options.outageSeconds * 1_000;
   }
 
@@ -120,18 +122,18 @@ export class DataKeyRing<Session = unknown> {
   }
 
   async #find(ids: readonly DataKeyId[], session?: Session): Promise<ReadonlyMap<DataKeyId, DataKeyRecord>> {
-    const { store, deadlineMilliseconds = 5_000 } = this.options;
+    const { kind, store, deadlineMilliseconds = 5_000 } = this.options;
     try {
       const records = await within(store.find(ids, session), deadlineMilliseconds, () =>
         Error(`none within ${deadlineMilliseconds} ms`),
       );
-      return new Map(records.map((record) => [record.id, record]));
+      return new Map(records.filter(({ purpose }) => purpose === kind.purpose).map((record) => [record.id, record]));
     } catch (error) {
       throw keyUnavailable('data keys: want an answer of the database', error);
     }
   }
 
-  async #load(id: DataKeyId, records: Promise<ReadonlyMap<DataKeyId, DataKeyRecord>>): Promise<CellKey | undefined> {
+  async #load(id: DataKeyId, records: Promise<ReadonlyMap<DataKeyId, DataKeyRecord>>): Promise<Key | undefined> {
     const held = this.#held.get(id);
     try {
       const record = (await records).get(id);
@@ -139,28 +141,28 @@ export class DataKeyRing<Session = unknown> {
         this.#held.delete(id);
         return undefined;
       }
-      const cellKey = await this.#unwrap(record);
+      const key = await this.#unwrap(record);
       this.#assertOpen();
-      this.#held.set(id, { cellKey, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
-      return cellKey;
+      this.#held.set(id, { key, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
+      return key;
     } catch (error) {
       const now = this.#now();
       if (held !== undefined && isOutage(error) && now < this.#servesUntil(held)) {
         held.retryAt = now + retryMilliseconds;
-        return held.cellKey;
+        return held.key;
       }
       this.#held.delete(id);
       throw error;
     }
   }
 
-  async #unwrap(record: DataKeyRecord): Promise<CellKey> {
-    const { kek, databaseId, observer } = this.options;
+  async #unwrap(record: DataKeyRecord): Promise<Key> {
+    const { kek, kind, databaseId, observer } = this.options;
     const start = performance.now();
     try {
-      const cellKey = await openDataKey(kek, record, databaseId);
+      const key = await kind.open(kek, record, databaseId);
       observer?.dataKeyUnwrapped('OK', performance.now() - start);
-      return cellKey;
+      return key;
     } catch (error) {
       if (error instanceof DataEncryptionError) observer?.dataKeyUnwrapped(error.code, performance.now() - start);
       throw error;

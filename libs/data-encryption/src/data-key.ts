@@ -1,5 +1,6 @@
-import { hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createSecretKey, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { dataKeyAssociatedData } from './associated-data.js';
+import type { IndexKey } from './blind-index.js';
 import type { CellSecret } from './cells/cells.js';
 import { cells } from './cells/load-cells.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
@@ -16,12 +17,22 @@ export const dataKeyAlgorithm = 'aes-256-gcm';
  */
 export const maximumMessages = 2 ** 30;
 
-/** A data key (DEK) as it is stored: useless without its KEK. */
-export interface DataKeyRecord {
-  readonly id: DataKeyId;
-  /** The logical table whose cells it encrypts. */
+/** What a key may be used for: the cells of a table, or the blind index of one of its columns. */
+export type DataKeyPurpose = 'cell' | 'index';
+
+/** Where a key belongs. */
+export interface DataKeyPlace {
+  readonly purpose: DataKeyPurpose;
+  /** The logical table. */
   readonly tableId: string;
-  /** `aes-256-gcm`, the one there is. */
+  /** Of an index; empty for the key of a table's cells. */
+  readonly columnId: string;
+}
+
+/** A data key (DEK) as it is stored: useless without its KEK. */
+export interface DataKeyRecord extends DataKeyPlace {
+  readonly id: DataKeyId;
+  /** `aes-256-gcm`, or of an index `hmac-sha-256/` and its normalization. */
   readonly algorithm: string;
   /** CKA_ID of the KEK: which version of it wrapped this key. */
   readonly kekVersion: string;
@@ -29,6 +40,7 @@ export interface DataKeyRecord {
   readonly wrapped: Buffer;
   /** 32 bytes that only this key has: AES-GCM alone would accept a ciphertext under several keys. */
   readonly commitment: Buffer;
+  /** A table's cells and a column's index have one active key each: what is written is written with it. */
   readonly state: 'active' | 'retired';
   /** Messages that processes have reserved so far, used or not. */
   readonly reservedMessages: number;
@@ -43,6 +55,8 @@ export interface DataKeyStore<Session> {
   findActive(tableId: string): Promise<DataKeyRecord | undefined>;
   /** @param session  read through it: a reader inside a transaction may hold the last connection of its pool */
   find(ids: readonly DataKeyId[], session?: Session): Promise<readonly DataKeyRecord[]>;
+  /** Every key of the blind indexes of a table, in any state. */
+  findIndexKeys(tableId: string, session?: Session): Promise<readonly DataKeyRecord[]>;
   /**
    * Stores a new active key so that no rollback can take it away again.
    * @returns false when another process has stored one first
@@ -55,7 +69,18 @@ export interface DataKeyStore<Session> {
    */
   reserve(id: DataKeyId, messages: number, knownMessages: number): Promise<number | undefined>;
   retire(id: DataKeyId): Promise<void>;
+  /** The next keys in the order of their ids. */
+  list(after: DataKeyId | undefined, limit: number): Promise<readonly DataKeyRecord[]>;
+  /**
+   * Stores a data key under another KEK so that no rollback can take it back.
+   * @param record  as it was read
+   * @returns false when it is no longer so
+   */
+  rewrap(record: DataKeyRecord, wrapped: WrappedDataKey): Promise<boolean>;
 }
+
+/** A data key under one version of the KEK. */
+export type WrappedDataKey = Pick<DataKeyRecord, 'kekVersion' | 'wrapped'>;
 
 /** A data key that is loaded. The bytes are inside OpenSSL; nothing here can print them. */
 export interface CellKey {
@@ -71,15 +96,17 @@ export interface CellKey {
 /** Makes a data key and encrypts it under the current KEK: one HSM round trip. */
 export async function createDataKey(
   kek: KeyEncryptionKey,
-  place: { readonly databaseId: string; readonly tableId: string },
+  databaseId: string,
+  place: DataKeyPlace,
+  algorithm: string = dataKeyAlgorithm,
 ): Promise<DataKeyRecord> {
   const id = randomBytes(16).toString('hex') as DataKeyId;
   const secret = randomBytes(dataKeyBytes);
   try {
     const commitment = commit(secret);
-    const described = { id, algorithm: dataKeyAlgorithm, commitment, tableId: place.tableId } as const;
+    const described = { ...place, id, algorithm, commitment };
     const { kekVersion, wrapped } = await kek.encrypt(secret, (kekVersion) =>
-      dataKeyAssociatedData({ ...described, databaseId: place.databaseId, kekVersion }),
+      dataKeyAssociatedData({ ...described, databaseId, kekVersion }),
     );
     return { ...described, kekVersion, wrapped, state: 'active', reservedMessages: 0 };
   } finally {
@@ -87,12 +114,85 @@ export async function createDataKey(
   }
 }
 
+/** How the keys of one purpose are opened. */
+export interface DataKeyKind<Key> {
+  readonly purpose: DataKeyPurpose;
+  /**
+   * Decrypts a data key and checks its commitment.
+   * @throws {DataEncryptionError} ERR_DATA_KEY_REJECTED | ERR_DATA_KEY_UNAVAILABLE
+   */
+  open(kek: KeyEncryptionKey, record: DataKeyRecord, databaseId: string): Promise<Key>;
+}
+
+export const cellKeys: DataKeyKind<CellKey> = {
+  purpose: 'cell',
+  open: async (kek, record, databaseId) => {
+    if (record.algorithm !== dataKeyAlgorithm) throw rejected(record, dataKeyAlgorithm, record.algorithm);
+    const header = formatHeader(record.id);
+    return openDataKey(kek, record, databaseId, 'nest-hsm cell key v1', (key) => ({
+      id: record.id,
+      header,
+      secret: cells().importKey(header, key),
+      isRetired: record.state === 'retired',
+    }));
+  },
+};
+
+export const indexKeys: DataKeyKind<IndexKey> = {
+  purpose: 'index',
+  open: async (kek, record, databaseId) =>
+    openDataKey(kek, record, databaseId, 'nest-hsm index key v1', (key) => ({
+      id: record.id,
+      columnId: record.columnId,
+      secret: createSecretKey(key),
+      isActive: record.state === 'active',
+    })),
+};
+
 /**
- * Decrypts a data key and checks its commitment.
+ * Encrypts a data key under the newest version of the KEK: three HSM round trips, since nothing but the HSM can tell that what
+ * it returned will decrypt.
  * @throws {DataEncryptionError} ERR_DATA_KEY_REJECTED | ERR_DATA_KEY_UNAVAILABLE
  */
-export async function openDataKey(kek: KeyEncryptionKey, record: DataKeyRecord, databaseId: string): Promise<CellKey> {
-  if (record.algorithm !== dataKeyAlgorithm) throw rejected(record, dataKeyAlgorithm, record.algorithm);
+export async function rewrapDataKey(
+  kek: KeyEncryptionKey,
+  record: DataKeyRecord,
+  databaseId: string,
+): Promise<WrappedDataKey> {
+  return withDataKey(kek, record, databaseId, async (secret) => {
+    const wrapped = await kek.encrypt(secret, (kekVersion) =>
+      dataKeyAssociatedData({ ...record, databaseId, kekVersion }),
+    );
+    await withDataKey(kek, { ...record, ...wrapped }, databaseId, () => undefined);
+    return wrapped;
+  });
+}
+
+/** @param use  gets 32 bytes derived from the data key, which are overwritten when it returns */
+async function openDataKey<Key>(
+  kek: KeyEncryptionKey,
+  record: DataKeyRecord,
+  databaseId: string,
+  info: string,
+  use: (key: Buffer) => Key,
+): Promise<Key> {
+  return withDataKey(kek, record, databaseId, (secret) => {
+    const key = derive(secret, info);
+    try {
+      return use(key);
+    } finally {
+      key.fill(0);
+    }
+  });
+}
+
+/** @param use  gets the data key, which is the committed one and is overwritten when it is done */
+async function withDataKey<T>(
+  kek: KeyEncryptionKey,
+  record: DataKeyRecord,
+  databaseId: string,
+  use: (secret: Buffer) => T | Promise<T>,
+): Promise<T> {
   const secret = await kek.decrypt(record.wrapped, record.kekVersion, dataKeyAssociatedData({ ...record, databaseId }));
   try {
     const isCommitted =
@@ -100,14 +200,7 @@ export async function openDataKey(kek: KeyEncryptionKey, record: DataKeyRecord, 
       record.commitment.length === commitmentBytes &&
       timingSafeEqual(commit(secret), record.commitment);
     if (!isCommitted) throw rejected(record, 'the key it commits to', 'another');
-    const cellKey = derive(secret, 'nest-hsm cell key v1');
-    try {
-      const header = formatHeader(record.id);
-      const isRetired = record.state === 'retired';
-      return { id: record.id, header, secret: cells().importKey(header, cellKey), isRetired };
-    } finally {
-      cellKey.fill(0);
-    }
+    return await use(secret);
   } finally {
     secret.fill(0);
   }

@@ -8,19 +8,21 @@ export {
 export type { DataKeyStatus } from './data-key-lease.js';
 export type { KekHolder } from './key-encryption-key.js';
 export type { DataEncryptionObserver } from './observer.js';
+export type { Normalization } from './blind-index.js';
 export type { ValueType } from './value-encoding.js';
 export {
   EncryptedColumn,
   type EncryptedColumnOptions,
   EncryptedEntity,
   type EncryptedEntityOptions,
+  type SearchableOptions,
 } from './typeorm/decorators.js';
 export { DataEncryption, withDataEncryption } from './typeorm/data-encryption.js';
+export { enc } from './typeorm/search-condition.js';
 export { DataKeyEntity } from './typeorm/store/data-key.entity.js';
-export {
-  CreateDataEncryptionKeys1767225600000,
-  dataEncryptionMigrations,
-} from './typeorm/store/create-data-keys.migration.js';
+export { AddBlindIndexKeys1767312000000 } from './typeorm/store/add-blind-index-keys.migration.js';
+export { CreateDataEncryptionKeys1767225600000 } from './typeorm/store/create-data-keys.migration.js';
+export { dataEncryptionMigrations } from './typeorm/store/migrations.js';
 export {
   DataEncryptionModule,
   type DataEncryptionModuleOptions,

@@ -22,6 +22,11 @@ export class KeyEncryptionKey {
 
   constructor(private readonly options: KeyEncryptionKeyOptions) {}
 
+  /** CKA_ID of the version that new data keys are encrypted under. */
+  async newestVersion(): Promise<string> {
+    return this.#use(async () => (await this.#find()).id);
+  }
+
   /** @param associatedData  built for the version that encrypts, which is bound too */
   async encrypt(
     secret: Buffer,

@@ -1,6 +1,12 @@
 import { HsmError, type HsmErrorCode } from '@nest-hsm/hsm';
-import type { DataKeyRecord, DataKeyStore } from '../src/data-key.js';
-import { maximumMessages } from '../src/data-key.js';
+import {
+  type CellKey,
+  cellKeys,
+  type DataKeyRecord,
+  type DataKeyStore,
+  maximumMessages,
+  type WrappedDataKey,
+} from '../src/data-key.js';
 import { DataKeyLeases } from '../src/data-key-lease.js';
 import { DataKeyRing } from '../src/data-key-ring.js';
 import type { DataKeyId } from '../src/envelope.js';
@@ -15,7 +21,9 @@ export class MemoryStore implements DataKeyStore<undefined> {
 
   async findActive(tableId: string): Promise<DataKeyRecord | undefined> {
     await this.#turn();
-    return [...this.records.values()].find((record) => record.tableId === tableId && record.state === 'active');
+    return [...this.records.values()].find(
+      (record) => record.purpose === 'cell' && record.tableId === tableId && record.state === 'active',
+    );
   }
 
   async find(ids: readonly DataKeyId[]): Promise<readonly DataKeyRecord[]> {
@@ -23,9 +31,17 @@ export class MemoryStore implements DataKeyStore<undefined> {
     return ids.flatMap((id) => this.records.get(id) ?? []);
   }
 
+  async findIndexKeys(tableId: string): Promise<readonly DataKeyRecord[]> {
+    await this.#turn();
+    return [...this.records.values()].filter((record) => record.purpose === 'index' && record.tableId === tableId);
+  }
+
   async add(record: DataKeyRecord): Promise<boolean> {
     await this.#turn();
-    if ((await this.findActive(record.tableId)) !== undefined) return false;
+    const { purpose, tableId, columnId } = record;
+    const isSame = (other: DataKeyRecord) =>
+      other.purpose === purpose && other.tableId === tableId && other.columnId === columnId;
+    if ([...this.records.values()].some((other) => isSame(other) && other.state === 'active')) return false;
     this.records.set(record.id, record);
     return true;
   }
@@ -42,6 +58,18 @@ export class MemoryStore implements DataKeyStore<undefined> {
   async retire(id: DataKeyId): Promise<void> {
     await this.#turn();
     this.change(id, { state: 'retired' });
+  }
+
+  async list(after: DataKeyId | undefined, limit: number): Promise<readonly DataKeyRecord[]> {
+    await this.#turn();
+    const sorted = [...this.records.values()].toSorted((left, right) => (left.id < right.id ? -1 : 1));
+    return sorted.filter(({ id }) => after === undefined || id > after).slice(0, limit);
+  }
+
+  async rewrap({ id }: DataKeyRecord, wrapped: WrappedDataKey): Promise<boolean> {
+    await this.#turn();
+    this.change(id, wrapped);
+    return true;
   }
 
   change(id: DataKeyId, change: Partial<DataKeyRecord>): void {
@@ -72,8 +100,19 @@ export function openKeys({
   const key = new KeyEncryptionKey({ hsm: kek, label: 'kek', create: createKek });
   const options = { databaseId: 'test', kek: key, store, maxAgeSeconds: 3_600, outageSeconds: 14_400 };
   const { deadlineMilliseconds } = timing;
-  const ring = new DataKeyRing<undefined>({ ...options, deadlineMilliseconds, now: () => clock.seconds * 1_000 });
-  const leases = new DataKeyLeases<undefined>({ ...options, ring, leaseMessages: 2 ** 16, ...timing });
+  const ring = new DataKeyRing<undefined, CellKey>({
+    ...options,
+    kind: cellKeys,
+    deadlineMilliseconds,
+    now: () => clock.seconds * 1_000,
+  });
+  const leases = new DataKeyLeases<undefined>({
+    ...options,
+    ring,
+    leaseMessages: 2 ** 16,
+    leaseSeconds: 60,
+    ...timing,
+  });
   return { leases, ring, kek, store, clock };
 }
 

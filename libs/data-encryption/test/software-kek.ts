@@ -14,7 +14,9 @@ export class SoftwareKek implements KekHolder {
   /** Calls of every kind, those that failed too. */
   turns = 0;
 
+  /** Of a label that has a key: its next version, which `findKey` then finds. */
   addKey(label: string, usage: HsmKey['usage'] = 'encrypt'): HsmKey {
+    const versions = [...this.#keys.values()].filter(({ key }) => key.label === label);
     const id = randomBytes(16).toString('hex') as KeyId;
     const key: HsmKey = {
       id,
@@ -22,7 +24,7 @@ export class SoftwareKek implements KekHolder {
       algorithm: 'aes-256',
       usage,
       extractable: false,
-      version: 1,
+      version: versions.length + 1,
       members: [],
       uri: `pkcs11:id=${id}`,
     };
@@ -54,9 +56,9 @@ export class SoftwareKek implements KekHolder {
     const found = [...this.#keys.values()].filter(
       ({ key }) => (wanted.id ?? key.id) === key.id && (wanted.label ?? key.label) === key.label,
     );
-    if (found.length === 1) return found[0].key;
-    const code = found.length === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
-    throw new HsmError(code, `key ${wanted.label ?? wanted.id}: want one, got ${found.length}`);
+    const newest = found.toSorted((left, right) => right.key.version - left.key.version)[0];
+    if (newest !== undefined) return newest.key;
+    throw new HsmError('ERR_HSM_KEY_NOT_FOUND', `key ${wanted.label ?? wanted.id}: want one, got none`);
   }
 
   async generateSecretKey({ label, first = false }: { label: string; first?: boolean }): Promise<HsmKey> {

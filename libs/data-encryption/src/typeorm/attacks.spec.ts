@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import type { DataKeyRecord } from '../data-key.js';
+import { cellKeys, type DataKeyRecord } from '../data-key.js';
 import { DataKeyRing } from '../data-key-ring.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
@@ -128,7 +128,7 @@ describe.each(testDatabases())('attacks on $name', (database) => {
     const store = new TypeOrmDataKeyStore(dataSource);
     const { id } = (await store.findActive('Person')) as DataKeyRecord;
     const keys = () => {
-      const options = { databaseId, store, maxAgeSeconds: 60, outageSeconds: 60 };
+      const options = { databaseId, store, kind: cellKeys, maxAgeSeconds: 60, outageSeconds: 60 };
       return new DataKeyRing({ ...options, kek: new KeyEncryptionKey({ hsm: kek, label: 'kek', create: false }) }).open(
         [id],
       );

@@ -7,7 +7,7 @@ import { maximumMessages } from '../data-key.js';
 import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
 import { DataEncryption, withDataEncryption } from './data-encryption.js';
 import { EncryptedColumn } from './decorators.js';
-import { dataEncryptionMigrations } from './store/create-data-keys.migration.js';
+import { dataEncryptionMigrations } from './store/migrations.js';
 import { DataKeyEntity } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
 

@@ -1,16 +1,25 @@
 import { DataSource, type MixedList, type QueryRunner } from 'typeorm';
+import type { BlindIndex, IndexKey } from '../blind-index.js';
+import { BlindIndexKeys } from '../blind-index-keys.js';
 import { type DataEncryptionConfig, parseDataEncryptionConfig, type ParsedDataEncryptionConfig } from '../config.js';
+import { type CellKey, cellKeys, indexKeys } from '../data-key.js';
 import { DataKeyLeases, type DataKeyStatus } from '../data-key-lease.js';
 import { DataKeyRing } from '../data-key-ring.js';
 import { DataEncryptionError } from '../errors.js';
+import { DataLifecycle } from '../lifecycle/data-lifecycle.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
+import type { EncryptedEntities } from './encrypted-entity.js';
 import { installHooks, refuseMissing, register } from './hooks.js';
 import { Installation } from './installation.js';
 import { mapEncryptedEntities } from './mapping.js';
 import { DataKeyEntity } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
+import { RangeEntity } from './store/range.entity.js';
+
+// Of the global registry: the command line asks an application's data source, with the application's copy of this library.
+const attachedKey = Symbol.for('@nest-hsm/data-encryption:attached');
 
 /**
  * Encrypts the `@EncryptedColumn` properties of a data source. Call it before `initialize()`; the table of data keys is made
@@ -34,11 +43,17 @@ export class DataEncryption {
   readonly #config: ParsedDataEncryptionConfig;
   readonly #observer: Required<DataEncryptionObserver>;
   #installation?: Installation;
+  #lifecycle?: DataLifecycle;
 
   /** @throws {DataEncryptionError} ERR_DATA_CONFIG_INVALID */
   constructor(config: DataEncryptionConfig, observer: DataEncryptionObserver = {}) {
     this.#config = parseDataEncryptionConfig(config);
     this.#observer = guarded(observer);
+  }
+
+  /** What a data source is encrypted by, also when another copy of this library did it. */
+  static of(dataSource: DataSource): DataEncryption | undefined {
+    return (dataSource as { [attachedKey]?: DataEncryption })[attachedKey];
   }
 
   /** Asks the HSM for data keys that have grown too old, then says how things are. */
@@ -48,8 +63,19 @@ export class DataEncryption {
   }
 
   status(): DataKeyStatus {
-    const leases = this.#installation?.leases;
-    return leases === undefined ? { state: 'closed', loadedKeys: 0, unready: [] } : leases.status();
+    const installation = this.#installation;
+    if (installation === undefined) return { state: 'closed', loadedKeys: 0, unready: [] };
+    const status = installation.leases.status();
+    return { ...status, loadedKeys: status.loadedKeys + installation.indexKeys.size };
+  }
+
+  /**
+   * The rotation of its keys, and what else an operator does.
+   * @throws {DataEncryptionError} ERR_DATA_CLOSED before `initialize()`
+   */
+  get lifecycle(): DataLifecycle {
+    if (this.#lifecycle !== undefined) return this.#lifecycle;
+    throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it initialized, got it not yet');
   }
 
   /** Puts the hooks into a data source that has not been initialized. `withDataEncryption` in two steps. */
@@ -60,6 +86,7 @@ export class DataEncryption {
     installHooks();
     encodeInDriver(driver, () => this.#installation);
     dataSource.setOptions({ entities: withEntity(dataSource.options.entities) });
+    Object.defineProperty(dataSource, attachedKey, { value: this });
     this.#followLife(dataSource);
   }
 
@@ -86,6 +113,7 @@ export class DataEncryption {
       isReady = false;
       this.#installation?.leases.close();
       this.#installation?.ring.close();
+      this.#installation?.indexKeys.close();
     });
   }
 
@@ -94,14 +122,34 @@ export class DataEncryption {
     const entities = mapEncryptedEntities(dataSource, options.databaseId);
     const store = new TypeOrmDataKeyStore(dataSource);
     const kek = new KeyEncryptionKey({ hsm, label: kekLabel, create: createKek });
-    const ring = new DataKeyRing<QueryRunner>({ ...options, kek, store, observer: this.#observer });
-    const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring });
-    const installation = new Installation(dataSource, entities, ring, leases, this.#observer);
+    const ringOptions = { ...options, kek, store, observer: this.#observer };
+    const ring = new DataKeyRing<QueryRunner, CellKey>({ ...ringOptions, kind: cellKeys });
+    const indexRing = new DataKeyRing<QueryRunner, IndexKey>({ ...ringOptions, kind: indexKeys });
+    const indexes = blindIndexes(entities);
+    const blindIndexKeys = new BlindIndexKeys<QueryRunner>({ ...options, kek, store, ring: indexRing, indexes });
+    const prepareTable = (tableId: string) => blindIndexKeys.prepare(tableId);
+    const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring, prepareTable });
+    const installation = new Installation(dataSource, entities, ring, leases, blindIndexKeys, this.#observer);
     // From here on the hooks stand where the columns refused to work without them.
-    for (const column of installation.ciphers.keys()) column.transformer = undefined;
+    for (const column of [...installation.ciphers.keys(), ...installation.indexed.keys()])
+      column.transformer = undefined;
+    // What TypeORM calls a column that no entity has: it neither sets it in one nor reads it from one.
+    for (const column of installation.indexed.keys()) column.isVirtual = true;
     register(installation);
     this.#installation = installation;
+    this.#lifecycle = new DataLifecycle(installation, store, kek, options.databaseId);
   }
+}
+
+/** By table; entities of one table share the columns that they inherit. */
+function blindIndexes(entities: EncryptedEntities): ReadonlyMap<string, readonly BlindIndex[]> {
+  const byTable = new Map<string, Map<string, BlindIndex>>();
+  for (const { tableId, indexes } of entities.values()) {
+    const ofTable = byTable.get(tableId) ?? new Map<string, BlindIndex>();
+    for (const { index } of indexes.values()) ofTable.set(index.columnId, index);
+    if (ofTable.size > 0) byTable.set(tableId, ofTable);
+  }
+  return new Map([...byTable].map(([tableId, ofTable]) => [tableId, [...ofTable.values()]]));
 }
 
 function refuseUnsupported(dataSource: DataSource): void {
@@ -120,7 +168,7 @@ type Entities = MixedList<Exclude<NonNullable<DataSource['options']['entities']>
 
 function withEntity(entities: DataSource['options']['entities']): Entities {
   const given: unknown[] = Array.isArray(entities) ? entities : Object.values(entities ?? {});
-  return [...given, DataKeyEntity] as Entities;
+  return [...given, DataKeyEntity, RangeEntity] as Entities;
 }
 
 /** Wraps one asynchronous method of a data source. */

@@ -1,4 +1,5 @@
-import { Column, type ValueTransformer } from 'typeorm';
+import { Column, Index, type ValueTransformer } from 'typeorm';
+import { indexCharacters, type Normalization } from '../blind-index.js';
 import { DataEncryptionError } from '../errors.js';
 import type { ValueType } from '../value-encoding.js';
 
@@ -7,6 +8,11 @@ export interface EncryptedColumnOptions {
   readonly type?: ValueType;
   /** The column's name in the associated data, for ever. Default: the property; set it before the property is renamed. */
   readonly columnId?: string;
+  /**
+   * Lets the column be searched for equal values, by a blind index in a column beside it: whoever reads the database sees which
+   * rows have equal values. Not for booleans, JSON, or columns of few distinct values.
+   */
+  readonly searchable?: boolean | SearchableOptions;
   /** Name of the database column. */
   readonly name?: string;
   /** Default false. NULL is stored as NULL: that a value is missing is not hidden. */
@@ -21,6 +27,13 @@ export interface EncryptedColumnOptions {
   readonly comment?: string;
 }
 
+export interface SearchableOptions {
+  /** What counts as the same text. Default `exact`. It cannot be changed once rows are written. */
+  readonly normalize?: Normalization;
+  /** Makes the database refuse a second row of the same value. */
+  readonly unique?: boolean;
+}
+
 export interface EncryptedEntityOptions {
   /** The table's name in the associated data, for ever. Default: the entity's name; set it before the class is renamed. */
   readonly tableId: string;
@@ -29,6 +42,13 @@ export interface EncryptedEntityOptions {
 export interface EncryptedColumnDeclaration {
   readonly type: ValueType;
   readonly columnId?: string;
+  readonly search?: SearchDeclaration;
+}
+
+export interface SearchDeclaration {
+  readonly normalization: Normalization;
+  /** The property that the column of the blind index has, and no entity. */
+  readonly property: string;
 }
 
 // Of the global registry: two copies of this library read each other's declarations.
@@ -40,13 +60,36 @@ const entityKey = Symbol.for('@nest-hsm/data-encryption:entity');
  * records what is wanted. A data source without `withDataEncryption` refuses to write or read such a column.
  */
 export function EncryptedColumn(options: EncryptedColumnOptions = {}): PropertyDecorator {
-  const { type = 'string', columnId, ...columnOptions } = options;
+  const { type = 'string', columnId, searchable, ...columnOptions } = options;
   return (prototype, property) => {
+    const search = searchable ? declareIndex(prototype, property, searchable, columnOptions) : undefined;
     const declarations = ownDeclarations(prototype.constructor);
-    declarations.set(String(property), { type, columnId });
+    declarations.set(String(property), { type, columnId, search });
     Reflect.defineMetadata(columnsKey, declarations, prototype.constructor);
     Column({ ...columnOptions, type: 'text', transformer: refuseUntilInstalled })(prototype, property);
   };
+}
+
+/** The column of a blind index: `emailBlindIndex` beside `email`, `mail_blind_index` beside a column named `mail`. */
+function declareIndex(
+  prototype: object,
+  property: string | symbol,
+  searchable: true | SearchableOptions,
+  { name }: EncryptedColumnOptions,
+): SearchDeclaration {
+  const { normalize: normalization = 'exact', unique = false } = searchable === true ? {} : searchable;
+  const indexProperty = `${String(property)}BlindIndex`;
+  Column({
+    type: 'varchar',
+    length: indexCharacters,
+    // A row may be older than its index.
+    nullable: true,
+    select: false,
+    transformer: refuseUntilInstalled,
+    ...(name === undefined ? {} : { name: `${name}_blind_index` }),
+  })(prototype, indexProperty);
+  Index({ unique })(prototype, indexProperty);
+  return { normalization, property: indexProperty };
 }
 
 /** Names the table of an entity in the associated data of its cells, beside `@Entity()`. */

@@ -9,9 +9,15 @@ import { withoutCells } from './returned-rows.js';
 export interface DriverInternals {
   preparePersistentValue(value: unknown, column: ColumnMetadata): unknown;
   prepareHydratedValue(value: unknown, column: ColumnMetadata): unknown;
+  escapeQueryWithParameters(sql: string, parameters: ObjectLiteral): [string, unknown[]];
   createGeneratedMap(metadata: EntityMetadata, row: unknown, index?: number, count?: number): ObjectLiteral | undefined;
 }
-export const driverMethods = ['preparePersistentValue', 'prepareHydratedValue', 'createGeneratedMap'] as const;
+export const driverMethods = [
+  'preparePersistentValue',
+  'prepareHydratedValue',
+  'createGeneratedMap',
+  'escapeQueryWithParameters',
+] as const;
 
 /**
  * Makes a driver take the cells of encrypted columns for their values. Both ways it fails where they were not encrypted or decrypted before.
@@ -20,10 +26,13 @@ export const driverMethods = ['preparePersistentValue', 'prepareHydratedValue', 
 export function encodeInDriver(driver: DriverInternals, installed: () => Installation | undefined): void {
   const preparePersistentValue = driver.preparePersistentValue.bind(driver);
   const prepareHydratedValue = driver.prepareHydratedValue.bind(driver);
+  const escapeQueryWithParameters = driver.escapeQueryWithParameters.bind(driver);
   const createGeneratedMap = driver.createGeneratedMap.bind(driver);
 
   driver.preparePersistentValue = (value, column) => {
     const installation = installed();
+    // An update sets what its value is the index of; nothing else is stored there.
+    if (installation?.indexed.has(column)) return installation.indexing?.get(column) ?? null;
     const cipher = installation?.ciphers.get(column);
     if (installation === undefined || cipher === undefined) return preparePersistentValue(value, column);
     if (value === null || value === undefined) return value;
@@ -39,6 +48,9 @@ export function encodeInDriver(driver: DriverInternals, installed: () => Install
     if (value === null || value === undefined || installation?.hydrating?.isDecrypted) return value;
     throw decryptionFailed(cipher.name);
   };
+
+  driver.escapeQueryWithParameters = (sql, parameters) =>
+    escapeQueryWithParameters(sql, installed()?.search.resolve(sql, parameters) ?? parameters);
 
   driver.createGeneratedMap = (metadata, row, index, count) => {
     const entity = installed()?.entity(metadata);

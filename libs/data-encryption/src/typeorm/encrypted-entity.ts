@@ -1,5 +1,6 @@
 import type { EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { BlindIndex } from '../blind-index.js';
 import type { ColumnCipher } from '../column-cipher.js';
 import type { PrimaryKey } from './primary-key.js';
 
@@ -10,6 +11,16 @@ export interface EncryptedEntity {
   readonly tableId: string;
   readonly primaryKey: PrimaryKey;
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
+  /** By the encrypted column. */
+  readonly indexes: ReadonlyMap<ColumnMetadata, IndexedColumn>;
+}
+
+/** A searchable column, with the column beside it that holds its blind index. */
+export interface IndexedColumn {
+  readonly tableId: string;
+  readonly source: ColumnMetadata;
+  readonly column: ColumnMetadata;
+  readonly index: BlindIndex;
 }
 
 /** The encrypted entities of a data source. */

@@ -1,14 +1,33 @@
 import type { QueryExpressionMap } from 'typeorm/query-builder/QueryExpressionMap.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
-import { sqlNames } from './sql-names.js';
+import type { IndexedColumn } from './encrypted-entity.js';
+import { type Refusal, refuse } from './refusal.js';
+import { searchClauseAt } from './search-clause.js';
+import type { SearchParameters } from './search-parameters.js';
+import { namesOf, type SqlName, sqlNames } from './sql-names.js';
+import { tokenize } from './sql-tokens.js';
 
-/** Names under which a statement may mean an encrypted column, in lower case, to `Entity.property`. */
-type ColumnNames = ReadonlyMap<string, string>;
+interface NamedColumn {
+  /** `Entity.property` */
+  readonly name: string;
+  /** When it can be searched. */
+  readonly indexed?: IndexedColumn;
+}
+
+/** Names under which a statement may mean an encrypted column, in lower case. */
+type ColumnNames = ReadonlyMap<string, NamedColumn>;
+
+interface FoundColumn extends NamedColumn {
+  /** What says that this column is meant: an alias, its name alone, the one table of the text that has it; or it may be another. */
+  readonly by: 'alias' | 'name' | 'table' | 'guess';
+  /** As TypeORM names it in the statement. */
+  readonly alias?: string;
+}
 
 /** Finds encrypted columns in the text that application and TypeORM put into statements. */
 export class EncryptedNames {
   readonly #byEntity = new Map<EncryptedEntity, ColumnNames>();
-  readonly #byTable = new Map<string, Map<string, string>>();
+  readonly #byTable = new Map<string, Map<string, NamedColumn>>();
   /** Most text mentions none: one test says so. */
   readonly #any: RegExp;
 
@@ -18,8 +37,9 @@ export class EncryptedNames {
       const names = columnNames(entity);
       this.#byEntity.set(entity, names);
       const table = entity.metadata.tableName.toLowerCase();
-      const ofTable = this.#byTable.get(table) ?? new Map<string, string>();
-      for (const [column, cipher] of entity.ciphers) ofTable.set(column.databaseName.toLowerCase(), cipher.name);
+      const ofTable = this.#byTable.get(table) ?? new Map<string, NamedColumn>();
+      for (const [column, { name }] of entity.ciphers)
+        ofTable.set(column.databaseName.toLowerCase(), { name, indexed: entity.indexes.get(column) });
       this.#byTable.set(table, ofTable);
       for (const name of names.keys()) lastParts.add(name.slice(name.lastIndexOf('.') + 1));
     }
@@ -35,37 +55,82 @@ export class EncryptedNames {
   find(sql: string, map: QueryExpressionMap, outputs?: ReadonlyMap<string, string>): string | undefined {
     if (outputs === undefined && !this.#any.test(sql)) return undefined;
     const names = sqlNames(sql);
-    const tables = new Set(names.map(({ parts }) => parts[parts.length - 1]).filter((name) => this.#byTable.has(name)));
-    for (const { parts, isNullTest } of names) {
-      if (isNullTest) continue;
-      const found = this.#resolve(parts, map, tables) ?? (parts.length === 1 ? outputs?.get(parts[0]) : undefined);
+    const tables = this.#tablesIn(names);
+    for (const name of names) {
+      if (name.isNullTest) continue;
+      const { parts } = name;
+      const found =
+        this.#resolve(parts, map, tables)?.name ?? (parts.length === 1 ? outputs?.get(parts[0]) : undefined);
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /**
+   * Lets conditions over searchable columns ask their blind indexes instead.
+   * @param escape  of the builder whose text it is
+   * @throws {DataEncryptionError} ERR_DATA_OPERATION_REFUSED for every other use of an encrypted column but a test for null
+   */
+  rewriteConditions(
+    sql: string,
+    map: QueryExpressionMap,
+    search: SearchParameters,
+    escape: (name: string) => string,
+    refusal: Refusal,
+  ): string {
+    if (!this.#any.test(sql)) return sql;
+    const tokens = tokenize(sql);
+    const names = namesOf(tokens);
+    const tables = this.#tablesIn(names);
+    const hasSubquery = tokens.some(({ word, isQuoted }) => word === 'select' && !isQuoted);
+    let rewritten = '';
+    let at = 0;
+    for (const name of names) {
+      const found = name.isNullTest ? undefined : this.#resolve(name.parts, map, tables);
+      if (found === undefined) continue;
+      if (found.indexed === undefined) refuse(found.name, refusal);
+      const clause = searchClauseAt(tokens, name);
+      if (clause === undefined) refuse(found.name, 'comparison');
+      // A name alone may be that of a subquery's table.
+      if (found.by === 'guess' || (found.by === 'name' && hasSubquery)) refuse(found.name, 'ambiguous');
+      const written = found.by === 'name' ? '' : sql.slice(tokens[name.first].start, tokens[name.last].start);
+      const qualifier = found.alias === undefined ? written : `${escape(found.alias)}.`;
+      const column = qualifier + escape(found.indexed.column.databaseName);
+      rewritten += `${sql.slice(at, tokens[name.first].start)}${column} ${clause.operator} (${search.list(found.indexed, clause)})`;
+      at = tokens[clause.last].end;
+    }
+    return rewritten + sql.slice(at);
   }
 
   /** An encrypted column of a table that a statement names by text, past its entity. */
   ofTable(tablePath: string): string | undefined {
     const name = tablePath.slice(tablePath.lastIndexOf('.') + 1).toLowerCase();
-    return this.#byTable.get(name)?.values().next().value;
+    return this.#byTable.get(name)?.values().next().value?.name;
   }
 
-  #resolve(parts: readonly string[], map: QueryExpressionMap, tables: ReadonlySet<string>): string | undefined {
-    const alias = map.aliases.find(({ name }) => name?.toLowerCase() === parts[0]);
+  #resolve(
+    parts: readonly string[],
+    { aliases, aliasNamePrefixingEnabled }: QueryExpressionMap,
+    tables: ReadonlySet<string>,
+  ): FoundColumn | undefined {
+    const alias = aliases.find(({ name }) => name?.toLowerCase() === parts[0]);
     if (parts.length > 1 && alias?.hasMetadata) {
-      return this.#namesOf(alias.metadata)?.get(parts.slice(1).join('.'));
+      const found = this.#namesOf(alias.metadata)?.get(parts.slice(1).join('.'));
+      return found && { ...found, by: 'alias', alias: aliasNamePrefixingEnabled ? alias.name : undefined };
     }
     // Without an alias: a column of any entity of the statement (an update names embedded columns by their path).
-    for (const each of map.aliases) {
+    for (const each of aliases) {
       const found = each.hasMetadata ? this.#namesOf(each.metadata)?.get(parts.join('.')) : undefined;
-      if (found !== undefined) return found;
+      if (found !== undefined) return { ...found, by: 'name' };
     }
     // A subquery written as text: its aliases are unknown, its tables are not.
-    for (const table of tables) {
-      const found = this.#byTable.get(table)?.get(parts[parts.length - 1]);
-      if (found !== undefined) return found;
-    }
-    return undefined;
+    const found = [...tables].flatMap((table) => this.#byTable.get(table)?.get(parts[parts.length - 1]) ?? []);
+    if (found.length === 0) return undefined;
+    return { ...found[0], by: found.length === 1 && parts.length > 1 ? 'table' : 'guess' };
+  }
+
+  #tablesIn(names: readonly SqlName[]): ReadonlySet<string> {
+    return new Set(names.map(({ parts }) => parts[parts.length - 1]).filter((name) => this.#byTable.has(name)));
   }
 
   #namesOf(metadata: EncryptedEntity['metadata']): ColumnNames | undefined {
@@ -75,15 +140,16 @@ export class EncryptedNames {
 }
 
 /** TypeORM replaces property paths, property names and database names; the database knows its own. */
-function columnNames({ metadata, ciphers }: EncryptedEntity): ColumnNames {
+function columnNames({ metadata, ciphers, indexes }: EncryptedEntity): ColumnNames {
   const plainPaths = new Set(
     metadata.columns.filter((column) => !ciphers.has(column)).map((column) => column.propertyPath),
   );
-  const names = new Map<string, string>();
+  const names = new Map<string, NamedColumn>();
   for (const [column, { name }] of ciphers) {
-    names.set(column.databaseName.toLowerCase(), name);
-    names.set(column.propertyPath.toLowerCase(), name);
-    if (!plainPaths.has(column.propertyName)) names.set(column.propertyName.toLowerCase(), name);
+    const named = { name, indexed: indexes.get(column) };
+    names.set(column.databaseName.toLowerCase(), named);
+    names.set(column.propertyPath.toLowerCase(), named);
+    if (!plainPaths.has(column.propertyName)) names.set(column.propertyName.toLowerCase(), named);
   }
   return names;
 }

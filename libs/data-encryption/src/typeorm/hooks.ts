@@ -59,10 +59,12 @@ export const hooks: readonly Hook[] = [
   hook(UpdateQueryBuilder, 'createUpdateExpression', 0, update.createUpdateExpression),
   hook(DeleteQueryBuilder, 'execute', 0, executeReturning),
   hook(SoftDeleteQueryBuilder, 'execute', 0, executeReturning),
+  hook(QueryBuilder, 'createPropertyPath', 2, update.createPropertyPath),
   hook(QueryBuilder, 'createWhereExpression', 0, select.createWhereExpression),
   hook(QueryBuilder, 'createCteExpression', 0, select.createCteExpression),
   hook(QueryBuilder, 'createReturningExpression', 1, createReturningExpression),
   hook(SelectQueryBuilder, 'createSelectExpression', 0, select.createSelectExpression),
+  hook(SelectQueryBuilder, 'createJoinExpression', 0, select.createJoinExpression),
   hook(SelectQueryBuilder, 'computeSelectedColumnExpressions', 0, select.computeSelectedColumnExpressions),
   hook(SelectQueryBuilder, 'loadRawResults', 1, select.loadRawResults),
   hook(SelectQueryBuilder, 'stream', 0, select.stream),
@@ -75,6 +77,7 @@ async function executeReturning<Result extends DeleteResult | UpdateResult>(
   builder: BuilderInternals,
   original: () => Promise<Result>,
 ): Promise<Result> {
+  await installation.readyToSearch(() => builder.createWhereExpression(), builder.queryRunner);
   const result = await original();
   const entity = installation.entity(mainMetadata(builder));
   if (entity !== undefined) await decryptReturned(installation, builder, entity, result);

@@ -4,7 +4,7 @@ import type { CellKey } from '../data-key.js';
 import { type GeneratedKey, generateKeys, ownKey } from './generated-keys.js';
 import type { Installation } from './installation.js';
 import { type InsertInternals, mainMetadata } from './internals.js';
-import type { EncryptedEntity } from './encrypted-entity.js';
+import type { EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
 import type { EncryptedCells } from './encrypted-cells.js';
@@ -13,6 +13,7 @@ import { selectedCell } from './select-hooks.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
 interface InsertInProgress {
+  readonly entity: EncryptedEntity;
   /** Absent when no row has a value to encrypt. */
   readonly cellKey?: CellKey;
   readonly generated: readonly GeneratedKey[];
@@ -30,8 +31,10 @@ export async function execute(
 ): Promise<InsertResult> {
   const entity = installation.entity(mainMetadata(builder));
   if (entity === undefined || builder.getValueSets().length === 0) return original();
+  await installation.readyToIndex([entity.tableId], builder.queryRunner);
   const cells = countCells(builder, entity);
   const insert: InsertInProgress = {
+    entity,
     cellKey: cells === 0 ? undefined : await installation.reserveKey(entity, cells, builder.queryRunner),
     generated: await generateKeys(builder, entity.metadata),
   };
@@ -84,9 +87,26 @@ export function createInsertExpression(
     if (entity !== undefined) refuseUnboundUpsert(entity, onUpdate);
   }
   return installation.observeBuilding(() => {
-    if (entity !== undefined) encryptInserted(installation, builder, entity);
-    return original();
+    if (entity === undefined) return original();
+    encryptInserted(installation, builder, entity);
+    builder.expressionMap.onUpdate = withIndexes(onUpdate, entity);
+    try {
+      return original();
+    } finally {
+      builder.expressionMap.onUpdate = onUpdate;
+    }
   });
+}
+
+type Upsert = InsertInternals['expressionMap']['onUpdate'];
+
+/** An upsert that overwrites a searchable column overwrites its blind index too. */
+function withIndexes(onUpdate: Upsert, { indexes }: EncryptedEntity): Upsert {
+  const overwrite = (onUpdate as Upsert | undefined)?.overwrite;
+  if (overwrite === undefined) return onUpdate;
+  const names = new Set(overwrite.map((name) => name.toLowerCase()));
+  const added = [...indexes.values()].filter(({ source }) => names.has(source.databaseName.toLowerCase()));
+  return { ...onUpdate, overwrite: [...overwrite, ...added.map(({ column }) => column.databaseName)] };
 }
 
 function encryptInserted(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): void {
@@ -105,7 +125,7 @@ function encryptInserted(installation: Installation, builder: InsertInternals, e
 }
 
 /** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
-function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: InsertInternals['expressionMap']['onUpdate']): void {
+function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: Upsert): void {
   const { conflict, overwrite, columns, skipUpdateIfNoValuesChanged } = onUpdate;
   // SQLite takes a column's name in any case.
   const overwritten = new Set([...(overwrite ?? []), ...(columns ?? [])].map((name) => name.toLowerCase()));
@@ -117,17 +137,22 @@ function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: InsertInternals[
   if (skipUpdateIfNoValuesChanged) refuse(cipher.name, 'upsertIfChanged');
 }
 
-/** `InsertQueryBuilder.getInsertedColumns`: a key made here is inserted even where TypeORM leaves it to the database. */
+/**
+ * `InsertQueryBuilder.getInsertedColumns`: a key made here is inserted even where TypeORM leaves it to the database, and a blind
+ * index wherever its column is.
+ */
 export function getInsertedColumns(
-  _: Installation,
+  { indexed }: Installation,
   builder: InsertInternals,
   original: () => ColumnMetadata[],
 ): ColumnMetadata[] {
-  const columns = original();
+  const columns = original().filter((column) => !indexed.has(column));
   const insert = inserts.get(builder);
   if (insert === undefined) return columns;
   const generated = insert.generated.flatMap((key) => [...key.keys()]);
-  return [...new Set([...generated, ...columns])];
+  const sources = new Set(columns);
+  const indexes = [...insert.entity.indexes.values()].filter(({ source }) => sources.has(source));
+  return [...new Set([...generated, ...columns, ...indexes.map(({ column }) => column)])];
 }
 
 /** `InsertQueryBuilder.createColumnValueExpression` */
@@ -149,6 +174,8 @@ export function createColumnValueExpression(
   if (generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
     return insertGenerated(builder, column, index, generated);
   }
+  const indexed = installation.indexed.get(column);
+  if (indexed !== undefined) return indexValue(installation, builder, indexed, values[index]);
   const cipher = entity.ciphers.get(column);
   const value = column.getEntityValue(values[index]) as unknown;
   if (typeof value === 'function') {
@@ -157,6 +184,17 @@ export function createColumnValueExpression(
   }
   // The driver refuses a value of an encrypted column that was not encrypted before.
   return original();
+}
+
+/** Of a function the source's own turn says that it is refused. */
+function indexValue(
+  { search }: Installation,
+  builder: InsertInternals,
+  indexed: IndexedColumn,
+  values: ObjectLiteral,
+): string {
+  const value = indexed.source.getEntityValue(values) as unknown;
+  return builder.createParameter(typeof value === 'function' ? null : search.stored(indexed, value));
 }
 
 function insertGenerated(builder: InsertInternals, column: ColumnMetadata, index: number, value: unknown): string {

@@ -20,6 +20,7 @@ export interface BuilderInternals {
   createCteExpression(): string;
   createWhereExpression(): string;
   escape(name: string): string;
+  getQuery(): string;
   getMainTableName(): string;
   getParameters(): ObjectLiteral;
   getTableName(tablePath: string): string;

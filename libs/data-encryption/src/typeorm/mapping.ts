@@ -1,9 +1,10 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { BlindIndex, searchFault } from '../blind-index.js';
 import { ColumnCipher } from '../column-cipher.js';
 import { DataEncryptionError } from '../errors.js';
-import { encryptedColumnDeclaration, encryptedEntityOptions } from './decorators.js';
-import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
+import { encryptedColumnDeclaration, encryptedEntityOptions, type SearchDeclaration } from './decorators.js';
+import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import { columnFaults, entityFaults, type MappingFault } from './mapping-faults.js';
 import { type DatabaseType, PrimaryKey } from './primary-key.js';
 
@@ -18,23 +19,43 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
   for (const metadata of dataSource.entityMetadatas) {
     const tableId = tableIdOf(metadata);
     const ciphers = new Map<ColumnMetadata, ColumnCipher>();
+    const indexes = new Map<ColumnMetadata, IndexedColumn>();
     for (const column of metadata.columns) {
       const declaration = encryptedColumnDeclaration(column.target, column.propertyName);
       if (declaration === undefined) continue;
       const columnId = columnIdOf(column, declaration.columnId);
       const name = `${metadata.name}.${column.propertyPath}`;
-      ciphers.set(column, new ColumnCipher({ databaseId, tableId, columnId, type: declaration.type }, name));
+      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type: declaration.type }, name);
+      ciphers.set(column, cipher);
       faults.push(...columnFaults(metadata, column, name));
+      if (declaration.search === undefined) continue;
+      const fault = searchFault(declaration.type, declaration.search.normalization);
+      if (fault === undefined) indexes.set(column, indexOf(metadata, tableId, column, cipher, declaration.search));
+      else faults.push(`${name}: ${fault}`);
     }
     if (ciphers.size === 0) continue;
     const primaryKey = PrimaryKey.of(metadata, databaseType);
     if (typeof primaryKey === 'string')
       faults.push(`${metadata.name}: ${primaryKey}; the way out is a uuid primary key`);
-    else entities.set(metadata, { metadata, tableId, primaryKey, ciphers });
+    else entities.set(metadata, { metadata, tableId, primaryKey, ciphers, indexes });
   }
   faults.push(...entityFaults(dataSource, entities));
   if (faults.length === 0) return entities;
   throw new DataEncryptionError('ERR_DATA_MAPPING_INVALID', ['encrypted entities:', ...new Set(faults)].join('\n✖ '));
+}
+
+function indexOf(
+  metadata: EntityMetadata,
+  tableId: string,
+  source: ColumnMetadata,
+  { identity: { columnId, type }, name }: ColumnCipher,
+  search: SearchDeclaration,
+): IndexedColumn {
+  const path = [...source.propertyPath.split('.').slice(0, -1), search.property].join('.');
+  const column = metadata.findColumnWithPropertyPathStrict(path);
+  // The decorator made it beside its source.
+  if (column === undefined) throw new TypeError(`${name}: want the column ${path}, got none`);
+  return { tableId, source, column, index: new BlindIndex(columnId, type, search.normalization, name) };
 }
 
 function tableIdOf(metadata: EntityMetadata): string {

@@ -2,8 +2,20 @@ import { DataEncryptionError } from '../errors.js';
 
 /** What a database cannot do with ciphertext, and what to do instead. */
 const refusals = {
-  where: ['in a condition', 'only IS NULL and IS NOT NULL can be asked; select by another column'],
-  join: ['in the condition of a join', 'join by another column'],
+  where: [
+    'in a condition',
+    'only IS NULL and IS NOT NULL can be asked; make it searchable, or select by another column',
+  ],
+  join: ['in the condition of a join', 'make it searchable, or join by another column'],
+  comparison: [
+    'in a condition that its blind index cannot answer',
+    'compare it with parameters, by =, !=, <>, IN or NOT IN, or ask whether it is null',
+  ],
+  ambiguous: [
+    'in a condition beside a subquery, where it may be a column of another table',
+    'write its alias before it',
+  ],
+  indexUpdate: ['whose blind index is set', 'set the property, which sets its index too'],
   having: ['in HAVING', 'filter after reading'],
   orderBy: ['in ORDER BY', 'sort after reading, or by another column'],
   groupBy: ['in GROUP BY', 'group after reading, or by another column'],

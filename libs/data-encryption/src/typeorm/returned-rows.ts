@@ -36,10 +36,11 @@ export async function decryptReturned(
   }
 }
 
-/** `Driver.createGeneratedMap`: cells of a returned row stay out of entities until they are decrypted. */
+/** `Driver.createGeneratedMap`: cells of a returned row stay out of entities until they are decrypted, and blind indexes always. */
 export function withoutCells(entity: EncryptedEntity, row: unknown): unknown {
   if (typeof row !== 'object' || row === null) return row;
-  const names = new Set([...entity.ciphers.keys()].map((column) => column.databaseName));
+  const indexes = [...entity.indexes.values()].map(({ column }) => column);
+  const names = new Set([...entity.ciphers.keys(), ...indexes].map((column) => column.databaseName));
   return Object.fromEntries(Object.entries(row).filter(([name]) => !names.has(name)));
 }
 

@@ -105,7 +105,7 @@ async function decryptParts(
 }
 
 /** The keys that cells name. A text that names none is left to fail when it is decrypted. */
-function keysNamed(cells: readonly unknown[]): ReadonlySet<DataKeyId> {
+export function keysNamed(cells: readonly unknown[]): ReadonlySet<DataKeyId> {
   const headers = new Set<string>();
   let header = '\0';
   for (const cell of cells) {

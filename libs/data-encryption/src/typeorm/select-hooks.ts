@@ -14,6 +14,7 @@ export async function loadRawResults(
   original: () => Promise<RawRow[]>,
   queryRunner: QueryRunner,
 ): Promise<RawRow[]> {
+  await installation.readyToSearch(() => builder.getQuery(), queryRunner);
   const rows = await original();
   // Noted when the statement was built, by `createSelectExpression`.
   await decryptRows(installation, rows, installation.selections.get(builder) ?? [], queryRunner);
@@ -27,6 +28,7 @@ export async function stream(
   builder: SelectInternals,
   original: () => Promise<NodeJS.ReadableStream>,
 ): Promise<NodeJS.ReadableStream> {
+  await installation.readyToSearch(() => builder.getQuery(), builder.queryRunner);
   const source = await original();
   const selected = installation.selections.get(builder) ?? [];
   const decryption = new Transform({
@@ -84,7 +86,6 @@ function refuseExpressions(
   const expressions = map.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
   const clauses = [
     ...expressions.map((text) => ['expression', text] as const),
-    ...map.joinAttributes.map(({ condition }) => ['join', condition ?? ''] as const),
     // TypeORM's own subquery is of the keys of a page: what else it selects is not read.
     ...map.aliases.map(({ name, subQuery }) => ['subquery', name === 'distinctAlias' ? '' : (subQuery ?? '')] as const),
   ];
@@ -123,16 +124,24 @@ export function computeSelectedColumnExpressions(
 
 /** `QueryBuilder.createWhereExpression`: conditions of every kind of statement, from objects and text alike. */
 export function createWhereExpression(
-  { names }: Installation,
-  { expressionMap }: BuilderInternals,
+  { names, search }: Installation,
+  builder: BuilderInternals,
   original: () => string,
 ): string {
+  const { expressionMap } = builder;
   for (const { hasMetadata, tablePath } of expressionMap.aliases) {
     if (!hasMetadata && tablePath !== undefined) refuseIf(names.ofTable(tablePath), 'rawTable');
   }
-  const sql = original();
-  refuseIf(names.find(sql, expressionMap), 'where');
-  return sql;
+  return names.rewriteConditions(original(), expressionMap, search, (name) => builder.escape(name), 'where');
+}
+
+/** `SelectQueryBuilder.createJoinExpression` */
+export function createJoinExpression(
+  { names, search }: Installation,
+  builder: BuilderInternals,
+  original: () => string,
+): string {
+  return names.rewriteConditions(original(), builder.expressionMap, search, (name) => builder.escape(name), 'join');
 }
 
 /** `QueryBuilder.createCteExpression` */

@@ -4,7 +4,7 @@ import type { RowKey } from '../associated-data.js';
 import { isSameRow } from '../associated-data.js';
 import type { CellKey } from '../data-key.js';
 import type { Installation } from './installation.js';
-import { mainMetadata, type UpdateInternals } from './internals.js';
+import { type BuilderInternals, mainMetadata, type UpdateInternals } from './internals.js';
 import { knownRow } from './known-key.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
@@ -34,7 +34,9 @@ export async function execute(
   original: Execute,
 ): Promise<UpdateResult> {
   const entity = installation.entity(mainMetadata(builder));
+  await installation.readyToSearch(() => builder.createWhereExpression(), builder.queryRunner);
   if (entity === undefined) return original(builder);
+  await installation.readyToIndex([entity.tableId], builder.queryRunner);
   const cells = cellsSet(builder, entity);
   const row = knownRow(builder, entity);
   const result =
@@ -156,6 +158,7 @@ export function createUpdateExpression(
   for (const order of Object.keys(map.orderBys)) refuseIf(names.find(order, map), 'orderBy');
   for (const { column, value } of valuesSet(builder, metadata)) {
     const cipher = column && entity?.ciphers.get(column);
+    if (column !== undefined) refuseIf(installation.indexed.get(column)?.index.name, 'indexUpdate');
     if (typeof value !== 'function') continue;
     if (cipher !== undefined) refuse(cipher.name, 'assignment');
     refuseIf(names.find(String((value as () => unknown)()), map), 'copy');
@@ -164,12 +167,42 @@ export function createUpdateExpression(
   refuseOtherKey(builder, entity);
   return installation.observeBuilding(() => {
     installation.writing = encryptUpdated(installation, builder, entity);
+    installation.indexing = indexUpdated(installation, builder, entity);
     try {
       return original();
     } finally {
       installation.writing = undefined;
+      installation.indexing = undefined;
     }
   });
+}
+
+/** What the blind indexes of the columns it sets become. */
+function indexUpdated(
+  { search }: Installation,
+  builder: UpdateInternals,
+  { metadata, indexes }: EncryptedEntity,
+): ReadonlyMap<ColumnMetadata, string | null> {
+  const indexed = valuesSet(builder, metadata).flatMap(({ column, value }) => {
+    const found = column?.isUpdate ? indexes.get(column) : undefined;
+    return found === undefined ? [] : [[found.column, search.stored(found, value)] as const];
+  });
+  return new Map(indexed);
+}
+
+/** `QueryBuilder.createPropertyPath`: an update sets the blind index of each searchable column it sets. */
+export function createPropertyPath(
+  { indexing }: Installation,
+  _: BuilderInternals,
+  original: () => string[],
+  metadata: EntityMetadata,
+  __: ObjectLiteral,
+  prefix = '',
+): string[] {
+  const paths = original();
+  if (indexing === undefined || prefix !== '') return paths;
+  const indexes = [...indexing.keys()].filter((column) => column.entityMetadata === metadata);
+  return [...paths, ...indexes.map((column) => column.propertyPath)];
 }
 
 function encryptUpdated(

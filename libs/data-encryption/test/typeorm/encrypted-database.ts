@@ -1,6 +1,6 @@
 import { DataSource, type DataSourceOptions, type EntitySubscriberInterface, EventSubscriber } from 'typeorm';
 import type { DataEncryptionConfig } from '../../src/config.js';
-import { withDataEncryption } from '../../src/typeorm/data-encryption.js';
+import { DataEncryption } from '../../src/typeorm/data-encryption.js';
 import { RecordingLogger, type TestDatabase } from './databases.js';
 import { entities, Person } from './entities.js';
 import { SoftwareKek } from '../software-kek.js';
@@ -8,6 +8,7 @@ import { SoftwareKek } from '../software-kek.js';
 /** An initialized data source with the test entities, the KEK behind it and every statement it has sent. */
 export interface EncryptedDatabase {
   readonly dataSource: DataSource;
+  readonly encryption: DataEncryption;
   readonly kek: SoftwareKek;
   readonly log: RecordingLogger;
 }
@@ -17,7 +18,7 @@ export async function encryptedDatabase(
   options: Partial<DataSourceOptions> = {},
   config: Partial<DataEncryptionConfig> = {},
 ): Promise<EncryptedDatabase> {
-  const kek = new SoftwareKek();
+  const kek = config.hsm instanceof SoftwareKek ? config.hsm : new SoftwareKek();
   const log = new RecordingLogger();
   const dataSource = new DataSource({
     ...(await database.options()),
@@ -27,14 +28,16 @@ export async function encryptedDatabase(
     logger: log,
     ...options,
   } as DataSourceOptions);
-  await withDataEncryption(dataSource, {
-    hsm: kek,
+  const encryption = new DataEncryption({
     kekLabel: 'kek',
     createKek: true,
     databaseId: 'test',
     ...config,
-  }).initialize();
-  return { dataSource, kek, log };
+    hsm: config.hsm ?? kek,
+  });
+  encryption.attach(dataSource);
+  await dataSource.initialize();
+  return { dataSource, encryption, kek, log };
 }
 
 /** What must never be in a statement: each value below holds one of these. */

@@ -42,7 +42,7 @@ export class Person {
   @EncryptedColumn()
   name: string;
 
-  @EncryptedColumn({ nullable: true, name: 'mail' })
+  @EncryptedColumn({ nullable: true, name: 'mail', searchable: { normalize: 'email' } })
   email?: string | null;
 
   @EncryptedColumn({ type: 'number', nullable: true })
@@ -121,7 +121,7 @@ export class Membership {
   @JoinColumn({ name: 'petId' })
   pet?: Relation<Pet>;
 
-  @EncryptedColumn({ columnId: 'remark' })
+  @EncryptedColumn({ columnId: 'remark', searchable: true })
   note: string;
 }
 
@@ -134,7 +134,7 @@ export class Visit {
   @EncryptedColumn()
   reason: string;
 
-  @EncryptedColumn({ nullable: true, select: false })
+  @EncryptedColumn({ nullable: true, select: false, searchable: true })
   hidden?: string | null;
 
   @ManyToOne(() => Person, { lazy: true, nullable: true })
@@ -153,7 +153,7 @@ export class Paper {
 
 @ChildEntity()
 export class Invoice extends Paper {
-  @EncryptedColumn({ type: 'number', nullable: true })
+  @EncryptedColumn({ type: 'number', nullable: true, searchable: true })
   amount?: number | null;
 }
 
@@ -161,6 +161,63 @@ export class Invoice extends Paper {
 export class Letter extends Paper {
   @EncryptedColumn({ nullable: true })
   body?: string | null;
+}
+
+export class Contact {
+  @EncryptedColumn({ nullable: true, searchable: { normalize: 'digits' } })
+  phone?: string | null;
+}
+
+/** Columns of every type that can be searched, one of them unique, one of them of an embedded class. */
+@Entity()
+export class Account {
+  @PrimaryGeneratedColumn('uuid')
+  id: string;
+
+  @EncryptedColumn({ searchable: { normalize: 'email', unique: true } })
+  email: string;
+
+  @EncryptedColumn({ nullable: true, searchable: { normalize: 'nfkc-casefold' } })
+  name?: string | null;
+
+  @EncryptedColumn({ type: 'number', nullable: true, searchable: true })
+  height?: number | null;
+
+  @EncryptedColumn({ type: 'bigint', nullable: true, searchable: true })
+  balance?: bigint | null;
+
+  @EncryptedColumn({ type: 'date', nullable: true, searchable: true })
+  born?: Date | null;
+
+  @EncryptedColumn({ type: 'buffer', nullable: true, searchable: true })
+  token?: Buffer | null;
+
+  @EncryptedColumn({ nullable: true })
+  note?: string | null;
+
+  @Column(() => Contact)
+  contact: Contact;
+
+  @Column({ type: 'text', default: 'nowhere' })
+  city: string;
+
+  @DeleteDateColumn()
+  deletedAt?: Date | null;
+
+  @OneToMany(() => Payment, (payment) => payment.account, { cascade: true })
+  payments?: Relation<Payment>[];
+}
+
+@Entity()
+export class Payment {
+  @PrimaryGeneratedColumn()
+  id: number;
+
+  @EncryptedColumn({ searchable: true })
+  reference: string;
+
+  @ManyToOne(() => Account, (account) => account.payments, { nullable: true })
+  account?: Relation<Account> | null;
 }
 
 /** Nothing encrypted: TypeORM as it is. */
@@ -173,4 +230,4 @@ export class Town {
   name: string;
 }
 
-export const entities = [Employer, Person, Pet, Membership, Visit, Paper, Invoice, Letter, Town];
+export const entities = [Employer, Person, Pet, Membership, Visit, Paper, Invoice, Letter, Account, Payment, Town];

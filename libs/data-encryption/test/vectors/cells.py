@@ -4,8 +4,11 @@ python3 libs/data-encryption/test/vectors/cells.py > libs/data-encryption/test/v
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import struct
+import unicodedata
 from datetime import datetime, timezone
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,6 +35,28 @@ def cell(data_key, data_key_id, place, kind, row, nonce, plaintext):
     return aad, base64.b64encode(header + nonce + sealed).decode()
 
 
+def nfkc(text):
+    return unicodedata.normalize("NFKC", text)
+
+
+def casefold(text):
+    return nfkc(nfkc(text).lower().upper().lower().replace("ς", "σ"))
+
+
+NORMALIZE = {
+    "exact": lambda text: text,
+    "nfc": lambda text: unicodedata.normalize("NFC", text),
+    "nfkc-casefold": casefold,
+    "email": lambda text: casefold(text.strip()),
+    "digits": lambda text: "".join(c for c in nfkc(text) if c in "0123456789"),
+}
+
+
+def index(data_key, data_key_id, kind, canonical):
+    mac = hmac.new(derive(data_key, "nest-hsm index key v1"), bytes([TYPES[kind]]) + canonical, hashlib.sha256).digest()
+    return base64.b64encode(data_key_id[:6] + mac[:18]).decode()
+
+
 DATA_KEY = bytes(range(32))
 DATA_KEY_ID = bytes(range(16, 32))
 PLACE = {"databaseId": "clinic", "tableId": "Patient", "columnId": "name"}
@@ -47,9 +72,27 @@ CASES = [
     ("buffer", "00ff10", bytes.fromhex("00ff10"), ["north", "7"]),
 ]
 
+TEXTS = [
+    ("exact", "Grüße 🐎"),
+    ("exact", ""),
+    ("nfc", "Gru\u0308ße"),
+    ("nfkc-casefold", "ＧＲÜẞE ﬁ ΟΔΟΣ"),
+    ("email", "  Ada.Lovelace@Example.ORG\n"),
+    ("digits", "+43 (660) １２３-456"),
+]
+INDEXES = [(kind, value, plaintext) for kind, value, plaintext, _ in CASES if kind in ("number", "bigint", "date", "buffer")]
+
+indexes = [
+    {"type": "string", "normalization": name, "value": text, "text": index(DATA_KEY, DATA_KEY_ID, "string", NORMALIZE[name](text).encode())}
+    for name, text in TEXTS
+] + [
+    {"type": kind, "normalization": "exact", "value": value, "text": index(DATA_KEY, DATA_KEY_ID, kind, plaintext)}
+    for kind, value, plaintext in INDEXES
+]
+
 vectors = []
-for index, (kind, value, plaintext, row) in enumerate(CASES):
-    nonce = bytes([index]) * 12
+for number, (kind, value, plaintext, row) in enumerate(CASES):
+    nonce = bytes([number]) * 12
     aad, text = cell(DATA_KEY, DATA_KEY_ID, PLACE, kind, row, nonce, plaintext)
     vectors.append({"type": kind, "value": value, "row": row, "nonce": nonce.hex(), "aad": aad.hex(), "cell": text})
 
@@ -66,6 +109,11 @@ print(
                 derive(DATA_KEY, "nest-hsm data key commitment v1"),
             ).hex(),
             "cells": vectors,
+            "indexWrapAssociatedData": fields(
+                "nest-hsm data key v1", "index", DATA_KEY_ID, "clinic", "Patient", "name", "hmac-sha-256/email", "0f" * 16,
+                derive(DATA_KEY, "nest-hsm data key commitment v1"),
+            ).hex(),
+            "indexes": indexes,
         },
         indent=2,
         ensure_ascii=False,

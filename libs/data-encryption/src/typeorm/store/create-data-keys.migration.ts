@@ -35,6 +35,3 @@ export class CreateDataEncryptionKeys1767225600000 implements MigrationInterface
     await queryRunner.dropTable('data_encryption_key');
   }
 }
-
-/** For the `migrations` of a data source. */
-export const dataEncryptionMigrations = [CreateDataEncryptionKeys1767225600000];

@@ -1,15 +1,26 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** A wrapped data key. One key of a table is active; the index makes two processes agree which. */
+/** A wrapped data key. One key of a table's cells and of each index is active; the database's index makes processes agree which. */
 @Entity('data_encryption_key')
-@Index('data_encryption_key_active', ['tableId'], { unique: true, where: `state = 'active'` })
+@Index('data_encryption_key_active_use', ['purpose', 'tableId', 'columnId'], {
+  unique: true,
+  where: `state = 'active'`,
+})
 export class DataKeyEntity {
   /** 32 hexadecimal digits. */
   @PrimaryColumn({ type: 'varchar', length: 32 })
   id: string;
 
+  /** `cell` or `index`. */
+  @Column({ type: 'varchar', length: 16, default: 'cell' })
+  purpose: string;
+
   @Column({ name: 'table_id', type: 'varchar', length: 255 })
   tableId: string;
+
+  /** Of an index; empty for a table's cells. */
+  @Column({ name: 'column_id', type: 'varchar', length: 255, default: '' })
+  columnId: string;
 
   @Column({ type: 'varchar', length: 32 })
   algorithm: string;

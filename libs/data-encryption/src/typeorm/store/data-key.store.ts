@@ -1,6 +1,6 @@
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type DataKeyRecord, type DataKeyStore, maximumMessages } from '../../data-key.js';
+import { type DataKeyRecord, type DataKeyStore, maximumMessages, type WrappedDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
 import { keyUnavailable } from '../../errors.js';
 import { DataKeyEntity } from './data-key.entity.js';
@@ -14,7 +14,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
 
   async findActive(tableId: string): Promise<DataKeyRecord | undefined> {
     return this.#run(async (manager) => {
-      const found = await manager.findOneBy(DataKeyEntity, { tableId, state: 'active' });
+      const found = await manager.findOneBy(DataKeyEntity, { purpose: 'cell', tableId, state: 'active' });
       return found === null ? undefined : toRecord(found);
     });
   }
@@ -33,6 +33,12 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
       }
       return found.map(toRecord);
     };
+    return session === undefined ? this.#run(read) : read(session.manager);
+  }
+
+  async findIndexKeys(tableId: string, session?: QueryRunner): Promise<readonly DataKeyRecord[]> {
+    const read = async (manager: EntityManager) =>
+      (await manager.findBy(DataKeyEntity, { purpose: 'index', tableId })).map(toRecord);
     return session === undefined ? this.#run(read) : read(session.manager);
   }
 
@@ -87,6 +93,31 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     );
   }
 
+  async list(after: DataKeyId | undefined, limit: number): Promise<readonly DataKeyRecord[]> {
+    return this.#run(async (manager) => {
+      const found = manager.createQueryBuilder(DataKeyEntity, 'key').orderBy('key.id').limit(limit);
+      return (await (after === undefined ? found : found.where('key.id > :after', { after })).getMany()).map(toRecord);
+    });
+  }
+
+  async rewrap(record: DataKeyRecord, { kekVersion, wrapped }: WrappedDataKey): Promise<boolean> {
+    const was = { id: record.id, kekVersion: record.kekVersion, wrapped: record.wrapped.toString('base64') };
+    const becomes = { kekVersion, wrapped: wrapped.toString('base64') };
+    return this.#run(async (manager) => {
+      // Rolled back, a key would be under a KEK that is believed to be unused.
+      while (this.#isInTransaction()) await delay(20);
+      const { affected } = await manager
+        .createQueryBuilder()
+        .update(DataKeyEntity)
+        .set(becomes)
+        .where(was)
+        .callListeners(false)
+        .execute();
+      while (this.#isInTransaction()) await delay(20);
+      return affected === 1 && (await manager.existsBy(DataKeyEntity, { ...was, ...becomes }));
+    });
+  }
+
   /** On a connection of its own where the database has several: what is stored here must outlive the caller's transaction. */
   async #run<T>(operation: (manager: EntityManager) => Promise<T>): Promise<T> {
     const queryRunner = this.dataSource.createQueryRunner('master');
@@ -118,7 +149,9 @@ function toRow(record: DataKeyRecord): DataKeyEntity {
 function toRecord(row: DataKeyEntity): DataKeyRecord {
   return {
     id: row.id as DataKeyId,
+    purpose: row.purpose === 'index' ? 'index' : 'cell',
     tableId: row.tableId,
+    columnId: row.columnId,
     algorithm: row.algorithm,
     kekVersion: row.kekVersion,
     wrapped: Buffer.from(row.wrapped, 'base64'),

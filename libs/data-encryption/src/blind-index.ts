@@ -1,0 +1,105 @@
+import { createHmac, type KeyObject } from 'node:crypto';
+import type { DataKeyId } from './envelope.js';
+import { DataEncryptionError } from './errors.js';
+import { encodeValue, isText, type Plaintext, type ValueType, valueTypes } from './value-encoding.js';
+
+/**
+ * What counts as the same text when it is searched. Each is pure and never changes: another way to normalize gets another name.
+ *
+ * exact: the same code points · nfc: Unicode normalization form C · nfkc-casefold: also the same whatever the case, width or
+ * ligature · email: as nfkc-casefold, without white space around it · digits: only its ASCII digits
+ */
+export const normalizations = ['exact', 'nfc', 'nfkc-casefold', 'email', 'digits'] as const;
+export type Normalization = (typeof normalizations)[number];
+
+/** A key of a blind index that is loaded. */
+export interface IndexKey {
+  readonly id: DataKeyId;
+  readonly columnId: string;
+  /** HMAC-SHA-256, derived from the stored key. */
+  readonly secret: KeyObject;
+  /** The one that is written with; the others are only searched with. */
+  readonly isActive: boolean;
+}
+
+/** The text of an index: 6 bytes of its key's id ‖ 18 bytes of the MAC, base64. */
+export const indexCharacters = 32;
+const keyTagBytes = 6;
+const macBytes = 18;
+
+/** The blind index of one column: equal values have equal texts, and without the key nothing else can be told from a text. */
+export class BlindIndex {
+  readonly #type: Buffer;
+
+  constructor(
+    readonly columnId: string,
+    readonly type: ValueType,
+    readonly normalization: Normalization,
+    /** `Entity.property`, for errors. */
+    readonly name: string,
+  ) {
+    this.#type = Buffer.of(valueTypes[type]);
+  }
+
+  /** Bound to its keys: texts made by another normalization would not be found. */
+  get algorithm(): string {
+    return `hmac-sha-256/${this.normalization}`;
+  }
+
+  /**
+   * The text that is stored for a value and searched for it (docs/ENVELOPE.md).
+   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID when the value is not of the column's type
+   */
+  text(value: unknown, key: IndexKey): string {
+    const mac = createHmac('sha256', key.secret).update(this.#type).update(this.#canonical(value)).digest();
+    return Buffer.concat([Buffer.from(key.id, 'hex').subarray(0, keyTagBytes), mac.subarray(0, macBytes)]).toString(
+      'base64',
+    );
+  }
+
+  #canonical(value: unknown): Plaintext {
+    const plaintext = encodeValue(this.type, oneNumber(value), this.name);
+    return typeof plaintext === 'string' ? normalize[this.normalization](plaintext) : plaintext;
+  }
+}
+
+/** Why a column cannot be searched as declared, or undefined. */
+export function searchFault(type: ValueType, normalization: Normalization): string | undefined {
+  // Few values: who sees the index sees which rows are alike, and guesses the rest by how many there are.
+  if (type === 'boolean') return 'want a searchable column of many values, got a boolean: its index would show it';
+  if (type === 'json') return 'want a searchable column of simple values, got json: store what is searched beside it';
+  if (!normalizations.includes(normalization))
+    return `want a normalization of ${normalizations.join(', ')}, got another`;
+  if (!isText(type) && normalization !== 'exact') return `want normalization exact for ${type}, got ${normalization}`;
+  return undefined;
+}
+
+/** 0 and -0 are equal, and a NaN has many encodings. */
+function oneNumber(value: unknown): unknown {
+  if (value === 0) return 0;
+  return Number.isNaN(value) ? Number.NaN : value;
+}
+
+const normalize: Record<Normalization, (text: string) => string> = {
+  exact: (text) => text,
+  nfc: (text) => text.normalize('NFC'),
+  'nfkc-casefold': casefold,
+  email: (text) => casefold(text.trim()),
+  digits: (text) => text.normalize('NFKC').replaceAll(/[^0-9]/g, ''),
+};
+
+/** By way of upper case, which makes one of ẞ, ß and SS, of ſ and s; lower case has two sigmas of which one is kept. */
+function casefold(text: string): string {
+  const lower = text.normalize('NFKC').toLowerCase().toUpperCase().toLowerCase();
+  return lower.replaceAll('ς', 'σ').normalize('NFKC');
+}
+
+/** What went wrong when a key was made for another normalization than the column has now. */
+export function otherNormalization(index: BlindIndex, algorithm: string): DataEncryptionError {
+  return new DataEncryptionError(
+    'ERR_DATA_MAPPING_INVALID',
+    `${index.name}: want the normalization its index was made with, ${algorithm.split('/')[1]}, got ${index.normalization}; ` +
+      'the way out: put it back, or search a new property',
+    { column: index.name },
+  );
+}

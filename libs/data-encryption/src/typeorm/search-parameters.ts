@@ -1,0 +1,81 @@
+import type { ObjectLiteral } from 'typeorm';
+import type { BlindIndexKeys } from '../blind-index-keys.js';
+import type { IndexKey } from '../blind-index.js';
+import { DataEncryptionError } from '../errors.js';
+import type { IndexedColumn } from './encrypted-entity.js';
+import type { SearchClause } from './search-clause.js';
+
+const mark = '__nest_hsm_';
+const marked = /:\.\.\.(([A-Za-z0-9_.]+)__nest_hsm_([el])(\d+))(?![A-Za-z0-9_.])/g;
+
+/**
+ * Searched values on their way into a statement. A rewritten condition names a parameter of the application together with the
+ * column it is compared with; the texts of the blind index are made when the statement gets its parameters. Until then nothing
+ * is kept anywhere, so conditions may be built, copied and put into others in any order.
+ */
+export class SearchParameters {
+  readonly #numbers: ReadonlyMap<IndexedColumn, number>;
+
+  constructor(
+    private readonly columns: readonly IndexedColumn[],
+    readonly keys: BlindIndexKeys<unknown>,
+  ) {
+    this.#numbers = new Map(columns.map((column, number) => [column, number]));
+  }
+
+  /** The list of a condition over the column of the blind index: a text of every key of the index for each value. */
+  list(column: IndexedColumn, { parameters }: SearchClause): string {
+    const number = this.#numbers.get(column);
+    return parameters.map(({ name, isList }) => `:...${name}${mark}${isList ? 'l' : 'e'}${number}`).join(', ');
+  }
+
+  /** The tables whose indexes a statement's rewritten conditions ask. */
+  tablesIn(sql: string): ReadonlySet<string> {
+    return new Set(
+      [...sql.matchAll(marked)].flatMap(([, , , , number]) => this.columns[Number(number)]?.tableId ?? []),
+    );
+  }
+
+  /**
+   * `Driver.escapeQueryWithParameters`: the parameters of a statement with those that its rewritten conditions name.
+   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID | ERR_DATA_KEY_UNAVAILABLE
+   */
+  resolve(sql: string, parameters: ObjectLiteral): ObjectLiteral {
+    if (!sql.includes(mark)) return parameters;
+    const resolved: ObjectLiteral = { ...parameters };
+    for (const [, name, given, kind, number] of sql.matchAll(marked)) {
+      const column = this.columns[Number(number)];
+      if (column === undefined || !Object.hasOwn(parameters, given)) continue;
+      const value: unknown = parameters[given];
+      if (kind === 'l' && !Array.isArray(value)) throw noList(column);
+      resolved[name] = (kind === 'l' ? (value as unknown[]) : [value]).flatMap((each) => this.#texts(column, each));
+    }
+    return resolved;
+  }
+
+  /** The text that is stored beside a value; null stays null. */
+  stored(column: IndexedColumn, value: unknown): string | null {
+    const [active] = this.#keys(column);
+    return value === null || value === undefined ? null : column.index.text(value, active);
+  }
+
+  #texts(column: IndexedColumn, value: unknown): readonly (string | null)[] {
+    // Equal to NULL is nothing, as without encryption.
+    if (value === null || value === undefined) return [null];
+    return this.#keys(column).map((key) => column.index.text(value, key));
+  }
+
+  #keys({ tableId, index }: IndexedColumn): readonly IndexKey[] {
+    return this.keys.keys(tableId, index);
+  }
+}
+
+function noList({ index: { name } }: IndexedColumn): DataEncryptionError {
+  return new DataEncryptionError(
+    'ERR_DATA_VALUE_INVALID',
+    `${name}: want an array for :...parameter, got another value`,
+    {
+      column: name,
+    },
+  );
+}

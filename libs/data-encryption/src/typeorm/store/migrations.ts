@@ -1,0 +1,10 @@
+import { AddBlindIndexKeys1767312000000 } from './add-blind-index-keys.migration.js';
+import { CreateDataEncryptionKeys1767225600000 } from './create-data-keys.migration.js';
+import { CreateDataEncryptionRanges1767398400000 } from './create-ranges.migration.js';
+
+/** For the `migrations` of a data source. */
+export const dataEncryptionMigrations = [
+  CreateDataEncryptionKeys1767225600000,
+  AddBlindIndexKeys1767312000000,
+  CreateDataEncryptionRanges1767398400000,
+];
