@@ -1,19 +1,32 @@
+import { join } from 'node:path';
 import { CaHome, CaService } from '../../test/support/ca-service.js';
 import { buildCsr, commonName, dns, extensionRequest, subjectAltName, toPem } from '../../test/support/csr.js';
 import { keepCalling } from '../harness/callers.js';
-import type { CaseFacts, Samples } from '../harness/contest.js';
-import { cpuMicrosecondsByThread } from '../harness/process-cost.js';
-import { IssuingClient } from './issuing-client.js';
+import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
+import { cpuMicroseconds } from '../harness/process-cost.js';
+import { childrenOf } from '../../test/support/processes.js';
+import { CfsslServer, provideCfssl } from './cfssl.js';
+import { HttpClients, httpRequest } from './http-connection.js';
 
 const batchSize = 250;
 const batchesAtOnce = 2;
 const clients = 32;
 
-/** Certificates of the CA app over HTTP, issued by an EC P-256 key in SoftHSM, stored in SQLite and audited, as they are by default. */
+/**
+ * Certificates of the CA app over HTTP, issued by an EC P-256 key in SoftHSM, stored in SQLite and audited, as they are by
+ * default. The CPU time is that of the app and of its agent. The peer is `cfssl serve`, whose key is in software and which
+ * keeps no audit trail.
+ */
 export const issuingCases = {
   'issue-batch': { unit: 'certificates/s', better: 'higher', target: '≥ 2000/s' },
-  'issue-http-32': { unit: 'certificates/s', better: 'higher', target: '≥ 600/s' },
+  'issue-http-32': { unit: 'certificates/s', better: 'higher', target: '≥ 600/s, ≥ 1×' },
 } as const satisfies Record<string, CaseFacts>;
+export type IssuingCase = keyof typeof issuingCases;
+
+const csr = buildCsr({
+  subject: commonName('www.example.test'),
+  attributes: [extensionRequest(subjectAltName(dns('www.example.test')))],
+});
 
 /** The CA app as a process of its own. */
 export class IssuingBench {
@@ -21,26 +34,14 @@ export class IssuingBench {
     rateLimit: { requests: 1_000_000_000, seconds: 60 },
     certificateLimit: { certificates: 1_000_000_000, seconds: 60 },
   });
-  readonly #csr = buildCsr({
-    subject: commonName('www.example.test'),
-    attributes: [extensionRequest(subjectAltName(dns('www.example.test')))],
-  });
   #service: CaService | undefined;
 
   async start(): Promise<void> {
     this.#service = await CaService.start(this.#home);
   }
 
-  async run(name: keyof typeof issuingCases, seconds: number): Promise<Samples> {
-    const service = this.#service;
-    const pid = service?.process.pid;
-    if (service === undefined || pid === undefined) throw new Error('bench: want the CA started');
-    const client = new IssuingClient(service.url, service.token);
-    const before = cpuMicroseconds(pid);
-    const { certificates, took } = await this.#load(client, name, seconds);
-    const cpu = (cpuMicroseconds(pid) - before) / certificates;
-    client.close();
-    return { [name]: { value: certificates / took, cpuMicroseconds: cpu } };
+  contender(name: IssuingCase, seconds: number): Contender {
+    return { name: 'nest-hsm', run: () => this.#run(name, seconds) };
   }
 
   async stop(): Promise<void> {
@@ -48,24 +49,79 @@ export class IssuingBench {
     this.#home.remove();
   }
 
-  async #load(
-    client: IssuingClient,
-    name: keyof typeof issuingCases,
-    seconds: number,
-  ): Promise<{ certificates: number; took: number }> {
-    if (name === 'issue-http-32') {
-      const { calls, seconds: took } = await keepCalling(clients, seconds, () => client.issue(this.#csr));
-      return { certificates: calls, took };
-    }
-    const requests = Array.from({ length: batchSize }, () => ({ csr: toPem(this.#csr) }));
-    const body = Buffer.from(JSON.stringify({ profile: 'tls-server', requests }));
-    const { calls, seconds: took } = await keepCalling(batchesAtOnce, seconds, () =>
-      client.issueBatch(body, batchSize),
-    );
-    return { certificates: calls * batchSize, took };
+  async #run(name: IssuingCase, seconds: number): Promise<Samples> {
+    const service = this.#service;
+    const pid = service?.process.pid;
+    if (service === undefined || pid === undefined) throw new Error('bench: want the CA started');
+    const load = name === 'issue-batch' ? batchLoad(service) : singleLoad(service);
+    return { [name]: await measured([pid, ...childrenOf(pid)], load, seconds) };
   }
 }
 
-function cpuMicroseconds(pid: number): number {
-  return [...cpuMicrosecondsByThread(pid).values()].reduce((sum, each) => sum + each, 0);
+/** The peer of `issue-http-32`; undefined, and why is said, where it cannot be had. */
+export class CfsslBench {
+  static async start(): Promise<CfsslBench | undefined> {
+    try {
+      const program = provideCfssl(join(process.env.NEST_HSM_BENCH_PEERS ?? '', 'cfssl'));
+      return new CfsslBench(await CfsslServer.start(program));
+    } catch (error) {
+      process.stderr.write(`  cfssl: left out, ${(error as Error).message.split('\n')[0]}\n`);
+      return undefined;
+    }
+  }
+
+  private constructor(private readonly server: CfsslServer) {}
+
+  contender(seconds: number): Contender {
+    const { pid, url } = this.server;
+    const body = Buffer.from(JSON.stringify({ certificate_request: toPem(csr) }));
+    const request = httpRequest('POST', '/api/v1/cfssl/sign', { 'content-type': 'application/json' }, body);
+    const load = { url, clients, request, status: 200, certificates: 1 };
+    const run = async (): Promise<Samples> => ({
+      'issue-http-32': await measured(pid === undefined ? [] : [pid], load, seconds),
+    });
+    return { name: 'cfssl serve', run };
+  }
+
+  async stop(): Promise<void> {
+    await this.server.stop();
+  }
+}
+
+interface Load {
+  readonly url: string;
+  readonly clients: number;
+  readonly request: Buffer;
+  readonly status: number;
+  /** How many each answer brings. */
+  readonly certificates: number;
+}
+
+function singleLoad({ url, token }: CaService): Load {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/pkcs10' };
+  const request = httpRequest('POST', '/v1/certificates?profile=tls-server', headers, csr);
+  return { url, clients, request, status: 201, certificates: 1 };
+}
+
+function batchLoad({ url, token }: CaService): Load {
+  const requests = Array.from({ length: batchSize }, () => ({ csr: toPem(csr) }));
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const body = Buffer.from(JSON.stringify({ profile: 'tls-server', requests }));
+  const request = httpRequest('POST', '/v1/certificates/batch', headers, body);
+  return { url, clients: batchesAtOnce, request, status: 200, certificates: batchSize };
+}
+
+async function measured(pids: readonly number[], load: Load, seconds: number): Promise<NonNullable<Samples[string]>> {
+  const connections = new HttpClients(load.url, load.clients);
+  const before = pids.map(cpuMicroseconds);
+  const { calls, seconds: took } = await keepCalling(load.clients, seconds, async (client) => {
+    const body = await connections.send(client, load.request, load.status);
+    // A batch also holds the certificate of its issuer.
+    const found = body.toString('latin1').split('BEGIN CERTIFICATE').length - 1;
+    if (found < load.certificates) throw new Error(`bench: want ${load.certificates} certificates, got ${found}`);
+  });
+  connections.close();
+  const cpu = pids.reduce((sum, pid, index) => sum + cpuMicroseconds(pid) - before[index], 0);
+  const certificates = calls * load.certificates;
+  return { value: certificates / took, cpuMicroseconds: cpu / certificates };
 }

@@ -1,43 +1,76 @@
 import { contest, type Outcome } from '../harness/contest.js';
 import { report } from '../harness/report.js';
 import { crlCases, crlContender } from './crl.js';
-import { IssuingBench, issuingCases } from './issuing.js';
+import { CfsslBench, IssuingBench, type IssuingCase, issuingCases } from './issuing.js';
 import { MillionBench, millionCases } from './million.js';
+import { OcspBench, ocspCases } from './ocsp.js';
 import { tbsCases, tbsContender } from './tbs.js';
 
-/** The certificate authority: what it issues in a second. `npm run bench -- ca [case…]`. */
+/** The certificate authority: what it issues and answers in a second, and with a million certificates. `npm run bench -- ca [case…]`. */
 const rounds = Number(process.env.NEST_HSM_BENCH_ROUNDS ?? 5);
+/** Of what takes seconds each time; `contest` adds one that warms up. */
+const longRounds = Math.min(rounds, 3);
 const seconds = Number(process.env.NEST_HSM_BENCH_SECONDS ?? 3);
 const wanted = process.argv.slice(2);
 const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
+const areWanted = (cases: object): boolean => Object.keys(cases).some(isWanted);
 
 const outcomes: Outcome[] = [];
-const issuing = new IssuingBench();
-try {
-  const names = (Object.keys(issuingCases) as (keyof typeof issuingCases)[]).filter(isWanted);
-  if (names.length > 0) await issuing.start();
-  for (const name of names) {
-    const ours = { name: 'nest-hsm', run: () => issuing.run(name, seconds) };
-    outcomes.push(...(await contest({ [name]: issuingCases[name] }, ours, undefined, rounds)));
+for (const measure of [issuing, tbs, ocsp, crl, million]) outcomes.push(...(await measure()));
+report(outcomes.filter(({ case: name }) => isWanted(name)));
+
+async function issuing(): Promise<Outcome[]> {
+  const names = (Object.keys(issuingCases) as IssuingCase[]).filter(isWanted);
+  if (names.length === 0) return [];
+  const bench = new IssuingBench();
+  const peer = names.includes('issue-http-32') ? await CfsslBench.start() : undefined;
+  try {
+    await bench.start();
+    const measured: Outcome[] = [];
+    for (const name of names) {
+      const other = name === 'issue-http-32' ? peer?.contender(seconds) : undefined;
+      measured.push(...(await contest({ [name]: issuingCases[name] }, bench.contender(name, seconds), other, rounds)));
+    }
+    return measured;
+  } finally {
+    await bench.stop();
+    await peer?.stop();
   }
-} finally {
-  await issuing.stop();
 }
-if (isWanted('tbs')) {
+
+async function tbs(): Promise<Outcome[]> {
+  if (!areWanted(tbsCases)) return [];
   const ours = tbsContender('nest-hsm', 'tbs-contender.js', seconds);
   const library = tbsContender('X509CertificateGenerator', 'generator-contender.js', seconds);
-  outcomes.push(...(await contest(tbsCases, ours, library, rounds)));
+  return contest(tbsCases, ours, library, longRounds);
 }
-if (Object.keys(crlCases).some(isWanted))
-  outcomes.push(...(await contest(crlCases, crlContender(), undefined, rounds)));
-if (Object.keys(millionCases).some(isWanted)) {
-  const million = new MillionBench();
+
+async function ocsp(): Promise<Outcome[]> {
+  if (!areWanted(ocspCases)) return [];
+  const bench = new OcspBench();
   try {
-    await million.prepare();
-    const ours = { name: 'nest-hsm', run: () => million.run() };
-    outcomes.push(...(await contest(millionCases, ours, undefined, rounds)));
+    await bench.start();
+    const [get, uncached] = ['ocsp-get', 'ocsp-uncached'] as const;
+    return [
+      ...(await contest({ [get]: ocspCases[get] }, bench.contender(get, seconds), undefined, rounds)),
+      ...(await contest({ [uncached]: ocspCases[uncached] }, bench.contender(uncached, seconds), bench.hsmAlone(seconds), longRounds)), // prettier-ignore
+    ];
   } finally {
-    million.remove();
+    await bench.stop();
   }
 }
-report(outcomes);
+
+async function crl(): Promise<Outcome[]> {
+  return areWanted(crlCases) ? contest(crlCases, crlContender(), undefined, longRounds) : [];
+}
+
+async function million(): Promise<Outcome[]> {
+  if (!areWanted(millionCases)) return [];
+  const bench = new MillionBench();
+  try {
+    await bench.prepare();
+    return await contest(millionCases, bench.contender(), bench.small(), longRounds);
+  } finally {
+    bench.remove();
+  }
+}

@@ -1,73 +1,62 @@
-import { openCaDatabase, TypeOrmExpiryStore } from '@nest-hsm/ca';
-import type { DataSource } from 'typeorm';
-import { CaHome, CaService } from '../../test/support/ca-service.js';
-import { buildCsr } from '../../test/support/csr.js';
-import type { CaseFacts, Samples } from '../harness/contest.js';
+import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
+import { StoredCa } from './stored-ca.js';
 
-const certificates = 1_000_000;
-const day = 86_400_000;
-
-/** The CA app with a million certificates in SQLite: until it listens, and until it has looked for all that expire in a month. */
+/**
+ * The CA app with a million certificates in SQLite: until it listens; a page of what expires in a month, and one of those that
+ * have a name, each from the middle; and one revocation over HTTP, beside the same of a CA with two thousand.
+ */
 export const millionCases = {
-  'start-1m-s': { unit: 's', better: 'lower' },
-  'expiry-scan-1m-ms': { unit: 'ms', better: 'lower' },
+  'start-1m-s': { unit: 's', better: 'lower', target: '< 5 s' },
+  'expiry-scan-1m-ms': { unit: 'ms', better: 'lower', target: '< 50 ms' },
+  'search-1m-ms': { unit: 'ms', better: 'lower', target: '< 50 ms' },
+  'revoke-1m': { unit: 'ms', better: 'lower', target: '1×' },
 } as const satisfies Record<string, CaseFacts>;
 
 export class MillionBench {
-  readonly #home = new CaHome({ logLevel: 'info' });
+  readonly #large = new StoredCa(1_000_000);
+  readonly #small = new StoredCa(2_000);
 
-  /** One certificate is issued, and its row written a million times more, expiring over a year. */
   async prepare(): Promise<void> {
-    const service = await CaService.start(this.#home);
-    await service.post(buildCsr(), 'application/pkcs10');
-    await service.stop();
-    await this.#withDatabase(async (dataSource) => {
-      const columns: { name: string }[] = await dataSource.query('PRAGMA table_info(ca_certificate)');
-      const values = columns.map(({ name }) => {
-        if (name === 'serial') return 'lower(hex(randomblob(16)))';
-        if (name === 'not_after') return 'row.not_after + (counter.n * 31536)';
-        return name === 'idempotency_key' ? 'NULL' : `row.${name}`;
-      });
-      await dataSource.query(`WITH RECURSIVE counter (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ${certificates})
-        INSERT INTO ca_certificate (${columns.map(({ name }) => name).join(', ')})
-        SELECT ${values.join(', ')} FROM counter, (SELECT * FROM ca_certificate WHERE profile = 'tls-server' LIMIT 1) AS row`);
-    });
+    await this.#large.prepare();
+    await this.#small.prepare();
   }
 
-  async run(): Promise<Samples> {
-    const start = performance.now();
-    const service = await CaService.start(this.#home);
-    const seconds = (performance.now() - start) / 1000;
-    await service.stop();
-    return { 'start-1m-s': { value: seconds }, 'expiry-scan-1m-ms': { value: await this.#scanMilliseconds() } };
+  /** Starts and ends the CA each time. */
+  contender(): Contender {
+    return {
+      name: 'nest-hsm',
+      run: async (): Promise<Samples> => {
+        const seconds = await this.#large.start();
+        try {
+          return {
+            'start-1m-s': { value: seconds },
+            'search-1m-ms': { value: await this.#large.searchMilliseconds() },
+            'revoke-1m': { value: await this.#large.revokeMilliseconds() },
+            'expiry-scan-1m-ms': { value: await this.#large.scanMilliseconds() },
+          };
+        } finally {
+          await this.#large.stop();
+        }
+      },
+    };
+  }
+
+  small(): Contender {
+    return {
+      name: 'with 2,000',
+      run: async (): Promise<Samples> => {
+        await this.#small.start();
+        try {
+          return { 'revoke-1m': { value: await this.#small.revokeMilliseconds() } };
+        } finally {
+          await this.#small.stop();
+        }
+      },
+    };
   }
 
   remove(): void {
-    this.#home.remove();
-  }
-
-  /** A page of what expires in a month, somewhere in the middle: the question of every minute, for each issuer and distance. */
-  async #scanMilliseconds(): Promise<number> {
-    return this.#withDatabase(async (dataSource) => {
-      const query = "SELECT issuer_id, min(not_after) AS first FROM ca_certificate WHERE profile = 'tls-server'";
-      const [{ issuer_id: issuerId, first }]: { issuer_id: string; first: number }[] = await dataSource.query(query);
-      const middle = first + 180 * day;
-      const store = new TypeOrmExpiryStore(dataSource);
-      const after = { notAfter: new Date(middle), serial: '' };
-      const start = performance.now();
-      const found = await store.listExpiring({ issuerId, after, until: new Date(middle + 30 * day), limit: 100 });
-      const milliseconds = performance.now() - start;
-      if (found.length !== 100) throw new Error(`bench: want a page of 100 certificates, got ${found.length}`);
-      return milliseconds;
-    });
-  }
-
-  async #withDatabase<T>(work: (dataSource: DataSource) => Promise<T>): Promise<T> {
-    const dataSource = await openCaDatabase({ type: 'better-sqlite3', database: this.#home.database });
-    try {
-      return await work(dataSource);
-    } finally {
-      await dataSource.destroy();
-    }
+    this.#large.remove();
+    this.#small.remove();
   }
 }

@@ -70,7 +70,7 @@ export async function contest(
       cpu_us: middle(ours, name, 'cpuMicroseconds'),
       peer: theirs,
       ratio,
-      peerName: peer?.name ?? null,
+      peerName: theirs === null ? null : (peer?.name ?? null),
       peerCpu: middle(peer, name, 'cpuMicroseconds'),
       target,
     };

@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { Hsm } from '@nest-hsm/hsm';
+import { CaHome, CaService, run } from '../../test/support/ca-service.js';
+import { buildCsr, toPem } from '../../test/support/csr.js';
+import { keepCalling } from '../harness/callers.js';
+import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
+import { cpuMicroseconds } from '../harness/process-cost.js';
+import { HttpClients, httpRequest } from './http-connection.js';
+
+/** As many as the responder signs at once for those who want an answer of their own; more are told to try later. */
+const askersWithNonce = 8;
+const askers = 32;
+const certificates = 64;
+const responderLabel = 'issuing-ocsp';
+
+/**
+ * OCSP over HTTP from one process of the CA app. `ocsp-get`: the responses kept for everybody. `ocsp-uncached`: each request has
+ * a nonce, so that each is signed in SoftHSM; beside it what the same key signs for as many callers in a process that does
+ * nothing else, with the same audit trail.
+ */
+export const ocspCases = {
+  'ocsp-get': { unit: 'responses/s', better: 'higher', target: '≥ 10000/s' },
+  'ocsp-uncached': { unit: 'responses/s', better: 'higher', target: 'as the HSM signs' },
+} as const satisfies Record<string, CaseFacts>;
+
+export class OcspBench {
+  readonly #home = new CaHome({
+    ocsp: { presign: 'asked' },
+    ocspLimit: { signatures: 1_000_000_000, seconds: 60 },
+  });
+  #service: CaService | undefined;
+  #gets: readonly Buffer[] = [];
+  #posts: readonly Buffer[] = [];
+
+  /** Issues certificates, and has openssl write the requests for their status. */
+  async start(): Promise<void> {
+    const service = await CaService.start(this.#home);
+    this.#service = service;
+    const csr = toPem(buildCsr());
+    const requests = Array.from({ length: certificates }, () => ({ csr }));
+    const response = await fetch(`${service.url}/v1/certificates/batch`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ profile: 'tls-server', requests }),
+    });
+    const { results, chains } = (await response.json()) as Batch;
+    const [[issuer]] = Object.values(chains);
+    const issuerFile = this.#home.file('issuer.pem', issuer);
+    const serials = results.map(({ certificate }) => certificate.serial);
+    this.#gets = serials.map((serial) => {
+      const request = this.#request(issuerFile, serial, '-no_nonce').toString('base64');
+      return httpRequest('GET', `/v1/ocsp/${encodeURIComponent(request)}`);
+    });
+    this.#posts = serials.map((serial) => {
+      const headers = { 'content-type': 'application/ocsp-request' };
+      return httpRequest('POST', '/v1/ocsp', headers, this.#request(issuerFile, serial, '-nonce'));
+    });
+  }
+
+  contender(name: keyof typeof ocspCases, seconds: number): Contender {
+    return { name: 'nest-hsm', run: () => this.#run(name, seconds) };
+  }
+
+  /** The peer of `ocsp-uncached`. Its agent is beside the app's, on the same token. */
+  hsmAlone(seconds: number): Contender {
+    const run = async (): Promise<Samples> => {
+      const audit = { directory: this.#home.file('audit-alone') };
+      const hsm = await Hsm.open(this.#home.token.config({ audit, stateDirectory: this.#home.file('state-alone') }));
+      const key = await hsm.findKey({ label: responderLabel });
+      const data = Buffer.alloc(256, 1);
+      const sign = (): Promise<Buffer> => hsm.sign(key, 'ecdsa-sha256', data);
+      const { calls, seconds: took } = await keepCalling(askersWithNonce, seconds, sign);
+      await hsm.close();
+      return { 'ocsp-uncached': { value: calls / took } };
+    };
+    return { name: 'Hsm.sign alone', run };
+  }
+
+  async stop(): Promise<void> {
+    await this.#service?.stop();
+    this.#home.remove();
+  }
+
+  async #run(name: keyof typeof ocspCases, seconds: number): Promise<Samples> {
+    const service = this.#service;
+    const pid = service?.process.pid;
+    if (service === undefined || pid === undefined) throw new Error('bench: want the CA started');
+    const [requests, count] = name === 'ocsp-get' ? [this.#gets, askers] : [this.#posts, askersWithNonce];
+    const clients = new HttpClients(service.url, count);
+    const before = cpuMicroseconds(pid);
+    let next = 0;
+    const { calls, seconds: took } = await keepCalling(count, seconds, async (client) => {
+      const body = await clients.send(client, requests[next++ % requests.length]);
+      // Nothing that fails is as long as a signed response.
+      if (body.length < 200) throw new Error(`bench: want a signed response, got ${body.toString('hex')}`);
+    });
+    clients.close();
+    return { [name]: { value: calls / took, cpuMicroseconds: (cpuMicroseconds(pid) - before) / calls } };
+  }
+
+  #request(issuerFile: string, serial: string, nonce: '-nonce' | '-no_nonce'): Buffer {
+    const file = this.#home.file('request.der');
+    run('openssl', 'ocsp', '-issuer', issuerFile, '-serial', `0x${serial}`, nonce, '-reqout', file);
+    return readFileSync(file);
+  }
+}
+
+interface Batch {
+  readonly results: readonly { readonly certificate: { readonly serial: string } }[];
+  readonly chains: Readonly<Record<string, readonly string[]>>;
+}
