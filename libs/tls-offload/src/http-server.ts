@@ -45,6 +45,8 @@ class TlsOffloadServer extends Server {
   readonly #http2: Http2Server;
   readonly #http2IdleMilliseconds: number;
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Not the same as `!listening`: somebody else may accept the connections. */
+  #closing = false;
 
   constructor(
     terminator: TlsTerminator | (() => TlsTerminator),
@@ -77,6 +79,7 @@ class TlsOffloadServer extends Server {
 
   /** Takes no more connections nor requests; `callback` when those under way are done. */
   override close(callback?: (error?: Error) => void): this {
+    this.#closing = true;
     super.close(callback);
     for (const session of this.#sessions) session.close();
     return this;
@@ -90,7 +93,7 @@ class TlsOffloadServer extends Server {
   /** A session in use ends when its streams have; one that is not ends now. */
   override closeIdleConnections(): void {
     super.closeIdleConnections();
-    if (!this.listening) for (const session of this.#sessions) session.close();
+    if (this.#closing) for (const session of this.#sessions) session.close();
   }
 
   #serveHttp2(secure: TlsSocket): void {
@@ -102,7 +105,7 @@ class TlsOffloadServer extends Server {
         secure.destroySoon();
       });
       session.setTimeout(this.#http2IdleMilliseconds, () => session.close());
-      if (!this.listening) session.close();
+      if (this.#closing) session.close();
       this.emit('session', session);
     };
     this.#http2.once('session', begin);

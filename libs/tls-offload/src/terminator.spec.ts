@@ -79,7 +79,9 @@ describe('a handshake', () => {
       },
     });
     await using listener = await listen(terminator, echo);
-    (await connectTls({ port: listener.port, ca: identity.certificatePem })).destroy();
+    const client = await connectTls({ port: listener.port, ca: identity.certificatePem });
+    await eventually(() => handshakes.length === 1);
+    client.destroy();
     await expect(connectTls({ port: listener.port, ALPNProtocols: ['none of ours'] })).rejects.toThrow();
     await eventually(() => handshakes.length === 2);
     expect(handshakes).toMatchObject([
