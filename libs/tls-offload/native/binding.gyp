@@ -4,19 +4,23 @@
     {
       "target_name": "tls_offload",
       "sources": [
+        "src/bind_forwarding.cc",
         "src/bind_server_context.cc",
         "src/bind_session.cc",
         "src/binding.cc",
         "src/certificate.cc",
         "src/delegated_key.cc",
         "src/delegated_signature.cc",
+        "src/forwarding.cc",
         "src/memory_bio.cc",
         "src/openssl.cc",
         "src/provider.cc",
+        "src/pump.cc",
         "src/self_test.cc",
         "src/server_context.cc",
         "src/session.cc",
-        "src/signature_request.cc"
+        "src/signature_request.cc",
+        "src/tcp_end.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS", "OPENSSL_API_COMPAT=30000", "OPENSSL_NO_DEPRECATED"],

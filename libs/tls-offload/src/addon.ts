@@ -7,6 +7,13 @@ import { TlsOffloadError } from './errors.js';
 export interface Addon {
   readonly ServerContext: new (options: ServerContextOptions) => ServerContext;
   readonly Session: new (context: ServerContext) => Session;
+  readonly Forwarding: new (
+    session: Session,
+    clientDescriptor: number,
+    upstreamDescriptor: number,
+    options: ForwardingOptions,
+    onEnd: (end: ForwardingEnd) => void,
+  ) => Forwarding;
   /** For tests: what lives in this environment. */
   readonly counters: () => { readonly liveSessions: number; readonly pausedJobs: number };
 }
@@ -86,6 +93,45 @@ export interface SessionDescription {
   /** What the peer proved itself with, in DER, leaf first, verified by OpenSSL; absent or empty: with nothing. */
   readonly peerCertificates?: readonly Uint8Array[];
 }
+
+/**
+ * Carries bytes between the TCP connection of a secure session and one to an upstream, until both directions have ended or one
+ * side breaks. It works on duplicates of the descriptors; nobody else may read or write them, or the session, from here on.
+ */
+export interface Forwarding {
+  statistics(): ForwardingStatistics;
+  /** Resets both sides. `onEnd` is called before it returns. */
+  stop(): void;
+}
+
+export interface ForwardingOptions {
+  /** Without a byte moved, either way. */
+  readonly idleTimeoutMilliseconds: number;
+  /** In all; 0: no limit. */
+  readonly lifetimeMilliseconds: number;
+  /** For the upstream, before what the client sends. */
+  readonly preamble?: Uint8Array;
+  /** Ciphertext that was read already, 256 KiB at most. */
+  readonly received?: Uint8Array;
+}
+
+export interface ForwardingStatistics {
+  /** Bytes of plaintext. */
+  readonly fromClient: number;
+  readonly fromUpstream: number;
+}
+
+/** Numbered as in `native/src/pump.h`. Both sides have got a reset, unless it is orderly. */
+export const forwardingEnd = {
+  orderly: 1,
+  clientGone: 2,
+  recordInvalid: 3,
+  upstreamGone: 4,
+  idle: 5,
+  expired: 6,
+  stopped: 7,
+} as const;
+export type ForwardingEnd = (typeof forwardingEnd)[keyof typeof forwardingEnd];
 
 let loaded: Addon | undefined;
 

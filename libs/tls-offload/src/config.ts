@@ -42,6 +42,8 @@ export const l4ProxyConfigSchema = z.strictObject({
   connectTimeoutMilliseconds: z.int().min(1).default(5_000),
   /** Ends a connection on which no byte has moved either way for this long. */
   idleTimeoutMilliseconds: z.int().min(1).default(300_000),
+  /** Ends a connection so long after it was made, whatever moves on it; absent: never. */
+  lifetimeMilliseconds: z.int().min(1).optional(),
   /** Connections, handshakes included, beyond which a client is turned away. */
   connectionLimit: z.int().min(1).default(4_096),
 });

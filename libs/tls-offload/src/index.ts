@@ -8,7 +8,7 @@ export {
 } from './terminator.js';
 export { TlsSocket } from './socket.js';
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
-export { L4Proxy, type L4ProxyStatistics } from './proxy/l4.js';
+export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';
 export { Credential } from './credential.js';
 export { type CaCredentialOptions, CaCredentialSource, credentialFromCa } from './credential-source/ca.js';
 export {

@@ -171,7 +171,7 @@ export class TlsTerminator {
   async close(graceMilliseconds = 10_000): Promise<void> {
     this.#closed = true;
     for (const socket of this.#handshaking) socket.destroy();
-    const ends = [...this.#open].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    const ends = [...this.#open].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
     const timer = setTimeout(() => {
       for (const socket of this.#open) socket.destroy();
     }, graceMilliseconds);

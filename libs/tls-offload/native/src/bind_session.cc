@@ -9,6 +9,8 @@ namespace {
 // Smaller output is copied: an external buffer costs more than the copy.
 constexpr size_t kExternalBufferBytes = 16 * 1024;
 
+constexpr napi_type_tag kSessionTag = {0x6e6573742d68736d, 0x746c732d73657373};
+
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -28,13 +30,16 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   }
 
   explicit SessionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    info.This().As<Napi::Object>().TypeTag(&kSessionTag);
     std::shared_ptr<const ServerContext> context = ServerContextOf(info[0]);
     if (context == nullptr) {
       Throw(info.Env(), "Session: want a ServerContext");
       return;
     }
-    session_ = std::make_unique<Session>(std::move(context), Environment::Of(info.Env()).counters);
+    session_ = std::make_shared<Session>(std::move(context), Environment::Of(info.Env()).counters);
   }
+
+  const std::shared_ptr<Session>& session() const { return session_; }
 
  private:
   Napi::Value Handshake(const Napi::CallbackInfo& info) {
@@ -108,7 +113,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
 
   void Close(const Napi::CallbackInfo&) { session_->Close(); }
 
-  std::unique_ptr<Session> session_;
+  std::shared_ptr<Session> session_;
 };
 
 Napi::Value Counters(const Napi::CallbackInfo& info) {
@@ -120,6 +125,11 @@ Napi::Value Counters(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+std::shared_ptr<Session> SessionOf(const Napi::Value& value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kSessionTag)) return nullptr;
+  return SessionObject::Unwrap(value.As<Napi::Object>())->session();
+}
 
 void BindSession(Napi::Env env, Napi::Object exports) {
   exports["Session"] = SessionObject::Define(env);

@@ -15,6 +15,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment);
   BindServerContext(env, exports);
   BindSession(env, exports);
+  BindForwarding(env, exports);
   return exports;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "forwarding.h"
 #include "server_context.h"
 #include "session.h"
 
@@ -14,15 +15,20 @@ namespace nest_hsm {
 /// What one Node environment (main thread, each worker) holds.
 struct Environment {
   const std::shared_ptr<SessionCounters> counters = std::make_shared<SessionCounters>();
+  std::unique_ptr<Forwardings> forwardings;
 
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };
 
 void BindServerContext(Napi::Env env, Napi::Object exports);
 void BindSession(Napi::Env env, Napi::Object exports);
+void BindForwarding(Napi::Env env, Napi::Object exports);
 
 /// @returns the context of a `ServerContext` object, null for any other value
 std::shared_ptr<const ServerContext> ServerContextOf(const Napi::Value& value);
+
+/// @returns the session of a `Session` object, null for any other value
+std::shared_ptr<Session> SessionOf(const Napi::Value& value);
 
 inline void Throw(Napi::Env env, const std::string& message) { Napi::TypeError::New(env, message).ThrowAsJavaScriptException(); }
 

@@ -25,7 +25,26 @@ bool MemoryBio::KeepLeftOver() {
   return left_over_.size() <= kMaximumLeftOver;
 }
 
+void MemoryBio::ReserveOutput(size_t bytes) {
+  if (sink_ == nullptr) output_.reserve(output_.size() + bytes);
+}
+
 Bytes MemoryBio::TakeOutput() { return std::exchange(output_, {}); }
+
+void MemoryBio::Flush() {
+  if (unsent() == 0) return;
+  output_offset_ += SendNow({output_.data() + output_offset_, unsent()}, false);
+  if (unsent() > 0) return;
+  output_ = {};
+  output_offset_ = 0;
+}
+
+/// @returns how much of it is done with
+size_t MemoryBio::SendNow(ByteView data, bool more) {
+  size_t sent = 0;
+  if (!sink_broken_) sink_broken_ = sink_->Send(data, more, &sent) == TcpEnd::Outcome::kBroken;
+  return sink_broken_ ? data.size : sent;
+}
 
 const BIO_METHOD* MemoryBio::Method() {
   static std::once_flag once;
@@ -63,8 +82,11 @@ int MemoryBio::Read(BIO* bio, char* data, size_t size, size_t* read) {
 int MemoryBio::Write(BIO* bio, const char* data, size_t size, size_t* written) {
   auto* self = static_cast<MemoryBio*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  self->output_.insert(self->output_.end(), data, data + size);
   *written = size;
+  // In order: what waits goes first.
+  const bool at_once = self->sink_ != nullptr && self->output_.empty();
+  const size_t sent = at_once ? self->SendNow({reinterpret_cast<const uint8_t*>(data), size}, self->more_) : 0;
+  if (sent < size) self->output_.insert(self->output_.end(), data + sent, data + size);
   return 1;
 }
 

@@ -4,10 +4,12 @@
 #include <cstddef>
 
 #include "openssl.h"
+#include "tcp_end.h"
 
 namespace nest_hsm {
 
-/// Input is borrowed for the length of a call and copied only if libssl leaves some of it; output grows until taken.
+/// Input is borrowed for the length of a call and copied only if libssl leaves some of it; output grows until taken, or goes
+/// straight to a sink.
 /// Its owner bounds both: it feeds no more while input is left over, and hands plaintext over in slices.
 class MemoryBio {
  public:
@@ -26,20 +28,34 @@ class MemoryBio {
   /// Copies what libssl did not read. @returns false beyond kMaximumLeftOver
   bool KeepLeftOver();
 
-  void ReserveOutput(size_t bytes) { output_.reserve(output_.size() + bytes); }
-  bool has_output() const { return !output_.empty(); }
+  /// Nothing with a sink, which seldom leaves anything.
+  void ReserveOutput(size_t bytes);
   Bytes TakeOutput();
+
+  /// Sends output as it is made; what the sink does not take at once waits for Flush(). Null: output is kept to be taken.
+  void SendTo(TcpEnd* sink) { sink_ = sink; }
+  /// More output follows in the same call.
+  void ExpectMore(bool more) { more_ = more; }
+  void Flush();
+  size_t unsent() const { return output_.size() - output_offset_; }
+  /// The sink takes nothing any more; output is dropped.
+  bool sink_broken() const { return sink_broken_; }
 
  private:
   static const BIO_METHOD* Method();
   static int Read(BIO* bio, char* data, size_t size, size_t* read);
   static int Write(BIO* bio, const char* data, size_t size, size_t* written);
+  size_t SendNow(ByteView data, bool more);
   static long Control(BIO* bio, int command, long number, void* pointer);
 
   Bytes left_over_;
   size_t left_over_offset_ = 0;
   ByteView fresh_;
   Bytes output_;
+  size_t output_offset_ = 0;
+  TcpEnd* sink_ = nullptr;
+  bool sink_broken_ = false;
+  bool more_ = false;
 };
 
 }  // namespace nest_hsm

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace nest_hsm {
@@ -78,6 +79,11 @@ Session::Progress Session::Advance() {
   }
 }
 
+bool Session::Keep(ByteView input) {
+  bio_.Feed(input);
+  return bio_.KeepLeftOver();
+}
+
 Session::ReadResult Session::Read(ByteView input, uint8_t* plaintext, size_t capacity) {
   if (!secure_ || failed_) return {ReadState::kFailed, 0};
   bio_.Feed(input);
@@ -108,13 +114,20 @@ Session::ReadResult Session::Read(ByteView input, uint8_t* plaintext, size_t cap
 
 bool Session::Write(ByteView plaintext) {
   if (!secure_ || failed_) return false;
-  if (plaintext.size == 0) return true;
   bio_.ReserveOutput(plaintext.size + (plaintext.size / kRecordBytes + 1) * kRecordOverhead);
   ERR_clear_error();
-  size_t written = 0;
-  if (SSL_write_ex(ssl_.get(), plaintext.data, plaintext.size, &written) == 1 && written == plaintext.size) return true;
-  Fail(TakeErrorReason());
-  return false;
+  while (plaintext.size > 0) {
+    // A record at a time, so that the last one is known: output that goes out at once is cut into segments after it.
+    const size_t size = std::min(plaintext.size, kRecordBytes);
+    bio_.ExpectMore(size < plaintext.size);
+    size_t written = 0;
+    if (SSL_write_ex(ssl_.get(), plaintext.data, size, &written) != 1 || written != size) {
+      Fail(TakeErrorReason());
+      return false;
+    }
+    plaintext = {plaintext.data + size, plaintext.size - size};
+  }
+  return true;
 }
 
 bool Session::Shutdown() {

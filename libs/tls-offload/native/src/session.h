@@ -51,6 +51,8 @@ class Session {
   /// @returns false when none is pending
   bool Deliver(ByteView signature);
 
+  /// Keeps what arrived and is to be read later. @returns false when it is too much
+  bool Keep(ByteView input);
   /// Decrypts into `plaintext` as much as there is. kOpen with 0 bytes: nothing left, feed more.
   ReadResult Read(ByteView input, uint8_t* plaintext, size_t capacity);
   /// Encrypts all of it. @returns false when the session has failed
@@ -59,6 +61,15 @@ class Session {
   bool Shutdown();
 
   Bytes TakeOutput() { return bio_.TakeOutput(); }
+  /// From here on output goes to this end as it is made, and what that does not take waits for Flush(); null: it is kept to be
+  /// taken.
+  void SendTo(TcpEnd* sink) { bio_.SendTo(sink); }
+  void Flush() { bio_.Flush(); }
+  /// Bytes of output that wait.
+  size_t unsent() const { return bio_.unsent(); }
+  /// Output could not be sent: nobody is there to read it.
+  bool peer_gone() const { return bio_.sink_broken(); }
+
   SessionDescription Describe() const;
   /// Why the session failed; empty otherwise.
   const std::string& failure() const { return failure_; }

@@ -1,8 +1,8 @@
-import { type AddressInfo, createServer, connect, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type L4ProxyConfig, l4ProxyConfigSchema, parseConfig, type ParsedL4ProxyConfig } from '../config.js';
-import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
-import type { TlsSocket } from '../socket.js';
-import type { TlsTerminator } from '../terminator.js';
+import type { TlsOffloadError, TlsOffloadErrorCode } from '../errors.js';
+import type { SecuredConnection, TlsTerminator } from '../terminator.js';
+import { L4Connection } from './l4-connection.js';
 
 export interface L4ProxyStatistics {
   /** Connections that are being forwarded. */
@@ -12,42 +12,82 @@ export interface L4ProxyStatistics {
   readonly refused: number;
   /** Connections that ended for a fault of the upstream, by code. */
   readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
+  /** Connections that did not end in order for another reason, by code. */
+  readonly interrupted: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
+  /** Bytes of plaintext taken from clients and from the upstream. */
+  readonly bytesFromClients: number;
+  readonly bytesFromUpstream: number;
+}
+
+/** Who writes the access log. Called synchronously: be quick. */
+export interface L4ProxyObserver {
+  connectionEnded?(event: L4ConnectionEvent): void;
+}
+
+/** One connection that got through its handshake, at its end. */
+export interface L4ConnectionEvent {
+  /** Of the client. */
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly cipher: string;
+  /** As the client sent it; empty: it sent none. */
+  readonly serverName: string;
+  readonly code: 'OK' | TlsOffloadErrorCode;
+  /** Of plaintext. */
+  readonly bytesFromClient: number;
+  readonly bytesFromUpstream: number;
+  /** From the TCP connection on. */
+  readonly milliseconds: number;
 }
 
 /**
- * Forwards what is inside TLS to a TCP server. Each direction waits for its slower side and ends on its own: close_notify
- * becomes FIN and FIN becomes close_notify. A connection that breaks on one side is reset on the other, never ended in
- * order, so that neither takes a part for the whole.
+ * Forwards what is inside TLS to a TCP server, in the addon: no byte passes through JavaScript. Each direction waits for its
+ * slower side and ends on its own: close_notify becomes FIN and FIN becomes close_notify. A connection that breaks on one side is
+ * reset on the other, never ended in order, so that neither takes a part for the whole.
  *
  * Emits on `server`: `tlsClientError` (error, socket) for a failed handshake, `upstreamError` (error) for a failed upstream.
  */
 export class L4Proxy {
   readonly server: Server;
   readonly #config: ParsedL4ProxyConfig;
-  #open = 0;
+  /** What clients hold: from their TCP connection to the end of what it became. */
+  #connections = 0;
+  readonly #open = new Set<L4Connection>();
   #forwarded = 0;
   #refused = 0;
   readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  readonly #interrupted: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  #bytesFromClients = 0;
+  #bytesFromUpstream = 0;
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
   constructor(
     private readonly terminator: TlsTerminator,
     config: L4ProxyConfig,
+    private readonly observer: L4ProxyObserver = {},
   ) {
     this.#config = parseConfig(l4ProxyConfigSchema, 'L4 proxy', config);
     this.server = createServer({ allowHalfOpen: true, noDelay: true });
-    this.server.maxConnections = this.#config.connectionLimit;
-    this.server.on('drop', () => this.#refused++);
-    this.server.on('connection', (socket: Socket) => {
-      this.terminator.accept(socket, { allowHalfOpen: true }).then(
-        (client) => this.#forward(client),
-        (error: TlsOffloadError) => this.server.emit('tlsClientError', error, socket),
-      );
-    });
+    this.server.on('connection', (socket: Socket) => this.#accept(socket));
   }
 
   get statistics(): L4ProxyStatistics {
-    return { open: this.#open, forwarded: this.#forwarded, refused: this.#refused, failed: { ...this.#failed } };
+    let bytesFromClients = this.#bytesFromClients;
+    let bytesFromUpstream = this.#bytesFromUpstream;
+    for (const { statistics } of this.#open) {
+      bytesFromClients += statistics.fromClient;
+      bytesFromUpstream += statistics.fromUpstream;
+    }
+    return {
+      open: this.#open.size,
+      forwarded: this.#forwarded,
+      refused: this.#refused,
+      failed: { ...this.#failed },
+      interrupted: { ...this.#interrupted },
+      bytesFromClients,
+      bytesFromUpstream,
+    };
   }
 
   /** @throws the system's error, e.g. EADDRINUSE */
@@ -62,63 +102,76 @@ export class L4Proxy {
     return this.server.address() as AddressInfo;
   }
 
-  /** Accepts no more; connections go on. The terminator's `close` ends them. */
-  async close(): Promise<void> {
+  /**
+   * Accepts no more, and waits for open connections to end.
+   * @param graceMilliseconds  after which those still open are reset
+   */
+  async close(graceMilliseconds?: number): Promise<void> {
     if (this.server.listening) this.server.close();
-    await this.terminator.close();
+    await this.terminator.close(graceMilliseconds);
   }
 
-  /** Connects only once the client is secure: an unfinished handshake costs the upstream nothing. */
-  #forward(client: TlsSocket): void {
-    const { upstream: address, connectTimeoutMilliseconds, idleTimeoutMilliseconds } = this.#config;
-    const where = `${address.host}:${address.port}`;
-    const upstream = connect({ ...address, allowHalfOpen: true, noDelay: true });
-    this.#open++;
-    upstream.setTimeout(connectTimeoutMilliseconds, () => {
-      this.#fail(
-        upstream,
-        'ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT',
-        `upstream ${where}: want a connection within ${connectTimeoutMilliseconds} ms, got none`,
-      );
-    });
-    upstream.once('error', (cause: Error) => {
-      this.#fail(
-        upstream,
-        'ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE',
-        `upstream ${where}: want a connection, got ${cause.message}`,
-        cause,
-      );
-    });
-    upstream.once('connect', () => {
-      this.#forwarded++;
-      upstream.setTimeout(0);
-      // Every byte passes through the client's side, and none does while either side is stuck.
-      client.setTimeout(idleTimeoutMilliseconds, () => client.resetAndDestroy());
-      client.pipe(upstream);
-      upstream.pipe(client);
-    });
-    client.once('end', () => {
-      if (client.truncated) reset(upstream);
-    });
-    client.once('close', () => {
-      const complete = upstream.writableEnded && upstream.readableEnded;
-      if (!complete) reset(upstream);
-    });
-    upstream.once('close', () => {
-      this.#open--;
-      if (client.writableEnded) client.destroySoon();
-      else client.resetAndDestroy();
+  #accept(socket: Socket): void {
+    if (this.#connections >= this.#config.connectionLimit) {
+      this.#refused++;
+      socket.destroy();
+      return;
+    }
+    this.#connections++;
+    const { remoteAddress: address = '', remotePort: port = 0 } = socket;
+    const client = { address, port, since: performance.now() };
+    this.terminator.secure(socket).then(
+      (secured) => this.#forward(secured, client),
+      (error: TlsOffloadError) => {
+        this.#connections--;
+        this.server.emit('tlsClientError', error, socket);
+      },
+    );
+  }
+
+  #forward(secured: SecuredConnection, client: Client): void {
+    const connection = new L4Connection(secured, this.#config);
+    this.terminator.keep(connection);
+    this.#open.add(connection);
+    connection.once('forwarding', () => this.#forwarded++);
+    connection.once('close', (error) => {
+      this.#connections--;
+      this.#open.delete(connection);
+      this.#note(connection, secured, client, error);
     });
   }
 
-  #fail(upstream: Socket, code: TlsOffloadErrorCode, message: string, cause?: unknown): void {
-    this.#failed[code] = (this.#failed[code] ?? 0) + 1;
-    this.server.emit('upstreamError', new TlsOffloadError(code, message, { cause }));
-    upstream.destroy();
+  #note(
+    { statistics }: L4Connection,
+    { description }: SecuredConnection,
+    client: Client,
+    error?: TlsOffloadError,
+  ): void {
+    const { fromClient, fromUpstream } = statistics;
+    this.#bytesFromClients += fromClient;
+    this.#bytesFromUpstream += fromUpstream;
+    if (error !== undefined) {
+      const counters = error.fault === 'upstream' ? this.#failed : this.#interrupted;
+      counters[error.code] = (counters[error.code] ?? 0) + 1;
+      if (error.fault === 'upstream') this.server.emit('upstreamError', error);
+    }
+    this.observer.connectionEnded?.({
+      address: client.address,
+      port: client.port,
+      protocol: description.protocol,
+      cipher: description.cipher,
+      serverName: description.serverName,
+      code: error?.code ?? 'OK',
+      bytesFromClient: fromClient,
+      bytesFromUpstream: fromUpstream,
+      milliseconds: performance.now() - client.since,
+    });
   }
 }
 
-function reset(socket: Socket): void {
-  if (socket.connecting) socket.destroy();
-  else if (!socket.destroyed) socket.resetAndDestroy();
+/** Who connected, and when, in `performance.now()`'s milliseconds. */
+interface Client {
+  readonly address: string;
+  readonly port: number;
+  readonly since: number;
 }
