@@ -19,9 +19,13 @@ export {
 } from './typeorm/decorators.js';
 export { DataEncryption, withDataEncryption } from './typeorm/data-encryption.js';
 export { enc } from './typeorm/search-condition.js';
+export type { DataKeyView, DataLifecycle, Rewrapping } from './typeorm/lifecycle/data-lifecycle.js';
+export type { Reencryption, ReencryptionProgress, ReencryptOptions } from './typeorm/lifecycle/reencryption.js';
+export type { Verification, VerificationProgress, VerifyOptions } from './typeorm/lifecycle/verification.js';
 export { DataKeyEntity } from './typeorm/store/data-key.entity.js';
 export { AddBlindIndexKeys1767312000000 } from './typeorm/store/add-blind-index-keys.migration.js';
 export { CreateDataEncryptionKeys1767225600000 } from './typeorm/store/create-data-keys.migration.js';
+export { CreateDataEncryptionRanges1767398400000 } from './typeorm/store/create-ranges.migration.js';
 export { dataEncryptionMigrations } from './typeorm/store/migrations.js';
 export {
   DataEncryptionModule,

@@ -6,11 +6,12 @@ import { type CellKey, cellKeys, indexKeys } from '../data-key.js';
 import { DataKeyLeases, type DataKeyStatus } from '../data-key-lease.js';
 import { DataKeyRing } from '../data-key-ring.js';
 import { DataEncryptionError } from '../errors.js';
-import { DataLifecycle } from '../lifecycle/data-lifecycle.js';
+import { DataLifecycle } from './lifecycle/data-lifecycle.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
 import type { EncryptedEntities } from './encrypted-entity.js';
+import { warnOfFewValues } from './few-values.js';
 import { installHooks, refuseMissing, register } from './hooks.js';
 import { Installation } from './installation.js';
 import { mapEncryptedEntities } from './mapping.js';
@@ -106,6 +107,7 @@ export class DataEncryption {
         await dataSource.destroy();
         throw error;
       }
+      await warnOfFewValues(dataSource, this.#installation?.indexed.values() ?? []);
     });
     after(dataSource, 'runMigrations', prepare);
     after(dataSource, 'synchronize', prepare);

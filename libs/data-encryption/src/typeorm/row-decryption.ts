@@ -22,7 +22,8 @@ export async function decryptRows(
 ): Promise<void> {
   try {
     for (const { entity, primaryKeys, cells } of selected) {
-      if (primaryKeys.size < entity.metadata.primaryColumns.length) refuse(cells[0].cipher.name, 'withoutKey');
+      const isKnown = !entity.primaryKey.isBound || primaryKeys.size === entity.metadata.primaryColumns.length;
+      if (!isKnown) refuse(cells[0].cipher.name, 'withoutKey');
     }
     const parts = selected.map((part) => gather(rows, part));
     const plaintexts = await decryptParts(installation, parts, session);

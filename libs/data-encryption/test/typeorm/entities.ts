@@ -220,6 +220,23 @@ export class Payment {
   account?: Relation<Account> | null;
 }
 
+/** Cells that are bound to no row. */
+@Entity()
+@EncryptedEntity({ rowBinding: 'none' })
+export class Subscriber {
+  @PrimaryGeneratedColumn()
+  id: number;
+
+  @EncryptedColumn({ searchable: { normalize: 'email', unique: true } })
+  email: string;
+
+  @EncryptedColumn({ nullable: true })
+  name?: string | null;
+
+  @Column({ type: 'text', default: 'nowhere' })
+  city: string;
+}
+
 /** Nothing encrypted: TypeORM as it is. */
 @Entity()
 export class Town {
@@ -230,4 +247,17 @@ export class Town {
   name: string;
 }
 
-export const entities = [Employer, Person, Pet, Membership, Visit, Paper, Invoice, Letter, Account, Payment, Town];
+export const entities = [
+  Employer,
+  Person,
+  Pet,
+  Membership,
+  Visit,
+  Paper,
+  Invoice,
+  Letter,
+  Account,
+  Payment,
+  Subscriber,
+  Town,
+];

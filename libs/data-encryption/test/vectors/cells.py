@@ -29,7 +29,8 @@ def derive(secret, info):
 
 def cell(data_key, data_key_id, place, kind, row, nonce, plaintext):
     header = base64.b64decode("nhsm") + bytes([1, 1]) + data_key_id
-    aad = fields("nest-hsm cell v1", place["databaseId"], place["tableId"], place["columnId"], bytes([TYPES[kind]]), data_key_id)
+    purpose = "nest-hsm cell v1" if place["isRowBound"] else "nest-hsm unbound cell v1"
+    aad = fields(purpose, place["databaseId"], place["tableId"], place["columnId"], bytes([TYPES[kind]]), data_key_id)
     aad += fields(*row)
     sealed = AESGCM(derive(data_key, "nest-hsm cell key v1")).encrypt(nonce, plaintext, aad)
     return aad, base64.b64encode(header + nonce + sealed).decode()
@@ -59,7 +60,7 @@ def index(data_key, data_key_id, kind, canonical):
 
 DATA_KEY = bytes(range(32))
 DATA_KEY_ID = bytes(range(16, 32))
-PLACE = {"databaseId": "clinic", "tableId": "Patient", "columnId": "name"}
+PLACE = {"databaseId": "clinic", "tableId": "Patient", "columnId": "name", "isRowBound": True}
 CASES = [
     ("string", "Grüße 🐎", "Grüße 🐎".encode(), ["a0eebc999c0b4ef8bb6d6bb9bd380a11"]),
     ("string", "", b"", ["1"]),
@@ -96,6 +97,8 @@ for number, (kind, value, plaintext, row) in enumerate(CASES):
     aad, text = cell(DATA_KEY, DATA_KEY_ID, PLACE, kind, row, nonce, plaintext)
     vectors.append({"type": kind, "value": value, "row": row, "nonce": nonce.hex(), "aad": aad.hex(), "cell": text})
 
+unbound_aad, unbound = cell(DATA_KEY, DATA_KEY_ID, {**PLACE, "isRowBound": False}, "string", [""], bytes([255]) * 12, b"anywhere")
+
 print(
     json.dumps(
         {
@@ -109,6 +112,7 @@ print(
                 derive(DATA_KEY, "nest-hsm data key commitment v1"),
             ).hex(),
             "cells": vectors,
+            "unbound": {"type": "string", "value": "anywhere", "aad": unbound_aad.hex(), "cell": unbound},
             "indexWrapAssociatedData": fields(
                 "nest-hsm data key v1", "index", DATA_KEY_ID, "clinic", "Patient", "name", "hmac-sha-256/email", "0f" * 16,
                 derive(DATA_KEY, "nest-hsm data key commitment v1"),

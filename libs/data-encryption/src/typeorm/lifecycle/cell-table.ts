@@ -1,0 +1,172 @@
+import type { DataSource, EntityMetadata, QueryRunner } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { RowKey } from '../../associated-data.js';
+import type { ColumnCipher } from '../../column-cipher.js';
+import type { EncryptedEntities, EncryptedEntity } from '../encrypted-entity.js';
+import type { PrimaryKey } from '../primary-key.js';
+
+/** The primary key of a row as the driver returns it, one value per column. */
+export type StoredKey = readonly unknown[];
+
+/** A row as the database has it. */
+export interface StoredRow {
+  readonly key: StoredKey;
+  /** In the order of `CellTable.columns`; null where there is none. */
+  readonly cells: readonly unknown[];
+}
+
+export interface ReplacedRow extends StoredRow {
+  /** What the cells become. */
+  readonly replacements: readonly (string | null | undefined)[];
+}
+
+/** Part of a table in the order of its primary key: after one key, up to and with another. */
+export interface KeyRange {
+  readonly after?: StoredKey;
+  readonly upTo?: StoredKey;
+}
+
+/**
+ * The cells of a database table as they are stored. It is read and written past TypeORM's entities: no subscriber hears of it, and
+ * no version or update date changes.
+ */
+export class CellTable {
+  readonly tableId: string;
+  readonly columns: readonly ColumnCipher[];
+  readonly #primaryKey: PrimaryKey;
+  readonly #keyColumns: readonly ColumnMetadata[];
+  readonly #path: string;
+  readonly #keys: readonly string[];
+  readonly #cells: readonly string[];
+
+  private constructor(
+    private readonly dataSource: DataSource,
+    metadata: EntityMetadata,
+    { tableId, primaryKey }: EncryptedEntity,
+    ciphers: ReadonlyMap<string, ColumnCipher>,
+  ) {
+    const escape = (name: string) => dataSource.driver.escape(name);
+    this.tableId = tableId;
+    this.columns = [...ciphers.values()];
+    this.#primaryKey = primaryKey;
+    this.#keyColumns = metadata.primaryColumns;
+    this.#path = metadata.tablePath.split('.').map(escape).join('.');
+    this.#keys = this.#keyColumns.map(({ databaseName }) => escape(databaseName));
+    this.#cells = [...ciphers.keys()].map(escape);
+  }
+
+  /** One for each database table: the entities of an inheritance share theirs. */
+  static all(dataSource: DataSource, entities: EncryptedEntities): readonly CellTable[] {
+    const tables = new Map<string, { first: [EntityMetadata, EncryptedEntity]; ciphers: Map<string, ColumnCipher> }>();
+    for (const [metadata, entity] of entities) {
+      const table = tables.get(metadata.tablePath) ?? { first: [metadata, entity], ciphers: new Map() };
+      tables.set(metadata.tablePath, table);
+      for (const [{ databaseName }, cipher] of entity.ciphers) table.ciphers.set(databaseName, cipher);
+    }
+    return [...tables.values()].map(({ first, ciphers }) => new CellTable(dataSource, ...first, ciphers));
+  }
+
+  /** @returns what the cells of a row are bound to; undefined when the key is in no form that a cell can be bound to */
+  rowKey({ key }: StoredRow): RowKey | undefined {
+    return this.#primaryKey.ofRow((column) => key[this.#keyColumns.indexOf(column)]);
+  }
+
+  /** The next rows of a range, in the order of the primary key. */
+  async page(session: QueryRunner, { after, upTo }: KeyRange, limit: number): Promise<readonly StoredRow[]> {
+    const parameters = [...(after ?? []), ...(upTo ?? [])];
+    const keys = this.#keys.join(', ');
+    const place = (index: number) => this.#parameter(index);
+    const bound = (operator: string, from: number) =>
+      `(${keys}) ${operator} (${this.#keys.map((_, index) => place(from + index)).join(', ')})`;
+    const bounds = [
+      ...(after === undefined ? [] : [bound('>', 0)]),
+      ...(upTo === undefined ? [] : [bound('<=', after?.length ?? 0)]),
+    ];
+    const names = [...this.#keys, ...this.#cells].map((name, index) => `${name} AS c${index}`).join(', ');
+    const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
+    const sql = `SELECT ${names} FROM ${this.#path}${where} ORDER BY ${keys} LIMIT ${limit}`;
+    const rows = (await session.query(sql, parameters)) as readonly Record<string, unknown>[];
+    return rows.map((row) => {
+      const values = [...this.#keys, ...this.#cells].map((_, index) => row[`c${index}`]);
+      return { key: values.slice(0, this.#keys.length), cells: values.slice(this.#keys.length) };
+    });
+  }
+
+  async count(session: QueryRunner): Promise<number> {
+    const [{ total }] = (await session.query(`SELECT count(*) AS total FROM ${this.#path}`)) as { total: unknown }[];
+    return Number(total);
+  }
+
+  /** Every so manyth key, in the order of the primary key: where ranges of so many rows end. */
+  async ends(session: QueryRunner, rangeRows: number): Promise<readonly StoredKey[]> {
+    const keys = this.#keys.map((name, index) => `${name} AS c${index}`).join(', ');
+    const numbered = `SELECT ${keys}, row_number() OVER (ORDER BY ${this.#keys.join(', ')}) AS n FROM ${this.#path}`;
+    const sql = `SELECT * FROM (${numbered}) AS numbered WHERE n % ${rangeRows} = 0 ORDER BY n`;
+    const ends = (await session.query(sql)) as readonly Record<string, unknown>[];
+    return ends.map((row) => this.#keys.map((_, index) => row[`c${index}`]));
+  }
+
+  /**
+   * Replaces the cells of rows that are as they were read. Rows that somebody else has changed, or is about to change, are left.
+   * @returns how many were replaced
+   */
+  async replace(session: QueryRunner, rows: readonly ReplacedRow[]): Promise<number> {
+    if (rows.length === 0) return 0;
+    const isPostgres = this.dataSource.options.type === 'postgres';
+    const { source, parameters } = isPostgres ? this.#asArrays(rows) : this.#asJson(rows);
+    const isRow = (alias: string) => this.#keys.map((name, index) => `${alias}.${name} = source.k${index}`);
+    const isUnchanged = this.#cells.map((name, index) => `cell_table.${name} IS NOT DISTINCT FROM source.o${index}`);
+    const conditions = [...isRow('cell_table'), ...isUnchanged];
+    const withs = [`source AS MATERIALIZED (${source})`];
+    if (isPostgres) {
+      // Who holds a lock is about to write: nobody waits for us while we wait for him.
+      const free = `SELECT source.* FROM source JOIN ${this.#path} AS locked ON ${isRow('locked').join(' AND ')}`;
+      withs.push(`free AS MATERIALIZED (${free} FOR NO KEY UPDATE OF locked SKIP LOCKED)`);
+    }
+    const set = this.#cells.map((name, index) => `${name} = source.n${index}`).join(', ');
+    const sql =
+      `WITH ${withs.join(', ')} UPDATE ${this.#path} AS cell_table SET ${set} ` +
+      `FROM ${isPostgres ? 'free AS source' : 'source'} WHERE ${conditions.join(' AND ')}`;
+    const result = await session.query(sql, parameters, true);
+    return result.affected ?? 0;
+  }
+
+  /** One array for each column: of keys in their own type, of cells as text. */
+  #asArrays(rows: readonly ReplacedRow[]) {
+    const types = this.#keyColumns.map((column) => this.dataSource.driver.normalizeType(column));
+    const columns = [
+      ...types.map((type, index) => ({ name: `k${index}`, type, values: rows.map(({ key }) => key[index]) })),
+      ...this.#cells.map((_, index) => ({
+        name: `o${index}`,
+        type: 'text',
+        values: rows.map(({ cells }) => cells[index]),
+      })),
+      ...this.#cells.map((_, index) => ({
+        name: `n${index}`,
+        type: 'text',
+        values: rows.map(({ replacements }) => replacements[index] ?? null),
+      })),
+    ];
+    const arrays = columns.map(({ type }, index) => `${this.#parameter(index)}::${type}[]`).join(', ');
+    const names = columns.map(({ name }) => name).join(', ');
+    return {
+      source: `SELECT * FROM unnest(${arrays}) AS given(${names})`,
+      parameters: columns.map(({ values }) => values),
+    };
+  }
+
+  #asJson(rows: readonly ReplacedRow[]) {
+    const names = [
+      ...this.#keys.map((_, index) => `k${index}`),
+      ...this.#cells.map((_, index) => `o${index}`),
+      ...this.#cells.map((_, index) => `n${index}`),
+    ];
+    const values = names.map((name, index) => `value ->> ${index} AS ${name}`).join(', ');
+    const document = rows.map(({ key, cells, replacements }) => [...key, ...cells, ...replacements]);
+    return { source: `SELECT ${values} FROM json_each(?)`, parameters: [JSON.stringify(document)] };
+  }
+
+  #parameter(index: number): string {
+    return this.dataSource.options.type === 'postgres' ? `$${index + 1}` : '?';
+  }
+}

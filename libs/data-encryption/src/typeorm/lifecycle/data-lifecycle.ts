@@ -1,0 +1,127 @@
+import type { QueryRunner } from 'typeorm';
+import { type DataKeyPurpose, type DataKeyRecord, type DataKeyStore, rewrapDataKey } from '../../data-key.js';
+import type { DataKeyId } from '../../envelope.js';
+import { DataEncryptionError } from '../../errors.js';
+import type { KeyEncryptionKey } from '../../key-encryption-key.js';
+import type { Installation } from '../installation.js';
+import { CellTable } from './cell-table.js';
+import { type Pass, RangeStore } from '../store/range.store.js';
+import { type Reencryption, type ReencryptOptions, TableReencryption } from './reencryption.js';
+import { type Verification, type VerifyOptions, verifyTable } from './verification.js';
+
+/** A stored data key, without its bytes. */
+export interface DataKeyView {
+  readonly id: DataKeyId;
+  readonly purpose: DataKeyPurpose;
+  readonly tableId: string;
+  /** Of the key of a blind index; empty for the key of a table's cells. */
+  readonly columnId: string;
+  readonly state: 'active' | 'retired';
+  /** CKA_ID of the KEK that it is encrypted under. */
+  readonly kekVersion: string;
+  /** Messages that processes have reserved, of at most 2^30. */
+  readonly reservedMessages: number;
+}
+
+export interface Rewrapping {
+  /** CKA_ID of the newest KEK. */
+  readonly kekVersion: string;
+  /** Data keys that were encrypted anew. */
+  readonly rewrapped: number;
+  /** Data keys that were under it already. */
+  readonly current: number;
+}
+
+const pageSize = 100;
+
+/** The life of the keys and cells of one data source: what an operator does, while the application goes on. */
+export class DataLifecycle {
+  constructor(
+    private readonly installation: Installation,
+    private readonly store: DataKeyStore<QueryRunner>,
+    private readonly kek: KeyEncryptionKey,
+    private readonly databaseId: string,
+  ) {}
+
+  /** The logical names of the tables with encrypted columns. */
+  get tableIds(): readonly string[] {
+    return [...this.installation.tableIds].sort();
+  }
+
+  /** Every stored data key, in the order of tables. */
+  async keys(): Promise<readonly DataKeyView[]> {
+    const views: DataKeyView[] = [];
+    for await (const { wrapped: _, commitment: __, algorithm: ___, ...view } of this.#records()) views.push(view);
+    const order = ({ tableId, columnId, state, id }: DataKeyView) => [tableId, columnId, state, id].join('\0');
+    return views.sort((left, right) => (order(left) < order(right) ? -1 : 1));
+  }
+
+  /**
+   * Encrypts every data key under the newest version of the KEK. The older versions are unused when it returns, in this
+   * database: its backups still need them. Ended anywhere, it goes on when it is called again.
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED
+   */
+  async rewrap(): Promise<Rewrapping> {
+    const kekVersion = await this.kek.newestVersion();
+    let [rewrapped, current] = [0, 0];
+    for await (const record of this.#records()) {
+      if (record.kekVersion === kekVersion) current++;
+      else if (await this.store.rewrap(record, await rewrapDataKey(this.kek, record, this.databaseId))) rewrapped++;
+    }
+    return { kekVersion, rewrapped, current };
+  }
+
+  /**
+   * Puts a new data key in the place of a table's active one: what is written from now on, in every process within two
+   * `leaseSeconds`, is written with it. `reencrypt` does the same to what has been written.
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CONFIG_INVALID for an unknown table
+   */
+  async rotate(tableId: string): Promise<DataKeyId> {
+    this.#table(tableId);
+    return this.installation.leases.rotate(tableId);
+  }
+
+  /**
+   * Encrypts every cell of a table with its active data key, see `TableReencryption`.
+   * @throws {DataEncryptionError} as `rotate`
+   * @throws the database's error, or the signal's reason; what was done stays done
+   */
+  async reencrypt(tableId: string, options: ReencryptOptions = {}): Promise<Reencryption> {
+    return new TableReencryption(this.installation, this.#table(tableId), options).run();
+  }
+
+  /** How far encrypting a table anew has come, in whichever process; undefined when nobody is at it. */
+  async reencryption(tableId: string): Promise<Pass | undefined> {
+    return RangeStore.latest(this.installation.dataSource, this.#table(tableId).tableId);
+  }
+
+  /**
+   * Decrypts every cell of a table, see `verifyTable`.
+   * @throws {DataEncryptionError} as `rotate`
+   */
+  async verify(tableId: string, options: VerifyOptions = {}): Promise<Verification> {
+    const table = this.#table(tableId);
+    const session = this.installation.dataSource.createQueryRunner('slave');
+    try {
+      return await verifyTable(this.installation, table, session, options);
+    } finally {
+      await session.release();
+    }
+  }
+
+  #table(tableId: string): CellTable {
+    const { dataSource, entities } = this.installation;
+    const table = CellTable.all(dataSource, entities).find((each) => each.tableId === tableId);
+    if (table !== undefined) return table;
+    const known = this.tableIds.join(', ');
+    throw new DataEncryptionError('ERR_DATA_CONFIG_INVALID', `table: want one of ${known}, got ${tableId}`);
+  }
+
+  async *#records(): AsyncGenerator<DataKeyRecord> {
+    let page: readonly DataKeyRecord[] = [];
+    do {
+      page = await this.store.list(page.at(-1)?.id, pageSize);
+      yield* page;
+    } while (page.length === pageSize);
+  }
+}

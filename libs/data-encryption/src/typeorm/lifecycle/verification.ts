@@ -1,0 +1,71 @@
+import type { QueryRunner } from 'typeorm';
+import { type DataKeyId, headerCharacters, parseHeader } from '../../envelope.js';
+import type { Installation } from '../installation.js';
+import type { CellTable, StoredKey, StoredRow } from './cell-table.js';
+import { openRows } from './stored-cells.js';
+
+export interface VerificationProgress {
+  readonly tableId: string;
+  /** Rows looked at so far. */
+  readonly rows: number;
+  /** Of so many when it began. */
+  readonly ofRows: number;
+}
+
+export interface VerifyOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: VerificationProgress) => void;
+}
+
+export interface Verification {
+  readonly tableId: string;
+  readonly rows: number;
+  /** Cells that decrypt in their own row, column, table and database. */
+  readonly sound: number;
+  /** How many of them were written with which data key. */
+  readonly keys: ReadonlyMap<DataKeyId, number>;
+  /** Rows with a cell that does not. */
+  readonly failed: number;
+  /** The primary keys of the first hundred of them. */
+  readonly failedKeys: readonly StoredKey[];
+}
+
+const pageRows = 500;
+export const mostFailedKeys = 100;
+
+/**
+ * Decrypts every cell of a table and drops the values.
+ * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
+ * @throws the signal's reason
+ */
+export async function verifyTable(
+  installation: Installation,
+  table: CellTable,
+  session: QueryRunner,
+  { signal, onProgress }: VerifyOptions,
+): Promise<Verification> {
+  const ofRows = await table.count(session);
+  const { tableId } = table;
+  const keys = new Map<DataKeyId, number>();
+  const failedKeys: StoredKey[] = [];
+  let [rows, sound, failed] = [0, 0, 0];
+  let page: readonly StoredRow[] = [];
+  do {
+    signal?.throwIfAborted();
+    page = await table.page(session, { after: page.at(-1)?.key }, pageRows);
+    const { opened, failed: faulty } = await openRows(installation, table, page, session);
+    for (const { cells } of opened) {
+      for (const cell of cells) {
+        const key = typeof cell === 'string' ? parseHeader(cell.slice(0, headerCharacters)) : undefined;
+        if (key === undefined) continue;
+        sound++;
+        keys.set(key, (keys.get(key) ?? 0) + 1);
+      }
+    }
+    failed += faulty.length;
+    failedKeys.push(...faulty.slice(0, mostFailedKeys - failedKeys.length).map(({ key }) => key));
+    rows += page.length;
+    onProgress?.({ tableId, rows, ofRows });
+  } while (page.length === pageRows);
+  return { tableId, rows, sound, keys, failed, failedKeys };
+}
