@@ -37,7 +37,8 @@ export class AuditError extends Error {
   ) {
     super(message, cause === undefined ? undefined : { cause });
     this.fault = faults[code];
-    this.retryable = this.fault === 'peer';
+    // A directory is not mounted yet, a segment on its way elsewhere.
+    this.retryable = this.fault === 'peer' || code === 'ERR_AUDIT_TRAIL_UNREADABLE';
   }
 }
 

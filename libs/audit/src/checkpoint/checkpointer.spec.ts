@@ -2,8 +2,10 @@ import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -235,6 +237,18 @@ describe('no checkpoint is signed', () => {
     await checkpoints(2);
     attack();
     await expect(checkpointer.checkpoint()).rejects.toMatchObject({ code: 'ERR_AUDIT_TRAIL_ALTERED' });
+    expect(lines()).toHaveLength(2);
+  });
+
+  it('over a segment that cannot be read now, which is no sign that it was altered', async () => {
+    await checkpoints(1);
+    renameSync(chain.path, `${chain.path}.away`);
+    mkdirSync(chain.path);
+    const unreadable = { code: 'ERR_AUDIT_TRAIL_UNREADABLE', retryable: true };
+    await expect(checkpointer.checkpoint()).rejects.toMatchObject(unreadable);
+    rmdirSync(chain.path);
+    renameSync(`${chain.path}.away`, chain.path);
+    await checkpoints(1);
     expect(lines()).toHaveLength(2);
   });
 

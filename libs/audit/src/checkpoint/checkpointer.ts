@@ -3,6 +3,7 @@ import type { Hsm, HsmKey } from '@nest-hsm/hsm';
 import { AuditError } from '../errors.js';
 import { type Chain, readSettledChains, syncSegment } from '../trail/chain.js';
 import { walkChain } from '../trail/chain-walk.js';
+import type { Finding } from '../trail/finding.js';
 import {
   type ChainHead,
   checkpointHash,
@@ -99,7 +100,7 @@ export class Checkpointer {
     for (const chain of chains) {
       let head = previous.find(({ name }) => name === chain.name);
       for await (const step of walkChain(chain, head)) {
-        if (step.type === 'finding') throw altered(`chain ${chain.name}: ${step.finding.message}`);
+        if (step.type === 'finding') throw refused(chain, step.finding);
         if (step.type === 'record') head = { ...step.place, name: chain.name };
       }
       // A chain that an agent is about to begin has no record yet.
@@ -138,6 +139,12 @@ async function syncSince({ segments }: Chain, first: string | undefined): Promis
 interface Signer {
   readonly key: HsmKey;
   readonly publicKey: KeyObject;
+}
+
+/** What cannot be read at the moment may be what it was. */
+function refused({ name }: Chain, { kind, message }: Finding): AuditError {
+  const text = `chain ${name}: ${message}`;
+  return kind === 'inaccessible' ? new AuditError('ERR_AUDIT_TRAIL_UNREADABLE', text) : altered(text);
 }
 
 function altered(message: string): AuditError {

@@ -28,6 +28,8 @@ export interface BatchSettings {
 export class Batch {
   /** What is wrong with the trail, as far as the collector has not been told. */
   readonly alarms = new Set<string>();
+  /** What could not be read. It may only be on its way to another directory, or pass: it is an alarm when the next batch finds it so. */
+  readonly unread = new Set<string>();
   count = 0;
   #chains: Positions['chains'];
   #checkpoint: Positions['checkpoint'];
@@ -36,7 +38,7 @@ export class Batch {
   constructor(
     private readonly settings: BatchSettings,
     positions: Positions,
-    private readonly sentAlarms: ReadonlySet<string>,
+    private readonly known: { readonly alarms: ReadonlySet<string>; readonly unread: ReadonlySet<string> },
   ) {
     this.#chains = { ...positions.chains };
     this.#checkpoint = positions.checkpoint;
@@ -61,10 +63,12 @@ export class Batch {
     let synced: string | undefined;
     for await (const step of resumeChain(chain, this.#chains[chain.name])) {
       if (step.type === 'finding') {
-        const { segment, offset, message } = step.finding;
-        yield* this.#alarm(chain.name, `chain ${chain.name}, ${segment}, byte ${offset}: ${message}`);
+        const { kind, segment, offset, message } = step.finding;
+        const text = `chain ${chain.name}, ${segment}, byte ${offset}: ${message}`;
+        if (kind === 'inaccessible') this.unread.add(text);
+        if (kind !== 'inaccessible' || this.known.unread.has(text)) yield* this.#alarm(chain.name, text);
         // What could not be read now is sent when it can be, and what follows it after it.
-        if (step.finding.kind === 'inaccessible') return;
+        if (kind === 'inaccessible') return;
       }
       if (step.type !== 'record') continue;
       const { record, line, place } = step;
@@ -117,7 +121,7 @@ export class Batch {
   }
 
   *#alarm(chain: string, message: string): Generator<Buffer> {
-    if (this.sentAlarms.has(message) || this.alarms.size === maximumAlarms) return;
+    if (this.known.alarms.has(message) || this.alarms.size === maximumAlarms) return;
     this.alarms.add(message);
     yield this.#message(
       'alert',

@@ -173,8 +173,9 @@ describe('nothing is lost', () => {
     renameSync(path, `${path}.away`);
     mkdirSync(path);
     const sender = forwarder();
-    expect(await sender.forward()).toBe(1);
-    expect(await sender.forward()).toBe(0);
+    // It may pass.
+    expect([await sender.forward(), ...alarms]).toEqual([0]);
+    expect([await sender.forward(), await sender.forward()]).toEqual([1, 0]);
     expect(alarms).toEqual([expect.stringMatching(/byte 0: want a segment to read, got EFTYPE$/)]);
     rmdirSync(path);
     renameSync(`${path}.away`, path);

@@ -18,6 +18,8 @@ export class Forwarder {
   /** Said here, and sent: each once while this process lives. */
   readonly #told = new Set<string>();
   readonly #sent = new Set<string>();
+  /** By the last batch. */
+  #unread: ReadonlySet<string> = new Set();
 
   /** @param onAlarm  told what is wrong with the trail, which the collector is told too */
   constructor(
@@ -36,7 +38,8 @@ export class Forwarder {
    */
   async forward(signal?: AbortSignal): Promise<number> {
     return this.#positions.locked(async () => {
-      const batch = new Batch(this.settings, await this.#positions.read(), this.#sent);
+      const known = { alarms: this.#sent, unread: this.#unread };
+      const batch = new Batch(this.settings, await this.#positions.read(), known);
       const messages = batch.messages();
       try {
         const first = await messages.next();
@@ -47,6 +50,7 @@ export class Forwarder {
         return batch.count;
       } finally {
         await messages.return();
+        this.#unread = batch.unread;
         this.#tell(batch.alarms);
       }
     });
