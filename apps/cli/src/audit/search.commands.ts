@@ -10,22 +10,12 @@ import {
 import { Option, SubCommand } from 'nest-commander';
 import { CliError } from '../faults.js';
 import { printable } from './printable.js';
-import { printStream, TrailCommand, type TrailCommandOptions } from './trail.command.js';
+import { PeriodCommand, type PeriodCommandOptions, printStream } from './trail.command.js';
 
-type SearchCommandOptions = TrailCommandOptions & RecordFilter;
+type SearchCommandOptions = PeriodCommandOptions & RecordFilter;
 
 /** What both look for. */
-abstract class RecordsCommand extends TrailCommand {
-  @Option({ flags: '--since <time>', description: 'date or RFC 3339 time of the first record' })
-  parseSince(value: string): string {
-    return value;
-  }
-
-  @Option({ flags: '--until <time>', description: 'date or RFC 3339 time after the last record' })
-  parseUntil(value: string): string {
-    return value;
-  }
-
+abstract class RecordsCommand extends PeriodCommand {
   @Option({ flags: '--key <key>', description: 'label or id' })
   parseKey(value: string): string {
     return value;

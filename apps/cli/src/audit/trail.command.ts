@@ -13,6 +13,24 @@ export abstract class TrailCommand extends CommandRunner {
   }
 }
 
+export interface PeriodCommandOptions extends TrailCommandOptions {
+  readonly since?: string;
+  readonly until?: string;
+}
+
+/** A command that may be about a part of the trail's time. */
+export abstract class PeriodCommand extends TrailCommand {
+  @Option({ flags: '--since <time>', description: 'date or RFC 3339 time of the first record' })
+  parseSince(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--until <time>', description: 'date or RFC 3339 time after the last record' })
+  parseUntil(value: string): string {
+    return value;
+  }
+}
+
 /** Writes no faster than it is read, and ends when nobody reads any more (`| head`). */
 export async function printStream(text: AsyncIterable<string>): Promise<void> {
   try {

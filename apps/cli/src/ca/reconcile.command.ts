@@ -1,18 +1,16 @@
 import { type FoundRecord, searchTrail, toldBy } from '@nest-hsm/audit';
 import { isCaKeyLabel, parseCaConfig, reconcile, type SignatureEvent, TypeOrmSignedRecordStore } from '@nest-hsm/ca';
-import { CommandRunner, Option, SubCommand } from 'nest-commander';
+import { Option, SubCommand } from 'nest-commander';
 import { printable } from '../audit/printable.js';
+import { PeriodCommand, type PeriodCommandOptions } from '../audit/trail.command.js';
 import { readHsmConfig } from '../config.js';
 import { CliError } from '../faults.js';
 import { print } from '../hsm.command.js';
 import { withDatabase } from './ca.command.js';
 import { readCaFile } from './config.js';
 
-interface ReconcileOptions {
+interface ReconcileOptions extends PeriodCommandOptions {
   readonly config: string;
-  readonly json?: boolean;
-  readonly since?: string;
-  readonly until?: string;
   readonly key?: readonly string[];
 }
 
@@ -23,24 +21,9 @@ interface ReconcileOptions {
   description:
     "Finds the certificate, CRL, request or transcript of every signature that the trail tells of a CA's key. Needs no HSM. Ends with 1 when one is left, or the trail was altered",
 })
-export class CaReconcileCommand extends CommandRunner {
+export class CaReconcileCommand extends PeriodCommand {
   @Option({ flags: '-c, --config <file>', description: "the CA's YAML file", required: true })
   parseConfig(value: string): string {
-    return value;
-  }
-
-  @Option({ flags: '--json', description: 'answer with one JSON document' })
-  parseJson(): boolean {
-    return true;
-  }
-
-  @Option({ flags: '--since <time>', description: 'date or RFC 3339 time of the first record' })
-  parseSince(value: string): string {
-    return value;
-  }
-
-  @Option({ flags: '--until <time>', description: 'date or RFC 3339 time after the last record' })
-  parseUntil(value: string): string {
     return value;
   }
 
