@@ -91,7 +91,8 @@ export function describeKills(type: 'better-sqlite3' | 'postgres'): void {
         '-c',
         `SOFTHSM2_CONF=${home.token.softHsmConf} find ${home.token.directory}/tokens -name '*.object' ! -name token.object | wc -l`,
       );
-      expect(Number(objects)).toBe(4);
+      // Two of each key pair, and the key of the seals.
+      expect(Number(objects)).toBe(5);
     }, 240_000);
 
     test('at each step of an issuance: what was committed is completed with the same TBS, nothing else is signed', async () => {

@@ -95,7 +95,8 @@ export class CaHome {
   /** Ends what a failed test left running. */
   remove(): void {
     for (const service of this.services) service.process.kill('SIGKILL');
-    rmSync(this.directory, { recursive: true, force: true });
+    // What was killed may still be making a file.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 10 });
     this.token.remove();
   }
 }

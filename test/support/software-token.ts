@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type Hsm, type HsmKey, type KeyId, signatureSchemes } from '@nest-hsm/hsm';
 
@@ -12,15 +12,34 @@ const keyOptions = {
  * The part of `Hsm` a CA uses, over real software keys: for tests that inject a fault into a signature or count calls.
  * Everything else runs on SoftHSM.
  */
-export class SoftwareToken implements Pick<Hsm, 'listKeys' | 'generateKeyPair' | 'sign' | 'random'> {
+export class SoftwareToken implements Pick<
+  Hsm,
+  'listKeys' | 'generateKeyPair' | 'generateSecretKey' | 'sign' | 'mac' | 'random'
+> {
   readonly #keys = new Map<string, { key: HsmKey; privateKey: KeyObject }>();
+  readonly #secrets = new Map<string, { key: HsmKey; secret: Buffer }>();
   /** Replaces every signature made while it is set, or throws. */
   fault: ((signature: Buffer) => Buffer) | undefined;
   signatures = 0;
 
-  async listKeys(selector: { label?: string } = {}): Promise<HsmKey[]> {
-    const keys = [...this.#keys.values()].map(({ key }) => key);
-    return Promise.resolve(keys.filter(({ label }) => selector.label === undefined || label === selector.label));
+  async listKeys({ label, usage }: { label?: string; usage?: string } = {}): Promise<HsmKey[]> {
+    const keys = [...this.#keys.values(), ...this.#secrets.values()].map(({ key }) => key);
+    return Promise.resolve(
+      keys.filter((key) => (label ?? key.label) === key.label && (usage ?? key.usage) === key.usage),
+    );
+  }
+
+  async generateSecretKey({ label, algorithm }: { label: string; algorithm: string }): Promise<HsmKey> {
+    const id = randomBytes(16).toString('hex') as KeyId;
+    const key = { id, label, algorithm, usage: 'mac', extractable: false, uri: `pkcs11:id=${id}` } as HsmKey;
+    this.#secrets.set(id, { key, secret: randomBytes(32) });
+    return Promise.resolve(key);
+  }
+
+  async mac({ id, label }: HsmKey, data: Uint8Array): Promise<Buffer> {
+    const held = this.#secrets.get(id);
+    if (held === undefined) throw new Error(`software token: no key ${label} for HMAC`);
+    return Promise.resolve(createHmac('sha256', held.secret).update(data).digest());
   }
 
   async generateKeyPair({ label, algorithm }: { label: string; algorithm: string }): Promise<HsmKey> {

@@ -7,6 +7,7 @@ import { loadSuperiors } from './authority/superiors.js';
 import { type CaConfig, parseCaConfig } from './config.js';
 import { CaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
+import { DecisionSeals } from './issuance/decision-seals.js';
 import { Issuance, type IssuedCertificate } from './issuance/issuance.js';
 import type { Issuer, IssuerToken } from './issuance/issuer.js';
 import { issuerLocations } from './issuance/locations.js';
@@ -58,6 +59,8 @@ export interface CertificateAuthorityOptions {
  * refused CSR. From the moment a TBS is committed its row is completed with that same TBS, whatever crashes.
  */
 export class CertificateAuthority {
+  /** Tells what this CA decided from what others wrote into its database. */
+  readonly seals: DecisionSeals;
   readonly #policy: IssuancePolicy;
   readonly #requests: Requests;
   readonly #recovery: Recovery;
@@ -83,7 +86,9 @@ export class CertificateAuthority {
       observer = {},
       now = () => new Date(),
     } = options;
-    const issuance = new Issuance({ token, certificates, observer, now, ticketSeconds: config.ticketSeconds });
+    const seals = await certificates.exclusively(() => DecisionSeals.open(token, config.sealKeyLabel));
+    const { ticketSeconds } = config;
+    const issuance = new Issuance({ token, certificates, seals, observer, now, ticketSeconds });
     const context: HierarchyContext = { config, token, certificates, authorities, issuance, observer, now };
     if (config.authority.initialize) await initializeHierarchy(context);
     const issuers = await Issuers.load(context);
@@ -100,7 +105,7 @@ export class CertificateAuthority {
     const stores = { crls, revocations, ocsp };
     const profiles = loadProfiles(config);
     const status = new CertificateStatus({ ...context, ...stores, profiles, issuers: inService, superiors, absent });
-    const authority = new CertificateAuthority(context, issuers, status, { ...options, profiles, superiors });
+    const authority = new CertificateAuthority(context, issuers, status, { ...options, seals, profiles, superiors });
     try {
       await authority.#recovery.resume();
       await status.open();
@@ -122,9 +127,11 @@ export class CertificateAuthority {
       expiries,
       orders,
       sharedJobs,
+      seals,
       profiles,
       superiors,
     }: CertificateAuthorityOptions & {
+      readonly seals: DecisionSeals;
       readonly profiles: ReadonlyMap<string, Profile>;
       readonly superiors: readonly Issuer[];
     },
@@ -133,7 +140,8 @@ export class CertificateAuthority {
     this.#policy = new IssuancePolicy(profiles, NamePolicy.of(config), ({ id }) => issuerLocations(config, id));
     issuers.assertProfiles(this.#policy.profiles);
     this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
-    this.#recovery = new Recovery({ ...context, orders, policy: this.#policy, status, issuers, superiors });
+    this.seals = seals;
+    this.#recovery = new Recovery({ ...context, seals, orders, policy: this.#policy, status, issuers, superiors });
     this.#jobs = authorityJobs({ ...context, issuers, status, recovery: this.#recovery, expiries, sharedJobs });
   }
 
@@ -183,7 +191,7 @@ export class CertificateAuthority {
    * @returns what would be certified: `cn:`, `dns:`, `ip:`, `email:`, `uri:`
    * @throws {CaError} as `issue`
    */
-  inspect(csr: Uint8Array | string, profile: string, requester: string): string[] {
+  async inspect(csr: Uint8Array | string, profile: string, requester: string): Promise<string[]> {
     this.#assertOpen();
     return this.#requests.inspect(csr, profile, requester);
   }
@@ -197,7 +205,7 @@ export class CertificateAuthority {
   /** Decides about a CSR: what is returned may be signed once, until it expires. @throws as `issue` */
   async prepare(csr: Uint8Array | string, profile: string, who: Partial<Requester> = {}): Promise<IssuanceTicket> {
     this.#assertOpen();
-    return this.context.issuance.prepare(this.#requests.order(csr, profile, who));
+    return this.context.issuance.prepare(await this.#requests.order(csr, profile, who));
   }
 
   /** Signs what `prepare` decided. @throws {CaError} ERR_CA_TICKET_REFUSED, else as `issue` */

@@ -87,6 +87,8 @@ export const caConfigSchema = z.strictObject({
       message: 'want at most half of responderDays',
     })
     .optional(),
+  /** Label of the HMAC key on the token that tells what this CA decided from what others wrote into the database; made when it is missing. */
+  sealKeyLabel: z.string().min(1).max(64).default('ca-seal'),
   /** How long a prepared certificate may wait to be signed. */
   ticketSeconds: z.int().min(1).max(3_600).default(30),
 });

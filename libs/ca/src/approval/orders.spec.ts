@@ -84,6 +84,17 @@ describe('an approved order', () => {
     expect((await orders().approve(order.id, 'grace')).serial).not.toBe(serial);
   });
 
+  test.each([
+    ['csr', buildCsr().toString('base64')],
+    ['requester', 'grace'],
+    ['names', '["dns:harmless.example.test"]'],
+    ['seal', null],
+  ])('that was changed in the database (%s) is none: nobody can approve it', async (column, value) => {
+    await change(column, value);
+    await expect(orders().approve(order.id, 'mary')).rejects.toMatchObject({ code: 'ERR_CA_ORDER_NOT_FOUND' });
+    expect(await ca.states()).toEqual(['issued', 'issued']);
+  });
+
   test('is issued once, whoever approves it again', async () => {
     const { serial } = await orders().approve(order.id, 'grace');
     await change('serial', null);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { CertificateAuthority } from '../certificate-authority.js';
 import { CaError } from '../errors.js';
+import { placementOf } from './approved-order.js';
 import { assertSameRequest, type Idempotency, idempotencyOf } from '../issuance/idempotency.js';
 import type { IssuedCertificate } from '../issuance/issuance.js';
 import { csrDer } from '../request/csr.js';
@@ -46,14 +47,14 @@ export class Orders {
     const der = csrDer(csr);
     const idempotency =
       idempotencyKey === undefined ? undefined : idempotencyOf(requester, ['key', idempotencyKey], [profile, der]);
-    const placed = idempotency && (await this.#placedBefore(idempotency));
-    if (placed !== undefined) return placed;
-    const names = authority.inspect(der, profile, requester);
+    const before = idempotency && (await this.#placedBefore(idempotency));
+    if (before !== undefined) return before;
+    const names = await authority.inspect(der, profile, requester);
     const now = this.#now();
     if ((await orders.countPending(requester, now)) >= maximumPending)
       throw new CaError('ERR_CA_OVERLOADED', `orders of ${requester}: want at most ${maximumPending} pending`);
     const { version: profileVersion } = authority.profiles.get(profile) ?? { version: '' };
-    const order: OrderRecord = {
+    const placed: OrderRecord = {
       id: randomBytes(16).toString('hex'),
       state: 'pending',
       profile,
@@ -65,6 +66,7 @@ export class Orders {
       createdAt: now,
       expiresAt: new Date(now.getTime() + hours * 3_600_000),
     };
+    const order = { ...placed, seal: authority.seals.seal('order', placementOf(placed)) };
     if (await orders.insert(order)) return order;
     // The same key came twice at once.
     const other = idempotency && (await this.#placedBefore(idempotency));
@@ -72,17 +74,19 @@ export class Orders {
     throw new CaError('ERR_CA_STATE_CONFLICT', `order ${order.id}: want its id free, got it taken`);
   }
 
-  /** @throws {CaError} ERR_CA_ORDER_NOT_FOUND | ERR_CA_STORE_UNAVAILABLE */
+  /** As it was placed: what somebody wrote into the database is none. @throws {CaError} ERR_CA_ORDER_NOT_FOUND | ERR_CA_STORE_UNAVAILABLE */
   async find(id: string): Promise<OrderRecord> {
-    const order = /^[0-9a-f]{32}$/.test(id) ? await this.options.orders.find(id) : undefined;
-    if (order !== undefined) return order;
+    const { orders } = this.options;
+    const order = /^[0-9a-f]{32}$/.test(id) ? await orders.find(id) : undefined;
+    if (order !== undefined && this.#isOwn(order)) return order;
     throw new CaError('ERR_CA_ORDER_NOT_FOUND', `order: want the id of one, got ${JSON.stringify(id.slice(0, 64))}`);
   }
 
   /** Orders that wait, the oldest first. @param after  id of the last one of the page before */
   async pending(limit: number, after?: string): Promise<OrderRecord[]> {
     const last = after === undefined ? undefined : await this.find(after);
-    return this.options.orders.listPending(this.#now(), limit, last);
+    const found = await this.options.orders.listPending(this.#now(), limit, last);
+    return found.filter((order) => this.#isOwn(order));
   }
 
   /**
@@ -106,6 +110,10 @@ export class Orders {
   /** @throws {CaError} ERR_CA_APPROVAL_REQUIRED for its own requester | ERR_CA_ORDER_NOT_FOUND | ERR_CA_ORDER_DECIDED */
   async refuse(id: string, approver: string, reason?: string): Promise<OrderRecord> {
     return this.#decide(id, 'refused', approver, reason?.slice(0, maximumReason));
+  }
+
+  #isOwn(order: OrderRecord): boolean {
+    return this.options.authority.seals.isSealed(order.seal, 'order', placementOf(order));
   }
 
   /** What was approved is issued as it was seen, and not years later. @throws {CaError} ERR_CA_ORDER_DECIDED */

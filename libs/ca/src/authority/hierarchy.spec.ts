@@ -37,7 +37,7 @@ test('several processes that initialise one CA at once make one', async () => {
   };
   const seen = await Promise.all(dataSources.map(start));
   expect(new Set(seen).size).toBe(1);
-  expect((await token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing']);
+  expect((await token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing', 'ca-seal']);
   for (const dataSource of dataSources) await dataSource.destroy();
   rmSync(directory, { recursive: true });
 });

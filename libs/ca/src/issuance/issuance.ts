@@ -9,6 +9,7 @@ import type { CertificateIntent } from './certificate-intent.js';
 import { certificateRules } from './certificate-rules.js';
 import { viewTbsCertificate } from './certificate-view.js';
 import { subjectAltName, subjectKeyIdentifier } from './extensions.js';
+import type { DecisionSeals } from './decision-seals.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
 import { type Idempotency, idempotencyInProgress } from './idempotency.js';
 import { keyIdentifier } from './key-identifier.js';
@@ -55,6 +56,8 @@ export interface IssuanceContext {
   readonly token: IssuerToken;
   readonly certificates: CertificateStore;
   readonly ticketSeconds: number;
+  /** Absent where no recovery is to sign what was left unfinished: its certificates are finished by whoever began them. */
+  readonly seals?: DecisionSeals;
   readonly observer: CaObserver;
   readonly now: () => Date;
 }
@@ -107,15 +110,16 @@ export class Issuance {
     const { serial, authority, profile, requester, notAfter } = ticket.binding;
     const now = this.context.now();
     const { tbs, digest } = ticket.redeem(now);
-    const redemption = {
+    const decided = {
       serial,
       issuerId: authority.id,
+      profile: profile.name,
       profileVersion: profile.version,
       requester,
-      tbs,
       tbsSha256: digest,
-      now,
     };
+    const seal = this.context.seals?.seal('certificate', decisionOf(decided));
+    const redemption = { ...decided, tbs, seal, now };
     if (!(await this.context.certificates.commitTbs(redemption))) {
       throw new CaError(
         'ERR_CA_TICKET_REFUSED',
@@ -242,6 +246,14 @@ function lintCertificate(tbs: Buffer, serial: string, order: UnfinishedOrder): v
     signatureAlgorithm: authority.signatureAlgorithm.identifier,
   };
   lint(`certificate ${serial}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), certificateRules);
+}
+
+/** What is sealed of a certificate that is about to be signed. */
+export function decisionOf(
+  row: Pick<CertificateRecord, 'serial' | 'issuerId' | 'profile' | 'profileVersion' | 'requester' | 'tbsSha256'>,
+): string[] {
+  const { serial, issuerId, profile, profileVersion, requester, tbsSha256 = '' } = row;
+  return [serial, issuerId, profile, profileVersion, requester, tbsSha256];
 }
 
 /** Nothing is signed, and nothing that may have been signed is forgotten. */

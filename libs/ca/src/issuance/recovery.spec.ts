@@ -7,6 +7,7 @@ import type { CaConfig } from '../config.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import type { CertificateRecord } from '../store/certificate-store.js';
 import { basicConstraints, keyUsage, subjectKeyIdentifier } from './extensions.js';
+import { decisionOf } from './issuance.js';
 import { keyIdentifier } from './key-identifier.js';
 import { digestOf } from './signing.js';
 import { encodeTbsCertificate } from './tbs-certificate.js';
@@ -70,6 +71,12 @@ describe('recovery of a row whose TBS was changed in the database', () => {
   const later = (): Buffer =>
     Buffer.from(committed().toString('latin1').replace('270220115859Z', '300220115859Z'), 'latin1');
 
+  /** Even what has this CA's seal is decided again. */
+  const sealAgain = async (): Promise<void> => {
+    const [row] = await ca.certificates.listSigning(authority.issuer.id);
+    await ca.dataSource.query('UPDATE ca_certificate SET seal = ? WHERE serial = ?', [authority.seals.seal('certificate', decisionOf(row)), row.serial]); // prettier-ignore
+  };
+
   test.each<[string, () => Promise<unknown>, RegExp]>([
     ['other octets under the old digest', () => change('tbs', caRights().toString('base64')), /want what profile tls-server says of commonName/],
     ['an end that is later, under the old digest', () => change('tbs', later().toString('base64')), /the committed SHA-256/],
@@ -81,6 +88,7 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     ['what is no certificate', () => putTbs(Buffer.from('3000', 'hex')), /want every field|properties of undefined/],
   ])('%s: nothing is signed, and that is reported once and revoked', async (_, spoil, reason) => {
     await spoil();
+    await sealAgain();
     const signatures = ca.token.signatures;
     await openWithJob();
     expect([ca.token.signatures, failures]).toEqual([signatures, []]);
@@ -92,6 +100,22 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     ]);
     const [row] = await ca.dataSource.query<{ serial: string }[]>(`SELECT serial FROM ca_certificate WHERE state = 'signing'`);
     expect(await ca.stores.revocations.find(authority.issuer.id, row.serial)).toMatchObject({ state: 'revoked', requester: 'recovery' });
+  }); // prettier-ignore
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['that somebody put there', () => change('seal', '00'.repeat(32))],
+    ['of another requester', () => change('requester', 'eve')],
+    ['of another profile', () => change('profile', 'tls-client')],
+    ['without a seal', () => ca.dataSource.query('UPDATE ca_certificate SET seal = NULL')],
+    ['with a seal that is none', () => change('seal', 'none')],
+  ])('a row %s is not this CA\'s: nothing is signed, and the serial is revoked', async (_, spoil) => {
+    await spoil();
+    const signatures = ca.token.signatures;
+    await openWithJob();
+    ca.now = new Date(ca.now.getTime() + minute);
+    await runRecovery();
+    expect([ca.token.signatures, failures]).toEqual([signatures, [['recovery', expect.objectContaining({ message: expect.stringMatching(/want the seal of this CA on it/) as string })]]]);
+    expect(await ca.stores.revocations.find(authority.issuer.id, unfinished.serial)).toMatchObject({ state: 'revoked' });
   }); // prettier-ignore
 
   test('a row that is refused does not keep the next one waiting', async () => {

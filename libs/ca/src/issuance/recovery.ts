@@ -8,13 +8,15 @@ import type { IssuancePolicy } from '../request/issuance-policy.js';
 import type { CertificateStatus } from '../revocation/certificate-status.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { OrderRecord, OrderStore } from '../store/order-store.js';
-import { type Issuance, recoveryRefused, type UnfinishedOrder } from './issuance.js';
+import type { DecisionSeals } from './decision-seals.js';
+import { decisionOf, type Issuance, recoveryRefused, type UnfinishedOrder } from './issuance.js';
 import type { Issuer } from './issuer.js';
 
 export interface RecoveryContext {
   readonly certificates: CertificateStore;
   readonly orders: Pick<OrderStore, 'listApproved' | 'complete'>;
   readonly issuance: Issuance;
+  readonly seals: DecisionSeals;
   readonly policy: IssuancePolicy;
   readonly status: Pick<CertificateStatus, 'revoke' | 'unfinishedResponder'>;
   readonly issuers: Pick<Issuers, 'generations'>;
@@ -84,6 +86,7 @@ export class Recovery {
   async #recoverRow(issuer: Issuer, row: CertificateRecord, mayRevoke: boolean): Promise<void> {
     const { issuance, orders } = this.context;
     try {
+      this.#assertOwn(row);
       const approved = await this.#approval(row);
       await issuance.complete(row, await this.#decideAgain(issuer, row, approved));
       if (approved !== undefined) await orders.complete(approved.id, row.serial);
@@ -94,15 +97,21 @@ export class Recovery {
     }
   }
 
+  /** Whoever can write to the database could have put the row there, and chosen its TBS. @throws {CaError} ERR_CA_RECOVERY_REFUSED */
+  #assertOwn(row: CertificateRecord): void {
+    if (!this.context.seals.isSealed(row.seal, 'certificate', decisionOf(row)))
+      throw recoveryRefused(row.serial, 'the seal of this CA on it');
+  }
+
   /**
    * Under a profile that asks for approval, the order that was approved.
    * @throws {CaError} ERR_CA_RECOVERY_REFUSED when there is none of the profile as it is | ERR_CA_STORE_UNAVAILABLE
    */
   async #approval(row: CertificateRecord): Promise<OrderRecord | undefined> {
-    const { policy, orders } = this.context;
+    const { policy, orders, seals } = this.context;
     const profile = policy.profiles.get(row.profile);
     if (profile?.approval !== true) return undefined;
-    const approved = await approvedOrderOf(orders, row);
+    const approved = await approvedOrderOf(orders, seals, row);
     if (approved?.profileVersion === profile.version) return approved;
     throw recoveryRefused(row.serial, `an approved order of profile ${profile.name} as it is now, that led to it`);
   }
@@ -125,7 +134,7 @@ export class Recovery {
     try {
       if (approved === undefined) return policy.orderOf({ ...row, tbs: row.tbs ?? Buffer.alloc(0) }, issuer);
       const who = { requester: row.requester, approver: approved.decidedBy };
-      return policy.order(approved.csr, policy.profile(row.profile), issuer, who, now());
+      return await policy.order(approved.csr, policy.profile(row.profile), issuer, who, now());
     } catch (error) {
       throw recoveryRefused(row.serial, 'a TBS that would be issued today', error);
     }

@@ -186,7 +186,11 @@ describe('the OCSP responder', () => {
       "SELECT serial FROM ca_certificate WHERE profile = 'own OCSP responder' AND state = 'issued'",
     );
     expect(certificates).toHaveLength(2);
-    expect((await ca.token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing', 'issuing-ocsp']);
+    expect((await ca.token.listKeys({ usage: 'sign' })).map(({ label }) => label)).toEqual([
+      'root',
+      'issuing',
+      'issuing-ocsp',
+    ]);
     expect(failures).toEqual([]);
   });
 
@@ -210,7 +214,7 @@ describe('the OCSP responder', () => {
       const replica = await open();
       const third = await responder(replica).respond(request);
       expect((await responder().respond(request)).der).toEqual(third.der);
-      expect((await ca.token.listKeys()).map(({ label }) => label)).toEqual(['root', 'issuing', 'issuing-ocsp', 'issuing-ocsp-2-ocsp', 'issuing-ocsp-3-ocsp']); // prettier-ignore
+      expect((await ca.token.listKeys({ usage: 'sign' })).map(({ label }) => label)).toEqual(['root', 'issuing', 'issuing-ocsp', 'issuing-ocsp-2-ocsp', 'issuing-ocsp-3-ocsp']); // prettier-ignore
       expect(failures).toEqual([]);
     },
   );

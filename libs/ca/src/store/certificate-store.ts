@@ -46,6 +46,8 @@ export interface CertificateRecord extends Reservation {
   /** DER, once issued. */
   readonly certificate?: Buffer;
   readonly issuedAt?: Date;
+  /** Shows that this CA committed the TBS; absent: it did not, or nothing was signed and nobody waits for it. */
+  readonly seal?: string;
 }
 
 /** What the CA needs of a database for certificates. What a method but `exclusively` writes is committed, as a whole, when it returns. */
@@ -92,5 +94,6 @@ export interface TicketRedemption {
   readonly requester: string;
   readonly tbs: Buffer;
   readonly tbsSha256: string;
+  readonly seal?: string;
   readonly now: Date;
 }

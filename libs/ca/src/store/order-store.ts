@@ -25,6 +25,8 @@ export interface OrderRecord {
   readonly reason?: string;
   /** Of the certificate, once it is issued. */
   readonly serial?: string;
+  /** Shows that this CA placed it, and what it then said. */
+  readonly seal?: string;
 }
 
 export interface OrderDecision {

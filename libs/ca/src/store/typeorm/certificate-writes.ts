@@ -109,6 +109,7 @@ const commitColumns = {
   requester: 'text',
   tbs: 'text',
   tbs_sha256: 'text',
+  seal: 'text',
   moment: 'bigint',
 } as const;
 
@@ -121,10 +122,11 @@ function commitStatement(isPostgres: boolean, tickets: readonly TicketRedemption
     requester: each.requester,
     tbs: each.tbs.toString('base64'),
     tbs_sha256: each.tbsSha256,
+    seal: each.seal ?? null,
     moment: each.now.getTime(),
   }));
   return sql(
-    `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256
+    `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256, seal = input.seal
      FROM ${rowsOfJson(isPostgres, commitColumns)}
      WHERE row.serial = input.serial AND row.state = 'reserved' AND row.issuer_id = input.issuer_id
        AND row.profile_version = input.profile_version AND row.requester = input.requester AND row.ticket_expires_at > input.moment

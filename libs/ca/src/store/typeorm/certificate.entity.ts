@@ -76,4 +76,7 @@ export class CertificateEntity implements CertificateRecord {
 
   @Column('bigint', { name: 'issued_at', nullable: true, transformer: time })
   issuedAt?: Date;
+
+  @Column('varchar', { length: 64, nullable: true, transformer: optionalText })
+  seal?: string;
 }

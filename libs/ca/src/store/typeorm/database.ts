@@ -15,6 +15,7 @@ import { RequestsAndSearch1764300000000 } from './migrations/1764300000000-reque
 import { CrlLocations1764400000000 } from './migrations/1764400000000-crl-locations.js';
 import { CompromisedKeys1764500000000 } from './migrations/1764500000000-compromised-keys.js';
 import { Presigning1764600000000 } from './migrations/1764600000000-presigning.js';
+import { DecisionSeals1764700000000 } from './migrations/1764700000000-decision-seals.js';
 
 /** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
 export const caEntities = [
@@ -34,6 +35,7 @@ export const caMigrations = [
   CrlLocations1764400000000,
   CompromisedKeys1764500000000,
   Presigning1764600000000,
+  DecisionSeals1764700000000,
 ];
 
 export const databaseConfigSchema = z.discriminatedUnion('type', [

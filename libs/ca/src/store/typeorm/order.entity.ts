@@ -51,4 +51,7 @@ export class OrderEntity implements OrderRecord {
 
   @Column('varchar', { length: 40, nullable: true, transformer: optionalText })
   serial?: string;
+
+  @Column('varchar', { length: 64, nullable: true, transformer: optionalText })
+  seal?: string;
 }
