@@ -29,7 +29,7 @@ export class ContractSubject {
     const stateDirectory = mkdtempSync(join(tmpdir(), 'nest-hsm-contract-'));
     const [member, fleet] = split(overrides);
     const members = [{ ...(softHsm?.member() ?? memberOfEnvironment()), name: 'contract', ...member }];
-    const config = { name: 'contract', members, stateDirectory, ...fleet };
+    const config = { name: 'contract', members, ...fleet, stateDirectory };
     return new ContractSubject(await Hsm.open(config), config, softHsm);
   }
 
@@ -37,7 +37,7 @@ export class ContractSubject {
 
   private constructor(
     readonly hsm: Hsm,
-    readonly config: HsmConfig,
+    readonly config: HsmConfig & { readonly stateDirectory: string },
     /** Present when the token is a throw-away one, which may be looked at and written to behind the library's back. */
     readonly softHsm: TestToken | undefined,
   ) {}

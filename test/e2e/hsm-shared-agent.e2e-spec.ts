@@ -170,7 +170,7 @@ describe('what a client may do', () => {
   afterAll(closeAgent);
 
   test('is what its role’s policy lists, whatever the client says it is', async () => {
-    const ca = await open('ca', { client: 'tls' });
+    const ca = await open('ca', { client: 'tls', stateDirectory: undefined });
     expect([await signAndVerify(tls, tlsKey), await signAndVerify(ca, caKey)]).toEqual([true, true]);
     const denied = { code: 'ERR_HSM_POLICY_DENIED' };
     await expect(tls.sign(caKey, 'ecdsa-sha256', message)).rejects.toMatchObject(denied);
@@ -179,6 +179,10 @@ describe('what a client may do', () => {
     await expect(tls.sign(tlsKey, 'ecdsa-sha384', message)).rejects.toMatchObject(denied);
     await expect(tls.destroyKey(tlsKey)).rejects.toMatchObject(denied);
     await expect(tls.generateKeyPair({ label: 'nest-hsm-probe', algorithm: 'ec-p256' })).rejects.toMatchObject(denied);
+    // Nowhere to keep what became of a key.
+    const records = { code: 'ERR_HSM_CONFIG_INVALID', message: expect.stringMatching(/^ca: want stateDirectory/) };
+    await expect(ca.destroyKey(caKey)).rejects.toMatchObject(records);
+    await expect(ca.rotateKey('ca-1')).rejects.toMatchObject(records);
     expect((await tls.listKeys()).map(({ label }) => label).toSorted()).toEqual(['nest-hsm-probe', 'tls-1']);
     await tls.probe();
   });

@@ -101,6 +101,15 @@ describe('parseHsmConfig', () => {
     expect(members).toMatchObject([{ ...shared, sessions: 16 }, { token: { label: 'ca' } }]);
   });
 
+  it('wants no state directory where no token is logged in to', () => {
+    const { stateDirectory: _, ...rest } = minimal;
+    const [parsed] = memberConfigs(parseHsmConfig({ ...rest, members: [shared] }));
+    expect(parsed).not.toHaveProperty('stateDirectory');
+    expect(faultsOf({ ...rest, members: [shared, member] })).toMatch(
+      /behind sockets can be used.*\n.*at stateDirectory/,
+    );
+  });
+
   it.each([
     ['no name', { name: undefined }, /members\[0\]\.name/],
     ['a PIN too', { pin: { file: '/run/secrets/pin' } }, /Unrecognized key: "pin"/],

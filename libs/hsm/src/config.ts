@@ -140,6 +140,8 @@ const rotationRule = z
   .readonly();
 export type RotationRule = z.output<typeof rotationRule>;
 
+export const stateDirectory = z.string().min(1);
+
 export const hsmConfigSchema = z
   .strictObject({
     /** The role of this fleet, and the name of its metrics, health indicator and provider, e.g. `ca`. */
@@ -152,8 +154,11 @@ export const hsmConfigSchema = z
     replication: replication.prefault({ mode: 'vendor' }),
     /** When keys are due for their next version: see `Hsm.rotateKey`. */
     rotation: z.array(rotationRule).default([]).readonly(),
-    /** Directory (made 0700) for what must outlive a process: the records of refused PINs, and of keys that were destroyed. */
-    stateDirectory: z.string().min(1),
+    /**
+     * Directory (made 0700) for what must outlive a process: the records of refused PINs, and of keys that were destroyed. May be
+     * absent where all members are sockets; keys are then neither destroyed nor rotated by this application.
+     */
+    stateDirectory: stateDirectory.optional(),
     /** Identity of this application towards the agents, in audit lines and policy. */
     client: z.string().min(1).max(64).default('application'),
     /** The trail that the members' agents write; none when absent. That of a shared agent is in its own configuration. */
@@ -171,7 +176,8 @@ export const hsmConfigSchema = z
     /** Calls waiting for a session beyond which a call is refused with ERR_HSM_OVERLOADED. */
     queueLimit: z.int().min(1).default(1_024),
   })
-  .superRefine(checkPolicy);
+  .superRefine(checkPolicy)
+  .superRefine(checkStateDirectory);
 
 /** What an application writes. */
 export type HsmConfig = z.input<typeof hsmConfigSchema>;
@@ -185,12 +191,12 @@ export type HsmMemberConfig = HsmTokenMemberConfig | HsmSocketMemberConfig;
 export type ParsedHsmConfig = Readonly<z.output<typeof hsmConfigSchema>>;
 /** What one member works with: its own settings and those it shares with the others. */
 export type MemberConfig = TokenMemberConfig | SocketMemberConfig;
-export type TokenMemberConfig = Completed<z.output<typeof tokenMemberSchema>>;
+export type TokenMemberConfig = Completed<z.output<typeof tokenMemberSchema>> & { readonly stateDirectory: string };
 export type SocketMemberConfig = Completed<z.output<typeof socketMemberSchema>>;
 type Completed<Member> = Readonly<
   Omit<Member, 'name'> & { name: string } & Omit<
       ParsedHsmConfig,
-      'name' | 'members' | 'quorum' | 'replication' | 'rotation' | 'queueLimit'
+      'name' | 'members' | 'quorum' | 'replication' | 'rotation' | 'queueLimit' | 'stateDirectory'
     >
 >;
 
@@ -204,22 +210,28 @@ export function parseHsmConfig(config: HsmConfig): ParsedHsmConfig {
   throw new HsmError('ERR_HSM_CONFIG_INVALID', `HSM configuration:\n${z.prettifyError(parsed.error)}`);
 }
 
-/** @returns a configuration for each member, with a state directory of its own */
-export function memberConfigs({
-  name: role,
-  members,
-  quorum: _,
-  replication: __,
-  rotation: ___,
-  queueLimit: ____,
-  ...shared
-}: ParsedHsmConfig): MemberConfig[] {
-  const issuerKeys = issuerKeyPatterns({ name: role, audit: shared.audit });
-  const audit = shared.audit && { ...shared.audit, issuerKeys };
+/** @returns a configuration for each member, with a state directory of its own for each token */
+export function memberConfigs(config: ParsedHsmConfig): MemberConfig[] {
+  const { name: _, members, quorum: __, replication: ___, rotation: ____, queueLimit: _____, ...rest } = config;
+  const { stateDirectory: ______, ...shared } = rest;
+  const audit = shared.audit && { ...shared.audit, issuerKeys: issuerKeyPatterns(config) };
   return members.map((member) => {
     const name = memberName(member);
-    return Object.freeze({ ...shared, ...member, audit, name, stateDirectory: join(shared.stateDirectory, name) });
+    const completed = { ...shared, ...member, audit, name };
+    if ('socket' in completed) return Object.freeze(completed);
+    return Object.freeze({ ...completed, stateDirectory: join(requireStateDirectory(config), name) });
   });
+}
+
+/** @throws {HsmError} ERR_HSM_CONFIG_INVALID when there is none, as may be where all members are sockets */
+export function requireStateDirectory(config: ParsedHsmConfig): string {
+  if (config.stateDirectory !== undefined) return config.stateDirectory;
+  throw noStateDirectory(config);
+}
+
+export function noStateDirectory({ name }: ParsedHsmConfig): HsmError {
+  const message = `${name}: want stateDirectory, for what must outlive this process, got none`;
+  return new HsmError('ERR_HSM_CONFIG_INVALID', message);
 }
 
 /**
@@ -260,6 +272,16 @@ function checkPolicy(
   if (policy === undefined || !members.some((member) => 'socket' in member)) return;
   const message = 'want the policy for a shared agent in the configuration of that agent';
   context.addIssue({ code: 'custom', message, path: ['policy'] });
+}
+
+/** Where tokens are logged in to, a PIN that was refused is written down. */
+function checkStateDirectory(
+  { members, stateDirectory: path }: { members: readonly z.output<typeof memberSchema>[]; stateDirectory?: string },
+  context: z.RefinementCtx,
+): void {
+  if (path !== undefined || members.every((member) => 'socket' in member)) return;
+  const message = 'want a directory, without which only members behind sockets can be used, got none';
+  context.addIssue({ code: 'custom', message, path: ['stateDirectory'] });
 }
 
 /** Each its own, and fit to be a file's name. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { NewKey } from '../agent/protocol.js';
-import type { ParsedHsmConfig } from '../config.js';
+import { noStateDirectory, type ParsedHsmConfig } from '../config.js';
 import { HsmError } from '../errors.js';
 import type { FleetCallOptions } from '../fleet/call-options.js';
 import { closed } from '../fleet/failure.js';
@@ -23,6 +23,13 @@ import { WrappedKeys } from './wrapped-keys.js';
 /** What is found of a name: none, one, or several that nobody can choose between. */
 export type Choice = { readonly key: FleetKey } | { readonly count: number };
 
+/** What processes of a host that share keys must share about their lives. */
+interface SharedRecords {
+  readonly destructions: Destructions;
+  readonly store: DestructionStore;
+  readonly rotationLock: string;
+}
+
 /** The keys of a fleet through their lives: made, found, followed by their next version, destroyed. */
 export class FleetKeys {
   /** @throws {HsmError} ERR_HSM_KEYRING_UNUSABLE */
@@ -31,8 +38,11 @@ export class FleetKeys {
     const { replication: how, name, stateDirectory, deadlineMilliseconds, client } = config;
     const management = how.mode === 'vendor' ? new VendorKeys(members) : await WrappedKeys.open(members, name, how);
     const keyring = management instanceof WrappedKeys ? management.keyring : undefined;
-    // What processes that share these keys must share: where keys are wrapped that is the keyring's host.
-    const directory = keyring ? join(keyring.directory, 'destroyed') : join(stateDirectory, `${name}.destroyed`);
+    // Where keys are wrapped the keyring is what is shared.
+    const directory = keyring
+      ? join(keyring.directory, 'destroyed')
+      : stateDirectory && join(stateDirectory, `${name}.destroyed`);
+    if (directory === undefined) return new FleetKeys(config, members, management);
     const store = await openStore(directory, keyring).catch((error: unknown) => {
       management.close();
       throw error;
@@ -45,26 +55,26 @@ export class FleetKeys {
       backups: (id) => (keyring ? listedBackups(keyring, id) : Promise.resolve(unknownBackups)),
       signer: () => receiptSigner(management, fleet),
     });
-    return new FleetKeys(name, members, management, destructions, store, join(directory, 'rotation.lock'));
+    const shared = { destructions, store, rotationLock: join(directory, 'rotation.lock') };
+    return new FleetKeys(config, members, management, shared);
   }
 
   #isClosed = false;
 
+  /** @param shared  absent for an application without a directory of its own, which then neither destroys nor rotates keys */
   private constructor(
-    private readonly name: string,
+    private readonly config: ParsedHsmConfig,
     private readonly members: MemberKeys,
     readonly management: KeyManagement,
-    private readonly destructions: Destructions,
-    private readonly store: DestructionStore,
-    private readonly rotationLock: string,
+    private readonly shared?: SharedRecords,
   ) {}
 
   /** The keys that match and can be used, as `KeyManagement.find`. */
   async find({ version, ...selector }: KeySelector, options: FleetCallOptions): Promise<FoundKeys> {
-    await this.store.refresh();
+    await this.shared?.store.refresh();
     const { keys, asked } = await this.management.find(selector, options);
     const isMeant = (key: FleetKey): boolean =>
-      !this.destructions.has(key.id) && (version === undefined || versionOf(key).version === version);
+      !this.#isDestroyed(key.id) && (version === undefined || versionOf(key).version === version);
     return { keys: await this.management.usable(keys.filter(isMeant)), asked };
   }
 
@@ -89,15 +99,14 @@ export class FleetKeys {
 
   /** As Destructions.destroy. */
   async destroy(key: KeyDescription, options: DestructionOptions): Promise<SignedReceipt> {
-    this.#requireOpen();
+    const { destructions } = this.#records;
     // What a receipt says of a key is what a token says, not what the caller holds; one that is damaged no token describes.
     const found = await this.management.find({ id: key.id }, options).catch(() => undefined);
-    return this.destructions.destroy(found?.keys[0] ?? key, options);
+    return destructions.destroy(found?.keys[0] ?? key, options);
   }
 
   async receipts(): Promise<readonly SignedReceipt[]> {
-    this.#requireOpen();
-    return this.destructions.receipts();
+    return this.#records.destructions.receipts();
   }
 
   receiptKey(): Promise<KeyDescription & { readonly spki: Buffer }> {
@@ -105,29 +114,30 @@ export class FleetKeys {
   }
 
   /** As rotation.ts says. */
-  rotate(label: string, options: FleetCallOptions): Promise<FleetKey> {
+  async rotate(label: string, options: FleetCallOptions): Promise<FleetKey> {
+    const { rotationLock } = this.#records;
     const newest = async (): Promise<FleetKey> => {
       const choice = this.choose(await this.find({ label }, options));
       if ('key' in choice) return choice.key;
       const code = choice.count === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
       throw new HsmError(code, `key "${label}": want one to follow, got ${choice.count || 'none'}`);
     };
-    return rotate(this.management, label, this.rotationLock, newest, options);
+    return rotate(this.management, label, rotationLock, newest, options);
   }
 
   /** As consistency-audit.ts says. */
   async audit(options: FleetCallOptions): Promise<ConsistencyReport> {
     this.#requireOpen();
-    await this.store.refresh();
+    await this.shared?.store.refresh();
     const { management, members } = this;
     const records = management instanceof WrappedKeys ? await management.keyring.list() : undefined;
-    const expectations = { quorum: members.quorum, records, isDestroyed: (id: KeyId) => this.destructions.has(id) };
+    const expectations = { quorum: members.quorum, records, isDestroyed: (id: KeyId) => this.#isDestroyed(id) };
     return auditConsistency(fleetMembers(members.fleet), expectations, options);
   }
 
   /** @throws {HsmError} ERR_HSM_KEY_NOT_FOUND when the key was destroyed, or is being so wherever it still is */
   requireUsable(...ids: readonly KeyId[]): void {
-    const destroyed = ids.find((id) => this.destructions.has(id));
+    const destroyed = ids.find((id) => this.#isDestroyed(id));
     if (destroyed === undefined) return;
     throw new HsmError(
       'ERR_HSM_KEY_NOT_FOUND',
@@ -138,11 +148,22 @@ export class FleetKeys {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.management.close();
-    await this.destructions.close();
+    await this.shared?.destructions.close();
+  }
+
+  /** @throws {HsmError} ERR_HSM_CONFIG_INVALID when this application keeps none */
+  get #records(): SharedRecords {
+    this.#requireOpen();
+    if (this.shared !== undefined) return this.shared;
+    throw noStateDirectory(this.config);
+  }
+
+  #isDestroyed(id: KeyId): boolean {
+    return this.shared?.destructions.has(id) ?? false;
   }
 
   #requireOpen(): void {
-    if (this.#isClosed) throw closed(this.name);
+    if (this.#isClosed) throw closed(this.config.name);
   }
 }
 

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ParsedHsmConfig } from '../config.js';
+import { type ParsedHsmConfig, requireStateDirectory } from '../config.js';
 import { HsmError } from '../errors.js';
 import { Hsm } from '../hsm.js';
 import type { Enrolment } from '../keyring/enrolment.js';
@@ -69,8 +69,9 @@ export class FleetProvisioner {
     plans: readonly MemberPlan[],
     done: (member: string, step: ProvisioningStep) => void = () => undefined,
   ): Promise<void> {
-    await mkdir(this.hsm.stateDirectory, { recursive: true, mode: 0o700 });
-    await withProcessLock(join(this.hsm.stateDirectory, 'provisioning.lock'), async () => {
+    const directory = requireStateDirectory(this.hsm);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await withProcessLock(join(directory, 'provisioning.lock'), async () => {
       for (const member of this.#members) {
         const planned = plans.find((plan) => plan.member === member.name);
         const now = await this.#planMember(member, new Set());

@@ -5,6 +5,7 @@ import {
   maximumSocketPathBytes,
   memberNamePattern,
   policyRuleSchema,
+  stateDirectory,
   tokenAccessSchema,
 } from '../config.js';
 import { HsmError } from '../errors.js';
@@ -39,7 +40,7 @@ const roleSchema = z
   })
   .readonly();
 
-const { audit, hangMilliseconds, generateHangMilliseconds, startMilliseconds, stateDirectory } = hsmConfigSchema.shape;
+const { audit, hangMilliseconds, generateHangMilliseconds, startMilliseconds } = hsmConfigSchema.shape;
 
 export const sharedAgentConfigSchema = z.strictObject({
   ...tokenAccessSchema.shape,
