@@ -7,6 +7,8 @@ export interface ColumnIdentity {
   readonly tableId: string;
   readonly columnId: string;
   readonly type: ValueType;
+  /** Whether its cells are bound to the primary key of their row. */
+  readonly isRowBound: boolean;
 }
 
 /**
@@ -15,7 +17,7 @@ export interface ColumnIdentity {
  */
 export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: DataKeyId): Buffer {
   return lengthPrefixed([
-    'nest-hsm cell v1',
+    column.isRowBound ? 'nest-hsm cell v1' : 'nest-hsm unbound cell v1',
     column.databaseId,
     column.tableId,
     column.columnId,
@@ -29,6 +31,9 @@ export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: Data
  * Length-prefixed like the fields before it (`rowAssociatedData`) it is the rest of the associated data.
  */
 export type RowKey = readonly string[];
+
+/** What stands for the primary key where cells are bound to none. */
+export const unboundRow: RowKey = [''];
 
 export function rowAssociatedData(key: RowKey): Buffer {
   return lengthPrefixed(key);

@@ -1,7 +1,13 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { cellAssociatedDataPrefix, type ColumnIdentity, rowAssociatedData, type RowKey } from './associated-data.js';
+import {
+  cellAssociatedDataPrefix,
+  type ColumnIdentity,
+  rowAssociatedData,
+  type RowKey,
+  unboundRow,
+} from './associated-data.js';
 import { CellBatch, decryptCells, encryptCells } from './cell-batch.js';
 import { cells } from './cells/load-cells.js';
 import { ColumnCipher } from './column-cipher.js';
@@ -12,7 +18,7 @@ import type { Plaintext, ValueType } from './value-encoding.js';
 interface Vectors {
   readonly dataKey: string;
   readonly dataKeyId: DataKeyId;
-  readonly place: Pick<ColumnIdentity, 'databaseId' | 'tableId' | 'columnId'>;
+  readonly place: Pick<ColumnIdentity, 'databaseId' | 'tableId' | 'columnId' | 'isRowBound'>;
   readonly cells: readonly {
     type: ValueType;
     value: unknown;
@@ -21,6 +27,7 @@ interface Vectors {
     aad: string;
     cell: string;
   }[];
+  readonly unbound: { readonly value: string; readonly aad: string; readonly cell: string };
 }
 
 const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', import.meta.url), 'utf8')) as Vectors;
@@ -70,6 +77,15 @@ describe('cells made by other software', () => {
     expect(associatedData.toString('hex')).toBe(aad);
     const decrypted = decrypt(cipherOf(type), cell, row, key);
     expect(decrypted).toEqual((fromJson[type] ?? ((same: unknown) => same))(value));
+  });
+
+  it('bound to no row', () => {
+    const { value, aad, cell } = vectors.unbound;
+    const cipher = cipherOf('string', { isRowBound: false });
+    const prefix = cellAssociatedDataPrefix(cipher.identity, vectors.dataKeyId);
+    expect(Buffer.concat([prefix, rowAssociatedData(unboundRow)]).toString('hex')).toBe(aad);
+    expect(decrypt(cipher, cell, unboundRow, key)).toBe(value);
+    expect(() => decrypt(cipherOf('string'), cell, unboundRow, key)).toThrow(/want a cell written for this row/);
   });
 });
 

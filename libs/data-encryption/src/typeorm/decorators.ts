@@ -36,7 +36,13 @@ export interface SearchableOptions {
 
 export interface EncryptedEntityOptions {
   /** The table's name in the associated data, for ever. Default: the entity's name; set it before the class is renamed. */
-  readonly tableId: string;
+  readonly tableId?: string;
+  /**
+   * pk (default): a cell decrypts in the row it was written for, and in no other.
+   * none: cells may be moved between rows of their column, so an upsert on any key and an update of the primary key are possible,
+   * and whoever can write to the database can exchange them unnoticed. It cannot be changed once rows are written.
+   */
+  readonly rowBinding?: 'pk' | 'none';
 }
 
 export interface EncryptedColumnDeclaration {
@@ -92,7 +98,7 @@ function declareIndex(
   return { normalization, property: indexProperty };
 }
 
-/** Names the table of an entity in the associated data of its cells, beside `@Entity()`. */
+/** Says how the cells of an entity are bound, beside `@Entity()`. */
 export function EncryptedEntity(options: EncryptedEntityOptions): ClassDecorator {
   return (target) => Reflect.defineMetadata(entityKey, options, target);
 }

@@ -21,6 +21,9 @@ interface InsertInProgress {
   cells?: EncryptedCells;
 }
 
+/** Where the database may make them as ever. */
+const noKeys: readonly GeneratedKey[] = [];
+
 const inserts = new WeakMap<InsertInternals, InsertInProgress>();
 
 /** `InsertQueryBuilder.execute`: gets what the synchronous building of the statement needs. */
@@ -36,7 +39,7 @@ export async function execute(
   const insert: InsertInProgress = {
     entity,
     cellKey: cells === 0 ? undefined : await installation.reserveKey(entity, cells, builder.queryRunner),
-    generated: await generateKeys(builder, entity.metadata),
+    generated: entity.primaryKey.isBound ? await generateKeys(builder, entity.metadata) : noKeys,
   };
   inserts.set(builder, insert);
   try {
@@ -89,7 +92,7 @@ export function createInsertExpression(
   return installation.observeBuilding(() => {
     if (entity === undefined) return original();
     encryptInserted(installation, builder, entity);
-    builder.expressionMap.onUpdate = withIndexes(onUpdate, entity);
+    if ((onUpdate as Upsert | undefined) !== undefined) builder.expressionMap.onUpdate = withIndexes(onUpdate, entity);
     try {
       return original();
     } finally {
@@ -100,13 +103,18 @@ export function createInsertExpression(
 
 type Upsert = InsertInternals['expressionMap']['onUpdate'];
 
-/** An upsert that overwrites a searchable column overwrites its blind index too. */
+/** An upsert that overwrites a searchable column overwrites its blind index too, and finds its rows by it. */
 function withIndexes(onUpdate: Upsert, { indexes }: EncryptedEntity): Upsert {
-  const overwrite = (onUpdate as Upsert | undefined)?.overwrite;
-  if (overwrite === undefined) return onUpdate;
-  const names = new Set(overwrite.map((name) => name.toLowerCase()));
-  const added = [...indexes.values()].filter(({ source }) => names.has(source.databaseName.toLowerCase()));
-  return { ...onUpdate, overwrite: [...overwrite, ...added.map(({ column }) => column.databaseName)] };
+  const { overwrite, conflict } = onUpdate;
+  const indexed = new Map(
+    [...indexes.values()].map(({ source, column }) => [source.databaseName.toLowerCase(), column]),
+  );
+  const indexOf = (name: string) => indexed.get(name.toLowerCase())?.databaseName;
+  return {
+    ...onUpdate,
+    overwrite: overwrite?.flatMap((name) => [name, indexOf(name) ?? []].flat()),
+    conflict: Array.isArray(conflict) ? conflict.map((name) => indexOf(name) ?? name) : conflict,
+  };
 }
 
 function encryptInserted(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): void {
@@ -118,7 +126,7 @@ function encryptInserted(installation: Installation, builder: InsertInternals, e
     columns: [...entity.ciphers].filter(([column]) => inserted.has(column)),
     rows: values.length,
     key: (row: number) =>
-      entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated[row].get(column)),
+      entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated[row]?.get(column)),
     value: (row: number, column: ColumnMetadata) => column.getEntityValue(values[row]) as unknown,
   };
   insert.cells = encryptRows(installation, rows, insert.cellKey);
@@ -133,7 +141,7 @@ function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: Upsert): void {
   if (cipher === undefined) return;
   const primaryKey = entity.metadata.primaryColumns.map((column) => column.databaseName);
   const isByPrimaryKey = Array.isArray(conflict) && isSameSet(conflict, primaryKey);
-  if (!isByPrimaryKey) refuse(cipher.name, 'upsert');
+  if (!isByPrimaryKey && entity.primaryKey.isBound) refuse(cipher.name, 'upsert');
   if (skipUpdateIfNoValuesChanged) refuse(cipher.name, 'upsertIfChanged');
 }
 

@@ -9,6 +9,8 @@ import type { EncryptedEntity } from './encrypted-entity.js';
  * @returns undefined when the update may touch other rows
  */
 export function knownRow(builder: BuilderInternals, entity: EncryptedEntity): RowKey | undefined {
+  // Cells that are bound to no row are the same for all of them.
+  if (!entity.primaryKey.isBound) return entity.primaryKey.ofEntity({});
   const { whereEntities, wheres, parameters } = builder.expressionMap;
   if (whereEntities.length > 1) return undefined;
   if (whereEntities.length === 1) return entity.primaryKey.ofEntity(whereEntities[0]);

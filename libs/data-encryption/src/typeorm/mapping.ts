@@ -17,7 +17,9 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
   const faults: MappingFault[] = [];
   const entities = new Map<EntityMetadata, EncryptedEntity>();
   for (const metadata of dataSource.entityMetadatas) {
-    const tableId = tableIdOf(metadata);
+    const root = rootOf(metadata);
+    const { tableId = root.name, rowBinding = 'pk' } = encryptedEntityOptions(root.target) ?? {};
+    const isRowBound = rowBinding !== 'none';
     const ciphers = new Map<ColumnMetadata, ColumnCipher>();
     const indexes = new Map<ColumnMetadata, IndexedColumn>();
     for (const column of metadata.columns) {
@@ -25,7 +27,7 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
       if (declaration === undefined) continue;
       const columnId = columnIdOf(column, declaration.columnId);
       const name = `${metadata.name}.${column.propertyPath}`;
-      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type: declaration.type }, name);
+      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type: declaration.type, isRowBound }, name);
       ciphers.set(column, cipher);
       faults.push(...columnFaults(metadata, column, name));
       if (declaration.search === undefined) continue;
@@ -34,7 +36,7 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
       else faults.push(`${name}: ${fault}`);
     }
     if (ciphers.size === 0) continue;
-    const primaryKey = PrimaryKey.of(metadata, databaseType);
+    const primaryKey = isRowBound ? PrimaryKey.of(metadata, databaseType) : PrimaryKey.none;
     if (typeof primaryKey === 'string')
       faults.push(`${metadata.name}: ${primaryKey}; the way out is a uuid primary key`);
     else entities.set(metadata, { metadata, tableId, primaryKey, ciphers, indexes });
@@ -56,11 +58,6 @@ function indexOf(
   // The decorator made it beside its source.
   if (column === undefined) throw new TypeError(`${name}: want the column ${path}, got none`);
   return { tableId, source, column, index: new BlindIndex(columnId, type, search.normalization, name) };
-}
-
-function tableIdOf(metadata: EntityMetadata): string {
-  const root = rootOf(metadata);
-  return encryptedEntityOptions(root.target)?.tableId ?? root.name;
 }
 
 /** The entity that owns the table. */

@@ -1,6 +1,6 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import type { RowKey } from '../associated-data.js';
+import { type RowKey, unboundRow } from '../associated-data.js';
 
 /** The databases whose stored forms are known here. */
 export type DatabaseType = 'better-sqlite3' | 'postgres';
@@ -32,6 +32,9 @@ export class PrimaryKey {
     this.columns = columns.toSorted((left, right) => (left.column.propertyPath < right.column.propertyPath ? -1 : 1));
   }
 
+  /** That of an entity whose cells are bound to no row: of every row the same. */
+  static readonly none = new PrimaryKey([]);
+
   /** @returns what is wrong with the key instead, when cells cannot be bound to it */
   static of(metadata: EntityMetadata, databaseType: DatabaseType): PrimaryKey | string {
     if (metadata.primaryColumns.length === 0) return 'want a primary key, got none';
@@ -50,6 +53,11 @@ export class PrimaryKey {
     return new PrimaryKey(columns);
   }
 
+  /** Whether cells are bound to it. */
+  get isBound(): boolean {
+    return this.columns.length > 0;
+  }
+
   /** @returns undefined when the key is not there or not in a form the database keeps */
   ofEntity(entity: ObjectLiteral): RowKey | undefined {
     return this.ofRow((column) => column.getEntityValue(entity) as unknown);
@@ -60,6 +68,7 @@ export class PrimaryKey {
    * @returns undefined when the key is not there or not in a form the database keeps
    */
   ofRow(value: (column: ColumnMetadata) => unknown): RowKey | undefined {
+    if (!this.isBound) return unboundRow;
     const texts: string[] = [];
     for (const { column, kind } of this.columns) {
       const text = storedForm(kind, value(column));
@@ -74,6 +83,7 @@ export class PrimaryKey {
    * @param name  under which a column's value is found
    */
   reader(name: (column: ColumnMetadata) => string): (row: Readonly<Record<string, unknown>>) => RowKey | undefined {
+    if (!this.isBound) return () => unboundRow;
     const columns = this.columns.map(({ column, kind }) => ({ name: name(column), kind }));
     return (row) => {
       const texts: string[] = [];

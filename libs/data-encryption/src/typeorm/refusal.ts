@@ -31,7 +31,7 @@ const refusals = {
   returningWithoutKey: ['in RETURNING without its primary key', 'return the primary key too'],
   upsert: [
     'overwritten by an upsert on another key than the primary key',
-    'upsert by primary key, or leave the column out of the update',
+    'upsert by primary key, leave the column out of the update, or rowBinding none',
   ],
   upsertIfChanged: [
     'overwritten by an upsert that skips unchanged rows',

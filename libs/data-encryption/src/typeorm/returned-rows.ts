@@ -58,7 +58,7 @@ export function createReturningExpression(
     const columns = new Set([...named, ...extraReturningColumns]);
     const cell = [...entity.ciphers].find(([column]) => columns.has(column))?.[1];
     const hasKey = entity.metadata.primaryColumns.every((column) => columns.has(column));
-    if (cell !== undefined && !hasKey) refuse(cell.name, 'returningWithoutKey');
+    if (cell !== undefined && !hasKey && entity.primaryKey.isBound) refuse(cell.name, 'returningWithoutKey');
   }
   return original();
 }

@@ -11,6 +11,7 @@ import {
   QueryFailedError,
   type Repository,
 } from 'typeorm';
+import { BlindIndex } from '../blind-index.js';
 import { type TestDatabase, testDatabases } from '../../test/typeorm/databases.js';
 import {
   encryptedDatabase,
@@ -18,7 +19,8 @@ import {
   secretPattern,
   stored,
 } from '../../test/typeorm/encrypted-database.js';
-import { Account, Payment, Town } from '../../test/typeorm/entities.js';
+import { Account, Payment, Subscriber, Town } from '../../test/typeorm/entities.js';
+import { warnOfFewValues } from './few-values.js';
 import { enc } from './search-condition.js';
 
 interface Context {
@@ -376,6 +378,46 @@ const operations: readonly (readonly [
     },
   ],
   [
+    'upsert on a unique column: of plain columns, or of all where cells are bound to no row',
+    async ({ accounts, dataSource }) => {
+      await dataSource
+        .createQueryBuilder()
+        .insert()
+        .into(Account)
+        .values({ email: ada, city: 'Linz' })
+        .orUpdate(['city'], ['email'])
+        .execute();
+      expect(await accounts.findOneBy({ email: ada })).toMatchObject({ city: 'Linz', name: 'SECRET Ada Groß' });
+      await expect(accounts.upsert({ email: ada }, ['email'])).rejects.toMatchObject({
+        code: 'ERR_DATA_OPERATION_REFUSED',
+        column: 'Account.email',
+      });
+      const subscribers = dataSource.getRepository(Subscriber);
+      await subscribers.upsert([{ email: ada, name: 'SECRET 1' }, { email: eve }], ['email']);
+      await subscribers.upsert({ email: ada.toUpperCase(), name: 'SECRET 2', city: 'Graz' }, ['email']);
+      expect(await subscribers.find({ order: { id: 'ASC' } })).toMatchObject([
+        { email: ada.toUpperCase(), name: 'SECRET 2', city: 'Graz' },
+        { email: eve, name: null, city: 'nowhere' },
+      ]);
+    },
+  ],
+  [
+    'cells that are bound to no row: any update, and no key needed to read them',
+    async ({ dataSource }) => {
+      const subscribers = dataSource.getRepository(Subscriber);
+      const [one, two] = await subscribers.save([{ email: ada }, { email: eve }]);
+      await subscribers.update({ email: ada }, { id: one.id + 100 });
+      await subscribers.updateAll({ name: 'SECRET both' });
+      expect((await subscribers.findOneByOrFail({ email: ada })).id).toBe(one.id + 100);
+      expect(await subscribers.createQueryBuilder('s').select('s.name', 'name').getRawMany()).toEqual([
+        { name: 'SECRET both' },
+        { name: 'SECRET both' },
+      ]);
+      await dataSource.createQueryBuilder().update(Subscriber).set({ name: 'SECRET' }).whereEntity([two]).execute();
+      expect((await subscribers.findOneByOrFail({ id: two.id })).name).toBe('SECRET');
+    },
+  ],
+  [
     'what a builder would send can be looked at, and has no value',
     async ({ accounts }) => {
       const [sql, parameters] = accounts
@@ -418,7 +460,7 @@ describe.each(testDatabases())('searching on $name', (database) => {
 
   beforeAll(async () => {
     await database.start();
-    opened = await encryptedDatabase(database, { entities: [Account, Payment, Town], cache: true });
+    opened = await encryptedDatabase(database, { entities: [Account, Payment, Subscriber, Town], cache: true });
     context = { dataSource: opened.dataSource, accounts: opened.dataSource.getRepository(Account), log: opened.log };
   });
 
@@ -428,7 +470,8 @@ describe.each(testDatabases())('searching on $name', (database) => {
   });
 
   beforeEach(async () => {
-    for (const table of ['payment', 'account', 'town']) await opened.dataSource.query(`DELETE FROM "${table}"`);
+    for (const table of ['payment', 'account', 'subscriber', 'town'])
+      await opened.dataSource.query(`DELETE FROM "${table}"`);
     await opened.dataSource.queryResultCache?.clear();
     await fill(context);
   });
@@ -453,6 +496,39 @@ describe.each(testDatabases())('searching on $name', (database) => {
   const here = operations.filter(([, , only = database.name]) => only === database.name);
   it.each(here.map(([name, run]) => ({ name, run })))('$name', async ({ run }) => {
     await run(context);
+  });
+
+  it('needs nothing that a migration does not make', async () => {
+    const { dataSource } = opened;
+    expect((await dataSource.driver.createSchemaBuilder().log()).upQueries).toEqual([]);
+    await dataSource.query('DROP TABLE subscriber');
+    const made = (await dataSource.driver.createSchemaBuilder().log()).upQueries.map(({ query }) => query);
+    expect(made.some((query) => /CREATE TABLE "subscriber".*"emailBlindIndex"/.test(query))).toBe(true);
+    expect(made.some((query) => /CREATE UNIQUE INDEX .*"subscriber" +\("emailBlindIndex"\)/.test(query))).toBe(true);
+    await dataSource.synchronize();
+  });
+
+  it('warns of few distinct values', async () => {
+    const { dataSource } = opened;
+    const warnings: unknown[] = [];
+    const emitWarning = process.emitWarning.bind(process);
+    process.emitWarning = (...warning: unknown[]) => void warnings.push(warning);
+    const { columns } = dataSource.getMetadata(Payment);
+    const [source, column] = ['reference', 'referenceBlindIndex'].map((path) =>
+      columns.find(({ propertyPath }) => propertyPath === path)!,
+    );
+    const index = new BlindIndex('reference', 'string', 'exact', 'Payment.reference');
+    const look = () => warnOfFewValues(dataSource, [{ tableId: 'Payment', source, column, index }]);
+    const payments = Array.from({ length: 200 }, (_, n) => ({ reference: `SECRET ${n % 18}` }));
+    await dataSource.manager.insert(Payment, payments);
+    await look();
+    await dataSource.manager.update(Payment, { reference: 'SECRET 7' }, { reference: 'SECRET other' });
+    await dataSource.manager.insert(Payment, { reference: 'SECRET one more' });
+    await look();
+    process.emitWarning = emitWarning;
+    expect(warnings).toEqual([
+      [expect.stringContaining('Payment.reference: want'), { code: 'NEST_HSM_DATA_FEW_VALUES' }],
+    ]);
   });
 
   it('keeps no plaintext in the query cache', async () => {

@@ -1,0 +1,49 @@
+import type { DataSource } from 'typeorm';
+import type { IndexedColumn } from './encrypted-entity.js';
+
+/** How many rows are looked at, from how many on something can be said, and how many distinct values are few. */
+const sampledRows = 1_000;
+const leastRows = 200;
+const fewValues = 20;
+
+/**
+ * Warns of searchable columns of few distinct values: their index says how often each occurs, and so which it is. It is no more than
+ * a warning, and whatever keeps it from looking is none.
+ */
+export async function warnOfFewValues(dataSource: DataSource, columns: Iterable<IndexedColumn>): Promise<void> {
+  const warned = new Set<string>();
+  for (const { column, index } of columns) {
+    const { tablePath } = column.entityMetadata;
+    const key = `${tablePath}.${column.databaseName}`;
+    if (warned.has(key)) continue;
+    warned.add(key);
+    try {
+      if (await hasFewValues(dataSource, tablePath, column.databaseName)) warn(index.name);
+    } catch {
+      // The table is not made yet, or the database is away.
+    }
+  }
+}
+
+async function hasFewValues({ driver, manager }: DataSource, tablePath: string, column: string): Promise<boolean> {
+  const [name, table] = [
+    driver.escape(column),
+    tablePath
+      .split('.')
+      .map((part) => driver.escape(part))
+      .join('.'),
+  ];
+  const [{ rows, distinct }] = (await manager.query(
+    `SELECT count(*) AS "rows", count(DISTINCT "text") AS "distinct" ` +
+      `FROM (SELECT ${name} AS "text" FROM ${table} WHERE ${name} IS NOT NULL LIMIT ${sampledRows}) "sample"`,
+  )) as { rows: number | string; distinct: number | string }[];
+  return Number(rows) >= leastRows && Number(distinct) <= fewValues;
+}
+
+function warn(name: string): void {
+  process.emitWarning(
+    `${name}: want a searchable column of many distinct values, got one of at most ${fewValues}: ` +
+      'how often each occurs shows which it is',
+    { code: 'NEST_HSM_DATA_FEW_VALUES' },
+  );
+}
