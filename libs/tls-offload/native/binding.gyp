@@ -1,17 +1,24 @@
 {
-  "variables": { "sanitize%": 0 },
+  "variables": { "sanitize%": 0, "key_log%": 0 },
   "targets": [
     {
       "target_name": "tls_offload",
       "sources": [
         "src/bind_forwarding.cc",
+        "src/bind_client_auth.cc",
         "src/bind_server_context.cc",
         "src/bind_session.cc",
+        "src/bind_staple.cc",
+        "src/bind_ticket_keys.cc",
         "src/binding.cc",
         "src/certificate.cc",
+        "src/client_auth.cc",
+        "src/client_crl.cc",
+        "src/client_rule.cc",
         "src/delegated_key.cc",
         "src/delegated_signature.cc",
         "src/forwarding.cc",
+        "src/key_log.cc",
         "src/memory_bio.cc",
         "src/openssl.cc",
         "src/provider.cc",
@@ -20,6 +27,8 @@
         "src/server_context.cc",
         "src/session.cc",
         "src/signature_request.cc",
+        "src/staple.cc",
+        "src/ticket_keys.cc",
         "src/tcp_end.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
@@ -35,6 +44,8 @@
         "OTHER_CPLUSPLUSFLAGS": ["-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
       },
       "conditions": [
+        # Writes the secrets of every connection to a file: for debugging, and never for a binary that is shipped.
+        ["key_log==1", { "defines": ["NEST_HSM_KEY_LOG"] }],
         ["sanitize==1", {
           "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"],
           "cflags_cc!": ["-O3"],

@@ -14,6 +14,14 @@ export interface Addon {
     options: ForwardingOptions,
     onEnd: (end: ForwardingEnd) => void,
   ) => Forwarding;
+  readonly ClientAuth: new (settings: ClientAuthSettings) => ClientAuth;
+  /** @param lifetimeSeconds  of a ticket */
+  readonly TicketKeys: new (lifetimeSeconds: number) => TicketKeys;
+  readonly Staple: new () => Staple;
+  /** DER (RFC 6960 §4.1). @throws {TypeError} for what is no certificate in DER */
+  readonly ocspRequest: (leaf: Uint8Array, issuer: Uint8Array) => Buffer;
+  /** Whether a response says that the certificate is good, in force now, and signed by or for its issuer. */
+  readonly verifyOcspResponse: (response: Uint8Array, leaf: Uint8Array, issuer: Uint8Array) => OcspVerdict;
   /** For tests: what lives in this environment. */
   readonly counters: () => { readonly liveSessions: number; readonly pausedJobs: number };
 }
@@ -23,8 +31,17 @@ export interface ServerContextOptions {
     /** `*.` in front for one label; none: the default. */
     readonly serverNames: readonly string[];
     /** DER chains, leaf first, at most one of each kind of key. */
-    readonly certificates: readonly { readonly chain: readonly Uint8Array[]; readonly keyIndex: number }[];
+    readonly certificates: readonly {
+      readonly chain: readonly Uint8Array[];
+      readonly keyIndex: number;
+      /** Undefined: no OCSP response goes with it. */
+      readonly staple?: Staple;
+    }[];
+    /** Undefined: clients are not asked for certificates. */
+    readonly clientAuth?: ClientAuth;
   }[];
+  /** Undefined: no session is resumed. */
+  readonly ticketKeys?: TicketKeys;
   readonly alpnProtocols: readonly string[];
   readonly tls13Only: boolean;
   /** Ends handshakes for names that neither `serverNames` nor a default certificate has (unrecognized_name). */
@@ -34,6 +51,69 @@ export interface ServerContextOptions {
   readonly ciphersTls13: string;
   readonly groups: string;
   readonly signatureAlgorithms: string;
+}
+
+/** What is asked of clients' certificates. Several contexts may share one; what is updated holds for their next handshakes. */
+export interface ClientAuth {
+  /**
+   * Takes what is sound of it; CRLs taken before stay until newer ones come.
+   * @returns why CRLs were not taken, `CRL n: …`, counted from 1
+   * @throws {TypeError} when the authorities cannot be used: then nothing has changed
+   */
+  update(files: { readonly authorities: readonly Uint8Array[]; readonly crls: readonly Uint8Array[] }): string[];
+  /** In force; seconds since the epoch. */
+  crls(): { readonly issuer: string; readonly thisUpdate: number; readonly nextUpdate: number }[];
+  /** Certificates refused, by OpenSSL's reason. */
+  refusals(): Record<string, number>;
+}
+
+export interface ClientAuthSettings {
+  /** False: a client may show no certificate. */
+  readonly required: boolean;
+  readonly checkCrls: boolean;
+  readonly maximumIntermediates: number;
+  readonly maximumChainBytes: number;
+  /** Empty: every certificate that an authority has issued. */
+  readonly rules: readonly ClientRule[];
+}
+
+export interface ClientRule {
+  readonly kind: 'dns' | 'email' | 'uri' | 'spiffe' | 'subject';
+  readonly pattern: string;
+}
+
+/** The keys that seal session tickets. */
+export interface TicketKeys {
+  /** Replaces all of them. They are copied; the caller zeroes its own. */
+  set(keys: readonly TicketKey[]): void;
+}
+
+export interface TicketKey {
+  /** 16 bytes, not secret. */
+  readonly name: Uint8Array;
+  /** 32 bytes. */
+  readonly encryption: Uint8Array;
+  /** 32 bytes. */
+  readonly authentication: Uint8Array;
+  /** Seconds since the epoch. */
+  readonly issueFrom: number;
+  readonly issueUntil: number;
+  readonly acceptUntil: number;
+}
+
+/** The OCSP response that goes with a certificate. */
+export interface Staple {
+  /** @param until  seconds since the epoch, after which it is served no more */
+  set(response: Uint8Array, until: number): void;
+}
+
+export interface OcspVerdict {
+  /** Empty, or why the response must not be stapled. */
+  readonly fault: string;
+  readonly isRevoked: boolean;
+  /** Seconds since the epoch. */
+  readonly thisUpdate: number;
+  readonly nextUpdate: number;
 }
 
 declare const serverContextBrand: unique symbol;
@@ -90,6 +170,8 @@ export interface SessionDescription {
   readonly alpnProtocol: string;
   /** As the client sent it; empty: it sent none. */
   readonly serverName: string;
+  /** From a ticket: no signature was made, no certificate shown. */
+  readonly resumed: boolean;
   /** What the peer proved itself with, in DER, leaf first, verified by OpenSSL; absent or empty: with nothing. */
   readonly peerCertificates?: readonly Uint8Array[];
 }

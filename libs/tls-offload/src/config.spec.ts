@@ -1,6 +1,12 @@
 import { thrownBy } from '../test/thrown-by.js';
 import { cipherSuites, signatureAlgorithms } from './algorithms.js';
-import { caCredentialConfigSchema, l4ProxyConfigSchema, parseConfig, terminatorConfigSchema } from './config.js';
+import {
+  caCredentialConfigSchema,
+  clientCertificateConfigSchema,
+  l4ProxyConfigSchema,
+  parseConfig,
+  terminatorConfigSchema,
+} from './config.js';
 
 const ca = {
   url: 'http://127.0.0.1:8440',
@@ -20,6 +26,15 @@ describe('the configuration', () => {
       groups: ['X25519MLKEM768', 'X25519', 'P-256'],
       signatureAlgorithms,
       unknownServerNames: 'default',
+      clientCertificates: {
+        mode: 'none',
+        crlFiles: [],
+        allow: [],
+        maximumIntermediates: 4,
+        maximumChainBytes: 32_768,
+        reloadIntervalMilliseconds: 5_000,
+      },
+      clientCertificatesByName: {},
       handshakeTimeoutMilliseconds: 10_000,
       pendingSignatureLimit: 256,
     });
@@ -39,6 +54,18 @@ describe('the configuration', () => {
   ];
   it.each(negotiable)('takes %s: %#', (_what, config, accepted) => {
     expect(terminatorConfigSchema.safeParse(config).success).toBe(accepted);
+  });
+
+  const policies: readonly [string, Parameters<typeof clientCertificateConfigSchema.safeParse>[0], boolean][] = [
+    ['authorities', { mode: 'optional', caFile: '/ca.pem' }, true],
+    ['no authorities', { mode: 'required' }, false],
+    ['a rule with two names', { allow: [{ dnsName: 'a', email: 'a@b' }] }, false],
+    ['a SPIFFE id without a path', { allow: [{ spiffeId: 'spiffe://example.org' }] }, false],
+    ['a SPIFFE id of another scheme', { allow: [{ spiffeId: 'https://example.org/a' }] }, false],
+    ['an unbounded chain', { maximumChainBytes: 1e9 }, false],
+  ];
+  it.each(policies)('takes for clients %s: %#', (_what, config, accepted) => {
+    expect(clientCertificateConfigSchema.safeParse(config).success).toBe(accepted);
   });
 
   const urls: readonly [string, boolean][] = [

@@ -2,6 +2,7 @@ import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { cipherSuites, defaultGroups, isTls13Suite, keyExchangeGroups, signatureAlgorithms } from './algorithms.js';
 import { TlsOffloadError } from './errors.js';
+import { isAddressRange } from './peer-address.js';
 
 /** In order of preference. */
 const preferences = <const Name extends string>(names: readonly Name[], defaults: readonly Name[] = names) =>
@@ -10,6 +11,45 @@ const preferences = <const Name extends string>(names: readonly Name[], defaults
     .min(1)
     .refine((list) => new Set(list).size === list.length, { message: 'want each once' })
     .default([...defaults]);
+
+const wholeLine = z.string().min(1).max(1_024);
+/** A certificate that has one of these names is let in. */
+const allowedClientSchema = z.union([
+  /** A DNS name among the subject alternative names; `*.` in front stands for one label. */
+  z.strictObject({ dnsName: wholeLine }),
+  /** A mailbox, or `@example.org` for all of a domain. */
+  z.strictObject({ email: wholeLine.regex(/@/, 'want a mailbox, or @ and a domain') }),
+  /** A URI, or one that ends in `/*` for all below. */
+  z.strictObject({ uri: wholeLine }),
+  /** The same for the one URI of a SPIFFE X.509-SVID. */
+  z.strictObject({ spiffeId: wholeLine.regex(/^spiffe:\/\/[a-z0-9._-]+\/./, 'want spiffe://trust-domain/path') }),
+  /** The whole subject as `openssl x509 -noout -subject -nameopt RFC2253` writes it. */
+  z.strictObject({ subject: wholeLine }),
+]);
+
+export const clientCertificateConfigSchema = z
+  .strictObject({
+    /** `optional`: a client may show none, and one that shows one must be right. */
+    mode: z.enum(['none', 'optional', 'required']).default('none'),
+    /** PEM: roots, and intermediates that clients leave out. Read again when it changes. */
+    caFile: z.string().min(1).optional(),
+    /** PEM or DER. With one or more, every certificate of a client's chain needs a CRL in force. Read again when they change. */
+    crlFiles: z.array(z.string().min(1)).max(64).default([]),
+    /** Empty: every client that the authorities certify. */
+    allow: z.array(allowedClientSchema).max(10_000).default([]),
+    /** Between the client's certificate and the root. */
+    maximumIntermediates: z.int().min(0).max(10).default(4),
+    /** What a client may send as its chain. */
+    maximumChainBytes: z.int().min(4_096).max(131_072).default(32_768),
+    /** How often the files are looked at. */
+    reloadIntervalMilliseconds: z.int().min(50).max(3_600_000).default(5_000),
+  })
+  .refine(({ mode, caFile }) => mode === 'none' || caFile !== undefined, {
+    message: 'want the authorities that certify clients, got none',
+    path: ['caFile'],
+  });
+export type ClientCertificateConfig = z.input<typeof clientCertificateConfigSchema>;
+export type ParsedClientCertificateConfig = Readonly<z.output<typeof clientCertificateConfigSchema>>;
 
 export const terminatorConfigSchema = z.strictObject({
   /** Offered through ALPN in order of preference (RFC 7301); a client that shares none is refused. Empty: no ALPN. */
@@ -27,6 +67,10 @@ export const terminatorConfigSchema = z.strictObject({
    * alert unrecognized_name (RFC 6066 §3). A client that names no server always gets the default.
    */
   unknownServerNames: z.enum(['default', 'refuse']).default('default'),
+  /** What is asked of clients, for names that are not in `clientCertificatesByName`. */
+  clientCertificates: clientCertificateConfigSchema.prefault({}),
+  /** By server name; `*.example.org` stands for one label. */
+  clientCertificatesByName: z.record(z.string().min(1).max(255), clientCertificateConfigSchema).default({}),
   /** From the TCP connection to the end of the handshake, the HSM's signature included. */
   handshakeTimeoutMilliseconds: z.int().min(100).max(120_000).default(10_000),
   /** Handshakes waiting for one key beyond which a handshake is ended with an alert. */
@@ -37,6 +81,18 @@ export const terminatorConfigSchema = z.strictObject({
 export type TerminatorConfig = z.input<typeof terminatorConfigSchema>;
 export type ParsedTerminatorConfig = Readonly<z.output<typeof terminatorConfigSchema>>;
 
+/** The PROXY protocol (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt). */
+export const proxyProtocolConfigSchema = z.strictObject({
+  /** Tells the upstream who its client is; `v2` also what TLS negotiated. Absent: nothing is told. */
+  send: z.enum(['v1', 'v2']).optional(),
+  /** Load balancers, as addresses or ranges (CIDR), whose connections have to begin with a header. Nobody else's may. */
+  trustedPeers: z
+    .array(z.string().refine(isAddressRange, 'want an address or a range in CIDR notation'))
+    .max(1_024)
+    .default([]),
+  headerTimeoutMilliseconds: z.int().min(1).default(3_000),
+});
+
 export const l4ProxyConfigSchema = z.strictObject({
   upstream: z.strictObject({ host: z.string().min(1), port: z.int().min(1).max(65_535) }),
   connectTimeoutMilliseconds: z.int().min(1).default(5_000),
@@ -46,6 +102,9 @@ export const l4ProxyConfigSchema = z.strictObject({
   lifetimeMilliseconds: z.int().min(1).optional(),
   /** Connections, handshakes included, beyond which a client is turned away. */
   connectionLimit: z.int().min(1).default(4_096),
+  /** The same for one client address, or one /64 of IPv6; absent: none may be turned away for that. */
+  connectionLimitPerSource: z.int().min(1).optional(),
+  proxyProtocol: proxyProtocolConfigSchema.prefault({}),
 });
 export type L4ProxyConfig = z.input<typeof l4ProxyConfigSchema>;
 export type ParsedL4ProxyConfig = Readonly<z.output<typeof l4ProxyConfigSchema>>;

@@ -14,14 +14,23 @@ const faults = {
   ERR_TLS_OFFLOAD_ISSUANCE_REFUSED: 'operator',
   ERR_TLS_OFFLOAD_ISSUER_UNAVAILABLE: 'operator',
   ERR_TLS_OFFLOAD_DESCRIPTORS_EXHAUSTED: 'operator',
+  ERR_TLS_OFFLOAD_CLIENT_AUTHORITIES: 'operator',
+  ERR_TLS_OFFLOAD_STAPLE: 'operator',
+  ERR_TLS_OFFLOAD_TICKET_KEYS: 'operator',
   // The client.
+  ERR_TLS_OFFLOAD_CLIENT_CERTIFICATE_REFUSED: 'peer',
+  ERR_TLS_OFFLOAD_SOURCE_LIMITED: 'peer',
   ERR_TLS_OFFLOAD_HANDSHAKE_FAILED: 'peer',
   ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT: 'peer',
   ERR_TLS_OFFLOAD_PEER_GONE: 'peer',
   ERR_TLS_OFFLOAD_RECORD_INVALID: 'peer',
   ERR_TLS_OFFLOAD_PEER_NOT_READING: 'peer',
+  ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID: 'peer',
   ERR_TLS_OFFLOAD_CONNECTION_IDLE: 'peer',
   ERR_TLS_OFFLOAD_CONNECTION_EXPIRED: 'peer',
+  ERR_TLS_OFFLOAD_REQUEST_INVALID: 'peer',
+  ERR_TLS_OFFLOAD_REQUEST_TOO_LARGE: 'peer',
+  ERR_TLS_OFFLOAD_REQUEST_TIMEOUT: 'peer',
   // The token or the way to it.
   ERR_TLS_OFFLOAD_SIGNATURE_FAILED: 'token',
   ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT: 'token',
@@ -29,6 +38,9 @@ const faults = {
   // The server behind a proxy.
   ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE: 'upstream',
   ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT: 'upstream',
+  ERR_TLS_OFFLOAD_UPSTREAM_UNTRUSTED: 'upstream',
+  ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID: 'upstream',
+  ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED: 'upstream',
 } as const satisfies Record<string, TlsOffloadErrorFault>;
 
 export type TlsOffloadErrorFault = 'caller' | 'operator' | 'peer' | 'token' | 'upstream';

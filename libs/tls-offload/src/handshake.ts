@@ -10,7 +10,7 @@ import { closeLingering } from './lingering-close.js';
  * @param signers  by key index
  * @param socket  whose 'error' events somebody listens to
  * @returns once secure, with the socket paused and no listener of ours left on it
- * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED |
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_CLIENT_CERTIFICATE_REFUSED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED |
  * …_SIGNATURE_TIMEOUT | …_SIGNATURES_SATURATED, the session closed and the client told by an alert where there is one to tell
  */
 export function performHandshake(
@@ -82,12 +82,7 @@ class Handshake {
         this.#succeed();
         return;
       case handshakeProgress.failed:
-        this.#fail(
-          new TlsOffloadError(
-            'ERR_TLS_OFFLOAD_HANDSHAKE_FAILED',
-            `handshake: want TLS, got: ${this.session.failure()}`,
-          ),
-        );
+        this.#fail(refusalOf(this.session.failure()));
         closeLingering(this.socket);
     }
   }
@@ -145,4 +140,13 @@ class Handshake {
     this.socket.off('end', this.#onGone);
     this.socket.off('close', this.#onGone);
   }
+}
+
+/** @param reason  OpenSSL's, of why it has ended the handshake */
+function refusalOf(reason: string): TlsOffloadError {
+  if (/^(certificate verify failed|peer did not return a certificate)/.test(reason)) {
+    const message = `handshake: want a client whose certificate is accepted here, got: ${reason}`;
+    return new TlsOffloadError('ERR_TLS_OFFLOAD_CLIENT_CERTIFICATE_REFUSED', message);
+  }
+  return new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED', `handshake: want TLS, got: ${reason}`);
 }

@@ -1,11 +1,12 @@
 export {
   type HandshakeEvent,
-  type ServedCredentials,
   TlsTerminator,
   type TerminatorObserver,
   type TerminatorOptions,
   type TerminatorStatistics,
 } from './terminator.js';
+export type { ServedCredentials } from './offer.js';
+export type { ClientCertificateStatistics, CrlStatus } from './client-auth.js';
 export { TlsSocket } from './socket.js';
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';
@@ -21,6 +22,8 @@ export { credentialFromFile, FileCredentialSource } from './credential-source/fi
 export type { HandshakeSigner, HandshakeSignOptions, SignatureEvent, SignatureStatistics } from './handshake-signer.js';
 export {
   type CaCredentialConfig,
+  type ClientCertificateConfig,
+  clientCertificateConfigSchema,
   caCredentialConfigSchema,
   type FileCredentialConfig,
   fileCredentialConfigSchema,

@@ -95,7 +95,7 @@ export abstract class TlsSocketFace extends Duplex {
   }
 
   isSessionReused(): boolean {
-    return false;
+    return this.description.resumed;
   }
 
   getSession(): undefined {

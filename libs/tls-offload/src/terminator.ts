@@ -1,26 +1,12 @@
 import type { Socket } from 'node:net';
-import { isTls13Suite } from './algorithms.js';
-import {
-  loadAddon,
-  type ServerContext,
-  type ServerContextOptions,
-  type Session,
-  type SessionDescription,
-} from './addon.js';
+import { loadAddon, type Session, type SessionDescription } from './addon.js';
+import { type ClientCertificateStatistics, ClientPolicies } from './client-auth.js';
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
-import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
 import { performHandshake } from './handshake.js';
-import { type KeySigner, KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
+import { KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
+import { makeOffer, type Offer, type ServedCredentials } from './offer.js';
 import { TlsSocket } from './socket.js';
-
-/** The certificates and keys of a terminator. */
-export interface ServedCredentials {
-  /** Served to clients that name no server or none of ours; at most one of each kind of key (EC, RSA, Ed25519). */
-  readonly credentials: readonly Credential[];
-  /** Served to clients that name the server; `*.example.org` stands for one label (RFC 6125 §6.4.3). */
-  readonly serverNames?: Readonly<Record<string, readonly Credential[]>>;
-}
 
 export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
   readonly observer?: TerminatorObserver;
@@ -30,6 +16,8 @@ export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
 export interface TerminatorObserver {
   handshakeEnded?(event: HandshakeEvent): void;
   signatureEnded?(event: SignatureEvent): void;
+  /** Something that is kept up in the background went wrong: a file of authorities or CRLs. What is in force stays so. */
+  upkeepFailed?(error: TlsOffloadError): void;
 }
 
 export interface HandshakeEvent {
@@ -54,13 +42,6 @@ export interface OpenConnection {
   once(event: 'close', listener: () => void): unknown;
 }
 
-/** What a handshake is made with, from its beginning to its end. */
-interface Offer {
-  readonly context: ServerContext;
-  /** By key index. */
-  readonly signers: readonly KeySigner[];
-}
-
 export interface TerminatorStatistics {
   /** Handshakes under way. */
   readonly handshaking: number;
@@ -72,6 +53,9 @@ export interface TerminatorStatistics {
   readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
   /** By key label. */
   readonly signatures: Readonly<Record<string, SignatureStatistics>>;
+  /** Handshakes completed with a session ticket, without a signature; among `completed`. */
+  readonly resumed: number;
+  readonly clientCertificates: ClientCertificateStatistics;
 }
 
 /**
@@ -82,11 +66,13 @@ export class TlsTerminator {
   readonly #config: ParsedTerminatorConfig;
   readonly #observer: TerminatorObserver;
   readonly #signers: KeySigners;
+  readonly #clientPolicies: ClientPolicies;
   #offer: Offer;
   readonly #handshaking = new Set<Socket>();
   readonly #open = new Set<OpenConnection>();
   readonly #completed: Record<string, number> = {};
   readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  #resumed = 0;
   #closed = false;
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
@@ -95,7 +81,13 @@ export class TlsTerminator {
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
     this.#observer = observer;
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
-    this.#offer = this.#newOffer({ credentials, serverNames });
+    this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error));
+    try {
+      this.#offer = this.#makeOffer({ credentials, serverNames });
+    } catch (error) {
+      this.#clientPolicies.close();
+      throw error;
+    }
   }
 
   /**
@@ -104,7 +96,12 @@ export class TlsTerminator {
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then everything stays as it was
    */
   setCredentials(credentials: ServedCredentials): void {
-    this.#offer = this.#newOffer(credentials);
+    this.#offer = this.#makeOffer(credentials);
+  }
+
+  /** Looks at once whether the files of authorities and CRLs have changed, as is done from time to time. */
+  async reloadClientAuthorities(): Promise<void> {
+    await this.#clientPolicies.look();
   }
 
   get statistics(): TerminatorStatistics {
@@ -114,6 +111,8 @@ export class TlsTerminator {
       completed: { ...this.#completed },
       failed: { ...this.#failed },
       signatures: this.#signers.statistics,
+      resumed: this.#resumed,
+      clientCertificates: this.#clientPolicies.statistics,
     };
   }
 
@@ -152,7 +151,8 @@ export class TlsTerminator {
       this.#handshaking.delete(socket);
     }
     const description = session.describe();
-    const { protocol, cipher } = description;
+    const { protocol, cipher, resumed } = description;
+    if (resumed) this.#resumed++;
     this.#completed[protocol] = (this.#completed[protocol] ?? 0) + 1;
     this.#observer.handshakeEnded?.({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
     return { socket, session, description };
@@ -177,48 +177,10 @@ export class TlsTerminator {
     }, graceMilliseconds);
     await Promise.all(ends);
     clearTimeout(timer);
+    this.#clientPolicies.close();
   }
 
-  #newOffer({ credentials, serverNames = {} }: ServedCredentials): Offer {
-    const signers: KeySigner[] = [];
-    const certificates = (of: readonly Credential[]) =>
-      of.map((credential) => ({
-        chain: credential.chain.map(({ raw }) => raw),
-        keyIndex: indexIn(signers, this.#signers.of(credential)),
-      }));
-    const { cipherSuites, groups, signatureAlgorithms, ...config } = this.#config;
-    const ciphersTls12 = cipherSuites.filter((suite) => !isTls13Suite(suite)).join(':');
-    const context = newContext({
-      credentials: [
-        { serverNames: [], certificates: certificates(credentials) },
-        ...Object.entries(serverNames).map(([name, of]) => ({ serverNames: [name], certificates: certificates(of) })),
-      ],
-      alpnProtocols: config.alpnProtocols,
-      tls13Only: config.minimumVersion === 'TLSv1.3' || ciphersTls12 === '',
-      refuseUnknownNames: config.unknownServerNames === 'refuse',
-      ciphersTls12,
-      ciphersTls13: cipherSuites.filter(isTls13Suite).join(':'),
-      groups: groups.join(':'),
-      signatureAlgorithms: signatureAlgorithms.join(':'),
-    });
-    return { context, signers };
-  }
-}
-
-function indexIn<Item>(list: Item[], item: Item): number {
-  const known = list.indexOf(item);
-  return known >= 0 ? known : list.push(item) - 1;
-}
-
-function newContext(options: ServerContextOptions): ServerContext {
-  const { ServerContext } = loadAddon();
-  try {
-    return new ServerContext(options);
-  } catch (cause) {
-    throw new TlsOffloadError(
-      'ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED',
-      `TLS terminator: want credentials that OpenSSL takes, got ${(cause as Error).message}`,
-      { cause },
-    );
+  #makeOffer(served: ServedCredentials): Offer {
+    return makeOffer(served, this.#config, this.#signers, this.#clientPolicies);
   }
 }

@@ -106,6 +106,12 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     object["group"] = description.group;
     object["alpnProtocol"] = description.alpn_protocol;
     object["serverName"] = description.server_name;
+    object["resumed"] = description.resumed;
+    auto chain = Napi::Array::New(info.Env());
+    for (const Bytes& der : description.peer_certificates) {
+      chain[chain.Length()] = Napi::Buffer<uint8_t>::Copy(info.Env(), der.data(), der.size());
+    }
+    object["peerCertificates"] = chain;
     return object;
   }
 

@@ -13,8 +13,11 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
     return exports;
   }
   env.SetInstanceData(new Environment);
+  BindClientAuth(env, exports);
   BindServerContext(env, exports);
   BindSession(env, exports);
+  BindStaple(env, exports);
+  BindTicketKeys(env, exports);
   BindForwarding(env, exports);
   return exports;
 }

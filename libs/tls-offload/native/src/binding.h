@@ -20,8 +20,11 @@ struct Environment {
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };
 
+void BindClientAuth(Napi::Env env, Napi::Object exports);
 void BindServerContext(Napi::Env env, Napi::Object exports);
 void BindSession(Napi::Env env, Napi::Object exports);
+void BindStaple(Napi::Env env, Napi::Object exports);
+void BindTicketKeys(Napi::Env env, Napi::Object exports);
 void BindForwarding(Napi::Env env, Napi::Object exports);
 
 /// @returns the context of a `ServerContext` object, null for any other value
@@ -29,6 +32,11 @@ std::shared_ptr<const ServerContext> ServerContextOf(const Napi::Value& value);
 
 /// @returns the session of a `Session` object, null for any other value
 std::shared_ptr<Session> SessionOf(const Napi::Value& value);
+
+/// What such an object of JavaScript holds, null for any other value.
+std::shared_ptr<ClientAuth> ClientAuthOf(const Napi::Value& value);
+std::shared_ptr<Staple> StapleOf(const Napi::Value& value);
+std::shared_ptr<TicketKeys> TicketKeysOf(const Napi::Value& value);
 
 inline void Throw(Napi::Env env, const std::string& message) { Napi::TypeError::New(env, message).ThrowAsJavaScriptException(); }
 

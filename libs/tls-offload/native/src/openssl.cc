@@ -5,9 +5,12 @@
 namespace nest_hsm {
 
 std::string TakeErrorReason() {
-  const unsigned long error = ERR_peek_error();
+  const char* data = nullptr;
+  int flags = 0;
+  const unsigned long error = ERR_peek_error_all(nullptr, nullptr, nullptr, &data, &flags);
   const char* reason = error == 0 ? nullptr : ERR_reason_error_string(error);
   std::string text = reason == nullptr ? "unknown reason" : reason;
+  if (data != nullptr && *data != '\0' && (flags & ERR_TXT_STRING) != 0) text.append(": ").append(data);
   ERR_clear_error();
   return text;
 }

@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "certificate.h"
+#include "key_log.h"
 #include "provider.h"
 
 namespace nest_hsm {
@@ -21,8 +22,10 @@ SslContextPtr NewSslContext(const ServerOptions& options) {
   SSL_CTX* c = context.get();
   SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                              SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TICKET);
-  // No resumption of any kind: TLS 1.2 sessions are not cached, TLS 1.3 tickets are not sent, so neither is early data.
+  // No resumption by itself: TLS 1.2 sessions are not cached, tickets of TLS 1.3 are allowed for each connection, early data
+  // never is.
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+  if (options.ticket_keys != nullptr) SSL_CTX_set_timeout(c, static_cast<long>(options.ticket_keys->lifetime_seconds()));
   SSL_CTX_set_security_level(c, kSecurityLevel);
   SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
   const bool complete = SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
@@ -70,6 +73,12 @@ std::string OfferedServerName(SSL* ssl) {
   return single ? std::string(reinterpret_cast<const char*>(data + kHeader), name) : std::string();
 }
 
+bool AskForCertificate(SSL* ssl, const ClientAuth* client_auth) {
+  if (client_auth != nullptr) return client_auth->Apply(ssl);
+  SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
+  return true;
+}
+
 std::string LowerCase(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
@@ -104,7 +113,9 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
     *fault = "certificates: want at least one, got none";
     return false;
   }
-  auto entry = std::make_unique<Entry>();
+  auto entry = std::make_unique<ServerEntry>();
+  entry->client_auth = credentials.client_auth;
+  entry->ticket_keys = options.ticket_keys;
   entry->context = NewSslContext(options);
   SSL_CTX* context = entry->context.get();
   if (context == nullptr) {
@@ -112,11 +123,16 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
     return false;
   }
   for (const Certificate& certificate : credentials.certificates) {
-    entry->leaves.push_back(UseCertificate(context, certificate));
-    if (entry->leaves.back() != nullptr) continue;
+    entry->certificates.push_back({UseCertificate(context, certificate), certificate.staple});
+    if (entry->certificates.back().leaf != nullptr) continue;
     *fault = "certificate: " + TakeErrorReason();
     return false;
   }
+  SSL_CTX_set_app_data(context, entry.get());
+  Staple::Serve(context);
+  TicketKeys::Serve(context);
+  if (entry->client_auth != nullptr) SSL_CTX_set_cert_verify_callback(context, ClientAuth::VerifyCallback, entry->client_auth.get());
+  KeepKeyLog(context);
   // Each of them meets the second ClientHello after a HelloRetryRequest in the context that the first one chose.
   SSL_CTX_set_client_hello_cb(context, ChooseEntry, this);
   SSL_CTX_set_tlsext_servername_callback(context, AcknowledgeServerName);
@@ -129,28 +145,34 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
 }
 
 /// @returns null where the handshake is to be refused
-const ServerContext::Entry* ServerContext::Find(const std::string& server_name) const {
+const ServerEntry* ServerContext::Find(const std::string& server_name) const {
   if (server_name.empty()) return default_;
   auto found = by_server_name_.find(server_name);
   const size_t dot = server_name.find('.');
   if (found == by_server_name_.end() && dot != std::string::npos) found = by_server_name_.find("*" + server_name.substr(dot));
   if (found != by_server_name_.end()) return found->second;
   if (!refuse_unknown_names_) return default_;
-  const bool certified = std::any_of(default_->leaves.begin(), default_->leaves.end(), [&](const X509Ptr& leaf) {
-    return X509_check_host(leaf.get(), server_name.data(), server_name.size(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, nullptr) == 1;
+  const auto& certificates = default_->certificates;
+  const bool certified = std::any_of(certificates.begin(), certificates.end(), [&](const ServerEntry::Certificate& each) {
+    return X509_check_host(each.leaf.get(), server_name.data(), server_name.size(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, nullptr) == 1;
   });
   return certified ? default_ : nullptr;
 }
 
 /// Before anything else of the ClientHello is looked at, so that resumption too is judged by the rules of that name.
 int ServerContext::ChooseEntry(SSL* ssl, int* alert, void* self) {
-  const Entry* entry = static_cast<const ServerContext*>(self)->Find(LowerCase(OfferedServerName(ssl)));
+  const std::string server_name = LowerCase(OfferedServerName(ssl));
+  const ServerEntry* entry = static_cast<const ServerContext*>(self)->Find(server_name);
   if (entry == nullptr) {
     ERR_raise(ERR_LIB_SSL, SSL_R_TLSV1_UNRECOGNIZED_NAME);
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_CLIENT_HELLO_ERROR;
   }
-  if (SSL_set_SSL_CTX(ssl, entry->context.get()) != nullptr) return SSL_CLIENT_HELLO_SUCCESS;
+  // A connection takes over certificates with a context, and nothing else that was set on it.
+  if (SSL_set_SSL_CTX(ssl, entry->context.get()) != nullptr && AskForCertificate(ssl, entry->client_auth.get()) &&
+      TicketKeys::Apply(ssl, server_name)) {
+    return SSL_CLIENT_HELLO_SUCCESS;
+  }
   *alert = SSL_AD_INTERNAL_ERROR;
   return SSL_CLIENT_HELLO_ERROR;
 }

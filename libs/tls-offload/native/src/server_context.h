@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "openssl.h"
+#include "server_entry.h"
 
 namespace nest_hsm {
 
@@ -14,6 +15,8 @@ namespace nest_hsm {
 struct Certificate {
   std::vector<Bytes> chain;
   uint32_t key_index = 0;
+  /// Null: no OCSP response is stapled.
+  std::shared_ptr<const Staple> staple;
 };
 
 /// The certificates for some server names, at most one of each kind of key: OpenSSL picks what the client understands.
@@ -21,6 +24,8 @@ struct Credentials {
   /// Lower case; `*.` in front stands for one label (RFC 6125 §6.4.3). Empty: for every other name, and for none.
   std::vector<std::string> server_names;
   std::vector<Certificate> certificates;
+  /// Null: clients are not asked for certificates.
+  std::shared_ptr<ClientAuth> client_auth;
 };
 
 struct ServerOptions {
@@ -37,6 +42,8 @@ struct ServerOptions {
   std::string ciphers_tls13;
   std::string groups;
   std::string signature_algorithms;
+  /// Null: no session is resumed.
+  std::shared_ptr<const TicketKeys> ticket_keys;
 };
 
 /// Immutable after Create(). A session keeps its context alive, so credentials are replaced by making another one.
@@ -51,16 +58,10 @@ class ServerContext {
   SslPtr NewSsl() const { return SslPtr(SSL_new(default_->context.get())); }
 
  private:
-  /// What the clients of some server names meet.
-  struct Entry {
-    SslContextPtr context;
-    std::vector<X509Ptr> leaves;
-  };
-
   ServerContext() = default;
 
   bool Add(const Credentials& credentials, const ServerOptions& options, std::string* fault);
-  const Entry* Find(const std::string& server_name) const;
+  const ServerEntry* Find(const std::string& server_name) const;
 
   // All run on the fibre of a handshake: plain C++, nothing of Node-API.
   static int ChooseEntry(SSL* ssl, int* alert, void* self);
@@ -68,9 +69,9 @@ class ServerContext {
   static int ChooseProtocol(SSL* ssl, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
                             unsigned int offered_size, void* self);
 
-  std::vector<std::unique_ptr<Entry>> entries_;
-  const Entry* default_ = nullptr;
-  std::unordered_map<std::string, const Entry*> by_server_name_;
+  std::vector<std::unique_ptr<ServerEntry>> entries_;
+  const ServerEntry* default_ = nullptr;
+  std::unordered_map<std::string, const ServerEntry*> by_server_name_;
   bool refuse_unknown_names_ = false;
   /// Length-prefixed, as on the wire (RFC 7301 §3.1).
   Bytes alpn_protocols_;

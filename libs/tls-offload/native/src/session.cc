@@ -153,6 +153,8 @@ SessionDescription Session::Describe() const {
   }
   description.group = Text(SSL_get0_group_name(ssl_.get()));
   if (protocol_size > 0) description.alpn_protocol.assign(reinterpret_cast<const char*>(protocol), protocol_size);
+  description.resumed = SSL_session_reused(ssl_.get()) == 1;
+  description.peer_certificates = VerifiedChain(ssl_.get());
   description.server_name = Text(SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name));
   return description;
 }

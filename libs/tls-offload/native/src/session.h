@@ -26,6 +26,10 @@ struct SessionDescription {
   std::string group;
   std::string alpn_protocol;
   std::string server_name;
+  /// From a ticket: no signature was made, and no certificate shown.
+  bool resumed = false;
+  /// The verified chain of the client, leaf first, in DER; empty: it showed no certificate.
+  std::vector<Bytes> peer_certificates;
 };
 
 /// Used by one thread. Calls never block; what is to be sent is taken after each of them.

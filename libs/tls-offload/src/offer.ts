@@ -1,0 +1,80 @@
+import { isTls13Suite } from './algorithms.js';
+import { loadAddon, type ServerContext, type ServerContextOptions } from './addon.js';
+import type { ClientPolicies } from './client-auth.js';
+import type { ParsedTerminatorConfig } from './config.js';
+import type { Credential } from './credential.js';
+import { TlsOffloadError } from './errors.js';
+import type { KeySigner, KeySigners } from './handshake-signer.js';
+import { lookUp } from './server-name.js';
+
+/** The certificates and keys of a terminator. */
+export interface ServedCredentials {
+  /** Served to clients that name no server or none of ours; at most one of each kind of key (EC, RSA, Ed25519). */
+  readonly credentials: readonly Credential[];
+  /** Served to clients that name the server; `*.example.org` stands for one label (RFC 6125 §6.4.3). */
+  readonly serverNames?: Readonly<Record<string, readonly Credential[]>>;
+}
+
+/** What a handshake is made with, from its beginning to its end. */
+export interface Offer {
+  readonly context: ServerContext;
+  /** By key index. */
+  readonly signers: readonly KeySigner[];
+}
+
+/**
+ * What clients of each server name meet: every name that has credentials or a policy of its own, and the default.
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED
+ */
+export function makeOffer(
+  { credentials, serverNames = {} }: ServedCredentials,
+  config: ParsedTerminatorConfig,
+  keySigners: KeySigners,
+  policies: ClientPolicies,
+): Offer {
+  const signers: KeySigner[] = [];
+  const certificates = (of: readonly Credential[]) =>
+    of.map((credential) => ({
+      chain: credential.chain.map(({ raw }) => raw),
+      keyIndex: indexIn(signers, keySigners.of(credential)),
+    }));
+  const byName = new Map(Object.entries(serverNames).map(([name, of]) => [name.toLowerCase(), of]));
+  const names = new Set([...byName.keys(), ...policies.names]);
+  const ciphersTls12 = config.cipherSuites.filter((suite) => !isTls13Suite(suite)).join(':');
+  const context = newContext({
+    credentials: [
+      { serverNames: [], certificates: certificates(credentials), clientAuth: policies.of(undefined) },
+      ...[...names].map((name) => ({
+        serverNames: [name],
+        certificates: certificates(lookUp(byName, name) ?? credentials),
+        clientAuth: policies.of(name),
+      })),
+    ],
+    alpnProtocols: config.alpnProtocols,
+    tls13Only: config.minimumVersion === 'TLSv1.3' || ciphersTls12 === '',
+    refuseUnknownNames: config.unknownServerNames === 'refuse',
+    ciphersTls12,
+    ciphersTls13: config.cipherSuites.filter(isTls13Suite).join(':'),
+    groups: config.groups.join(':'),
+    signatureAlgorithms: config.signatureAlgorithms.join(':'),
+  });
+  return { context, signers };
+}
+
+function indexIn<Item>(list: Item[], item: Item): number {
+  const known = list.indexOf(item);
+  return known >= 0 ? known : list.push(item) - 1;
+}
+
+function newContext(options: ServerContextOptions): ServerContext {
+  const { ServerContext } = loadAddon();
+  try {
+    return new ServerContext(options);
+  } catch (cause) {
+    throw new TlsOffloadError(
+      'ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED',
+      `TLS terminator: want credentials that OpenSSL takes, got ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
