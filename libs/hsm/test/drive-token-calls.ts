@@ -1,5 +1,6 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { VirtualHsm } from '../../../test/chaos/virtual-hsm.js';
 
@@ -32,8 +33,21 @@ export interface DriverEnd {
   readonly stderr: string;
 }
 
-/** Runs the driver on a virtual HSM of its own. @param what  all kinds of calls, or one that the process's end interrupts */
-export async function driveTokenCalls(what: 'calls' | 'exit', environment: NodeJS.ProcessEnv = {}): Promise<DriverEnd> {
+/** The same where some of the calls hang. */
+export const soundFreezes = [
+  { frozen: 1, encrypted: 160, signed: 1 },
+  { frozen: 4, encrypted: 160, signed: 4 },
+  { frozen: 8, encrypted: 160, signed: 8 },
+] as const;
+
+/**
+ * Runs the driver on a virtual HSM of its own.
+ * @param what  all kinds of calls, one that the process's end interrupts, or many beside some that hang
+ */
+export async function driveTokenCalls(
+  what: 'calls' | 'exit' | 'freezes',
+  environment: NodeJS.ProcessEnv = {},
+): Promise<DriverEnd> {
   const device = new VirtualHsm('token-calls');
   try {
     const { module, token } = device;
@@ -46,6 +60,14 @@ export async function driveTokenCalls(what: 'calls' | 'exit', environment: NodeJ
   } finally {
     device.remove();
   }
+}
+
+/** Environment of a process whose C++ library finds so many processors (glibc). @param directory  for a library to preload */
+export function processors(count: number, directory: string): NodeJS.ProcessEnv {
+  const library = join(directory, 'processors.so');
+  const source = fileURLToPath(new URL('processors.c', import.meta.url));
+  execFileSync(process.env.CC ?? 'cc', ['-shared', '-fPIC', '-o', library, source], { stdio: 'pipe' });
+  return { LD_PRELOAD: library, NEST_HSM_PROCESSORS: String(count) };
 }
 
 interface DriverMessage {

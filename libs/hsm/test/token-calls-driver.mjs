@@ -1,5 +1,5 @@
 // Drives the built addon on a token, in a process of its own, and answers with what happened: forked with
-// `token-calls-driver.mjs calls|exit MODULE LABEL PIN`. The parent steers the token: it gets `{ steer: [method, …arguments] }`
+// `token-calls-driver.mjs calls|exit|freezes MODULE LABEL PIN`. The parent steers the token: it gets `{ steer: [method, …arguments] }`
 // and answers when that is done. As a worker thread it makes one call that its end will find on the token.
 import { constants, createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -13,7 +13,7 @@ const digest = randomBytes(32);
 if (isMainThread) {
   const [what, module, label, pin] = process.argv.slice(2);
   const token = await openToken(module, label, Buffer.from(pin));
-  const report = what === 'exit' ? await exitWithCallUnderWay(token) : await makeCalls(token, module);
+  const report = await { calls: makeCalls, exit: exitWithCallUnderWay, freezes: freezeSome }[what](token, module);
   process.send({ report }, () => process.disconnect());
 } else {
   const { module, session, key } = workerData;
@@ -179,6 +179,35 @@ async function freeze({ native, sessions, ec, aes }) {
   await steer('heal', 'C_SignInit');
   const signatures = await Promise.all(frozen);
   return { encrypted: encrypted.length, closing, signatures: signatures.map(({ length }) => length) };
+}
+
+/**
+ * Of the short calls to a token that computes, some hang: fewer than, as many as and more than the threads that such calls are
+ * given. Whatever else there is to do is done all the same.
+ */
+async function freezeSome(token) {
+  const { native, sessions, ec, aes } = token;
+  // So that it is known how long calls take.
+  await signALot(token);
+  const asked = process.env.NEST_HSM_PROCESSORS_ASKED;
+  const freezes = [];
+  for (const frozen of [1, 4, 8]) {
+    await steer('freeze', 'C_SignInit', { times: frozen });
+    const hung = sessions.slice(0, frozen).map((session) => native.sign(session, ecdsa, ec.privateKey, digest, 64));
+    const mechanism = { mechanism: ck.CKM_AES_GCM, parameter: { nonce: randomBytes(12), aad: digest, tagBits: 128 } };
+    let encrypted = 0;
+    const encryptSome = async (session) => {
+      for (let turn = 0; turn < 20; turn++) {
+        await native.encrypt(session, mechanism, aes, digest, 48);
+        encrypted++;
+      }
+    };
+    await Promise.all(sessions.slice(8).map(encryptSome));
+    await steer('heal', 'C_SignInit');
+    freezes.push({ frozen, encrypted, signed: (await Promise.all(hung)).length });
+  }
+  native.finalize();
+  return { asked, freezes };
 }
 
 /** The environment of a call ends while the token has it; the answer must find nobody, and harm nobody. */
