@@ -25,18 +25,19 @@ export async function warnOfFewValues(dataSource: DataSource, columns: Iterable<
   }
 }
 
+/** PostgreSQL's driver gives text. */
+interface Counts {
+  readonly rows: number | string;
+  readonly distinct: number | string;
+}
+
 async function hasFewValues({ driver, manager }: DataSource, tablePath: string, column: string): Promise<boolean> {
-  const [name, table] = [
-    driver.escape(column),
-    tablePath
-      .split('.')
-      .map((part) => driver.escape(part))
-      .join('.'),
-  ];
-  const [{ rows, distinct }] = (await manager.query(
+  const name = driver.escape(column);
+  const table = tablePath.split('.').map((part) => driver.escape(part));
+  const [{ rows, distinct }] = await manager.query<Counts[]>(
     `SELECT count(*) AS "rows", count(DISTINCT "text") AS "distinct" ` +
-      `FROM (SELECT ${name} AS "text" FROM ${table} WHERE ${name} IS NOT NULL LIMIT ${sampledRows}) "sample"`,
-  )) as { rows: number | string; distinct: number | string }[];
+      `FROM (SELECT ${name} AS "text" FROM ${table.join('.')} WHERE ${name} IS NOT NULL LIMIT ${sampledRows}) "sample"`,
+  );
   return Number(rows) >= leastRows && Number(distinct) <= fewValues;
 }
 
