@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTlsNow } from 'node:tls';
@@ -6,7 +7,8 @@ import { connectTls, deferred, eventually, readAll } from '../../test/listen.js'
 import { loadAddon } from '../addon.js';
 import type { L4ProxyConfig } from '../config.js';
 import { TlsTerminator } from '../terminator.js';
-import { L4Proxy } from './l4.js';
+import { type L4ConnectionEvent, L4Proxy } from './l4.js';
+import { parseProxyHeader } from './proxy-protocol.js';
 
 const identity = makeIdentity('ec-p256');
 const ca = identity.certificatePem;
@@ -18,7 +20,11 @@ let proxy: L4Proxy;
 let upstreamSockets: Socket[];
 
 /** An upstream, the proxy before it, and the proxy's port. */
-async function start(onConnection: (socket: Socket) => void, config: Partial<L4ProxyConfig> = {}): Promise<number> {
+async function start(
+  onConnection: (socket: Socket) => void,
+  config: Partial<L4ProxyConfig> = {},
+  connectionEnded?: (event: L4ConnectionEvent) => void,
+): Promise<number> {
   upstreamSockets = [];
   upstream = createServer({ allowHalfOpen: true }, (socket) => {
     upstreamSockets.push(socket);
@@ -28,7 +34,7 @@ async function start(onConnection: (socket: Socket) => void, config: Partial<L4P
   await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
   const { port } = upstream.address() as AddressInfo;
   const terminator = new TlsTerminator({ credentials: [credentialOf(identity)] });
-  proxy = new L4Proxy(terminator, { upstream: { host: '127.0.0.1', port }, ...config });
+  proxy = new L4Proxy(terminator, { upstream: { host: '127.0.0.1', port }, ...config }, { connectionEnded });
   return (await proxy.listen(0, '127.0.0.1')).port;
 }
 
@@ -148,6 +154,191 @@ describe('the L4 proxy', () => {
     const began = performance.now();
     await expect(readAll(client)).rejects.toThrow();
     expect(performance.now() - began).toBeGreaterThan(100);
+  });
+
+  it('ends a connection that lasts too long, whatever moves on it', async () => {
+    const port = await start((socket) => void socket.pipe(socket), { lifetimeMilliseconds: 200 });
+    const client = await connectTls({ port, ca });
+    const chatter = setInterval(() => client.writable && client.write('more'), 5);
+    await expect(readAll(client)).rejects.toThrow();
+    clearInterval(chatter);
+    await eventually(() => proxy.statistics.interrupted.ERR_TLS_OFFLOAD_CONNECTION_EXPIRED === 1);
+  });
+
+  it('makes a client wait for an upstream that does not read', async () => {
+    const port = await start(() => undefined);
+    const client = await connectTls({ port, ca });
+    const megabytes = 64;
+    client.write(Buffer.alloc(megabytes * megabyte));
+    let before = -1;
+    // The kernel's buffers fill up; then nothing moves any more.
+    await eventually(() => {
+      const { bytesFromClients } = proxy.statistics;
+      const stuck = bytesFromClients > 0 && bytesFromClients === before;
+      before = bytesFromClients;
+      return stuck;
+    });
+    expect(before).toBeLessThan((megabytes / 2) * megabyte);
+    upstreamSockets[0].resume();
+    await eventually(() => proxy.statistics.bytesFromClients === megabytes * megabyte);
+    client.destroy();
+  });
+
+  it('serves others while one connection takes all it can get', async () => {
+    const port = await start((socket) => {
+      socket.once('data', (first) => {
+        if (first.toString() === 'echo') return void socket.pipe(socket);
+        const pump = (): void => {
+          while (socket.writable && socket.write(Buffer.alloc(megabyte)));
+        };
+        socket.on('drain', pump);
+        pump();
+      });
+    });
+    const greedy = await connectTls({ port, ca });
+    greedy.resume().write('all');
+    await eventually(() => proxy.statistics.bytesFromUpstream > 16 * megabyte);
+    const modest = await connectTls({ port, ca });
+    modest.write('echo');
+    for (let round = 0; round < 10; round++) {
+      modest.write('again');
+      await new Promise((resolve) => modest.once('data', resolve));
+    }
+    expect(greedy.destroyed).toBe(false);
+    greedy.destroy();
+    modest.destroy();
+  });
+
+  it('tells a client of a record that was changed on the way, and breaks off the upstream', async () => {
+    const ended = deferred<string>();
+    const port = await start((socket) => {
+      socket.resume();
+      socket.once('end', () => ended.resolve('end'));
+      socket.once('error', (error: NodeJS.ErrnoException) => ended.resolve(error.code ?? ''));
+    });
+    const raw = connect(port, '127.0.0.1');
+    const client = connectTlsNow({ socket: raw, ca, servername: 'localhost' });
+    await new Promise((resolve) => client.once('secureConnect', resolve));
+    client.write('sound');
+    await eventually(() => upstreamSockets[0]?.bytesRead === 5);
+    // What looks like application data, and is none.
+    raw.write(Buffer.concat([Buffer.from([23, 3, 3, 0, 64]), Buffer.alloc(64, 7)]));
+    const alert = await new Promise<Error>((resolve) => client.once('error', resolve));
+    expect(alert.message).toMatch(/bad record mac/i);
+    expect(await ended.promise).toBe('ECONNRESET');
+    await eventually(() => proxy.statistics.interrupted.ERR_TLS_OFFLOAD_RECORD_INVALID === 1);
+  });
+
+  it('goes on through key updates that the client makes and asks for', async () => {
+    const port = await start((socket) => void socket.pipe(socket));
+    const client = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-tls1_3', '-servername', 'localhost']);
+    let said = '';
+    for (const stream of [client.stdout, client.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await eventually(() => said.includes('Verify return code'));
+    for (let round = 1; round <= 5; round++) {
+      client.stdin.write('K\n');
+      await eventually(() => said.split('KEYUPDATE').length > 2 * round - 1);
+      client.stdin.write('k\n');
+      await eventually(() => said.split('KEYUPDATE').length > 2 * round);
+      client.stdin.write(`round ${round}\n`);
+      await eventually(() => said.includes(`\nround ${round}\n`));
+    }
+    client.kill();
+    await eventually(() => proxy.statistics.open === 0);
+  });
+
+  it('counts, and says how each connection ended', async () => {
+    const events: L4ConnectionEvent[] = [];
+    const port = await start((socket) => socket.end('answer'), {}, (event) => events.push(event));
+    const client = await connectTls({ port, ca });
+    client.end('question?');
+    await readAll(client);
+    await eventually(() => events.length === 1);
+    expect(events[0]).toMatchObject({
+      ...{ address: '127.0.0.1', protocol: 'TLSv1.3', serverName: 'localhost', code: 'OK' },
+      ...{ bytesFromClient: 9, bytesFromUpstream: 6 },
+    });
+    expect(proxy.statistics).toMatchObject({ bytesFromClients: 9, bytesFromUpstream: 6, interrupted: {}, failed: {} });
+  });
+
+  it('tells the upstream who its client is', async () => {
+    const heard = deferred<Buffer>();
+    const port = await start((socket) => void readAll(socket).then(heard.resolve), { proxyProtocol: { send: 'v2' } });
+    const client = await connectTls({ port, ca, ALPNProtocols: ['http/1.1'] });
+    const { localPort } = client;
+    client.end('question');
+    const all = await heard.promise;
+    const header = parseProxyHeader(all);
+    const destinationAddress = '127.0.0.1';
+    expect(header?.endpoints).toEqual({
+      ...{ sourceAddress: '127.0.0.1', sourcePort: localPort, destinationAddress, destinationPort: port },
+    });
+    expect(all.subarray(header?.bytes).toString()).toBe('question');
+    for (const told of ['http/1.1', 'localhost', 'TLSv1.3']) expect(all.indexOf(told)).toBeGreaterThan(0);
+    client.destroy();
+  });
+
+  describe('behind a load balancer that it trusts', () => {
+    const trusting = { proxyProtocol: { trustedPeers: ['127.0.0.0/8'], headerTimeoutMilliseconds: 2_000 } };
+    const connectAs = async (port: number, address: string, pieces: (header: Buffer) => Buffer[] = (whole) => [whole]) => {
+      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+      socket.on('error', () => undefined);
+      for (const piece of pieces(Buffer.from(`PROXY TCP4 ${address} 198.51.100.1 1234 443\r\n`))) {
+        socket.write(piece);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return await connectTls({ port, ca, socket });
+    };
+
+    it('takes the client for the one of the header', async () => {
+      const events: L4ConnectionEvent[] = [];
+      const echo = (socket: Socket) => void socket.pipe(socket);
+      const port = await start(echo, trusting, (event) => events.push(event));
+      const byteByByte = (header: Buffer) => [...header].map((byte) => Buffer.from([byte]));
+      for (const client of [await connectAs(port, '192.0.2.1'), await connectAs(port, '192.0.2.2', byteByByte)]) {
+        client.end('x');
+        expect((await readAll(client)).toString()).toBe('x');
+      }
+      await eventually(() => events.length === 2);
+      expect(events.map(({ address, port: from }) => `${address} ${from}`)).toEqual(['192.0.2.1 1234', '192.0.2.2 1234']);
+    });
+
+    it('turns away who does not begin with a header, or not in time', async () => {
+      const port = await start((socket) => void socket.pipe(socket), {
+        proxyProtocol: { ...trusting.proxyProtocol, headerTimeoutMilliseconds: 100 },
+      });
+      await expect(connectTls({ port, ca })).rejects.toThrow();
+      const silent = connect(port, '127.0.0.1');
+      await new Promise((resolve) => silent.once('close', resolve));
+      const gone = connect(port, '127.0.0.1');
+      gone.end('PROXY');
+      await new Promise((resolve) => gone.once('close', resolve));
+      expect(proxy.statistics.interrupted).toEqual({
+        ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID: 2,
+        ERR_TLS_OFFLOAD_PEER_GONE: 1,
+      });
+      expect(upstreamSockets).toEqual([]);
+    });
+
+    it('limits the connections of each client, not those of the balancer', async () => {
+      const port = await start((socket) => void socket.pipe(socket), { ...trusting, connectionLimitPerSource: 2 });
+      const busy = [await connectAs(port, '192.0.2.1'), await connectAs(port, '192.0.2.1')];
+      await expect(connectAs(port, '192.0.2.1')).rejects.toThrow();
+      expect(proxy.statistics.refusedBySource).toBe(1);
+      (await connectAs(port, '192.0.2.2')).destroy();
+      for (const client of busy) client.destroy();
+      await eventually(() => proxy.statistics.open === 0);
+      (await connectAs(port, '192.0.2.1')).destroy();
+    });
+  });
+
+  it('takes a header from nobody else', async () => {
+    const port = await start((socket) => void socket.pipe(socket), { proxyProtocol: { trustedPeers: ['192.0.2.0/24'] } });
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('PROXY TCP4 192.0.2.1 198.51.100.1 1234 443\r\n');
+    await expect(connectTls({ port, ca, socket })).rejects.toThrow();
+    (await connectTls({ port, ca })).destroy();
   });
 
   it('turns clients away beyond its limit', async () => {

@@ -1,15 +1,20 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type L4ProxyConfig, l4ProxyConfigSchema, parseConfig, type ParsedL4ProxyConfig } from '../config.js';
-import type { TlsOffloadError, TlsOffloadErrorCode } from '../errors.js';
+import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
+import { plainAddress, TrustedPeers } from '../peer-address.js';
 import type { SecuredConnection, TlsTerminator } from '../terminator.js';
 import { L4Connection } from './l4-connection.js';
+import { readProxyHeader } from './proxy-header-reader.js';
+import { makeProxyHeader, type ProxiedEndpoints } from './proxy-protocol.js';
+import { SourceConnections } from './source-connections.js';
 
 export interface L4ProxyStatistics {
   /** Connections that are being forwarded. */
   readonly open: number;
   readonly forwarded: number;
-  /** Clients turned away at the connection limit. */
+  /** Clients turned away at the connection limit, and at that of their source. */
   readonly refused: number;
+  readonly refusedBySource: number;
   /** Connections that ended for a fault of the upstream, by code. */
   readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
   /** Connections that did not end in order for another reason, by code. */
@@ -26,7 +31,7 @@ export interface L4ProxyObserver {
 
 /** One connection that got through its handshake, at its end. */
 export interface L4ConnectionEvent {
-  /** Of the client. */
+  /** Of the client, as a trusted peer's PROXY header gave it. */
   readonly address: string;
   readonly port: number;
   readonly protocol: string;
@@ -51,11 +56,15 @@ export interface L4ConnectionEvent {
 export class L4Proxy {
   readonly server: Server;
   readonly #config: ParsedL4ProxyConfig;
+  readonly #trustedPeers: TrustedPeers;
+  readonly #sources: SourceConnections;
   /** What clients hold: from their TCP connection to the end of what it became. */
   #connections = 0;
+  readonly #announcing = new Set<Socket>();
   readonly #open = new Set<L4Connection>();
   #forwarded = 0;
   #refused = 0;
+  #refusedBySource = 0;
   readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
   readonly #interrupted: Partial<Record<TlsOffloadErrorCode, number>> = {};
   #bytesFromClients = 0;
@@ -68,6 +77,8 @@ export class L4Proxy {
     private readonly observer: L4ProxyObserver = {},
   ) {
     this.#config = parseConfig(l4ProxyConfigSchema, 'L4 proxy', config);
+    this.#trustedPeers = new TrustedPeers(this.#config.proxyProtocol.trustedPeers);
+    this.#sources = new SourceConnections(this.#config.connectionLimitPerSource);
     this.server = createServer({ allowHalfOpen: true, noDelay: true });
     this.server.on('connection', (socket: Socket) => this.#accept(socket));
   }
@@ -83,6 +94,7 @@ export class L4Proxy {
       open: this.#open.size,
       forwarded: this.#forwarded,
       refused: this.#refused,
+      refusedBySource: this.#refusedBySource,
       failed: { ...this.#failed },
       interrupted: { ...this.#interrupted },
       bytesFromClients,
@@ -108,6 +120,7 @@ export class L4Proxy {
    */
   async close(graceMilliseconds?: number): Promise<void> {
     if (this.server.listening) this.server.close();
+    for (const socket of this.#announcing) socket.destroy();
     await this.terminator.close(graceMilliseconds);
   }
 
@@ -118,10 +131,9 @@ export class L4Proxy {
       return;
     }
     this.#connections++;
-    const { remoteAddress: address = '', remotePort: port = 0 } = socket;
-    const client = { address, port, since: performance.now() };
-    this.terminator.secure(socket).then(
-      (secured) => this.#forward(secured, client),
+    const since = performance.now();
+    void this.#secure(socket).then(
+      ([secured, endpoints]) => this.#forward(secured, { ...endpoints, since }),
       (error: TlsOffloadError) => {
         this.#connections--;
         this.server.emit('tlsClientError', error, socket);
@@ -129,13 +141,57 @@ export class L4Proxy {
     );
   }
 
+  async #secure(socket: Socket): Promise<[SecuredConnection, ProxiedEndpoints]> {
+    const endpoints = await this.#endpointsOf(socket);
+    if (!this.#sources.take(endpoints.sourceAddress)) {
+      this.#refusedBySource++;
+      socket.destroy();
+      const limit = this.#config.connectionLimitPerSource;
+      const message = `client ${endpoints.sourceAddress}: want at most ${limit} connections, got one more`;
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_SOURCE_LIMITED', message);
+    }
+    try {
+      const secured = this.terminator.secure(socket);
+      socket.resume();
+      return [await secured, endpoints];
+    } catch (error) {
+      this.#sources.release(endpoints.sourceAddress);
+      throw error;
+    }
+  }
+
+  /** Those of the client's own connection: this one, or the one that a trusted peer's PROXY header tells of. */
+  async #endpointsOf(socket: Socket): Promise<ProxiedEndpoints> {
+    const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket;
+    const here = {
+      sourceAddress: plainAddress(remoteAddress),
+      sourcePort: remotePort,
+      destinationAddress: plainAddress(localAddress),
+      destinationPort: localPort,
+    };
+    if (!this.#trustedPeers.has(remoteAddress)) return here;
+    socket.on('error', () => undefined);
+    this.#announcing.add(socket);
+    try {
+      return (await readProxyHeader(socket, this.#config.proxyProtocol.headerTimeoutMilliseconds)) ?? here;
+    } catch (error) {
+      this.#count(error as TlsOffloadError);
+      throw error;
+    } finally {
+      this.#announcing.delete(socket);
+    }
+  }
+
   #forward(secured: SecuredConnection, client: Client): void {
-    const connection = new L4Connection(secured, this.#config);
+    const { send } = this.#config.proxyProtocol;
+    const preamble = send && makeProxyHeader(send, client, secured.description);
+    const connection = new L4Connection(secured, this.#config, preamble);
     this.terminator.keep(connection);
     this.#open.add(connection);
     connection.once('forwarding', () => this.#forwarded++);
     connection.once('close', (error) => {
       this.#connections--;
+      this.#sources.release(client.sourceAddress);
       this.#open.delete(connection);
       this.#note(connection, secured, client, error);
     });
@@ -150,14 +206,11 @@ export class L4Proxy {
     const { fromClient, fromUpstream } = statistics;
     this.#bytesFromClients += fromClient;
     this.#bytesFromUpstream += fromUpstream;
-    if (error !== undefined) {
-      const counters = error.fault === 'upstream' ? this.#failed : this.#interrupted;
-      counters[error.code] = (counters[error.code] ?? 0) + 1;
-      if (error.fault === 'upstream') this.server.emit('upstreamError', error);
-    }
+    if (error !== undefined) this.#count(error);
+    if (error?.fault === 'upstream') this.server.emit('upstreamError', error);
     this.observer.connectionEnded?.({
-      address: client.address,
-      port: client.port,
+      address: client.sourceAddress,
+      port: client.sourcePort,
       protocol: description.protocol,
       cipher: description.cipher,
       serverName: description.serverName,
@@ -167,11 +220,14 @@ export class L4Proxy {
       milliseconds: performance.now() - client.since,
     });
   }
+
+  #count({ code, fault }: TlsOffloadError): void {
+    const counters = fault === 'upstream' ? this.#failed : this.#interrupted;
+    counters[code] = (counters[code] ?? 0) + 1;
+  }
 }
 
-/** Who connected, and when, in `performance.now()`'s milliseconds. */
-interface Client {
-  readonly address: string;
-  readonly port: number;
+interface Client extends ProxiedEndpoints {
+  /** When it connected, in the milliseconds of `performance.now()`. */
   readonly since: number;
 }
