@@ -15,7 +15,10 @@ import { FleetResyncCommand } from './recovery/resync.command.js';
 import { TokenCommands } from './token/token.commands.js';
 
 /** `nest-hsm` alone says what it can do. */
-@RootCommand({ name: 'nest-hsm', description: 'Looks after HSM tokens and their keys, and the CA that uses them.' })
+@RootCommand({
+  name: 'nest-hsm',
+  description: 'Looks after HSM tokens and their keys, and the CA and the encrypted columns that use them.',
+})
 class NestHsmCommand extends NounCommand {}
 
 @Module({
@@ -36,21 +39,26 @@ class NestHsmCommand extends NounCommand {}
 })
 export class CliModule {
   /**
-   * With the commands about a CA, unless another noun is called: its library, with the database's, takes as long to load as
-   * everything else.
+   * With the commands of a library that brings a database along only where its noun is called: it takes as long to load as
+   * everything else. Where no noun is known all of them are there, to be listed.
    */
   static async of([noun]: readonly string[]): Promise<DynamicModule> {
-    if (nounsBesideCa.has(noun)) return { module: CliModule };
-    const { CaCommands } = await import('./ca/ca.commands.js');
-    return { module: CliModule, imports: [CaCommands] };
+    const isAsked = (name: string) => noun === name || !nouns.has(noun);
+    const imports = [
+      ...(isAsked('ca') ? [(await import('./ca/ca.commands.js')).CaCommands] : []),
+      ...(isAsked('data') ? [(await import('./data/data.commands.js')).DataCommands] : []),
+    ];
+    return { module: CliModule, imports };
   }
 }
 
 /** One that is missing here is only slower. */
-const nounsBesideCa: ReadonlySet<string | undefined> = new Set([
+const nouns: ReadonlySet<string | undefined> = new Set([
   'agent',
   'audit',
   'backup',
+  'ca',
+  'data',
   'fleet',
   'key',
   'migrate',

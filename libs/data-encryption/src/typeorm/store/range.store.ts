@@ -29,7 +29,7 @@ export interface HeldRange extends KeyRange {
 }
 
 /** Longer than a page takes; after it a range of a worker that died is taken over. */
-const holdMilliseconds = 30_000;
+const holdMilliseconds = 10_000;
 const counts = ['rows', 'replaced', 'missed', 'failed'] as const;
 
 /** How far encrypting a table anew has come, in the database itself: another process goes on where one has ended. */
