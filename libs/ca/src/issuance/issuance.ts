@@ -15,7 +15,7 @@ import { type Idempotency, idempotencyInProgress } from './idempotency.js';
 import { keyIdentifier } from './key-identifier.js';
 import { lint } from './lint.js';
 import { SerialNumbers } from './serial-numbers.js';
-import { assembleSigned, digestOf, signVerified } from './signing.js';
+import { assembleSigned, digestOf, isRefusal, signVerified } from './signing.js';
 import { encodeTbsCertificate, type Validity } from './tbs-certificate.js';
 import { IssuanceTicket } from './ticket.js';
 
@@ -96,6 +96,7 @@ export class Issuance {
       profile,
       requester,
       notAfter: validity.notAfter,
+      isAwaited: order.idempotency !== undefined,
       expiresAt,
     };
     return IssuanceTicket.seal(binding, tbs);
@@ -104,10 +105,11 @@ export class Issuance {
   /**
    * TBS committed → signed → verified → compared → completed.
    * @throws {CaError} ERR_CA_TICKET_REFUSED | ERR_CA_SIGNATURE_INVALID | ERR_CA_STORE_UNAVAILABLE
-   * @throws {HsmError} the row stays `signing` and recovery completes it
+   * @throws {HsmError} the row stays `signing` and recovery completes it; when the token refused to sign, and nobody may ask for it
+   * again, recovery revokes it
    */
   async redeem(ticket: IssuanceTicket): Promise<IssuedCertificate> {
-    const { serial, authority, profile, requester, notAfter } = ticket.binding;
+    const { serial, authority, profile, requester, notAfter, isAwaited } = ticket.binding;
     const now = this.context.now();
     const { tbs, digest } = ticket.redeem(now);
     const decided = {
@@ -127,7 +129,13 @@ export class Issuance {
       );
     }
     this.#step('certificate-committed', serial);
-    return this.#sign(authority, { serial, tbs, notAfter });
+    try {
+      return await this.#sign(authority, { serial, tbs, notAfter });
+    } catch (error) {
+      // Each try of a caller would leave one that is signed later for nobody. If this fails, so it is.
+      if (!isAwaited && isRefusal(error)) await this.context.certificates.disown(serial).catch(() => undefined);
+      throw error;
+    }
   }
 
   /**

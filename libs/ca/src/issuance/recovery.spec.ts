@@ -26,14 +26,14 @@ describe('recovery of a row whose TBS was changed in the database', () => {
   });
   afterEach(() => ca.remove());
 
-  async function leaveUnfinished(): Promise<CertificateRecord> {
+  async function leaveUnfinished(besides?: string): Promise<CertificateRecord> {
     ca.token.fault = () => {
       throw new Error('token gone');
     };
     await expect(authority.issue(buildCsr(), 'tls-server')).rejects.toThrow('token gone');
     ca.token.fault = undefined;
     const rows = await ca.certificates.listSigning(authority.issuer.id);
-    return rows[rows.length - 1];
+    return rows.filter(({ serial }) => serial !== besides)[0];
   }
 
   /** What the CA reports, and its scheduled job. */
@@ -106,7 +106,6 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     ['that somebody put there', () => change('seal', '00'.repeat(32))],
     ['of another requester', () => change('requester', 'eve')],
     ['of another profile', () => change('profile', 'tls-client')],
-    ['without a seal', () => ca.dataSource.query('UPDATE ca_certificate SET seal = NULL')],
     ['with a seal that is none', () => change('seal', 'none')],
   ])('a row %s is not this CA\'s: nothing is signed, and the serial is revoked', async (_, spoil) => {
     await spoil();
@@ -118,10 +117,41 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     expect(await ca.stores.revocations.find(authority.issuer.id, unfinished.serial)).toMatchObject({ state: 'revoked' });
   }); // prettier-ignore
 
+  test.each([
+    ['without an idempotency key is revoked, and no failure', {}, ['revoked', 0]],
+    ['with one is completed', { idempotencyKey: 'once' }, ['issued', 1]],
+  ] as const)('one that the token refused to sign %s', async (_, options, outcome) => {
+    await ca.dataSource.query("DELETE FROM ca_certificate WHERE state = 'signing'");
+    ca.token.fault = () => {
+      throw new HsmError('ERR_HSM_OVERLOADED', 'full');
+    };
+    await expect(authority.issue(buildCsr(), 'tls-client', options)).rejects.toMatchObject({ code: 'ERR_HSM_OVERLOADED' });
+    ca.token.fault = undefined;
+    const [{ serial }] = await ca.certificates.listSigning(authority.issuer.id);
+    const signatures = ca.token.signatures;
+    ca.now = new Date(ca.now.getTime() + minute);
+    await openWithJob();
+    await runRecovery();
+    const state = (await ca.stores.revocations.find(authority.issuer.id, serial))?.state ?? (await ca.certificates.find(serial))?.state;
+    expect([state, ca.token.signatures - signatures]).toEqual(outcome);
+    expect(failures).toEqual([]);
+  }); // prettier-ignore
+
+  test('however many there are, all are recovered', async () => {
+    ca.token.fault = () => {
+      throw new Error('token gone');
+    };
+    await Promise.allSettled(Array.from({ length: 260 }, () => authority.issue(buildCsr(), 'tls-server')));
+    ca.token.fault = undefined;
+    await ca.open();
+    expect(new Set(await ca.states())).toEqual(new Set(['issued']));
+    expect(await ca.states()).toHaveLength(263);
+  });
+
   test('a row that is refused does not keep the next one waiting', async () => {
     const refused = unfinished;
     await putTbs(caRights());
-    unfinished = await leaveUnfinished();
+    unfinished = await leaveUnfinished(refused.serial);
     const again = await ca.open();
     expect((await again.find(unfinished.serial)).der.includes(committed())).toBe(true);
     await expect(again.find(refused.serial)).rejects.toMatchObject({ code: 'ERR_CA_CERTIFICATE_NOT_FOUND' });

@@ -53,7 +53,7 @@ export class Recovery {
     const now = this.context.now();
     await this.#recover(now);
     for (const issuerId of this.#superiorIds()) {
-      for (const { serial } of await this.context.certificates.listSigning(issuerId, now))
+      for await (const { serial } of this.#unfinished(issuerId, now))
         this.#reportOnce(
           serial,
           recoveryRefused(serial, `it finished by whoever began it, or revoked, below CA ${issuerId}`),
@@ -71,7 +71,7 @@ export class Recovery {
     const { certificates, observer, issuers, now } = this.context;
     for (const { issuer } of issuers.generations) {
       try {
-        for (const row of await certificates.listSigning(issuer.id, expiredBefore))
+        for await (const row of this.#unfinished(issuer.id, expiredBefore))
           await this.#recoverRow(issuer, row, expiredBefore !== undefined);
       } catch (error) {
         if (isCaError(error, 'ERR_CA_STORE_UNAVAILABLE')) throw error;
@@ -80,6 +80,14 @@ export class Recovery {
       }
     }
     await certificates.voidExpired(now());
+  }
+
+  async *#unfinished(issuerId: string, expiredBefore?: Date): AsyncIterable<CertificateRecord> {
+    let page: CertificateRecord[] = [];
+    do {
+      page = await this.context.certificates.listSigning(issuerId, expiredBefore, page.at(-1));
+      yield* page;
+    } while (page.length > 0);
   }
 
   /** @throws {CaError} ERR_CA_STORE_UNAVAILABLE @throws {HsmError} */
@@ -93,7 +101,7 @@ export class Recovery {
     } catch (error) {
       if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
       if (error.code !== 'ERR_CA_RECOVERY_REFUSED') this.context.observer.jobFailed?.('recovery', error);
-      else if (mayRevoke) await this.#revoke(row.serial, error);
+      else if (mayRevoke) await this.#revoke(row, error);
     }
   }
 
@@ -141,13 +149,14 @@ export class Recovery {
   }
 
   /** Nobody has the certificate, and nobody who might have it is to rely on it. @throws {CaError} ERR_CA_STORE_UNAVAILABLE */
-  async #revoke(serial: string, refusal: CaError): Promise<void> {
+  async #revoke({ serial, seal }: CertificateRecord, refusal: CaError): Promise<void> {
     const { certificates, status, observer } = this.context;
     // Another replica was faster.
     if ((await certificates.find(serial))?.state !== 'signing') return;
     try {
       await status.revoke(serial, { requester: 'recovery', includesOwn: true });
-      observer.jobFailed?.('recovery', refusal);
+      // Without a seal it is one that the token refused to sign.
+      if (seal !== undefined) observer.jobFailed?.('recovery', refusal);
     } catch (error) {
       if (!(error instanceof CaError) || error.code === 'ERR_CA_STORE_UNAVAILABLE') throw error;
       this.#reportOnce(serial, error);

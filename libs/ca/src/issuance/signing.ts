@@ -1,6 +1,8 @@
 import { createHash, hash as hashOnce, verify } from 'node:crypto';
 import { promisify } from 'node:util';
-import { parseDer } from '../der/der-reader.js';
+import { HsmError, type HsmErrorCode } from '@nest-hsm/hsm';
+import { derElements } from '../der/der-reader.js';
+import { tags } from '../der/der-writer.js';
 import { CaError } from '../errors.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
 import { encodeSigned } from './tbs-certificate.js';
@@ -8,6 +10,22 @@ import { encodeSigned } from './tbs-certificate.js';
 /** SHA-256 of the octets to be signed, in hexadecimal: what the store commits and the token's audit line carries. */
 export function digestOf(tbs: Buffer): string {
   return hashOnce('sha256', tbs, 'hex');
+}
+
+const refusals: ReadonlySet<string> = new Set<HsmErrorCode>([
+  'ERR_HSM_OVERLOADED',
+  'ERR_HSM_THROTTLED',
+  'ERR_HSM_POLICY_DENIED',
+  'ERR_HSM_AUDIT_UNAVAILABLE',
+  'ERR_HSM_KEY_NOT_FOUND',
+  'ERR_HSM_KEY_UNSAFE',
+  'ERR_HSM_MECHANISM_UNSUPPORTED',
+  'ERR_HSM_CLOSED',
+]);
+
+/** Whether the token was not asked, so that there is no signature. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof HsmError && refusals.has(error.code);
 }
 
 /** A longer TBS, that of a CRL, is hashed here: the token's agent takes at most 1 MiB. */
@@ -49,12 +67,16 @@ export async function signVerified(token: IssuerToken, authority: SigningAuthori
 export function assembleSigned(tbs: Buffer, authority: SigningAuthority, signature: Buffer): Buffer {
   const { identifier } = authority.signatureAlgorithm;
   const signed = encodeSigned(tbs, identifier, signature);
-  const [linted, algorithm, bits, ...rest] = parseDer(signed).children;
+  const [outer, ...behind] = derElements(signed);
+  const [linted, algorithm, bits, ...rest] = derElements(outer.content);
   const isSame =
+    outer.tag === tags.sequence &&
     linted.raw.equals(tbs) &&
     algorithm.raw.equals(identifier) &&
+    bits.tag === tags.bitString &&
+    bits.content[0] === 0 &&
     bits.content.subarray(1).equals(signature) &&
-    rest.length === 0;
+    rest.length + behind.length === 0;
   if (!isSame)
     throw new CaError(
       'ERR_CA_LINT_FAILED',

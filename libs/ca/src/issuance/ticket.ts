@@ -10,6 +10,8 @@ export interface TicketBinding {
   readonly profile: Profile;
   readonly requester: string;
   readonly notAfter: Date;
+  /** Whoever asked may ask for this very certificate again. */
+  readonly isAwaited: boolean;
   readonly expiresAt: Date;
 }
 

@@ -83,8 +83,18 @@ export interface CertificateStore {
   listAuthority(subjectKeyId: string): Promise<CertificateRecord[]>;
   /** When the last certificate of an issuer expires that was issued or may still be; undefined when there is none. */
   lastExpiry(issuerId: string): Promise<Date | undefined>;
-  /** An issuer's rows in `signing` that are not revoked and whose ticket expired before, oldest first; every one when no time is given. */
-  listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]>;
+  /** Takes the seal off a row in `signing`: nobody waits for it. */
+  disown(serial: string): Promise<void>;
+  /**
+   * An issuer's rows in `signing` that are not revoked and whose ticket expired before, oldest first, at most 200; whatever its ticket
+   * when no time is given.
+   * @param after  the last one of the page before
+   */
+  listSigning(
+    issuerId: string,
+    expiredBefore?: Date,
+    after?: Pick<CertificateRecord, 'reservedAt' | 'serial'>,
+  ): Promise<CertificateRecord[]>;
 }
 
 export interface TicketRedemption {

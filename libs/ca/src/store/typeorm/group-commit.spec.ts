@@ -31,6 +31,15 @@ test('a commit that fails fails for all of its group, and for nobody else', asyn
   expect(await commits.write(3)).toBe(3);
 });
 
+test('one that cannot be written fails alone', async () => {
+  const commits = new GroupCommit<number, number>(
+    (items) => (items.includes(2) ? Promise.reject(new RangeError('of one')) : Promise.resolve(items)),
+    (error) => error instanceof RangeError,
+  );
+  const settled = await Promise.allSettled([1, 2, 3].map((item) => commits.write(item)));
+  expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+});
+
 test('a group is bounded', async () => {
   const sizes: number[] = [];
   const commits = new GroupCommit<number, number>((items) => {

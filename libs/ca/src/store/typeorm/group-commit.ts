@@ -22,8 +22,14 @@ export class GroupCommit<Item, Result> {
   #isRunning = false;
   #lastGroup = 0;
 
-  /** @param commit  one transaction; its results in the order of the items. When it throws, none of them is written. */
-  constructor(private readonly commit: (items: readonly Item[]) => Promise<readonly Result[]>) {}
+  /**
+   * @param commit  one transaction; its results in the order of the items. When it throws, none of them is written.
+   * @param mayBeOfOne  whether a failure may be the fault of one item: they are then committed one by one
+   */
+  constructor(
+    private readonly commit: (items: readonly Item[]) => Promise<readonly Result[]>,
+    private readonly mayBeOfOne: (error: unknown) => boolean = () => false,
+  ) {}
 
   write(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -38,13 +44,18 @@ export class GroupCommit<Item, Result> {
       await (this.#lastGroup < siblings ? nextTurn() : delay(gatheringMilliseconds));
       const group = this.#waiting.splice(0, maximumItems);
       this.#lastGroup = group.length;
-      try {
-        const results = await this.commit(group.map(({ item }) => item));
-        group.forEach(({ resolve }, index) => resolve(results[index]));
-      } catch (error) {
-        for (const { reject } of group) reject(error);
-      }
+      await this.#settle(group);
     }
     this.#isRunning = false;
+  }
+
+  async #settle(group: readonly Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.commit(group.map(({ item }) => item));
+      group.forEach(({ resolve }, index) => resolve(results[index]));
+    } catch (error) {
+      if (group.length > 1 && this.mayBeOfOne(error)) for (const each of group) await this.#settle([each]);
+      else for (const { reject } of group) reject(error);
+    }
   }
 }

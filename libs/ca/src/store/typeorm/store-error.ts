@@ -30,6 +30,16 @@ function isUniqueViolation(error: unknown): boolean {
   return code === '23505' || code === 'SQLITE_CONSTRAINT_PRIMARYKEY';
 }
 
+/**
+ * Whether the database is there and would not have this very statement: its data, or a deadlock. Classes of SQLSTATE (appendix A of
+ * PostgreSQL's manual), and what SQLite says of a value.
+ */
+export function isOfStatement(error: unknown): boolean {
+  const { driverError, code } = ((error as CaError).cause ?? {}) as { driverError?: { code?: string }; code?: string };
+  const { code: state = '' } = driverError ?? { code };
+  return /^(22|23|40|42)[0-9A-Z]{3}$/.test(state) || /^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG|ERROR)/.test(state);
+}
+
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

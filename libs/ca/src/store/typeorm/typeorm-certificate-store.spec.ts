@@ -36,6 +36,12 @@ beforeEach(async () => {
 });
 afterEach(() => dataSource.destroy());
 
+test('one that the database will not have keeps no other from being written', async () => {
+  const all = [reservation(1), reservation(2, { profile: null as unknown as string }), reservation(3)];
+  const written = await Promise.allSettled(all.map((each) => store.reserve(each)));
+  expect(written).toMatchObject([{ value: true }, { reason: { code: 'ERR_CA_STORE_UNAVAILABLE' } }, { value: true }]);
+});
+
 test('many certificates take their steps at once, and each row says what was written', async () => {
   const all = Array.from({ length: 20 }, (_, number) => reservation(number));
   expect(new Set(await Promise.all(all.map((each) => store.reserve(each))))).toEqual(new Set([true]));

@@ -7,13 +7,16 @@ import type {
 } from '../certificate-store.js';
 import { certificateSteps, type CertificateWrite } from './certificate-writes.js';
 import { CertificateEntity } from './certificate.entity.js';
+import { entityOf } from './entity-of.js';
 import { exclusively } from './exclusively.js';
 import { GroupCommit } from './group-commit.js';
 import { Sql } from './sql.js';
-import { withStore } from './store-error.js';
+import { isOfStatement, withStore } from './store-error.js';
 
 /** More certificates of one CA's key than cross-signing makes. */
 const maximumAuthorities = 16;
+/** Unfinished certificates that are read at once. */
+const unfinishedPage = 200;
 
 /** Certificates in SQLite or PostgreSQL. The steps of issuance share transactions with those of other certificates. */
 export class TypeOrmCertificateStore implements CertificateStore {
@@ -25,8 +28,9 @@ export class TypeOrmCertificateStore implements CertificateStore {
     this.#rows = dataSource.getRepository(CertificateEntity);
     const sql = new Sql(dataSource);
     this.#sql = sql;
-    this.#writes = new GroupCommit((writes) =>
-      withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes))),
+    this.#writes = new GroupCommit(
+      (writes) => withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes))),
+      isOfStatement,
     );
   }
 
@@ -63,7 +67,9 @@ export class TypeOrmCertificateStore implements CertificateStore {
   }
 
   async find(serial: string): Promise<CertificateRecord | undefined> {
-    return (await withStore('find a certificate', () => this.#rows.findOneBy({ serial }))) ?? undefined;
+    const text = 'SELECT * FROM ca_certificate WHERE serial = $1';
+    const [row] = await withStore('find a certificate', () => this.#sql.all(text, serial));
+    return row && entityOf(this.#rows.metadata, row);
   }
 
   async findByIdempotencyKey(idempotencyKey: string): Promise<CertificateRecord | undefined> {
@@ -99,7 +105,15 @@ export class TypeOrmCertificateStore implements CertificateStore {
     return last?.notAfter;
   }
 
-  async listSigning(issuerId: string, expiredBefore?: Date): Promise<CertificateRecord[]> {
+  async disown(serial: string): Promise<void> {
+    await this.#update('disown a certificate', { serial, state: 'signing' }, { seal: () => 'NULL' });
+  }
+
+  async listSigning(
+    issuerId: string,
+    expiredBefore?: Date,
+    after?: Pick<CertificateRecord, 'reservedAt' | 'serial'>,
+  ): Promise<CertificateRecord[]> {
     const query = this.#rows
       .createQueryBuilder('c')
       .where(`c.issuer_id = :issuerId AND c.state = 'signing'`, { issuerId })
@@ -107,7 +121,13 @@ export class TypeOrmCertificateStore implements CertificateStore {
         `NOT EXISTS (SELECT 1 FROM ca_revocation r
            WHERE r.issuer_id = c.issuer_id AND r.serial = c.serial AND r.state = 'revoked')`,
       )
-      .orderBy('c.reserved_at', 'ASC');
+      .orderBy({ 'c.reserved_at': 'ASC', 'c.serial': 'ASC' })
+      .limit(unfinishedPage);
+    if (after !== undefined)
+      query.andWhere('(c.reserved_at, c.serial) > (:reservedAt, :serial)', {
+        reservedAt: after.reservedAt.getTime(),
+        serial: after.serial,
+      });
     if (expiredBefore !== undefined)
       query.andWhere('c.ticket_expires_at <= :expiredBefore', { expiredBefore: expiredBefore.getTime() });
     return withStore('list unfinished certificates', () => query.getMany());
