@@ -30,10 +30,9 @@ const maximumOidOctets = 64;
  */
 export function parseDer(input: Buffer): DerNode {
   const budget = { nodes: maximumNodes };
-  const node = readNode(input, 0, input.length, maximumDepth, budget);
-  if (node.raw.length !== input.length)
-    fail(node.raw.length, `want the end, got ${input.length - node.raw.length} more octets`);
-  return node;
+  const value = readNode(input, 0, input.length, maximumDepth, budget);
+  if (value.end !== input.length) fail(value.end, `want the end, got ${input.length - value.end} more octets`);
+  return value;
 }
 
 /**
@@ -42,40 +41,63 @@ export function parseDer(input: Buffer): DerNode {
  */
 export function* derElements(content: Buffer): Generator<Omit<DerNode, 'children'>> {
   for (let at = 0; at < content.length;) {
-    const { tag, raw, content: inner } = readElement(content, at, content.length);
-    yield { tag, raw, content: inner };
-    at += raw.length;
+    const { contentStart, end } = readHeader(content, at, content.length);
+    yield new Value(content, at, contentStart, end, []);
+    at = end;
   }
 }
 
-function readElement(input: Buffer, start: number, end: number): Omit<DerNode, 'children'> {
-  if (end - start < 2) fail(start, 'want a tag and a length, got the end');
-  const tag = input[start];
-  if ((tag & 0x1f) === 0x1f) fail(start, 'want a tag number below 31');
-  const { contentStart, length } = readLength(input, start + 1, end);
-  const contentEnd = contentStart + length;
-  if (contentEnd > end) fail(start, `want ${length} content octets, got ${end - contentStart}`);
-  return { tag, raw: input.subarray(start, contentEnd), content: input.subarray(contentStart, contentEnd) };
+/** Its two views are made when they are first asked for: of most values nobody asks for either, and they cost more than the rest. */
+class Value implements DerNode {
+  readonly tag: number;
+  #raw: Buffer | undefined;
+  #content: Buffer | undefined;
+
+  constructor(
+    private readonly input: Buffer,
+    private readonly start: number,
+    private readonly contentStart: number,
+    readonly end: number,
+    readonly children: readonly DerNode[],
+  ) {
+    this.tag = input[start];
+  }
+
+  get raw(): Buffer {
+    return (this.#raw ??= this.input.subarray(this.start, this.end));
+  }
+
+  get content(): Buffer {
+    return (this.#content ??= this.input.subarray(this.contentStart, this.end));
+  }
 }
 
-function readNode(input: Buffer, start: number, end: number, depth: number, budget: { nodes: number }): DerNode {
+/** Of the value that starts there; nothing behind `limit` is its own. */
+function readHeader(input: Buffer, start: number, limit: number): { contentStart: number; end: number } {
+  if (limit - start < 2) fail(start, 'want a tag and a length, got the end');
+  if ((input[start] & 0x1f) === 0x1f) fail(start, 'want a tag number below 31');
+  const { contentStart, length } = readLength(input, start + 1, limit);
+  const end = contentStart + length;
+  if (end > limit) fail(start, `want ${length} content octets, got ${limit - contentStart}`);
+  return { contentStart, end };
+}
+
+function readNode(input: Buffer, start: number, limit: number, depth: number, budget: { nodes: number }): Value {
   budget.nodes -= 1;
   if (budget.nodes < 0) fail(start, `want at most ${maximumNodes} values`);
   if (depth === 0) fail(start, `want nesting of at most ${maximumDepth}`);
-  const { tag, raw, content } = readElement(input, start, end);
-  const contentEnd = start + raw.length;
-  const children: DerNode[] = [];
-  if ((tag & 0x20) !== 0) {
-    for (let at = contentEnd - content.length; at < contentEnd;) {
-      const child = readNode(input, at, contentEnd, depth - 1, budget);
+  const { contentStart, end } = readHeader(input, start, limit);
+  const children: Value[] = [];
+  if ((input[start] & 0x20) !== 0) {
+    for (let at = contentStart; at < end;) {
+      const child = readNode(input, at, end, depth - 1, budget);
       children.push(child);
-      at += child.raw.length;
+      at = child.end;
     }
   }
-  const node = { tag, raw, content, children };
-  const fault = faultOf(node);
+  const fault = faultOf(input[start], input, contentStart, end);
   if (fault !== undefined) fail(start, fault);
-  return node;
+  return new Value(input, start, contentStart, end, children);
 }
 
 function readLength(input: Buffer, at: number, end: number): { contentStart: number; length: number } {
@@ -90,7 +112,7 @@ function readLength(input: Buffer, at: number, end: number): { contentStart: num
 }
 
 /** What is wrong with a universal value's own octets. */
-function faultOf({ tag, content }: DerNode): string | undefined {
+function faultOf(tag: number, input: Buffer, start: number, end: number): string | undefined {
   if (tag >= 0x40) return undefined;
   const isContainer = (tag & 0x1f) === 0x10 || (tag & 0x1f) === 0x11;
   if (isContainer !== ((tag & 0x20) !== 0)) return 'want SEQUENCE and SET constructed, everything else primitive';
@@ -98,35 +120,44 @@ function faultOf({ tag, content }: DerNode): string | undefined {
     case 0x00:
       return 'want a value, got end-of-contents';
     case tags.boolean:
-      return content.length === 1 && (content[0] === 0 || content[0] === 0xff) ? undefined : 'want BOOLEAN 00 or FF';
+      return end - start === 1 && (input[start] === 0 || input[start] === 0xff) ? undefined : 'want BOOLEAN 00 or FF';
     case tags.integer:
-      return isMinimalInteger(content) ? undefined : 'want the shortest form of the INTEGER';
+      return isMinimalInteger(input, start, end) ? undefined : 'want the shortest form of the INTEGER';
     case tags.null:
-      return content.length === 0 ? undefined : 'want an empty NULL';
+      return end === start ? undefined : 'want an empty NULL';
     case tags.bitString:
-      return isPaddedWithZeros(content) ? undefined : 'want a BIT STRING whose unused bits are at most 7 and zero';
+      return isPaddedWithZeros(input, start, end)
+        ? undefined
+        : 'want a BIT STRING whose unused bits are at most 7 and zero';
     case tags.oid:
-      return isCanonicalOid(content) ? undefined : 'want a complete OBJECT IDENTIFIER in the shortest form';
+      return isCanonicalOid(input, start, end) ? undefined : 'want a complete OBJECT IDENTIFIER in the shortest form';
     default:
       return undefined;
   }
 }
 
-function isMinimalInteger(content: Buffer): boolean {
-  if (content.length === 0) return false;
-  if (content.length === 1) return true;
-  return !(content[0] === 0 && content[1] < 0x80) && !(content[0] === 0xff && content[1] >= 0x80);
+function isMinimalInteger(input: Buffer, start: number, end: number): boolean {
+  if (end === start) return false;
+  if (end - start === 1) return true;
+  const [first, second] = [input[start], input[start + 1]];
+  return !(first === 0 && second < 0x80) && !(first === 0xff && second >= 0x80);
 }
 
-function isPaddedWithZeros(content: Buffer): boolean {
-  const unused = content[0];
-  if (content.length === 0 || unused > 7 || (content.length === 1 && unused !== 0)) return false;
-  return (content[content.length - 1] & ((1 << unused) - 1)) === 0 || content.length === 1;
+function isPaddedWithZeros(input: Buffer, start: number, end: number): boolean {
+  const length = end - start;
+  if (length === 0) return false;
+  const unused = input[start];
+  if (unused > 7 || (length === 1 && unused !== 0)) return false;
+  return (input[end - 1] & ((1 << unused) - 1)) === 0 || length === 1;
 }
 
-function isCanonicalOid(content: Buffer): boolean {
-  if (content.length === 0 || content.length > maximumOidOctets || content[content.length - 1] >= 0x80) return false;
-  return content.every((octet, index) => octet !== 0x80 || (index > 0 && content[index - 1] >= 0x80));
+function isCanonicalOid(input: Buffer, start: number, end: number): boolean {
+  const length = end - start;
+  if (length === 0 || length > maximumOidOctets || input[end - 1] >= 0x80) return false;
+  // No arc begins with an octet of no digits.
+  for (let at = start; at < end; at += 1)
+    if (input[at] === 0x80 && (at === start || input[at - 1] < 0x80)) return false;
+  return true;
 }
 
 function fail(at: number, what: string): never {

@@ -75,6 +75,12 @@ export class DerWriter {
 
   /** A non-negative INTEGER that fits a number. */
   integer(value: number): this {
+    if (value < 0x80) {
+      this.#octet(tags.integer);
+      this.#octet(1);
+      this.#octet(value);
+      return this;
+    }
     const hexadecimal = value.toString(16);
     return this.unsignedInteger(
       Buffer.from(hexadecimal.padStart(hexadecimal.length + (hexadecimal.length % 2), '0'), 'hex'),

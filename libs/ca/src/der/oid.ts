@@ -80,8 +80,8 @@ export function encodeOid(oid: string): Buffer {
 }
 
 /** Dotted form of validated content octets (`parseDer` has refused malformed ones). */
-export function decodeOid(content: Uint8Array): string {
-  const octets = Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('latin1');
+export function decodeOid(content: Buffer): string {
+  const octets = content.toString('latin1');
   let oid = decoded.get(octets);
   if (oid === undefined) {
     oid = decodeArcs(content);

@@ -7,6 +7,17 @@ import { type CertificateView, type ExtensionView, readTime } from './certificat
 
 /** What rules read from a certificate's octets. A form that is not expected throws a TypeError, and the rule does not hold. */
 
+/** Many rules ask the same about the octets that are linted at the moment: the answer is kept until they ask about others. */
+export function remembered<Octets extends object, Answer>(
+  read: (octets: Octets) => Answer,
+): (octets: Octets) => Answer {
+  let last: { readonly octets: Octets; readonly answer: Answer } | undefined;
+  return (octets) => {
+    if (last?.octets !== octets) last = { octets, answer: read(octets) };
+    return last.answer;
+  };
+}
+
 export function findExtension(view: CertificateView, oid: string): ExtensionView | undefined {
   return view.extensions.find((extension) => extension.oid === oid);
 }
@@ -16,16 +27,16 @@ export function milliseconds(time: DerNode): number {
   return readTime(time)?.getTime() ?? NaN;
 }
 
-export function readKeyUsage(view: CertificateView): KeyUsageBit[] {
+export const readKeyUsage = remembered((view: CertificateView): readonly KeyUsageBit[] => {
   const value = findExtension(view, oids.keyUsage)?.value;
   if (value?.tag !== tags.bitString) return [];
   const isSet = (bit: number): boolean => ((value.content[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0;
   return (Object.keys(keyUsageBits) as KeyUsageBit[]).filter((name) => isSet(keyUsageBits[name]));
-}
+});
 
-export function readPurposes(view: CertificateView): string[] {
-  return (findExtension(view, oids.extendedKeyUsage)?.value.children ?? []).map(({ content }) => decodeOid(content));
-}
+export const readPurposes = remembered((view: CertificateView): readonly string[] =>
+  (findExtension(view, oids.extendedKeyUsage)?.value.children ?? []).map(({ content }) => decodeOid(content)),
+);
 
 export function isAuthority(view: CertificateView): boolean {
   return findExtension(view, oids.basicConstraints)?.value.children.at(0)?.content[0] === 0xff;
@@ -37,7 +48,7 @@ const curveKinds: Readonly<Record<string, SubjectKeyKind>> = {
   [oids.secp521r1]: 'ec-p521',
 };
 
-export function keyKindOf({ subjectPublicKeyInfo }: CertificateView): SubjectKeyKind | undefined {
+export const keyKindOf = remembered(({ subjectPublicKeyInfo }: CertificateView): SubjectKeyKind | undefined => {
   const [type, parameters] = subjectPublicKeyInfo.children[0].children;
   switch (decodeOid(type.content)) {
     case oids.rsaEncryption:
@@ -49,7 +60,7 @@ export function keyKindOf({ subjectPublicKeyInfo }: CertificateView): SubjectKey
     default:
       return undefined;
   }
-}
+});
 
 /** Names as they are written: text is not normalised, so another spelling is another name. */
 export function writtenNames(extension: ExtensionView): GeneralName[] {

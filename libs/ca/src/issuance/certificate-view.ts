@@ -90,10 +90,12 @@ export function readTime({ tag, content }: DerNode): Date | undefined {
   const yearDigits = tag === tags.utcTime ? 2 : tag === tags.generalizedTime ? 4 : undefined;
   if (yearDigits === undefined || content.length !== yearDigits + 11 || content[yearDigits + 10] !== 0x5a)
     return undefined;
-  if (!content.subarray(0, -1).every((octet) => octet >= 0x30 && octet <= 0x39)) return undefined;
-  const digits = (at: number): number => (content[at] - 0x30) * 10 + content[at + 1] - 0x30;
+  for (let index = 0; index < yearDigits + 10; index += 1)
+    if (content[index] < 0x30 || content[index] > 0x39) return undefined;
+  const digits = (from: number): number => (content[from] - 0x30) * 10 + content[from + 1] - 0x30;
   const year = yearDigits === 4 ? digits(0) * 100 + digits(2) : digits(0) + (digits(0) >= 50 ? 1900 : 2000);
-  const [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map((at) => digits(yearDigits + at));
+  const [month, day] = [digits(yearDigits), digits(yearDigits + 2)];
+  const [hour, minute, second] = [digits(yearDigits + 4), digits(yearDigits + 6), digits(yearDigits + 8)];
   const at = new Date(0);
   at.setUTCFullYear(year, month - 1, day);
   at.setUTCHours(hour, minute, second);

@@ -8,7 +8,7 @@ import {
   readDirectoryString,
   readDistinguishedName,
 } from '../name/distinguished-name.js';
-import { keyKindOf, milliseconds } from './certificate-reading.js';
+import { keyKindOf, milliseconds, remembered } from './certificate-reading.js';
 import type { CertificateIntent, CertificateRule } from './certificate-intent.js';
 import { type CertificateView, readTime } from './certificate-view.js';
 import { rule } from './lint.js';
@@ -63,7 +63,7 @@ interface WrittenAttribute {
 }
 
 /** @throws {TypeError} when it is no Name */
-function attributesOf(name: DerNode): WrittenAttribute[] {
+const attributesOf = remembered((name: DerNode): readonly WrittenAttribute[] => {
   const attributes = readDistinguishedName(name);
   if (attributes === undefined) throw new TypeError('want a Name');
   return attributes.map(({ type, value }) => ({
@@ -71,7 +71,7 @@ function attributesOf(name: DerNode): WrittenAttribute[] {
     text: readDirectoryString(value),
     tag: value.tag,
   }));
-}
+});
 
 function hasEachAttributeOnce(name: DerNode): boolean {
   const names = attributesOf(name).map((attribute) => attribute.name);
