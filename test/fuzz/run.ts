@@ -13,14 +13,14 @@ export interface FuzzBudget {
 /** Longest an input of some hundred octets may take on a machine that is busy with other things. */
 const slowMilliseconds = 2_000;
 
-/** @throws {Error} with the smallest input that a target misbehaves for, and the seed */
-export function fuzz({ seeds, judge }: FuzzTarget, { seed, inputs, milliseconds }: FuzzBudget): void {
-  fc.assert(
-    fc.property(
+/** Rejects with the smallest input that a target misbehaves for, and the seed */
+export async function fuzz({ seeds, judge }: FuzzTarget, { seed, inputs, milliseconds }: FuzzBudget): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
       mutationsOf(seeds).map((input) => input.toString('base64')),
-      (base64) => {
+      async (base64) => {
         const started = process.cpuUsage();
-        judge(Buffer.from(base64, 'base64'));
+        await judge(Buffer.from(base64, 'base64'));
         const { user, system } = process.cpuUsage(started);
         if (user + system > slowMilliseconds * 1000) throw new Error('want an answer at once, got none for long');
       },

@@ -53,7 +53,7 @@ export async function signClusterCsr(
   const { publicKey } = acceptPublicKey(request.subjectPublicKeyInfo);
   if (publicKey.asymmetricKeyType !== 'rsa')
     throw new CaError('ERR_CA_KEY_UNSUPPORTED', `cluster CSR: want an RSA key, got ${publicKey.asymmetricKeyType}`);
-  verifyProofOfPossession(request, publicKey);
+  await verifyProofOfPossession(request, publicKey);
   const context = hierarchyContext(options);
   return context.certificates.exclusively(async () => {
     const [authority, customerCa] = await ownerOf(context, options);

@@ -57,7 +57,7 @@ test('agrees with a general library about its requests', async () => {
   const request = parseCsr(csr.toString('pem'));
   expect(requestedAttribute(request, 'commonName')).toBe('a.example.test');
   expect(request.names.map(({ value }) => value)).toEqual(['b.example.test', '10.0.0.1']);
-  expect(() => verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey)).not.toThrow();
+  await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
 });
 
 test.each([
@@ -100,16 +100,16 @@ test('refuses more octets than the bound before looking at them', () => {
   );
 });
 
-test('whatever is done to a request, it is accepted as it was or refused with a code', () => {
+test('whatever is done to a request, it is accepted as it was or refused with a code', async () => {
   const sound = buildCsr({ subject: noName, attributes: [extensionRequest(subjectAltName(dns('a.example.test')))] });
   const changes = fc.array(fc.tuple(fc.nat(sound.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 });
-  fc.assert(
-    fc.property(changes, (edits) => {
+  await fc.assert(
+    fc.asyncProperty(changes, async (edits) => {
       const input = Buffer.from(sound);
       for (const [at, value] of edits) input[at] = value;
       try {
         const request = parseCsr(input);
-        verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
+        await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
       } catch (error) {
         expect(error).toBeInstanceOf(CaError);
         return;

@@ -47,12 +47,18 @@ export class IssuancePolicy {
    * @throws {CaError} ERR_CA_CSR_* | ERR_CA_KEY_* | ERR_CA_NAME_* | ERR_CA_CONSTRAINT_VIOLATED | ERR_CA_APPROVAL_REQUIRED |
    * ERR_CA_ISSUER_UNUSABLE
    */
-  order(csr: Uint8Array | string, profile: Profile, issuer: Issuer, who: Requester, now: Date): CertificateOrder {
+  async order(
+    csr: Uint8Array | string,
+    profile: Profile,
+    issuer: Issuer,
+    who: Requester,
+    now: Date,
+  ): Promise<CertificateOrder> {
     assertApproved(profile, who);
     const request = parseCsr(csr);
     const key = acceptPublicKey(request.subjectPublicKeyInfo);
     assertKeyFits(profile, key);
-    verifyProofOfPossession(request, key.publicKey);
+    await verifyProofOfPossession(request, key.publicKey);
     assertRequestFits(profile, request);
     const certified = certifiedNames(profile, {
       names: request.names,

@@ -1,4 +1,5 @@
 import { type KeyObject, verify } from 'node:crypto';
+import { promisify } from 'node:util';
 import { tags } from '../der/der-writer.js';
 import type { DerNode } from '../der/der-reader.js';
 import { decodeOid, oids } from '../der/oid.js';
@@ -24,15 +25,18 @@ const requestSignatures: Readonly<Record<string, RequestSignature>> = {
   [oids.ed25519]: { keyType: 'ed25519', hash: null, parameters: 'absent' },
 };
 
+/** On a thread of the pool: it takes longer than everything else that is decided about a request. */
+const verifyOffLoop = promisify(verify);
+
 /**
  * Checks that whoever asks holds the private key: the request is signed with it (RFC 2986 §4.2).
  * @throws {CaError} ERR_CA_CSR_SIGNATURE_INVALID
  */
-export function verifyProofOfPossession(request: CertificationRequest, publicKey: KeyObject): void {
+export async function verifyProofOfPossession(request: CertificationRequest, publicKey: KeyObject): Promise<void> {
   const { keyType, hash } = readSignatureAlgorithm(request.signatureAlgorithm);
   if (publicKey.asymmetricKeyType !== keyType)
     refuse(`want an algorithm of a key of type ${publicKey.asymmetricKeyType}, got one of ${keyType}`);
-  if (!verify(hash, request.info, publicKey, request.signature))
+  if (!(await verifyOffLoop(hash, request.info, publicKey, request.signature)))
     refuse('want one made with the private key of the request, got another');
 }
 

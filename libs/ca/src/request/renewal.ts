@@ -14,19 +14,19 @@ import { assertApproved, type IssuancePolicy, type Requester } from './issuance-
  * is decided anew by today's policy.
  * @throws {CaError} ERR_CA_RENEWAL_REFUSED, and what a new request would be refused with
  */
-export function renewalOrder(
+export async function renewalOrder(
   policy: IssuancePolicy,
   old: FoundCertificate,
   csr: Uint8Array | string | undefined,
   issuer: Issuer,
   who: Requester,
   now: Date,
-): CertificateOrder {
+): Promise<CertificateOrder> {
   assertRenewable(old, who.requester, now);
   const profile = policy.profile(old.profile);
   const tbs = parseDer(old.certificate).children[0];
   if (csr !== undefined) {
-    const order = policy.order(csr, profile, issuer, who, now);
+    const order = await policy.order(csr, profile, issuer, who, now);
     assertSameNames(order, old, viewTbsCertificate(tbs).subject.raw);
     return { ...order, renews: old.serial };
   }

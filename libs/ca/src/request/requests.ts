@@ -51,7 +51,7 @@ export class Requests {
   }
 
   /** The order of a CSR by today's policy. @throws {CaError} as `CertificateAuthority.issue` */
-  order(csr: Uint8Array | string, profileName: string, options: Partial<Requester>): CertificateOrder {
+  async order(csr: Uint8Array | string, profileName: string, options: Partial<Requester>): Promise<CertificateOrder> {
     const { policy, issuers, now } = this.context;
     const profile = policy.profile(profileName);
     return policy.order(csr, profile, issuers.ofProfile(profile.name), named(options), now());
@@ -82,8 +82,8 @@ export class Requests {
    * What would be certified if somebody approved of it: names (`cn:`, `dns:`, `ip:`, `email:`, `uri:`), every attribute of the
    * subject (`subject:organization=…`), and the SHA-256 of the SubjectPublicKeyInfo (`key:sha256:…`). @throws as `order`
    */
-  inspect(csr: Uint8Array | string, profile: string, requester: string): string[] {
-    const { subject, names, subjectPublicKeyInfo } = this.order(csr, profile, {
+  async inspect(csr: Uint8Array | string, profile: string, requester: string): Promise<string[]> {
+    const { subject, names, subjectPublicKeyInfo } = await this.order(csr, profile, {
       requester,
       approver: `not ${requester}`,
     });
@@ -100,7 +100,7 @@ export class Requests {
 
   /** @throws {CaError} ERR_CA_IDEMPOTENCY_* | ERR_CA_OVERLOADED, and what `order` and issuance throw */
   async #issue(
-    order: () => CertificateOrder,
+    order: () => Promise<CertificateOrder>,
     idempotency: Idempotency | undefined,
     kind: KeyKind = 'key',
   ): Promise<IssuedCertificate> {
@@ -110,9 +110,10 @@ export class Requests {
       const { serial, issuerId, certificate: der, notAfter } = before;
       return { serial, issuerId, der, notAfter };
     }
-    return this.#admission.run(async () =>
-      issuance.redeem(await issuance.prepare({ ...order(), ...(idempotency && { idempotency }) })),
-    );
+    return this.#admission.run(async () => {
+      const decided = await order();
+      return issuance.redeem(await issuance.prepare(idempotency === undefined ? decided : { ...decided, idempotency }));
+    });
   }
 
   async #find(serial: string): Promise<FoundCertificate> {
