@@ -1,14 +1,18 @@
 import { type DataSource, IsNull, type Repository } from 'typeorm';
 import type { ApiTokenRecord, ApiTokenStore } from '../api-token-store.js';
 import { ApiTokenEntity } from './api-token.entity.js';
+import { entityOf } from './entity-of.js';
+import { Sql } from './sql.js';
 import { withStore } from './store-error.js';
 
 /** API tokens in SQLite or PostgreSQL. */
 export class TypeOrmApiTokenStore implements ApiTokenStore {
   readonly #rows: Repository<ApiTokenEntity>;
+  readonly #sql: Sql;
 
   constructor(dataSource: DataSource) {
     this.#rows = dataSource.getRepository(ApiTokenEntity);
+    this.#sql = new Sql(dataSource);
   }
 
   async insert(token: ApiTokenRecord): Promise<void> {
@@ -17,7 +21,9 @@ export class TypeOrmApiTokenStore implements ApiTokenStore {
   }
 
   async find(id: string): Promise<ApiTokenRecord | undefined> {
-    return (await withStore('find an API token', () => this.#rows.findOneBy({ id }))) ?? undefined;
+    const text = 'SELECT * FROM ca_api_token WHERE id = $1';
+    const [row] = await withStore('find an API token', () => this.#sql.all(text, id));
+    return row && entityOf(this.#rows.metadata, row);
   }
 
   async list(): Promise<ApiTokenRecord[]> {
