@@ -1,4 +1,4 @@
-import { type DynamicModule, Module, type OnModuleInit } from '@nestjs/common';
+import { type DynamicModule, type ExecutionContext, Module, type OnModuleInit } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
@@ -27,7 +27,7 @@ import { CertificateLimit } from './limits/certificate-limit.js';
 import { OcspLimit } from './limits/ocsp-limit.js';
 import { SourceWindows } from './limits/source-windows.js';
 import { OrdersController } from './orders/orders.controller.js';
-import { loggerOptions } from './monitoring/logger.js';
+import { makeLogger } from './monitoring/logger.js';
 import { MonitoringController } from './monitoring/monitoring.controller.js';
 import { MonitoringModule } from './monitoring/monitoring.module.js';
 import { JobObserver } from './monitoring/job-observer.js';
@@ -76,12 +76,12 @@ export class AppModule implements OnModuleInit {
     return {
       module: AppModule,
       imports: [
-        // The module's own default matches no route of this Nest version.
-        LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
+        // On no route: requests are logged by `logRequests`.
+        LoggerModule.forRoot({ forRoutes: [], pinoHttp: { logger: makeLogger(config.logLevel), autoLogging: false } }),
         TerminusModule,
         MonitoringModule,
         ThrottlerModule.forRoot({
-          throttlers: [{ limit: requests, ttl: seconds * 1000 }],
+          throttlers: [{ limit: requests, ttl: seconds * 1000, generateKey: routeAndSource }],
           storage: new SourceWindows(),
         }),
         database,
@@ -124,4 +124,9 @@ export class AppModule implements OnModuleInit {
       ],
     };
   }
+}
+
+/** What is counted together. Nobody sees it, so it need be no hash as the throttler's own. */
+function routeAndSource(context: ExecutionContext, source: string): string {
+  return `${context.getClass().name}.${context.getHandler().name} ${source}`;
 }

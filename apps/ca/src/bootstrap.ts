@@ -6,10 +6,11 @@ import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
-import { Logger } from 'nestjs-pino';
+import { Logger, PinoLogger } from 'nestjs-pino';
 import { AppModule } from './app.module.js';
 import { acceptBodies, maximumBodyBytes } from './certificates/body.js';
 import { type Config, readConfig } from './config.js';
+import { logRequests } from './monitoring/access-log.js';
 import { ApiError } from './problem/api-error.js';
 import { refuseConnection, refuseUrl } from './problem/unparsed-requests.js';
 
@@ -48,6 +49,7 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
   const logger = app.get(Logger);
   app.useLogger(logger);
   app.flushLogs();
+  logRequests(app.getHttpAdapter().getInstance(), (await app.resolve(PinoLogger)).logger);
   acceptBodies(app);
   app.enableShutdownHooks(shutdownSignals);
   serveApiDocument(app);

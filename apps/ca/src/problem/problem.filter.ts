@@ -18,7 +18,8 @@ export class ProblemFilter implements ExceptionFilter {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const problem = problemOf(error, request.id);
-    if (problem.status >= 500) this.#logger.error({ err: error, code: problem.code }, 'request failed');
+    if (problem.status >= 500)
+      this.#logger.error({ err: error, code: problem.code, req: { id: request.id } }, 'problem');
     this.metrics.refused(problem.code);
     const retryAfter = error instanceof ApiError ? error.retryAfterSeconds : undefined;
     if (retryAfter !== undefined) void reply.header('retry-after', retryAfter);
