@@ -7,9 +7,13 @@ export {
 } from './terminator.js';
 export type { ServedCredentials } from './offer.js';
 export type { ClientCertificateStatistics, CrlStatus } from './client-auth.js';
+export { SessionTickets, type SessionTicketOptions, type TicketKeyWrapper } from './tickets.js';
+export { TicketKeyDirectory, type TicketKeyStore, type WrappedTicketKey } from './ticket-key-store.js';
 export { TlsSocket } from './socket.js';
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';
+export { type ExchangeRecord, L7Proxy, type L7ProxyStatistics } from './proxy/l7.js';
+export { type L7ProxyConfig, l7ProxyConfigSchema } from './proxy/l7-config.js';
 export { Credential } from './credential.js';
 export { type CaCredentialOptions, CaCredentialSource, credentialFromCa } from './credential-source/ca.js';
 export {

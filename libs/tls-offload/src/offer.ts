@@ -6,6 +6,7 @@ import type { Credential } from './credential.js';
 import { TlsOffloadError } from './errors.js';
 import type { KeySigner, KeySigners } from './handshake-signer.js';
 import { lookUp } from './server-name.js';
+import type { SessionTickets } from './tickets.js';
 
 /** The certificates and keys of a terminator. */
 export interface ServedCredentials {
@@ -31,6 +32,7 @@ export function makeOffer(
   config: ParsedTerminatorConfig,
   keySigners: KeySigners,
   policies: ClientPolicies,
+  tickets: SessionTickets | undefined,
 ): Offer {
   const signers: KeySigner[] = [];
   const certificates = (of: readonly Credential[]) =>
@@ -50,6 +52,7 @@ export function makeOffer(
         clientAuth: policies.of(name),
       })),
     ],
+    ticketKeys: tickets?.native,
     alpnProtocols: config.alpnProtocols,
     tls13Only: config.minimumVersion === 'TLSv1.3' || ciphersTls12 === '',
     refuseUnknownNames: config.unknownServerNames === 'refuse',

@@ -7,9 +7,12 @@ import { performHandshake } from './handshake.js';
 import { KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
 import { makeOffer, type Offer, type ServedCredentials } from './offer.js';
 import { TlsSocket } from './socket.js';
+import type { SessionTickets } from './tickets.js';
 
 export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
   readonly observer?: TerminatorObserver;
+  /** Resumes sessions of TLS 1.3. Who opened it closes it, after the terminator. Absent: every client proves itself anew. */
+  readonly tickets?: SessionTickets;
 }
 
 /** Who counts handshakes. Called synchronously: be quick. */
@@ -67,6 +70,7 @@ export class TlsTerminator {
   readonly #observer: TerminatorObserver;
   readonly #signers: KeySigners;
   readonly #clientPolicies: ClientPolicies;
+  readonly #tickets: SessionTickets | undefined;
   #offer: Offer;
   readonly #handshaking = new Set<Socket>();
   readonly #open = new Set<OpenConnection>();
@@ -77,9 +81,10 @@ export class TlsTerminator {
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor(options: TerminatorOptions) {
-    const { credentials, serverNames, observer = {}, ...config } = options;
+    const { credentials, serverNames, observer = {}, tickets, ...config } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
     this.#observer = observer;
+    this.#tickets = tickets;
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
     this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error));
     try {
@@ -181,6 +186,6 @@ export class TlsTerminator {
   }
 
   #makeOffer(served: ServedCredentials): Offer {
-    return makeOffer(served, this.#config, this.#signers, this.#clientPolicies);
+    return makeOffer(served, this.#config, this.#signers, this.#clientPolicies, this.#tickets);
   }
 }

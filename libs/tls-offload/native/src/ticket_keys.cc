@@ -159,7 +159,8 @@ SSL_TICKET_RETURN TicketKeys::Accept(SSL* ssl, SSL_SESSION* session, const unsig
   if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE;
   ClientAuth* client_auth = ServerEntry::Of(ssl)->client_auth.get();
   const bool accepted = client_auth == nullptr ? SSL_SESSION_get0_peer(session) == nullptr : IsStillAccepted(client_auth, session);
-  return accepted ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_IGNORE;
+  // Renewed, since each is to be used once.
+  return accepted ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE;
 }
 
 std::vector<Bytes> VerifiedChain(SSL* ssl) {

@@ -1,0 +1,180 @@
+import type { HsmKey } from '@nest-hsm/hsm';
+import { loadAddon, type TicketKeys } from './addon.js';
+import { TlsOffloadError } from './errors.js';
+import type { TicketKeyStore } from './ticket-key-store.js';
+
+/** What wraps the keys of tickets. `Hsm` of @nest-hsm/hsm is one. */
+export interface TicketKeyWrapper {
+  random(byteLength: number): Promise<Buffer>;
+  encrypt(key: HsmKey, data: Uint8Array, options: { aad: Uint8Array }): Promise<Buffer>;
+  decrypt(key: HsmKey, envelope: Uint8Array, options: { aad: Uint8Array }): Promise<Buffer>;
+}
+
+export interface SessionTicketOptions {
+  readonly hsm: TicketKeyWrapper;
+  /** AES-256, usage `encrypt`, the same for all replicas. */
+  readonly key: HsmKey;
+  readonly store: TicketKeyStore;
+  /** How long a client may come back with a ticket: 10 seconds to 4 hours. Default 4 hours. */
+  readonly lifetimeSeconds?: number;
+  /** Told of each failure; it is tried again. */
+  readonly failed?: (error: TlsOffloadError) => void;
+}
+
+const nameBytes = 16;
+const secretBytes = 32;
+/** Name, encryption key, authentication key. */
+const keyBytes = nameBytes + 2 * secretBytes;
+const longestLifetimeSeconds = 4 * 60 * 60;
+const retryMilliseconds = 5_000;
+const longestRestMilliseconds = 60_000;
+
+/** A key as the addon takes it, and the memory behind it. */
+interface OpenKey {
+  readonly period: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Session resumption (TLS 1.3 only, no early data) across replicas. Time is cut into periods of a ticket's lifetime; each has a
+ * key that random bytes of the HSM make, that is wrapped by a key on the HSM (AES-256-GCM) and that lies in a store which the
+ * replicas share: the first to write it wins. It is made up to half a period ahead, seals tickets in its own period, opens them in
+ * that and the next one, and is then deleted: two and a half periods, 10 hours at most.
+ */
+export class SessionTickets {
+  readonly native: TicketKeys;
+  readonly #periodSeconds: number;
+  #open: OpenKey[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #refreshing: Promise<void> | undefined;
+
+  /**
+   * Returns once there are keys, or when they cannot be had for now: handshakes then go on without tickets.
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE
+   */
+  static async open(options: SessionTicketOptions): Promise<SessionTickets> {
+    const tickets = new SessionTickets(options);
+    await tickets.refresh();
+    return tickets;
+  }
+
+  private constructor(private readonly options: SessionTicketOptions) {
+    const { key, lifetimeSeconds = longestLifetimeSeconds } = options;
+    if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 10 || lifetimeSeconds > longestLifetimeSeconds) {
+      const message = `session tickets: want a lifetime of 10 to ${longestLifetimeSeconds} s, got ${lifetimeSeconds}`;
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
+    }
+    if (key.usage !== 'encrypt') {
+      const message = `session tickets: want a key that encrypts, got ${key.label}, which is to ${key.usage}`;
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
+    }
+    this.#periodSeconds = lifetimeSeconds;
+    this.native = new (loadAddon().TicketKeys)(lifetimeSeconds);
+  }
+
+  /** Whether tickets are given out now. */
+  get isIssuing(): boolean {
+    return this.#open.some(({ period }) => period === this.#periodAt(Date.now()));
+  }
+
+  /** Brings the keys up to date, as is done by itself all the time. Never rejects. */
+  async refresh(): Promise<void> {
+    await (this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = undefined)));
+  }
+
+  /** Forgets the keys. Those in the store stay, for the other replicas. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#refreshing;
+    this.#take([]);
+  }
+
+  async #refresh(): Promise<void> {
+    clearTimeout(this.#timer);
+    let rest = Math.min((this.#periodSeconds * 1000) / 8, longestRestMilliseconds);
+    try {
+      await this.#update();
+    } catch (cause) {
+      rest = Math.min(rest, retryMilliseconds);
+      const message = `session tickets: want keys from store and HSM, got ${(cause as Error).message}`;
+      this.options.failed?.(new TlsOffloadError('ERR_TLS_OFFLOAD_TICKET_KEYS', message, { cause }));
+    }
+    // Between half and all of it, so that replicas do not come in step.
+    const wait = rest * (0.5 + Math.random() / 2);
+    if (!this.#closed) this.#timer = setTimeout(() => void this.refresh(), wait).unref();
+  }
+
+  async #update(): Promise<void> {
+    const { store } = this.options;
+    const now = Date.now();
+    const current = this.#periodAt(now);
+    // The addon itself goes by the time; here the memory is given up.
+    this.#take(this.#open.filter(({ period }) => period >= current - 1));
+    await store.removeBefore(this.#periodSeconds, current - 1);
+    const wanted = [current, this.#periodAt(now + (this.#periodSeconds * 1000) / 2)];
+    let stored = await store.read(this.#periodSeconds);
+    for (const period of new Set(wanted)) {
+      if (stored.some((key) => key.period === period)) continue;
+      await store.add(this.#periodSeconds, { period, wrapped: await this.#makeKey(period) });
+      stored = await store.read(this.#periodSeconds);
+    }
+    const open: OpenKey[] = [...this.#open];
+    try {
+      for (const { period, wrapped } of stored) {
+        const isOpen = open.some((key) => key.period === period);
+        if (isOpen || period < current - 1 || period > current + 1) continue;
+        open.push({ period, bytes: await this.#unwrap(period, wrapped) });
+      }
+    } finally {
+      // Those that could be unwrapped are of use even where another could not.
+      this.#take(this.#closed ? [] : open);
+      if (this.#closed) for (const { bytes } of open) bytes.fill(0);
+    }
+  }
+
+  async #makeKey(period: number): Promise<Buffer> {
+    const { hsm, key } = this.options;
+    const bytes = await hsm.random(keyBytes);
+    try {
+      return await hsm.encrypt(key, bytes, { aad: this.#associatedData(period) });
+    } finally {
+      bytes.fill(0);
+    }
+  }
+
+  async #unwrap(period: number, wrapped: Uint8Array): Promise<Buffer> {
+    const { hsm, key } = this.options;
+    const bytes = await hsm.decrypt(key, wrapped, { aad: this.#associatedData(period) });
+    if (bytes.length === keyBytes) return bytes;
+    bytes.fill(0);
+    throw new Error(`want ${keyBytes} bytes in the key of period ${period}, got ${bytes.length}`);
+  }
+
+  /** A key is of no use for another purpose, nor in another period than its own. */
+  #associatedData(period: number): Buffer {
+    return Buffer.from(`nest-hsm tls session ticket key v1\0${this.#periodSeconds}\0${period}`);
+  }
+
+  /** Makes these the keys, and zeroes the others. */
+  #take(keys: OpenKey[]): void {
+    const seconds = this.#periodSeconds;
+    this.native.set(
+      keys.map(({ period, bytes }) => ({
+        name: bytes.subarray(0, nameBytes),
+        encryption: bytes.subarray(nameBytes, nameBytes + secretBytes),
+        authentication: bytes.subarray(nameBytes + secretBytes),
+        issueFrom: period * seconds,
+        issueUntil: (period + 1) * seconds,
+        acceptUntil: (period + 2) * seconds,
+      })),
+    );
+    for (const { bytes } of this.#open.filter((key) => !keys.includes(key))) bytes.fill(0);
+    this.#open = keys;
+  }
+
+  #periodAt(milliseconds: number): number {
+    return Math.floor(milliseconds / 1000 / this.#periodSeconds);
+  }
+}
