@@ -4,12 +4,14 @@ import { TestToken } from '../../test/support/token.js';
 import { type CaseFacts, contest, type Contender, type Outcome, type Samples } from '../harness/contest.js';
 import { inProcess } from '../harness/process.js';
 import { report } from '../harness/report.js';
-import type { CallsResult, CallsTask, Cost, RowsResult, RowsTask } from './task.js';
+import type { CallsResult, CallsTask, Cost, ReencryptionResult, RowsResult, RowsTask } from './task.js';
 
 /**
- * 10,000 rows of four encrypted texts, written and read through TypeORM, against the same rows in plain columns. Values are the CPU
- * time of the application's process; `-wall` is what its caller waits.
+ * 10,000 rows of four encrypted texts, written, read and encrypted anew through TypeORM, against the same rows in plain columns.
+ * Values are the CPU time of the application's process; `-wall` is what its caller waits. Arguments: the cases that are run;
+ * none means all.
  */
+const only = process.argv.slice(2);
 const rounds = Number(process.env.NEST_HSM_BENCH_ROUNDS ?? 5);
 const rows = Number(process.env.NEST_HSM_BENCH_ROWS ?? 10_000);
 const times = 5;
@@ -22,6 +24,16 @@ try {
     pg: { type: 'postgres', place: await postgres.database('bench') },
   } as const;
   const outcomes: Outcome[] = [];
+  const compare = async (
+    cases: Readonly<Record<string, CaseFacts>>,
+    ours: Contender,
+    peer: Contender | undefined,
+    rounds: number,
+  ): Promise<void> => {
+    const isWanted = only.length === 0 || Object.keys(cases).some((name) => only.includes(name));
+    if (isWanted) outcomes.push(...(await contest(cases, ours, peer, rounds)));
+  };
+
   for (const [name, insertTarget, findTarget] of [
     ['sqlite', 1.25, 2.5],
     ['pg', 1.4, 2.8],
@@ -33,45 +45,60 @@ try {
       name: title,
       run: async () => samples(name, await inProcess(new URL('rows-contender.js', import.meta.url), task(columns))),
     });
-    outcomes.push(
-      ...(await contest(
-        {
-          [`${name}-insert`]: milliseconds(insertTarget),
-          [`${name}-insert-wall`]: milliseconds(),
-          [`${name}-find`]: milliseconds(findTarget),
-          [`${name}-find-wall`]: milliseconds(),
-          [`${name}-find-one`]: { ...milliseconds(), unit: 'µs' },
-        },
-        contender('encrypted', 'encrypted'),
-        contender('plain', 'plain'),
-        rounds,
-      )),
-    );
+    const cases = {
+      [`${name}-insert`]: milliseconds(insertTarget),
+      [`${name}-insert-wall`]: milliseconds(),
+      [`${name}-find`]: milliseconds(findTarget),
+      [`${name}-find-wall`]: milliseconds(),
+      [`${name}-find-one`]: { ...milliseconds(), unit: 'µs' },
+    };
+    await compare(cases, contender('encrypted', 'encrypted'), contender('plain', 'plain'), rounds);
+  }
+
+  for (const [name, prefix] of [
+    ['sqlite', 'reencrypt'],
+    ['pg', 'pg-reencrypt'],
+  ] as const) {
+    const task: RowsTask = { database: databases[name], hsm: token.config(), columns: 'encrypted', rows, times };
+    const cases: Record<string, CaseFacts> = {
+      [`${prefix}-cells-s`]: { unit: 'cells/CPU s', better: 'higher', target: '≥ 20,000' },
+      [`${prefix}-cells-wall-s`]: { unit: 'cells/s', better: 'higher' },
+      // Of one row read by its key meanwhile, beside the same with nothing else going on.
+      [`${prefix}-read-p99-ms`]: { unit: 'ms', better: 'lower' },
+    };
+    let idle: Samples = {};
+    const reencryption = async (): Promise<Samples> => {
+      const module = new URL('reencryption-contender.js', import.meta.url);
+      const result = await inProcess<RowsTask, ReencryptionResult>(module, task);
+      idle = { [`${prefix}-read-p99-ms`]: { value: result.idleP99Milliseconds } };
+      return {
+        [`${prefix}-cells-s`]: { value: result.cellsPerCpuSecond },
+        [`${prefix}-cells-wall-s`]: { value: result.cellsPerSecond },
+        [`${prefix}-read-p99-ms`]: { value: result.busyP99Milliseconds },
+      };
+    };
+    const ours = { name: 'encrypting anew', run: reencryption };
+    await compare(cases, ours, { name: 'reading alone', run: () => Promise.resolve(idle) }, Math.min(rounds, 3));
   }
 
   const calls = { 'hsm-calls-per-million': { unit: 'calls', better: 'lower', target: '≤ 10' } } as const;
-  const place = join(token.directory, 'calls.sqlite');
-  // A token of its own: the first start makes the KEK too.
-  const fresh = new TestToken('bench-calls');
-  const callsTask: CallsTask = {
-    database: { type: 'better-sqlite3', place },
-    hsm: fresh.config(),
-    columns: 'encrypted',
-    rows,
-    times,
-    cells: 1_000_000,
-  };
-  const { hsmCalls } = await inProcess<CallsTask, CallsResult>(
-    new URL('calls-contender.js', import.meta.url),
-    callsTask,
-  );
-  fresh.remove();
-  const once = { name: 'encrypted', run: () => Promise.resolve({ 'hsm-calls-per-million': { value: hsmCalls } }) };
-  outcomes.push(...(await contest(calls, once, undefined, 1)));
+  // A count is the same each time.
+  let counted: Promise<Samples> | undefined;
+  await compare(calls, { name: 'encrypted', run: () => (counted ??= countCalls()) }, undefined, 1);
   report(outcomes);
 } finally {
   await postgres.stop();
   token.remove();
+}
+
+/** On a token of its own: the first start makes the KEK too. */
+async function countCalls(): Promise<Samples> {
+  const fresh = new TestToken('bench-calls');
+  const database = { type: 'better-sqlite3', place: join(fresh.directory, 'calls.sqlite') } as const;
+  const task: CallsTask = { database, hsm: fresh.config(), columns: 'encrypted', rows, times, cells: 1_000_000 };
+  const module = new URL('calls-contender.js', import.meta.url);
+  const { hsmCalls } = await inProcess<CallsTask, CallsResult>(module, task).finally(() => fresh.remove());
+  return { 'hsm-calls-per-million': { value: hsmCalls } };
 }
 
 /** @param most  how many times the CPU time of plain columns the project allows */

@@ -32,3 +32,12 @@ export interface CallsResult {
   /** Calls of every kind to the token, from the first start on. */
   readonly hsmCalls: number;
 }
+
+export interface ReencryptionResult {
+  readonly cellsPerSecond: number;
+  /** Of this process. */
+  readonly cellsPerCpuSecond: number;
+  /** 99th percentile of one row read by its key, with nothing else to do and meanwhile. */
+  readonly idleP99Milliseconds: number;
+  readonly busyP99Milliseconds: number;
+}

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmConfig, type HsmKey } from '@nest-hsm/hsm';
 import type { Scenario } from '../../test/chaos/scenarios.js';
 import type { VirtualHsm } from '../../test/chaos/virtual-hsm.js';
+import { quantile } from '../harness/sample.js';
 
 const callers = 16;
 const soundMilliseconds = 1_500;
@@ -102,7 +103,6 @@ export class FleetLoad {
     isOver = true;
     await Promise.all(all);
     await hsm.close();
-    const sorted = milliseconds.toSorted((a, b) => a - b);
-    return { failed, p99: sorted[Math.floor(sorted.length * 0.99)] };
+    return { failed, p99: quantile(milliseconds, 0.99) };
   }
 }
