@@ -28,7 +28,8 @@ Session::Session(std::shared_ptr<const ServerContext> context, std::shared_ptr<S
   }
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_accept_state(ssl_.get());
-  SSL_set_mode(ssl_.get(), SSL_MODE_ASYNC);
+  // An idle connection holds no record buffers, of 16 KiB each.
+  SSL_set_mode(ssl_.get(), SSL_MODE_ASYNC | SSL_MODE_RELEASE_BUFFERS);
 }
 
 Session::Progress Session::Handshake(ByteView input) {
