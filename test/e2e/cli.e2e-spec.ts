@@ -73,6 +73,17 @@ describe('nest-hsm', () => {
   );
 
   it.concurrent(
+    'tells it again and again for as long as somebody reads it',
+    withApplication(async ({ config }) => {
+      const watch = `'${process.execPath}' dist/apps/cli/main.js fleet status --watch -c '${config}'`;
+      const piped = await runProcess('bash', ['-c', `${watch} | head -n 3; exit \${PIPESTATUS[0]}`]);
+      expect(piped).toMatchObject({ code: 0, stderr: '' });
+      const [head, ...rows] = piped.stdout.trimEnd().split('\n');
+      expect([head, rows[1]]).toEqual([expect.stringMatching(/^MEMBER +STATE /), head]);
+    }),
+  );
+
+  it.concurrent(
     'says which members of a fleet serve, and which do not and why',
     withApplication(async (application) => {
       const all = await application.nestHsm('fleet', 'status');

@@ -35,3 +35,8 @@ export function reportFault(error: Error): void {
 export function reportUsage(text: string): void {
   reportFault(new CliError('ERR_CLI_ARGUMENT', text.trim().replace(/^error: /, '')));
 }
+
+/** Nobody reads the answer any more (`| head`). What a command does besides is done to its end. */
+export function passOverClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}

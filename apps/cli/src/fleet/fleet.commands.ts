@@ -25,11 +25,12 @@ export class FleetStatusCommand extends HsmCommand {
   async run(_: string[], options: StatusOptions): Promise<void> {
     await this.withAnyHsm(options, async (hsm) => {
       show(hsm.members, options);
-      while (options.watch === true) {
+      // Until nobody reads any more (`| head`).
+      while (options.watch === true && process.stdout.errored === null) {
         await pause(watchMilliseconds);
         // Its outcome shows in the states.
         await hsm.probe().catch(() => undefined);
-        process.stdout.write(clearScreen);
+        if (process.stdout.isTTY) process.stdout.write(clearScreen);
         show(hsm.members, options);
       }
       if (hsm.members.some(({ state }) => state !== 'serving')) process.exitCode = 1;
