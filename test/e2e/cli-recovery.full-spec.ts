@@ -136,7 +136,11 @@ test("from an empty recovery token to a fleet that lives on another vendor's tok
     });
     await done(...move, '--yes');
     expect(rows(await done('key', 'list', '-c', next), 'kek')[0]).toMatch(/ [0-9a-f]{32}$/);
-    const retired = await done('backup', 'retire', '5', '-c', rebuilt);
+    expect(await nestHsm('backup', 'retire', '5', '-c', rebuilt)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^left of the backups that are known here: none\n.*ERR_CLI_NOT_CONFIRMED/),
+    });
+    const retired = await done('backup', 'retire', '5', '-c', rebuilt, '--yes');
     expect(retired).toBe('backups before number 5 are refused\n');
     expect(await nestHsm(...restore, '--yes')).toMatchObject({
       code: 1,

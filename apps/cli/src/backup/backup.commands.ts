@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { Command, Option, SubCommand } from 'nest-commander';
+import { confirmPlan } from '../confirm-plan.js';
 import { CliError } from '../faults.js';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
@@ -8,6 +9,10 @@ import { BackupVerifyCommand } from './verify.command.js';
 
 interface CreateOptions extends HsmCommandOptions {
   readonly output: string;
+}
+
+interface RetireOptions extends HsmCommandOptions {
+  readonly yes?: boolean;
 }
 
 @SubCommand({ name: 'create', description: 'Every wrapped key in one new file, signed by the HSM' })
@@ -54,15 +59,27 @@ export class BackupListCommand extends HsmCommand {
   name: 'retire',
   arguments: '<number>',
   argsDescription: { number: 'the first backup that is still to be accepted' },
-  description: 'Has all backups before this one refused from now on',
+  description:
+    'Has all backups before this one refused from now on, which cannot be taken back. Says first which are left',
 })
 export class BackupRetireCommand extends HsmCommand {
-  async run([text]: string[], options: HsmCommandOptions): Promise<void> {
+  @Option({ flags: '-y, --yes', description: 'do it without asking' })
+  parseYes(): boolean {
+    return true;
+  }
+
+  async run([text]: string[], options: RetireOptions): Promise<void> {
     const number = Number(text);
     if (!/^\d{1,15}$/.test(text) || number < 1) {
       throw new CliError('ERR_CLI_ARGUMENT', `number: want that of a backup, got ${text}`);
     }
     const minimum = await this.withHsm(options, async ({ custody }) => {
+      if (options.yes !== true) {
+        const left = (await custody.backups()).filter((backup) => backup.number >= number);
+        const named = left.map((backup) => `backup ${backup.number} of ${backup.created}`).join(', ');
+        process.stderr.write(`left of the backups that are known here: ${named || 'none'}\n`);
+        await confirmPlan();
+      }
       await custody.retireBackups(number);
       return (await custody.backupState()).minimum;
     });
