@@ -183,6 +183,8 @@ describe('what a client may do', () => {
     const records = { code: 'ERR_HSM_CONFIG_INVALID', message: expect.stringMatching(/^ca: want stateDirectory/) };
     await expect(ca.destroyKey(caKey)).rejects.toMatchObject(records);
     await expect(ca.rotateKey('ca-1')).rejects.toMatchObject(records);
+    const passing = { label: 'nest-hsm-bench-1', algorithm: 'ec-p256', measurement: true } as const;
+    await expect(ca.generateKeyPair(passing)).rejects.toMatchObject(records);
     expect((await tls.listKeys()).map(({ label }) => label).toSorted()).toEqual(['nest-hsm-probe', 'tls-1']);
     await tls.probe();
   });

@@ -355,6 +355,7 @@ export class Hsm {
     options: CallOptions,
   ): Promise<HsmKey> {
     requireLabelOf(key.label, measurement);
+    if (measurement) this.#keys.requireRecords();
     const id = newKeyId(key.label, first ? lineageOfLabel(key.label) : undefined);
     return this.#adopt(await this.#keys.generate({ ...key, id }, options));
   }

@@ -97,6 +97,11 @@ export class FleetKeys {
     return this.management.generate(key, options);
   }
 
+  /** Before a key is made that is to be destroyed. @throws {HsmError} ERR_HSM_CONFIG_INVALID where none can be */
+  requireRecords(): void {
+    void this.#records;
+  }
+
   /** As Destructions.destroy. */
   async destroy(key: KeyDescription, options: DestructionOptions): Promise<SignedReceipt> {
     const { destructions } = this.#records;

@@ -52,7 +52,9 @@ const ownGid = process.getegid?.() ?? 0;
 /** Whoever may write there can put a directory of its own in this one's place. */
 async function requireSafeParent(directory: string): Promise<void> {
   const parent = dirname(directory);
-  const { uid, mode } = await stat(parent);
+  const { uid, mode } = await stat(parent).catch((cause: NodeJS.ErrnoException) => {
+    throw refused(parent, `want this directory, in which a role gets its own, got ${cause.code}`, cause);
+  });
   const isSticky = (mode & 0o1000) !== 0;
   if (uid !== 0 && uid !== ownUid) throw refused(parent, `want it to be root's or our own, got the user ${uid}'s`);
   if ((mode & 0o022) !== 0 && !isSticky) throw refused(parent, 'want nobody but its owner to write in it');
