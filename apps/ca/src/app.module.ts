@@ -76,8 +76,11 @@ export class AppModule implements OnModuleInit {
     return {
       module: AppModule,
       imports: [
-        // On no route: requests are logged by `logRequests`.
-        LoggerModule.forRoot({ forRoutes: [], pinoHttp: { logger: makeLogger(config.logLevel), autoLogging: false } }),
+        // On no route: requests are logged by `logRequests`, whose lines are as they are to be.
+        LoggerModule.forRoot({
+          forRoutes: [],
+          pinoHttp: { logger: makeLogger(config.logLevel), autoLogging: false, wrapSerializers: false },
+        }),
         TerminusModule,
         MonitoringModule,
         ThrottlerModule.forRoot({
