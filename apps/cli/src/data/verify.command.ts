@@ -21,17 +21,20 @@ export class DataVerifyCommand extends TableCommand {
           bar.end();
         }
       }
-      if (results.some(({ failed }) => failed > 0)) process.exitCode = 1;
+      if (results.some(({ failed, misindexed }) => failed + misindexed > 0)) process.exitCode = 1;
       const values = results.map((result) => ({ ...result, keys: Object.fromEntries(result.keys) }));
       print(values, results.flatMap(describe), options);
     });
   }
 }
 
-function describe({ tableId, rows, sound, keys, failed, failedKeys }: Verification): string[] {
+function describe(verification: Verification): string[] {
+  const { tableId, rows, sound, keys, failed, failedKeys, misindexed, misindexedKeys } = verification;
   return [
     `${tableId}: ${sound.toLocaleString('en')} cells in ${rows.toLocaleString('en')} rows decrypt, ${failed} rows do not`,
     ...[...keys].map(([key, cells]) => `  data key ${key}: ${cells.toLocaleString('en')} cells`),
     ...failedKeys.map((key) => `  row ${JSON.stringify(key)} does not decrypt`),
+    ...(misindexed === 0 ? [] : [`  ${misindexed} rows are not found by a search; nest-hsm data reencrypt mends them`]),
+    ...misindexedKeys.map((key) => `  row ${JSON.stringify(key)} is not found by a search`),
   ];
 }

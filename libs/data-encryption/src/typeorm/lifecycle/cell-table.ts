@@ -1,8 +1,8 @@
-import type { DataSource, EntityMetadata, QueryRunner } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { RowKey } from '../../associated-data.js';
 import type { ColumnCipher } from '../../column-cipher.js';
-import type { EncryptedEntities, EncryptedEntity } from '../encrypted-entity.js';
+import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from '../encrypted-entity.js';
 import type { PrimaryKey } from '../primary-key.js';
 
 /** The primary key of a row as the driver returns it, one value per column. */
@@ -13,11 +13,22 @@ export interface StoredRow {
   readonly key: StoredKey;
   /** In the order of `CellTable.columns`; null where there is none. */
   readonly cells: readonly unknown[];
+  /** In the order of `CellTable.indexes`. */
+  readonly indexes: readonly unknown[];
 }
 
-export interface ReplacedRow extends StoredRow {
-  /** What the cells become. */
-  readonly replacements: readonly (string | null | undefined)[];
+/** What a row becomes. */
+export interface ReplacedRow {
+  readonly row: StoredRow;
+  readonly cells: readonly (string | null | undefined)[];
+  readonly indexes: readonly (string | null)[];
+}
+
+/** A blind index of a table. */
+export interface TableIndex {
+  readonly indexed: IndexedColumn;
+  /** The place of its source among the table's columns. */
+  readonly source: number;
 }
 
 /** Part of a table in the order of its primary key: after one key, up to and with another. */
@@ -33,17 +44,18 @@ export interface KeyRange {
 export class CellTable {
   readonly tableId: string;
   readonly columns: readonly ColumnCipher[];
+  readonly indexes: readonly TableIndex[];
   readonly #primaryKey: PrimaryKey;
   readonly #keyColumns: readonly ColumnMetadata[];
   readonly #path: string;
   readonly #keys: readonly string[];
   readonly #cells: readonly string[];
+  readonly #indexes: readonly string[];
 
   private constructor(
     private readonly dataSource: DataSource,
-    metadata: EntityMetadata,
-    { tableId, primaryKey }: EncryptedEntity,
-    ciphers: ReadonlyMap<string, ColumnCipher>,
+    { metadata, tableId, primaryKey }: EncryptedEntity,
+    { ciphers, indexes }: TableColumns,
   ) {
     const escape = (name: string) => dataSource.driver.escape(name);
     this.tableId = tableId;
@@ -52,18 +64,24 @@ export class CellTable {
     this.#keyColumns = metadata.primaryColumns;
     this.#path = metadata.tablePath.split('.').map(escape).join('.');
     this.#keys = this.#keyColumns.map(({ databaseName }) => escape(databaseName));
-    this.#cells = [...ciphers.keys()].map(escape);
+    const names = [...ciphers.keys()];
+    this.#cells = names.map(escape);
+    this.indexes = [...indexes.values()].map((indexed) => {
+      return { indexed, source: names.indexOf(indexed.source.databaseName) };
+    });
+    this.#indexes = [...indexes.keys()].map(escape);
   }
 
   /** One for each database table: the entities of an inheritance share theirs. */
   static all(dataSource: DataSource, entities: EncryptedEntities): readonly CellTable[] {
-    const tables = new Map<string, { first: [EntityMetadata, EncryptedEntity]; ciphers: Map<string, ColumnCipher> }>();
-    for (const [metadata, entity] of entities) {
-      const table = tables.get(metadata.tablePath) ?? { first: [metadata, entity], ciphers: new Map() };
-      tables.set(metadata.tablePath, table);
-      for (const [{ databaseName }, cipher] of entity.ciphers) table.ciphers.set(databaseName, cipher);
+    const tables = new Map<string, { entity: EncryptedEntity; columns: TableColumns }>();
+    for (const [{ tablePath }, entity] of entities) {
+      const table = tables.get(tablePath) ?? { entity, columns: { ciphers: new Map(), indexes: new Map() } };
+      tables.set(tablePath, table);
+      for (const [{ databaseName }, cipher] of entity.ciphers) table.columns.ciphers.set(databaseName, cipher);
+      for (const indexed of entity.indexes.values()) table.columns.indexes.set(indexed.column.databaseName, indexed);
     }
-    return [...tables.values()].map(({ first, ciphers }) => new CellTable(dataSource, ...first, ciphers));
+    return [...tables.values()].map(({ entity, columns }) => new CellTable(dataSource, entity, columns));
   }
 
   /** @returns what the cells of a row are bound to; undefined when the key is in no form that a cell can be bound to */
@@ -82,13 +100,16 @@ export class CellTable {
       ...(after === undefined ? [] : [bound('>', 0)]),
       ...(upTo === undefined ? [] : [bound('<=', after?.length ?? 0)]),
     ];
-    const names = [...this.#keys, ...this.#cells].map((name, index) => `${name} AS c${index}`).join(', ');
+    const selected = [...this.#keys, ...this.#cells, ...this.#indexes];
+    const names = selected.map((name, index) => `${name} AS c${index}`).join(', ');
     const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
     const sql = `SELECT ${names} FROM ${this.#path}${where} ORDER BY ${keys} LIMIT ${limit}`;
     const rows = (await session.query(sql, parameters)) as readonly Record<string, unknown>[];
     return rows.map((row) => {
-      const values = [...this.#keys, ...this.#cells].map((_, index) => row[`c${index}`]);
-      return { key: values.slice(0, this.#keys.length), cells: values.slice(this.#keys.length) };
+      const values = selected.map((_, index) => row[`c${index}`]);
+      const key = values.splice(0, this.#keys.length);
+      const cells = values.splice(0, this.#cells.length);
+      return { key, cells, indexes: values };
     });
   }
 
@@ -123,7 +144,8 @@ export class CellTable {
       const free = `SELECT source.* FROM source JOIN ${this.#path} AS locked ON ${isRow('locked').join(' AND ')}`;
       withs.push(`free AS MATERIALIZED (${free} FOR NO KEY UPDATE OF locked SKIP LOCKED)`);
     }
-    const set = this.#cells.map((name, index) => `${name} = source.n${index}`).join(', ');
+    const becoming = [...this.#cells, ...this.#indexes];
+    const set = becoming.map((name, index) => `${name} = source.n${index}`).join(', ');
     const sql =
       `WITH ${withs.join(', ')} UPDATE ${this.#path} AS cell_table SET ${set} ` +
       `FROM ${isPostgres ? 'free AS source' : 'source'} WHERE ${conditions.join(' AND ')}`;
@@ -131,42 +153,46 @@ export class CellTable {
     return result.affected ?? 0;
   }
 
-  /** One array for each column: of keys in their own type, of cells as text. */
+  /** One array for each column: of keys in their own type, of texts as text. */
   #asArrays(rows: readonly ReplacedRow[]) {
-    const types = this.#keyColumns.map((column) => this.dataSource.driver.normalizeType(column));
-    const columns = [
-      ...types.map((type, index) => ({ name: `k${index}`, type, values: rows.map(({ key }) => key[index]) })),
-      ...this.#cells.map((_, index) => ({
-        name: `o${index}`,
-        type: 'text',
-        values: rows.map(({ cells }) => cells[index]),
-      })),
-      ...this.#cells.map((_, index) => ({
-        name: `n${index}`,
-        type: 'text',
-        values: rows.map(({ replacements }) => replacements[index] ?? null),
-      })),
-    ];
-    const arrays = columns.map(({ type }, index) => `${this.#parameter(index)}::${type}[]`).join(', ');
-    const names = columns.map(({ name }) => name).join(', ');
+    const keyTypes = this.#keyColumns.map((column) => this.dataSource.driver.normalizeType(column));
+    const names = this.#sourceNames();
+    const arrays = names.map((_, index) => `${this.#parameter(index)}::${keyTypes[index] ?? 'text'}[]`).join(', ');
+    const values = rows.map((row) => sourceValues(row));
     return {
-      source: `SELECT * FROM unnest(${arrays}) AS given(${names})`,
-      parameters: columns.map(({ values }) => values),
+      source: `SELECT * FROM unnest(${arrays}) AS given(${names.join(', ')})`,
+      parameters: names.map((_, index) => values.map((each) => each[index] ?? null)),
     };
   }
 
+  /** One array for each row, all of them in one JSON document. */
   #asJson(rows: readonly ReplacedRow[]) {
-    const names = [
+    const values = this.#sourceNames().map((name, index) => `value ->> ${index} AS ${name}`);
+    const document = rows.map((row) => sourceValues(row));
+    return { source: `SELECT ${values.join(', ')} FROM json_each(?)`, parameters: [JSON.stringify(document)] };
+  }
+
+  /** k: key · o: the cell as it was read · n: what a cell or an index becomes */
+  #sourceNames(): readonly string[] {
+    return [
       ...this.#keys.map((_, index) => `k${index}`),
       ...this.#cells.map((_, index) => `o${index}`),
-      ...this.#cells.map((_, index) => `n${index}`),
+      ...[...this.#cells, ...this.#indexes].map((_, index) => `n${index}`),
     ];
-    const values = names.map((name, index) => `value ->> ${index} AS ${name}`).join(', ');
-    const document = rows.map(({ key, cells, replacements }) => [...key, ...cells, ...replacements]);
-    return { source: `SELECT ${values} FROM json_each(?)`, parameters: [JSON.stringify(document)] };
   }
 
   #parameter(index: number): string {
     return this.dataSource.options.type === 'postgres' ? `$${index + 1}` : '?';
   }
+}
+
+/** By their names in the database. */
+interface TableColumns {
+  readonly ciphers: Map<string, ColumnCipher>;
+  readonly indexes: Map<string, IndexedColumn>;
+}
+
+/** In the order of the names of the source. */
+function sourceValues({ row, cells, indexes }: ReplacedRow): readonly unknown[] {
+  return [...row.key, ...row.cells, ...cells, ...indexes];
 }

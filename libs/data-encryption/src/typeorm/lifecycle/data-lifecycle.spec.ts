@@ -26,7 +26,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   });
   afterAll(() => database.stop());
 
-  async function database_(
+  async function openDatabase(
     options: Partial<DataSourceOptions> = {},
   ): Promise<EncryptedDatabase & { lifecycle: DataLifecycle }> {
     const opened = await encryptedDatabase(database, options, { leaseSeconds: 0.2 });
@@ -48,7 +48,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   }
 
   it('encrypts a table anew while others write, past versions, dates and subscribers', async () => {
-    const { dataSource, lifecycle, log } = await database_({ subscribers: [Witness] });
+    const { dataSource, lifecycle, log } = await openDatabase({ subscribers: [Witness] });
     const ids = await addPeople(dataSource, 60);
     const people = dataSource.getRepository(Person);
     const before = await people.findOneByOrFail({ id: ids[0] });
@@ -88,7 +88,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   });
 
   it('goes on where it was ended', async () => {
-    const { dataSource, lifecycle } = await database_();
+    const { dataSource, lifecycle } = await openDatabase();
     await addPeople(dataSource, 50);
     const key = await lifecycle.rotate('Person');
     const controller = new AbortController();
@@ -105,7 +105,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   });
 
   it('encrypts the tables of composite keys, counted keys and inheritance anew', async () => {
-    const { dataSource, lifecycle } = await database_();
+    const { dataSource, lifecycle } = await openDatabase();
     const [pet] = await dataSource.getRepository(Pet).save([{ name: 'Rex' }, { name: 'Bello' }]);
     await dataSource.getRepository(Membership).insert({ club: 'a "b"', petId: pet.id, note: 'n' });
     await dataSource.getRepository(Invoice).save({ title: 't', amount: 7 });
@@ -124,7 +124,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   });
 
   it('leaves a cell that does not decrypt, names its row, and finds it again when it verifies', async () => {
-    const { dataSource, lifecycle } = await database_();
+    const { dataSource, lifecycle } = await openDatabase();
     const [first, second, third] = await addPeople(dataSource, 3);
     const copy = `UPDATE person SET name = (SELECT name FROM person WHERE id = '${first}') WHERE id = '${second}'`;
     await dataSource.query(copy);
@@ -137,8 +137,23 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
     expect(await dataSource.getRepository(Person).findOneByOrFail({ id: third })).toMatchObject({ name: 'SECRET 2' });
   });
 
+  it('finds rows that a search would not, and mends their blind indexes', async () => {
+    const { dataSource, lifecycle } = await openDatabase();
+    const [older, copied] = await addPeople(dataSource, 3);
+    await dataSource.query(`UPDATE person SET mail_blind_index = NULL WHERE id = '${older}'`);
+    await dataSource.query(`UPDATE person SET mail_blind_index = 'x' WHERE id = '${copied}'`);
+    const people = dataSource.getRepository(Person);
+    expect(await people.countBy({ email: 'secret@EXAMPLE.org' })).toBe(1);
+    const { misindexed, misindexedKeys, failed } = await lifecycle.verify('Person');
+    expect({ misindexed, failed }).toEqual({ misindexed: 2, failed: 0 });
+    expect(new Set(misindexedKeys.flat())).toEqual(new Set([older, copied]));
+    await lifecycle.reencrypt('Person');
+    expect(await people.countBy({ email: 'secret@EXAMPLE.org' })).toBe(3);
+    expect(await lifecycle.verify('Person')).toMatchObject({ misindexed: 0, sound: 3 * cellsOfPerson });
+  });
+
   it('puts data keys under the newest KEK, after which the old one is not needed', async () => {
-    const { dataSource, lifecycle, kek } = await database_();
+    const { dataSource, lifecycle, kek } = await openDatabase();
     const [id] = await addPeople(dataSource, 1);
     const old = await kek.findKey({ label: 'kek' });
     const next = kek.addKey('kek');
@@ -155,7 +170,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   });
 
   it('goes on putting data keys under the newest KEK when the HSM has come back', async () => {
-    const { lifecycle, kek } = await database_();
+    const { lifecycle, kek } = await openDatabase();
     const next = kek.addKey('kek');
     kek.down();
     await expect(lifecycle.rewrap()).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
@@ -165,14 +180,14 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   });
 
   it('retires no key while the HSM cannot make another', async () => {
-    const { dataSource, lifecycle, kek } = await database_();
+    const { dataSource, lifecycle, kek } = await openDatabase();
     kek.down();
     await expect(lifecycle.rotate('Person')).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
     await expect(addPeople(dataSource, 1)).resolves.toHaveLength(1);
   });
 
   it('refuses a table that it does not know', async () => {
-    const { lifecycle } = await database_();
+    const { lifecycle } = await openDatabase();
     await expect(lifecycle.rotate('person')).rejects.toMatchObject({
       code: 'ERR_DATA_CONFIG_INVALID',
       message: expect.stringContaining('want one of Account, Employer') as string,

@@ -6,7 +6,7 @@ import { type HeldRange, type Pass, type PassCounts, RangeStore } from '../store
 import type { Plaintext } from '../../value-encoding.js';
 import type { CellTable, KeyRange, ReplacedRow, StoredKey } from './cell-table.js';
 import { Pace } from './pace.js';
-import { type OpenedRow, openRows } from './stored-cells.js';
+import { indexTexts, type OpenedRow, openRows } from './stored-cells.js';
 import { mostFailedKeys } from './verification.js';
 
 export interface ReencryptionProgress extends Pass {
@@ -41,7 +41,8 @@ const rangeRows = 20_000;
 const mostRanges = 1_000;
 
 /**
- * Encrypts every cell of a table with its active data key, while the application goes on reading and writing.
+ * Encrypts every cell of a table with its active data key, and makes the texts of its blind indexes that are missing or of
+ * another key, while the application goes on reading and writing.
  *
  * Cells are replaced row by row only where they still are what was read. How far it has come is in the database: after a
  * kill, or on another host beside this one, `run` goes on where the table has been left. A pass that was begun when no
@@ -170,22 +171,32 @@ export class TableReencryption {
     return { rows: rows.length, replaced: cells, missed: replaced.length - affected, failed: failed.length };
   }
 
-  /** The rows that have a cell of another key than the active one. */
+  /** The rows that have a cell, or a text of an index, of another key than the active one. */
   async #encryptAnew(rows: readonly OpenedRow[], session: QueryRunner): Promise<readonly ReplacedRow[]> {
-    const { leases } = this.installation;
+    const { leases, indexKeys } = this.installation;
     const { tableId, columns } = this.table;
     // A key costs nothing until it encrypts.
     const { header } = await leases.reserve(tableId, 0, session);
-    const old = rows.filter(({ cells }) => cells.some((cell) => typeof cell === 'string' && !cell.startsWith(header)));
+    if (!indexKeys.isFreshFor(tableId)) await indexKeys.load(tableId, session);
+    const old: (OpenedRow & { readonly indexes: ReplacedRow['indexes'] })[] = [];
+    for (const opened of rows) {
+      const indexes = indexTexts(this.installation, this.table, opened).map(([active = null]) => active);
+      const isCurrent =
+        opened.row.cells.every((cell) => typeof cell !== 'string' || cell.startsWith(header)) &&
+        indexes.every((text, index) => text === opened.row.indexes[index]);
+      if (!isCurrent) old.push({ ...opened, indexes });
+    }
     if (old.length === 0) return [];
     const batch = new CellBatch<Plaintext>(columns);
-    for (const row of old) {
+    for (const { row, plaintexts } of old) {
       batch.addRow(this.table.rowKey(row) ?? []);
-      for (const plaintext of row.plaintexts) batch.addCell(plaintext);
+      for (const plaintext of plaintexts) batch.addCell(plaintext);
     }
     const texts = encryptCells(batch, await leases.reserve(tableId, batch.filled, session));
     const width = columns.length;
-    return old.map((row, index) => ({ ...row, replacements: texts.slice(index * width, (index + 1) * width) }));
+    return old.map(({ row, indexes }, index) => {
+      return { row, cells: texts.slice(index * width, (index + 1) * width), indexes };
+    });
   }
 
   async #withSession<T>(work: (session: QueryRunner) => Promise<T>): Promise<T> {

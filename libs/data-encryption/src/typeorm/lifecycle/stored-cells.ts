@@ -8,7 +8,8 @@ import type { Plaintext } from '../../value-encoding.js';
 import type { CellTable, StoredRow } from './cell-table.js';
 
 /** A row whose cells have been decrypted. */
-export interface OpenedRow extends StoredRow {
+export interface OpenedRow {
+  readonly row: StoredRow;
   /** In the order of `CellTable.columns`. */
   readonly plaintexts: readonly (Plaintext | null | undefined)[];
 }
@@ -60,9 +61,26 @@ function decryptTogether(
   try {
     const plaintexts = decryptCells(batch, cellKeys);
     const width = table.columns.length;
-    return rows.map((row, index) => ({ ...row, plaintexts: plaintexts.slice(index * width, (index + 1) * width) }));
+    return rows.map((row, index) => ({ row, plaintexts: plaintexts.slice(index * width, (index + 1) * width) }));
   } catch (error) {
     if (error instanceof DataEncryptionError && error.code === 'ERR_DATA_DECRYPTION_FAILED') return undefined;
     throw error;
   }
+}
+
+/**
+ * The texts of a row's blind indexes, one under each key of an index, that of the active one first; none for NULL.
+ * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE
+ */
+export function indexTexts(
+  installation: Installation,
+  table: CellTable,
+  { plaintexts }: OpenedRow,
+): readonly (readonly string[])[] {
+  return table.indexes.map(({ indexed: { tableId, index }, source }) => {
+    const plaintext = plaintexts[source];
+    if (plaintext === null || plaintext === undefined) return [];
+    const value = table.columns[source].decode(plaintext);
+    return installation.indexKeys.keys(tableId, index).map((key) => index.text(value, key));
+  });
 }

@@ -2,7 +2,7 @@ import type { QueryRunner } from 'typeorm';
 import { type DataKeyId, headerCharacters, parseHeader } from '../../envelope.js';
 import type { Installation } from '../installation.js';
 import type { CellTable, StoredKey, StoredRow } from './cell-table.js';
-import { openRows } from './stored-cells.js';
+import { indexTexts, openRows } from './stored-cells.js';
 
 export interface VerificationProgress {
   readonly tableId: string;
@@ -28,13 +28,17 @@ export interface Verification {
   readonly failed: number;
   /** The primary keys of the first hundred of them. */
   readonly failedKeys: readonly StoredKey[];
+  /** Rows that a search does not find, or finds for another value: `reencrypt` mends them. */
+  readonly misindexed: number;
+  /** The primary keys of the first hundred of them. */
+  readonly misindexedKeys: readonly StoredKey[];
 }
 
 const pageRows = 500;
 export const mostFailedKeys = 100;
 
 /**
- * Decrypts every cell of a table and drops the values.
+ * Decrypts every cell of a table, compares its blind indexes, and drops the values.
  * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
  * @throws the signal's reason
  */
@@ -48,18 +52,23 @@ export async function verifyTable(
   const { tableId } = table;
   const keys = new Map<DataKeyId, number>();
   const failedKeys: StoredKey[] = [];
-  let [rows, sound, failed] = [0, 0, 0];
+  const misindexedKeys: StoredKey[] = [];
+  let [rows, sound, failed, misindexed] = [0, 0, 0, 0];
   let page: readonly StoredRow[] = [];
   do {
     signal?.throwIfAborted();
     page = await table.page(session, { after: page.at(-1)?.key }, pageRows);
     const { opened, failed: faulty } = await openRows(installation, table, page, session);
-    for (const { cells } of opened) {
+    if (!installation.indexKeys.isFreshFor(tableId)) await installation.indexKeys.load(tableId, session);
+    for (const each of opened) {
+      const { key, cells, indexes } = each.row;
+      const isFound = indexTexts(installation, table, each).every((texts, index) => isOneOf(texts, indexes[index]));
+      if (!isFound && ++misindexed <= mostFailedKeys) misindexedKeys.push(key);
       for (const cell of cells) {
-        const key = typeof cell === 'string' ? parseHeader(cell.slice(0, headerCharacters)) : undefined;
-        if (key === undefined) continue;
+        const dataKey = typeof cell === 'string' ? parseHeader(cell.slice(0, headerCharacters)) : undefined;
+        if (dataKey === undefined) continue;
         sound++;
-        keys.set(key, (keys.get(key) ?? 0) + 1);
+        keys.set(dataKey, (keys.get(dataKey) ?? 0) + 1);
       }
     }
     failed += faulty.length;
@@ -67,5 +76,11 @@ export async function verifyTable(
     rows += page.length;
     onProgress?.({ tableId, rows, ofRows });
   } while (page.length === pageRows);
-  return { tableId, rows, sound, keys, failed, failedKeys };
+  return { tableId, rows, sound, keys, failed, failedKeys, misindexed, misindexedKeys };
+}
+
+/** Whether a stored text of an index is one of those that are searched; NULL where there is no value. */
+function isOneOf(texts: readonly string[], stored: unknown): boolean {
+  if (texts.length === 0) return stored === null || stored === undefined;
+  return texts.some((text) => text === stored);
 }
