@@ -1,7 +1,13 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { driver, type DriverReport, newTask } from '../../libs/tls-offload/test/drive.js';
+import {
+  driver,
+  type DriverReport,
+  forwardingDriver,
+  newForwardingTask,
+  newTask,
+} from '../../libs/tls-offload/test/drive.js';
 
 /** What a worker that runs the driver answers. */
 function driveInWorker(aborts: number, rounds: number): Promise<DriverReport> {
@@ -34,5 +40,21 @@ describe('the TLS addon', () => {
     }
     // The process is whole, and so is the provider that its threads share.
     expect(await driveInWorker(25, 1)).toMatchObject({ liveSessions: 0, pausedJobs: 0 });
+  });
+
+  it('closes what it forwards when a worker ends', async () => {
+    const end = async (way: (worker: Worker) => unknown): Promise<void> => {
+      const worker = new Worker(forwardingDriver, { workerData: newForwardingTask(20, 1, 6) });
+      const exit = new Promise((resolve) => worker.once('exit', resolve));
+      const report = await new Promise((resolve, reject) => {
+        worker.once('message', resolve);
+        worker.once('error', reject);
+      });
+      expect(report).toMatchObject({ liveSessions: 0, broken: 40 });
+      await way(worker);
+      await exit;
+    };
+    // A loop that still held a handle of ours would abort the process.
+    await Promise.all([end((worker) => worker.terminate()), end((worker) => worker.postMessage('exit'))]);
   });
 });

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { makeIdentity } from './identity.js';
 
 export const driver = fileURLToPath(new URL('driver.mjs', import.meta.url));
+export const forwardingDriver = fileURLToPath(new URL('forwarding-driver.mjs', import.meta.url));
 if (!existsSync(new URL('../dist/index.js', import.meta.url)))
   throw new Error('want the built library (node scripts/build.mjs)');
 
@@ -28,25 +29,67 @@ export interface DriverReport {
   readonly sharedObjects: readonly string[];
 }
 
+export interface ForwardingTask {
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Connections that break, in turn in every way there is; a quarter of them once more before. */
+  readonly breaks: number;
+  /** Rounds of whole transfers, three at once. */
+  readonly transfers: number;
+  /** Connections to leave open in the end. */
+  readonly leaveOpen: number;
+}
+
+export interface ForwardingReport {
+  readonly liveSessions: number;
+  readonly pausedJobs: number;
+  readonly broken: number;
+  readonly forwarded: number;
+  /** By code. */
+  readonly interrupted: Readonly<Record<string, number>>;
+  readonly failed: Readonly<Record<string, number>>;
+  /** What the resident set grew by, and descriptors, during the second pass. */
+  readonly grownBytes: number;
+  readonly grownDescriptors: number;
+  readonly sharedObjects: readonly string[];
+}
+
 export function newTask(aborts: number, rounds: number): DriverTask {
+  return { ...newKey(), aborts, rounds };
+}
+
+export function newForwardingTask(breaks: number, transfers: number, leaveOpen = 0): ForwardingTask {
+  return { ...newKey(), breaks, transfers, leaveOpen };
+}
+
+function newKey(): { certificate: string; privateKey: string } {
   const { certificatePem, privateKey } = makeIdentity('ed25519');
   return {
     certificate: certificatePem,
     privateKey: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
-    aborts,
-    rounds,
   };
 }
 
+interface DriveOptions {
+  readonly node?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 /** Runs the driver in a process of its own. @throws with its output when it fails */
-export async function drive(
-  task: DriverTask,
-  options: { node?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<DriverReport> {
+export function drive(task: DriverTask, options: DriveOptions = {}): Promise<DriverReport> {
+  return run(driver, task, options);
+}
+
+/** The same for the L4 proxy. */
+export function driveForwarding(task: ForwardingTask, options: DriveOptions = {}): Promise<ForwardingReport> {
+  return run(forwardingDriver, task, options);
+}
+
+async function run<Report>(script: string, task: object, { node, env }: DriveOptions): Promise<Report> {
   const { stdout } = await promisify(execFile)(
-    options.node ?? process.execPath,
-    ['--expose-gc', driver, JSON.stringify(task)],
-    { env: { ...process.env, NODE_OPTIONS: '', ...options.env }, maxBuffer: 16 * 1024 * 1024 },
+    node ?? process.execPath,
+    ['--expose-gc', script, JSON.stringify(task)],
+    { env: { ...process.env, NODE_OPTIONS: '', ...env }, maxBuffer: 16 * 1024 * 1024 },
   );
-  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as DriverReport;
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Report;
 }

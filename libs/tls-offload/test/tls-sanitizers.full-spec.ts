@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { SanitizedAddon, sanitizerSymbols } from '../../../test/support/sanitized-addon.js';
-import { drive, newTask } from './drive.js';
+import { drive, driveForwarding, newForwardingTask, newTask } from './drive.js';
 
 const linux = process.platform === 'linux' ? describe : describe.skip;
 
@@ -26,5 +26,13 @@ linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
     for (const runtimeName of [/libasan\.so/, /libubsan\.so/]) {
       expect(report.sharedObjects).toContainEqual(expect.stringMatching(runtimeName));
     }
+  }, 300_000);
+
+  it('does nothing undefined where forwarded connections break in every way', async () => {
+    const report = await driveForwarding(newForwardingTask(480, 10), {
+      env: addon.environment(':detect_stack_use_after_return=0'),
+    });
+    expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, broken: 600, grownDescriptors: 0 });
+    expect(report.sharedObjects).toContainEqual(expect.stringMatching(/libasan\.so/));
   }, 300_000);
 });

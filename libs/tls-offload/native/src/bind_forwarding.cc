@@ -70,11 +70,13 @@ class ForwardingObject : public Napi::ObjectWrap<ForwardingObject> {
     final_ = statistics;
     const Napi::Env env = Env();
     const Napi::HandleScope scope(env);
-    const auto number = Napi::Number::New(env, static_cast<int>(end));
-    on_end_.MakeCallback(Value(), {number}, *context_);
-    if (env.IsExceptionPending()) {
+    napi_value argument = Napi::Number::New(env, static_cast<int>(end));
+    // Not by way of Napi::Function: while an environment ends, no JavaScript can be run, and that is no fault.
+    const napi_status status = napi_make_callback(env, *context_, Value(), on_end_.Value(), 1, &argument, nullptr);
+    if (status == napi_pending_exception) {
       // As if it had been thrown in an event listener: nobody above us could catch it.
-      napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+      napi_value exception = nullptr;
+      if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
     }
     on_end_.Reset();
     context_.reset();
