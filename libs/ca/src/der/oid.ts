@@ -48,11 +48,15 @@ export const oids = {
   ocspNonce: '1.3.6.1.5.5.7.48.1.2',
   sha1: '1.3.14.3.2.26',
   sha256: '2.16.840.1.101.3.4.2.1',
+  sha384: '2.16.840.1.101.3.4.2.2',
+  sha512: '2.16.840.1.101.3.4.2.3',
   // Content of a PKCS #7 message (RFC 5652 §4, §5.1).
   data: '1.2.840.113549.1.7.1',
   signedData: '1.2.840.113549.1.7.2',
   // Public keys and signatures (RFC 5480, RFC 8410, RFC 4055, RFC 5758).
   rsaEncryption: '1.2.840.113549.1.1.1',
+  mgf1: '1.2.840.113549.1.1.8',
+  rsassaPss: '1.2.840.113549.1.1.10',
   sha256WithRSAEncryption: '1.2.840.113549.1.1.11',
   sha384WithRSAEncryption: '1.2.840.113549.1.1.12',
   sha512WithRSAEncryption: '1.2.840.113549.1.1.13',

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from '@peculiar/x509';
 import fc from 'fast-check';
 import {
@@ -9,6 +13,7 @@ import {
   extensionRequest,
   ip,
   noName,
+  rsaKey,
   sequence,
   subjectAltName,
   tlv,
@@ -58,6 +63,42 @@ test('agrees with a general library about its requests', async () => {
   expect(requestedAttribute(request, 'commonName')).toBe('a.example.test');
   expect(request.names.map(({ value }) => value)).toEqual(['b.example.test', '10.0.0.1']);
   await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
+});
+
+describe('a request signed with RSASSA-PSS', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-pss-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+  const key = join(directory, 'key.pem');
+  writeFileSync(key, rsaKey(2048).privateKey.export({ format: 'pem', type: 'pkcs8' }));
+  const made = (hash: string, ...options: string[]): Buffer => {
+    const pss = ['rsa_padding_mode:pss', ...options].flatMap((option) => ['-sigopt', option]);
+    return execFileSync('openssl', ['req', '-new', '-key', key, '-subj', '/CN=a', `-${hash}`, ...pss, '-outform', 'DER'], { stdio: 'pipe' }); // prettier-ignore
+  };
+  const verify = async (csr: Buffer): Promise<void> => {
+    const request = parseCsr(csr);
+    await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
+  };
+
+  test.each(['sha256', 'sha384', 'sha512'])('with %s and a salt as long is accepted', async (hash) => {
+    const csr = made(hash, 'rsa_pss_saltlen:digest');
+    await expect(verify(csr)).resolves.toBeUndefined();
+    const forged = Buffer.from(csr);
+    forged[forged.length - 1] ^= 1;
+    await expect(verify(forged)).rejects.toMatchObject({ code: 'ERR_CA_CSR_SIGNATURE_INVALID' });
+  });
+
+  test.each([
+    ['another salt', 'sha256', ['rsa_pss_saltlen:20']],
+    ['no salt', 'sha256', ['rsa_pss_saltlen:0']],
+    ['another hash of MGF1', 'sha256', ['rsa_pss_saltlen:digest', 'rsa_mgf1_md:sha512']],
+    ['SHA-1', 'sha1', ['rsa_pss_saltlen:digest']],
+    ['SHA-224', 'sha224', ['rsa_pss_saltlen:digest']],
+  ])('with %s is refused', async (_, hash, options) => {
+    await expect(verify(made(hash, ...options))).rejects.toMatchObject({
+      code: 'ERR_CA_CSR_SIGNATURE_INVALID',
+      message: expect.stringMatching(/got other parameters/) as string,
+    });
+  });
 });
 
 test.each([
