@@ -231,9 +231,17 @@ describe('the L4 proxy', () => {
 
   it('goes on through key updates that the client makes and asks for', async () => {
     const port = await start((socket) => void socket.pipe(socket));
-    const client = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-tls1_3', '-servername', 'localhost']);
+    const client = spawn('openssl', [
+      's_client',
+      '-connect',
+      `127.0.0.1:${port}`,
+      '-tls1_3',
+      '-servername',
+      'localhost',
+    ]);
     let said = '';
-    for (const stream of [client.stdout, client.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    for (const stream of [client.stdout, client.stderr])
+      stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
     await eventually(() => said.includes('Verify return code'));
     for (let round = 1; round <= 5; round++) {
       client.stdin.write('K\n');
@@ -249,7 +257,11 @@ describe('the L4 proxy', () => {
 
   it('counts, and says how each connection ended', async () => {
     const events: L4ConnectionEvent[] = [];
-    const port = await start((socket) => socket.end('answer'), {}, (event) => events.push(event));
+    const port = await start(
+      (socket) => socket.end('answer'),
+      {},
+      (event) => events.push(event),
+    );
     const client = await connectTls({ port, ca });
     client.end('question?');
     await readAll(client);
@@ -280,7 +292,11 @@ describe('the L4 proxy', () => {
 
   describe('behind a load balancer that it trusts', () => {
     const trusting = { proxyProtocol: { trustedPeers: ['127.0.0.0/8'], headerTimeoutMilliseconds: 2_000 } };
-    const connectAs = async (port: number, address: string, pieces: (header: Buffer) => Buffer[] = (whole) => [whole]) => {
+    const connectAs = async (
+      port: number,
+      address: string,
+      pieces: (header: Buffer) => Buffer[] = (whole) => [whole],
+    ) => {
       const socket = connect({ port, host: '127.0.0.1', noDelay: true });
       socket.on('error', () => undefined);
       for (const piece of pieces(Buffer.from(`PROXY TCP4 ${address} 198.51.100.1 1234 443\r\n`))) {
@@ -300,7 +316,10 @@ describe('the L4 proxy', () => {
         expect((await readAll(client)).toString()).toBe('x');
       }
       await eventually(() => events.length === 2);
-      expect(events.map(({ address, port: from }) => `${address} ${from}`)).toEqual(['192.0.2.1 1234', '192.0.2.2 1234']);
+      expect(events.map(({ address, port: from }) => `${address} ${from}`)).toEqual([
+        '192.0.2.1 1234',
+        '192.0.2.2 1234',
+      ]);
     });
 
     it('turns away who does not begin with a header, or not in time', async () => {
@@ -333,7 +352,9 @@ describe('the L4 proxy', () => {
   });
 
   it('takes a header from nobody else', async () => {
-    const port = await start((socket) => void socket.pipe(socket), { proxyProtocol: { trustedPeers: ['192.0.2.0/24'] } });
+    const port = await start((socket) => void socket.pipe(socket), {
+      proxyProtocol: { trustedPeers: ['192.0.2.0/24'] },
+    });
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => undefined);
     socket.write('PROXY TCP4 192.0.2.1 198.51.100.1 1234 443\r\n');

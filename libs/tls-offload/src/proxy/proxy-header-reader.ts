@@ -11,7 +11,10 @@ import { parseProxyHeader, type ProxiedEndpoints } from './proxy-protocol.js';
 export function readProxyHeader(socket: Socket, timeoutMilliseconds: number): Promise<ProxiedEndpoints | undefined> {
   return new Promise((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
-    const fail = (code: 'ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID' | 'ERR_TLS_OFFLOAD_PEER_GONE', message: string): void => {
+    const fail = (
+      code: 'ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID' | 'ERR_TLS_OFFLOAD_PEER_GONE',
+      message: string,
+    ): void => {
       reject(new TlsOffloadError(code, `PROXY header: ${message}`));
     };
     const settle = (): void => {
@@ -37,7 +40,7 @@ export function readProxyHeader(socket: Socket, timeoutMilliseconds: number): Pr
       } catch (error) {
         settle();
         socket.destroy();
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     };
     const timer = setTimeout(() => {

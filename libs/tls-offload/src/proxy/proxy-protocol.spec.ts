@@ -105,7 +105,12 @@ describe('a PROXY header', () => {
 
   it('of ours of version 2 names the owner of a verified certificate', () => {
     const { raw } = new X509Certificate(makeIdentity('ec-p256', ['robot.example']).certificatePem);
-    const header = makeProxyHeader('v2', v4, { ...description, alpnProtocol: '', serverName: '', peerCertificates: [raw] });
+    const header = makeProxyHeader('v2', v4, {
+      ...description,
+      alpnProtocol: '',
+      serverName: '',
+      peerCertificates: [raw],
+    });
     expect(header.subarray(28 + 3, 28 + 3 + 5).toString('hex')).toBe('0700000000');
     expect(header.includes('"\0\rrobot.example', 'latin1')).toBe(true);
   });
