@@ -1,0 +1,298 @@
+import { type ClientRequest as OutgoingRequest, type IncomingMessage, ServerResponse } from 'node:http';
+import { constants } from 'node:http2';
+import type { Duplex, Writable } from 'node:stream';
+import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
+import { isIdentityField } from './forwarded.js';
+import { answerFault, beginResponse, endResponse } from './l7-answer.js';
+import type { ParsedL7ProxyConfig } from './l7-config.js';
+import { fieldsOf, removeConnectionFields, toHeaders, trailersOf } from './l7-fields.js';
+import {
+  type ClientRequest,
+  type ClientResponse,
+  type RequestRules,
+  type UpstreamRequest,
+  upstreamRequestOf,
+} from './l7-request.js';
+import type { Upstream } from './upstream.js';
+import type { UpstreamPool } from './upstream-pool.js';
+
+/** What an exchange takes part in. */
+export interface ExchangeContext {
+  readonly pool: UpstreamPool;
+  readonly config: ParsedL7ProxyConfig;
+  readonly rules: RequestRules;
+}
+
+export interface ExchangeOutcome {
+  /** What the client was told; undefined: nothing. */
+  readonly status: number | undefined;
+  /** URL of the upstream that was asked last. */
+  readonly upstream: string | undefined;
+  /** Why the answer is ours, or was broken off. */
+  readonly fault: TlsOffloadError | undefined;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+/** Methods that an upstream may get again (RFC 9110 §9.2.2). */
+const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/**
+ * Passes one request to an upstream and its answer back, each as it comes and no faster than it is taken.
+ *
+ * Only what has never left is sent to another upstream: no connection came about, and the method is idempotent.
+ * @returns when the client has its answer, or has gone; never throws
+ */
+export function performExchange(
+  request: ClientRequest,
+  response: ClientResponse,
+  context: ExchangeContext,
+): Promise<ExchangeOutcome> {
+  return new Exchange(request, response, context).outcome;
+}
+
+class Exchange {
+  readonly outcome: Promise<ExchangeOutcome>;
+  readonly #tried = new Set<Upstream>();
+  /** For the whole request, and for the next sign of life. */
+  readonly #requestTimer: NodeJS.Timeout;
+  #silenceTimer: NodeJS.Timeout | undefined;
+  #asked: UpstreamRequest;
+  #upstream: Upstream | undefined;
+  #outgoing: OutgoingRequest | undefined;
+  #endUpstream: ((failed: boolean) => void) | undefined;
+  #fault: TlsOffloadError | undefined;
+  /** What the client was told; its response says 200 also when it was told nothing. */
+  #status: number | undefined;
+  /** The upstream's answer has come to its end. */
+  #isAnswered = false;
+  #requestBytes = 0;
+  #responseBytes = 0;
+
+  constructor(
+    private readonly request: ClientRequest,
+    private readonly response: ClientResponse,
+    private readonly context: ExchangeContext,
+  ) {
+    const { requestTimeoutMilliseconds } = context.config;
+    this.#requestTimer = setTimeout(() => this.#onRequestTimeout(), requestTimeoutMilliseconds);
+    // A request that breaks off ends its response too, which is where it is met.
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    this.outcome = new Promise((resolve) => response.once('close', () => resolve(this.#close())));
+    this.#begin();
+  }
+
+  #begin(): void {
+    const { config, rules } = this.context;
+    try {
+      this.#asked = upstreamRequestOf(this.request, rules);
+      const [length = '0'] = this.#asked.fields.get('content-length') ?? [];
+      if (Number(length) > config.bodyLimitBytes) throw tooLarge(config.bodyLimitBytes);
+      this.#ask();
+    } catch (error) {
+      this.#fail(error as TlsOffloadError);
+    }
+  }
+
+  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED | ERR_TLS_OFFLOAD_REQUEST_INVALID */
+  #ask(): void {
+    const upstream = this.context.pool.take(this.#tried);
+    const { method, path, fields, hasBody } = this.#asked;
+    let outgoing: OutgoingRequest;
+    try {
+      outgoing = upstream.request({ method, path, headers: toHeaders(fields) });
+    } catch (cause) {
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_INVALID', 'request: want fields of HTTP/1.1', { cause });
+    }
+    this.#upstream = upstream;
+    this.#outgoing = outgoing;
+    this.#endUpstream = upstream.begin();
+    let hasLeft = false;
+    outgoing.once('socket', () => {
+      hasLeft = true;
+      this.#expectLife(this.context.config.responseTimeoutMilliseconds);
+      if (hasBody) this.#sendBody(outgoing);
+    });
+    outgoing.once('continue', () => this.#forwardContinue());
+    outgoing.on('information', ({ statusCode, headers }) => {
+      if (statusCode === 103 && headers.link !== undefined) this.response.writeEarlyHints({ link: headers.link });
+    });
+    outgoing.once('upgrade', (_answer, socket: Duplex) => {
+      socket.destroy();
+      const unasked = 'upstream: want HTTP/1.1, got another protocol that nobody asked for';
+      this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID', unasked));
+    });
+    outgoing.once('response', (answer) => this.#answer(answer));
+    outgoing.on('error', (error) => {
+      if (outgoing !== this.#outgoing || this.#fault !== undefined || this.response.destroyed) return;
+      if (hasLeft || !this.#askAnother()) this.#fail(faultOf(error));
+    });
+    if (!hasBody) outgoing.end();
+  }
+
+  /** @returns false when nobody else may be asked */
+  #askAnother(): boolean {
+    if (!idempotentMethods.has(this.#asked.method)) return false;
+    this.#settleUpstream(true);
+    if (this.#upstream !== undefined) this.#tried.add(this.#upstream);
+    try {
+      this.#ask();
+      return true;
+    } catch {
+      // What the last one did is the better answer.
+      return false;
+    }
+  }
+
+  #sendBody(outgoing: OutgoingRequest): void {
+    const { request } = this;
+    const { bodyLimitBytes } = this.context.config;
+    outgoing.flushHeaders();
+    request.on('data', (chunk: Buffer) => {
+      this.#requestBytes += chunk.length;
+      if (this.#requestBytes > bodyLimitBytes) return this.#fail(tooLarge(bodyLimitBytes));
+      this.#silenceTimer?.refresh();
+      if (!outgoing.destroyed && !outgoing.write(chunk)) request.pause();
+    });
+    outgoing.on('drain', () => request.resume());
+    request.once('end', () => {
+      clearTimeout(this.#requestTimer);
+      if (!request.complete) return;
+      outgoing.addTrailers(trailersOf(request.rawTrailers, isIdentityField));
+      outgoing.end();
+    });
+  }
+
+  #forwardContinue(): void {
+    if (this.#asked.expectsContinue && !this.response.headersSent) this.response.writeContinue();
+  }
+
+  #answer(answer: IncomingMessage): void {
+    const { response } = this;
+    const fields = fieldsOf(answer.rawHeaders);
+    removeConnectionFields(fields);
+    const overHttp1 = response instanceof ServerResponse;
+    // A connection on which some of a request is left to come is not good for another.
+    if (overHttp1 && !this.#isComplete) fields.set('connection', ['close']);
+    try {
+      if (overHttp1) response.writeHead(answer.statusCode ?? 502, answer.statusMessage, toHeaders(fields));
+      else beginResponse(response, answer.statusCode ?? 502, toHeaders(fields));
+    } catch (cause) {
+      return this.#fail(faultOf(cause as Error));
+    }
+    this.#status = answer.statusCode;
+    // HTTP/2's are sent at once. So are these: the first event of a stream may be long in coming.
+    if (overHttp1) response.flushHeaders();
+    this.#expectLife(this.context.config.idleTimeoutMilliseconds);
+    answer.on('data', (chunk: Buffer) => {
+      this.#responseBytes += chunk.length;
+      this.#silenceTimer?.refresh();
+      if (!(response as Writable).write(chunk)) answer.pause();
+    });
+    response.on('drain', () => {
+      this.#silenceTimer?.refresh();
+      answer.resume();
+    });
+    answer.once('error', (cause) => this.#fail(faultOf(cause)));
+    answer.once('end', () => {
+      this.#isAnswered = true;
+      this.#settleUpstream(false);
+      const trailers = trailersOf(answer.rawTrailers);
+      for (const [name, value] of trailers) response.addTrailers({ [name]: value });
+      if (!this.#isComplete) this.#leaveRestOfRequest(trailers.length > 0);
+      endResponse(response);
+    });
+  }
+
+  /** The upstream is done before the client: what that still sends is for nobody (RFC 9113 §8.1). */
+  #leaveRestOfRequest(hasTrailers: boolean): void {
+    this.#outgoing?.destroy();
+    // Over HTTP/1.1 the connection closes.
+    if (this.response instanceof ServerResponse) return;
+    const { stream } = this.response;
+    const leave = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
+    if (hasTrailers) stream.once('wantTrailers', () => setImmediate(leave));
+    else stream.once('finish', leave);
+  }
+
+  /** What a request without a body says of itself depends on the protocol. */
+  get #isComplete(): boolean {
+    return !this.#asked.hasBody || this.request.complete;
+  }
+
+  #expectLife(milliseconds: number): void {
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = setTimeout(() => this.#onSilence(milliseconds), milliseconds);
+  }
+
+  #onSilence(milliseconds: number): void {
+    const fault = (code: TlsOffloadErrorCode, who: string): TlsOffloadError =>
+      new TlsOffloadError(code, `${who} within ${milliseconds} ms, got none`);
+    if (this.response.headersSent) {
+      this.#fail(
+        this.response.writableNeedDrain
+          ? fault('ERR_TLS_OFFLOAD_PEER_NOT_READING', 'client: want it to read')
+          : fault('ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', 'upstream: want more of its answer'),
+      );
+    } else if (!this.#isComplete && this.#outgoing?.writableNeedDrain === false) {
+      this.#fail(fault('ERR_TLS_OFFLOAD_REQUEST_TIMEOUT', 'client: want more of its request'));
+    } else {
+      this.#fail(fault('ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', 'upstream: want an answer'));
+    }
+  }
+
+  #onRequestTimeout(): void {
+    if (this.request.complete || this.response.headersSent) return;
+    const { requestTimeoutMilliseconds } = this.context.config;
+    const limit = `client: want all of its request within ${requestTimeoutMilliseconds} ms, got less`;
+    this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_TIMEOUT', limit));
+  }
+
+  #fail(fault: TlsOffloadError): void {
+    if (this.#fault !== undefined) return;
+    this.#fault = fault;
+    this.#settleUpstream(fault.fault === 'upstream');
+    this.#outgoing?.destroy();
+    if (this.response.destroyed) return;
+    answerFault(this.response, fault);
+    this.#status ??= this.response.statusCode;
+  }
+
+  #settleUpstream(failed: boolean): void {
+    this.#endUpstream?.(failed);
+    this.#endUpstream = undefined;
+  }
+
+  #close(): ExchangeOutcome {
+    clearTimeout(this.#requestTimer);
+    clearTimeout(this.#silenceTimer);
+    this.#settleUpstream(false);
+    if (!this.#isAnswered) this.#outgoing?.destroy();
+    return {
+      status: this.#status,
+      upstream: this.#upstream?.url,
+      fault: this.#fault,
+      requestBytes: this.#requestBytes,
+      responseBytes: this.#responseBytes,
+    };
+  }
+}
+
+/** What a broken upstream is called; a connector's own fault keeps its name. */
+export function faultOf(cause: Error): TlsOffloadError {
+  if (cause instanceof TlsOffloadError) return cause;
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const unreadable = code.startsWith('HPE_') || code.startsWith('ERR_');
+  return unreadable
+    ? new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID', `upstream: want HTTP/1.1, got ${code}`, {
+        cause,
+      })
+    : new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE', `upstream: want an answer, got ${cause.message}`, {
+        cause,
+      });
+}
+
+function tooLarge(limit: number): TlsOffloadError {
+  return new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_TOO_LARGE', `request: want at most ${limit} bytes, got more`);
+}

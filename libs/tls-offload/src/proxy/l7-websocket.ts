@@ -1,0 +1,209 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { TlsOffloadError } from '../errors.js';
+import type { TlsSocket } from '../socket.js';
+import { joinStreams } from './join-streams.js';
+import { answerFault, beginResponse } from './l7-answer.js';
+import { type ExchangeContext, type ExchangeOutcome, faultOf } from './l7-exchange.js';
+import { type Fields, fieldsOf, removeConnectionFields, toHeaders } from './l7-fields.js';
+import { type ClientRequest, type ClientResponse, type UpstreamRequest, upstreamRequestOf } from './l7-request.js';
+import type { Upstream } from './upstream.js';
+
+/** Whether a client wants to go on in the WebSocket protocol (RFC 6455 §4.1): no other is let through, h2c least of all. */
+export function wantsWebSocket(request: IncomingMessage): boolean {
+  return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+/** Carries a WebSocket of HTTP/1.1. @param head  what the client has sent of it already */
+export function performUpgrade(
+  request: IncomingMessage,
+  socket: TlsSocket,
+  head: Buffer,
+  context: ExchangeContext,
+): Promise<ExchangeOutcome> {
+  // Whatever is not the WebSocket is answered in the usual way, once.
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket as never);
+  response.once('finish', () => socket.destroySoon());
+  return new WebSocketExchange(request, response, socket, context).perform(
+    () => undefined,
+    (answer) => {
+      response.detachSocket(socket as never);
+      socket.write(switchingProtocols(answer), 'latin1');
+      if (head.length > 0) socket.unshift(head);
+      return 101;
+    },
+  );
+}
+
+/** Carries a WebSocket of an HTTP/2 stream (RFC 8441) to an upstream, which is asked over HTTP/1.1. */
+export function performConnect(
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+  context: ExchangeContext,
+): Promise<ExchangeOutcome> {
+  const key = randomBytes(16).toString('base64');
+  return new WebSocketExchange(request, response, response.stream, context).perform(
+    (fields) => fields.set('sec-websocket-key', [key]),
+    (answer) => {
+      if (answer.headers['sec-websocket-accept'] !== acceptanceOf(key)) {
+        throw new TlsOffloadError(
+          'ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID',
+          'upstream: want its acceptance of the key, got another',
+        );
+      }
+      const fields = answeredFields(answer);
+      fields.delete('sec-websocket-accept');
+      response.stream.respond({ ...toHeaders(fields), ':status': 200 });
+      return 200;
+    },
+  );
+}
+
+interface Answered {
+  readonly answer: IncomingMessage;
+  /** Undefined: the upstream does not go on in the WebSocket protocol. */
+  readonly socket?: Duplex;
+}
+
+class WebSocketExchange {
+  #upstream: Upstream | undefined;
+  #endUpstream: ((failed: boolean) => void) | undefined;
+
+  constructor(
+    private readonly request: ClientRequest,
+    private readonly response: ClientResponse,
+    private readonly client: Duplex,
+    private readonly context: ExchangeContext,
+  ) {}
+
+  /** @param accept  tells the client that it goes on, with the status that it returns */
+  async perform(
+    complete: (fields: Fields) => void,
+    accept: (answer: IncomingMessage) => number,
+  ): Promise<ExchangeOutcome> {
+    const { client, response } = this;
+    client.on('error', () => undefined);
+    let fault: TlsOffloadError | undefined;
+    let bytes = { fromNear: 0, fromFar: 0 };
+    let status: number | undefined;
+    try {
+      const asked = upstreamRequestOf(this.request, this.context.rules);
+      if (asked.hasBody && response instanceof ServerResponse) {
+        throw new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_INVALID', 'request: want an upgrade without a body');
+      }
+      complete(asked.fields);
+      asked.fields.set('connection', ['Upgrade']).set('upgrade', ['websocket']);
+      asked.fields.delete('transfer-encoding');
+      const { answer, socket } = await this.#ask(asked);
+      if (socket === undefined) {
+        status = answer.statusCode ?? 502;
+        beginResponse(response, status, toHeaders(answeredFields(answer)));
+        await pipeline(answer, response as ServerResponse);
+      } else {
+        try {
+          status = accept(answer);
+        } catch (error) {
+          socket.destroy();
+          throw error;
+        }
+        bytes = await joinStreams(client, socket, this.context.config.idleTimeoutMilliseconds);
+      }
+    } catch (cause) {
+      // A client that has gone broke it off itself.
+      if (!client.destroyed) {
+        fault = faultOf(cause as Error);
+        answerFault(response, fault);
+        status = response.headersSent ? response.statusCode : undefined;
+      }
+    }
+    this.#endUpstream?.(fault?.fault === 'upstream');
+    return {
+      status,
+      upstream: this.#upstream?.url,
+      fault,
+      requestBytes: bytes.fromNear,
+      responseBytes: bytes.fromFar,
+    };
+  }
+
+  /** Asks one upstream after another until one can be connected to. */
+  async #ask(asked: UpstreamRequest): Promise<Answered> {
+    const tried = new Set<Upstream>();
+    let previous: unknown;
+    for (;;) {
+      try {
+        this.#upstream = this.context.pool.take(tried);
+      } catch (error) {
+        throw previous ?? error;
+      }
+      this.#endUpstream = this.#upstream.begin();
+      const progress = { hasLeft: false };
+      try {
+        return await this.#askOne(this.#upstream, asked, progress);
+      } catch (error) {
+        if (progress.hasLeft || this.client.destroyed) throw error;
+        this.#endUpstream(true);
+        this.#endUpstream = undefined;
+        tried.add(this.#upstream);
+        previous = error;
+      }
+    }
+  }
+
+  #askOne(upstream: Upstream, { path, fields }: UpstreamRequest, progress: { hasLeft: boolean }): Promise<Answered> {
+    const { responseTimeoutMilliseconds } = this.context.config;
+    return new Promise((resolve, reject) => {
+      const outgoing = upstream.request({ method: 'GET', path, headers: toHeaders(fields) });
+      const giveUp = (): void => void outgoing.destroy();
+      this.client.once('close', giveUp);
+      let timer: NodeJS.Timeout | undefined;
+      const settled = (): void => {
+        clearTimeout(timer);
+        this.client.off('close', giveUp);
+      };
+      outgoing.once('socket', () => {
+        progress.hasLeft = true;
+        timer = setTimeout(() => {
+          const limit = `upstream: want an answer within ${responseTimeoutMilliseconds} ms, got none`;
+          outgoing.destroy(new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', limit));
+        }, responseTimeoutMilliseconds);
+      });
+      outgoing.once('upgrade', (answer, socket: Duplex, head: Buffer) => {
+        settled();
+        if (head.length > 0) socket.unshift(head);
+        resolve({ answer, socket });
+      });
+      outgoing.once('response', (answer) => {
+        settled();
+        resolve({ answer });
+      });
+      outgoing.on('error', (error) => {
+        settled();
+        reject(error);
+      });
+      outgoing.end();
+    });
+  }
+}
+
+function answeredFields(answer: IncomingMessage): Fields {
+  const fields = fieldsOf(answer.rawHeaders);
+  removeConnectionFields(fields);
+  return fields;
+}
+
+/** Values have passed the parser of HTTP/1.1, so that none can hold the end of a line. */
+function switchingProtocols(answer: IncomingMessage): string {
+  const lines = [...answeredFields(answer)].flatMap(([name, values]) => values.map((value) => `${name}: ${value}\r\n`));
+  return `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines.join('')}\r\n`;
+}
+
+/** RFC 6455 §4.2.2 */
+function acceptanceOf(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+}

@@ -1,0 +1,184 @@
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import { Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { parseConfig } from '../config.js';
+import type { TlsOffloadErrorCode } from '../errors.js';
+import { createTlsOffloadServer } from '../http-server.js';
+import type { TlsSocket } from '../socket.js';
+import type { TlsTerminator } from '../terminator.js';
+import { plainAddress, TrustedPeers } from './forwarded.js';
+import { type L7ProxyConfig, l7ProxyConfigSchema, type ParsedL7ProxyConfig, type UpstreamConfig } from './l7-config.js';
+import { type ExchangeContext, type ExchangeOutcome, performExchange } from './l7-exchange.js';
+import type { ClientRequest, ClientResponse } from './l7-request.js';
+import { performConnect, performUpgrade, wantsWebSocket } from './l7-websocket.js';
+import type { UpstreamStatistics } from './upstream.js';
+import { tcpConnector, type UpstreamConnector } from './upstream-connection.js';
+import { UpstreamPool } from './upstream-pool.js';
+
+export interface L7ProxyStatistics {
+  /** Requests and WebSockets under way. */
+  readonly open: number;
+  /** Those that are over, by the status that the client was told; `none`: it had gone before. */
+  readonly answered: Readonly<Record<string, number>>;
+  /** Those that ended by a fault, by code. */
+  readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
+  /** Connections turned away at the connection limit. */
+  readonly refused: number;
+  readonly upstreams: readonly UpstreamStatistics[];
+}
+
+/** What an access log tells of one exchange. Path and query may hold what is nobody else's business: a log leaves the query out. */
+export interface ExchangeRecord extends ExchangeOutcome {
+  readonly method: string;
+  readonly path: string;
+  readonly httpVersion: string;
+  readonly clientAddress: string;
+  readonly durationMilliseconds: number;
+}
+
+/**
+ * Forwards requests of HTTP/1.1 and HTTP/2 to servers of HTTP/1.1, and WebSockets with them. It streams both ways at the pace of
+ * the slower side, tells the upstream who the client is, and nothing that a client says of itself in that matter is believed.
+ *
+ * Emits on `server`: `exchange` (ExchangeRecord) when one is over, `tlsClientError` (error, socket) for a failed handshake.
+ */
+export class L7Proxy {
+  readonly server: Server;
+  readonly #config: ParsedL7ProxyConfig;
+  readonly #context: ExchangeContext;
+  readonly #answered: Record<string, number> = {};
+  readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  #open = 0;
+  #refused = 0;
+
+  /**
+   * @param terminator  offers the protocols that clients may speak, e.g. `alpnProtocols: ['h2', 'http/1.1']`
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID
+   */
+  constructor(
+    private readonly terminator: TlsTerminator,
+    config: L7ProxyConfig,
+  ) {
+    this.#config = parseConfig(l7ProxyConfigSchema, 'L7 proxy', config);
+    const { requireMatchingHost } = this.#config;
+    const rules = { trustedPeers: new TrustedPeers(this.#config.trustedPeers), requireMatchingHost };
+    this.#context = { pool: new UpstreamPool(this.#config, connectorOf), config: this.#config, rules };
+    this.server = this.#newServer();
+  }
+
+  get statistics(): L7ProxyStatistics {
+    return {
+      open: this.#open,
+      answered: { ...this.#answered },
+      failed: { ...this.#failed },
+      refused: this.#refused,
+      upstreams: this.#context.pool.statistics,
+    };
+  }
+
+  /** Begins to look after the upstreams, as `listen` does: for a `server` that is given the connections it serves. */
+  start(): void {
+    this.#context.pool.start();
+  }
+
+  /** @throws the system's error, e.g. EADDRINUSE */
+  async listen(port: number, host: string): Promise<AddressInfo> {
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, host, () => {
+        this.server.off('error', reject);
+        resolve();
+      });
+    });
+    this.start();
+    return this.server.address() as AddressInfo;
+  }
+
+  /** Takes no more requests, waits for those under way, and closes the terminator. @param graceMilliseconds  for the rest */
+  async close(graceMilliseconds = 10_000): Promise<void> {
+    if (this.server.listening) this.server.close();
+    await this.terminator.close(graceMilliseconds);
+    this.#context.pool.close();
+  }
+
+  #newServer(): Server {
+    const { headTimeoutMilliseconds, clientKeepAliveMilliseconds, headLimitBytes, streamLimit } = this.#config;
+    const server = createTlsOffloadServer(this.terminator, undefined, {
+      insecureHTTPParser: false,
+      requireHostHeader: true,
+      noDelay: true,
+      maxHeaderSize: headLimitBytes,
+      headersTimeout: headTimeoutMilliseconds,
+      // An exchange keeps the time of its request itself, alike for both protocols.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.min(headTimeoutMilliseconds, 5_000),
+      keepAliveTimeout: clientKeepAliveMilliseconds,
+      // Any other upgrade is an ordinary request, as RFC 9110 §7.8 has it.
+      shouldUpgradeCallback: wantsWebSocket,
+      http2: {
+        idleTimeoutMilliseconds: clientKeepAliveMilliseconds,
+        settings: { maxConcurrentStreams: streamLimit, maxHeaderListSize: headLimitBytes, enableConnectProtocol: true },
+      },
+    });
+    server.maxConnections = this.#config.connectionLimit;
+    // Bounded by bytes; a field that is dropped silently could be the one that matters.
+    server.maxHeadersCount = 0;
+    server.on('drop', () => this.#refused++);
+    const forward = (request: ClientRequest, response: ClientResponse): void =>
+      void this.#record(request, performExchange(request, response, this.#context));
+    server.on('request', forward);
+    server.on('checkContinue', forward);
+    server.on('upgrade', (request, socket, head) => {
+      const client = socket as unknown as TlsSocket;
+      // Before Node.js 22.21 and 24.9 every upgrade comes here.
+      if (wantsWebSocket(request)) void this.#record(request, performUpgrade(request, client, head, this.#context));
+      else client.end(bareAnswer(400));
+    });
+    server.on('connect', (request: IncomingMessage | Http2ServerRequest, answerable: unknown) => {
+      if (!(request instanceof Http2ServerRequest)) return void (answerable as TlsSocket).end(bareAnswer(405));
+      const response = answerable as Http2ServerResponse;
+      if (request.headers[':protocol'] !== 'websocket') return void response.writeHead(405).end();
+      void this.#record(request, performConnect(request, response, this.#context));
+    });
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+      socket.end(bareAnswer(statusOfParserError(error.code)));
+    });
+    return server;
+  }
+
+  async #record(request: ClientRequest, performed: Promise<ExchangeOutcome>): Promise<void> {
+    const began = performance.now();
+    const { method = '', url: path = '', httpVersion } = request;
+    const clientAddress = plainAddress(request.socket.remoteAddress ?? '');
+    this.#open++;
+    const outcome = await performed;
+    this.#open--;
+    const { status = 'none', fault } = outcome;
+    this.#answered[status] = (this.#answered[status] ?? 0) + 1;
+    if (fault !== undefined) this.#failed[fault.code] = (this.#failed[fault.code] ?? 0) + 1;
+    const durationMilliseconds = performance.now() - began;
+    const record: ExchangeRecord = { method, path, httpVersion, clientAddress, durationMilliseconds, ...outcome };
+    this.server.emit('exchange', record);
+  }
+}
+
+function connectorOf({ url }: UpstreamConfig): UpstreamConnector {
+  const { hostname, port, protocol } = new URL(url);
+  return tcpConnector(hostname.replace(/^\[|\]$/g, ''), Number(port || (protocol === 'https:' ? 443 : 80)));
+}
+
+function statusOfParserError(code: string | undefined): number {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return 431;
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return 408;
+    default:
+      return 400;
+  }
+}
+
+function bareAnswer(status: number): string {
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`;
+}

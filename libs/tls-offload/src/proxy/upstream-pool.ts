@@ -1,0 +1,51 @@
+import { TlsOffloadError } from '../errors.js';
+import type { ParsedL7ProxyConfig, UpstreamConfig } from './l7-config.js';
+import { Upstream, type UpstreamStatistics } from './upstream.js';
+import type { UpstreamConnector } from './upstream-connection.js';
+import { UpstreamHealth } from './upstream-health.js';
+
+/** The servers behind a proxy: who gets the next request. */
+export class UpstreamPool {
+  readonly #upstreams: readonly Upstream[];
+  readonly #health: UpstreamHealth | undefined;
+  #turn = 0;
+
+  constructor(config: ParsedL7ProxyConfig, connectorOf: (upstream: UpstreamConfig) => UpstreamConnector) {
+    this.#upstreams = config.upstreams.map((each) => new Upstream(each, config, connectorOf(each)));
+    if (config.healthCheck !== undefined) this.#health = new UpstreamHealth(this.#upstreams, config.healthCheck);
+  }
+
+  get statistics(): readonly UpstreamStatistics[] {
+    return this.#upstreams.map(({ statistics }) => statistics);
+  }
+
+  start(): void {
+    this.#health?.start();
+  }
+
+  close(): void {
+    this.#health?.stop();
+    for (const upstream of this.#upstreams) upstream.close();
+  }
+
+  /**
+   * The upstream with the fewest requests under way, in turn among equals. One that is ejected is taken when there is no other:
+   * being wrong about it costs a request, leaving it alone costs all.
+   * @param tried  not to be taken again
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED
+   */
+  take(tried: ReadonlySet<Upstream> = new Set()): Upstream {
+    const candidates = this.#upstreams.filter((each) => each.healthy && !each.isFull && !tried.has(each));
+    const sound = candidates.filter(({ isEjected }) => !isEjected);
+    const eligible = sound.length > 0 ? sound : candidates;
+    if (eligible.length === 0) {
+      throw new TlsOffloadError(
+        'ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED',
+        'upstreams: want one that is sound and has room, got none',
+      );
+    }
+    const fewest = Math.min(...eligible.map(({ inFlight }) => inFlight));
+    const least = eligible.filter(({ inFlight }) => inFlight === fewest);
+    return least[this.#turn++ % least.length];
+  }
+}
