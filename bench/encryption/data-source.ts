@@ -1,12 +1,14 @@
 import { type KekHolder, withDataEncryption } from '@nest-hsm/data-encryption';
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import { EncryptedRow, PlainRow } from './entities.js';
+import { EncryptedRow, IndexedRow, PlainRow, SearchableRow } from './entities.js';
 import type { RowsTask } from './task.js';
+
+const entities = { encrypted: EncryptedRow, plain: PlainRow, searchable: SearchableRow, indexed: IndexedRow };
 
 /** An empty table, encrypted or not. */
 export async function openDataSource({ database, columns }: RowsTask, hsm: KekHolder) {
   const { type, place } = database;
-  const entity = columns === 'encrypted' ? EncryptedRow : PlainRow;
+  const entity = entities[columns];
   const dataSource = new DataSource({
     type,
     ...(type === 'postgres' ? { url: place } : { database: place }),
@@ -14,7 +16,7 @@ export async function openDataSource({ database, columns }: RowsTask, hsm: KekHo
     synchronize: true,
     dropSchema: true,
   } as DataSourceOptions);
-  if (columns === 'encrypted') {
+  if (columns === 'encrypted' || columns === 'searchable') {
     // A short lease, since encrypting anew waits for two of them.
     withDataEncryption(dataSource, { hsm, kekLabel: 'bench', createKek: true, databaseId: 'bench', leaseSeconds: 1 });
   }

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import { EncryptedColumn } from '@nest-hsm/data-encryption';
-import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
 
 @Entity('row')
 export class EncryptedRow {
@@ -43,6 +43,20 @@ export class PlainRow {
 
   @Column({ type: 'int' })
   n!: number;
+}
+
+/** The same rows, found by their phone. */
+@Entity('row')
+export class SearchableRow extends EncryptedRow {
+  @EncryptedColumn({ searchable: true })
+  declare phone: string;
+}
+
+@Entity('row')
+export class IndexedRow extends PlainRow {
+  @Index()
+  @Column({ type: 'text' })
+  declare phone: string;
 }
 
 /** Four texts of 20, 20, 60 and 100 characters. */

@@ -4,7 +4,7 @@ import { TestToken } from '../../test/support/token.js';
 import { type CaseFacts, contest, type Contender, type Outcome, type Samples } from '../harness/contest.js';
 import { inProcess } from '../harness/process.js';
 import { report } from '../harness/report.js';
-import type { CallsResult, CallsTask, Cost, ReencryptionResult, RowsResult, RowsTask } from './task.js';
+import type { CallsResult, CallsTask, Cost, ReencryptionResult, RowsResult, RowsTask, SearchResult } from './task.js';
 
 /**
  * 10,000 rows of four encrypted texts, written, read and encrypted anew through TypeORM, against the same rows in plain columns.
@@ -23,6 +23,9 @@ try {
     sqlite: { type: 'better-sqlite3', place: join(token.directory, 'bench.sqlite') },
     pg: { type: 'postgres', place: await postgres.database('bench') },
   } as const;
+  const task = (name: keyof typeof databases, columns: RowsTask['columns']): RowsTask => {
+    return { database: databases[name], hsm: token.config(), columns, rows, times };
+  };
   const outcomes: Outcome[] = [];
   const compare = async (
     cases: Readonly<Record<string, CaseFacts>>,
@@ -38,12 +41,10 @@ try {
     ['sqlite', 1.25, 2.5],
     ['pg', 1.4, 2.8],
   ] as const) {
-    const task = (columns: RowsTask['columns']): RowsTask => {
-      return { database: databases[name], hsm: token.config(), columns, rows, times };
-    };
     const contender = (title: string, columns: RowsTask['columns']): Contender => ({
       name: title,
-      run: async () => samples(name, await inProcess(new URL('rows-contender.js', import.meta.url), task(columns))),
+      run: async () =>
+        samples(name, await inProcess(new URL('rows-contender.js', import.meta.url), task(name, columns))),
     });
     const cases = {
       [`${name}-insert`]: milliseconds(insertTarget),
@@ -59,7 +60,6 @@ try {
     ['sqlite', 'reencrypt'],
     ['pg', 'pg-reencrypt'],
   ] as const) {
-    const task: RowsTask = { database: databases[name], hsm: token.config(), columns: 'encrypted', rows, times };
     const cases: Record<string, CaseFacts> = {
       [`${prefix}-cells-s`]: { unit: 'cells/CPU s', better: 'higher', target: '≥ 20,000' },
       [`${prefix}-cells-wall-s`]: { unit: 'cells/s', better: 'higher' },
@@ -69,7 +69,7 @@ try {
     let idle: Samples = {};
     const reencryption = async (): Promise<Samples> => {
       const module = new URL('reencryption-contender.js', import.meta.url);
-      const result = await inProcess<RowsTask, ReencryptionResult>(module, task);
+      const result = await inProcess<RowsTask, ReencryptionResult>(module, task(name, 'encrypted'));
       idle = { [`${prefix}-read-p99-ms`]: { value: result.idleP99Milliseconds } };
       return {
         [`${prefix}-cells-s`]: { value: result.cellsPerCpuSecond },
@@ -80,6 +80,23 @@ try {
     const ours = { name: 'encrypting anew', run: reencryption };
     await compare(cases, ours, { name: 'reading alone', run: () => Promise.resolve(idle) }, Math.min(rounds, 3));
   }
+
+  const searcher = (title: string, columns: RowsTask['columns']): Contender => ({
+    name: title,
+    run: async () => {
+      const contender = new URL('search-contender.js', import.meta.url);
+      const found = await inProcess<RowsTask, SearchResult>(contender, task('sqlite', columns));
+      return {
+        'find-one-indexed': { value: found.cpuMicroseconds, cpuMicroseconds: found.cpuMicroseconds },
+        'find-one-indexed-wall': { value: found.wallMicroseconds },
+      };
+    },
+  });
+  const searches = {
+    'find-one-indexed': { ...milliseconds(1.6), unit: 'µs' },
+    'find-one-indexed-wall': { ...milliseconds(), unit: 'µs' },
+  };
+  await compare(searches, searcher('searchable', 'searchable'), searcher('plain', 'indexed'), rounds);
 
   const calls = { 'hsm-calls-per-million': { unit: 'calls', better: 'lower', target: '≤ 10' } } as const;
   // A count is the same each time.

@@ -5,7 +5,8 @@ export interface RowsTask {
   readonly database: { readonly type: 'better-sqlite3' | 'postgres'; readonly place: string };
   /** The token that holds the KEK. */
   readonly hsm: HsmConfig;
-  readonly columns: 'encrypted' | 'plain';
+  /** searchable and indexed: encrypted and plain, with one column that is searched */
+  readonly columns: 'encrypted' | 'plain' | 'searchable' | 'indexed';
   readonly rows: number;
   /** Times that all rows are written and read; the first of them only warms up. */
   readonly times: number;
@@ -22,6 +23,12 @@ export interface RowsResult {
 export interface Cost {
   readonly wallMilliseconds: number;
   readonly cpuMilliseconds: number;
+}
+
+export interface SearchResult {
+  /** Microseconds of CPU and of time for one row found by its phone, of all rows. */
+  readonly cpuMicroseconds: number;
+  readonly wallMicroseconds: number;
 }
 
 export interface CallsTask extends RowsTask {

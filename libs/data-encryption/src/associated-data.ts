@@ -1,12 +1,12 @@
 import type { DataKeyId } from './envelope.js';
-import { type ValueType, valueTypes } from './value-encoding.js';
+import { type CellType, cellTypes } from './value-encoding.js';
 
 /** What makes a column the same column through migrations: logical ids, never physical names. */
 export interface ColumnIdentity {
   readonly databaseId: string;
   readonly tableId: string;
   readonly columnId: string;
-  readonly type: ValueType;
+  readonly type: CellType;
   /** Whether its cells are bound to the primary key of their row. */
   readonly isRowBound: boolean;
 }
@@ -21,7 +21,7 @@ export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: Data
     column.databaseId,
     column.tableId,
     column.columnId,
-    Buffer.of(valueTypes[column.type]),
+    Buffer.of(cellTypes[column.type]),
     Buffer.from(dataKeyId, 'hex'),
   ]);
 }

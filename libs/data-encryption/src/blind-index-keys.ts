@@ -12,7 +12,6 @@ export interface BlindIndexKeysOptions<Session> {
   /** The searchable columns of each table. */
   readonly indexes: ReadonlyMap<string, readonly BlindIndex[]>;
   readonly maxAgeSeconds: number;
-  readonly outageSeconds: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;
 }
@@ -95,12 +94,10 @@ export class BlindIndexKeys<Session> {
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE when they are not loaded or have expired
    */
   keys(tableId: string, { columnId, name }: BlindIndex): readonly IndexKey[] {
-    const table = this.#tables.get(tableId);
-    const keys = table?.keys.get(columnId);
-    const servesUntil = (table?.freshUntil ?? -Infinity) + this.options.outageSeconds * 1_000;
-    if (keys === undefined || this.#now() >= servesUntil)
-      throw keyUnavailable(`blind index of ${name}: want its key loaded, got none`);
-    return keys;
+    const keys = this.#tables.get(tableId)?.keys.get(columnId);
+    const isServing = ({ id }: IndexKey) => ['fresh', 'outage'].includes(this.options.ring.state(id) ?? '');
+    if (keys?.every(isServing)) return keys;
+    throw keyUnavailable(`blind index of ${name}: want its key loaded, got none`);
   }
 
   /** Keys held. */

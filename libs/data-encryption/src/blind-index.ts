@@ -1,7 +1,7 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError } from './errors.js';
-import { encodeValue, isText, type Plaintext, type ValueType, valueTypes } from './value-encoding.js';
+import { cellTypes, encodeValue, isText, type Plaintext, type ValueType } from './value-encoding.js';
 
 /**
  * What counts as the same text when it is searched. Each is pure and never changes: another way to normalize gets another name.
@@ -38,7 +38,7 @@ export class BlindIndex {
     /** `Entity.property`, for errors. */
     readonly name: string,
   ) {
-    this.#type = Buffer.of(valueTypes[type]);
+    this.#type = Buffer.of(cellTypes[type]);
   }
 
   /** Bound to its keys: texts made by another normalization would not be found. */

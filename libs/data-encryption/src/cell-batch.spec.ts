@@ -13,14 +13,14 @@ import { cells } from './cells/load-cells.js';
 import { ColumnCipher } from './column-cipher.js';
 import type { CellKey } from './data-key.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
-import type { Plaintext, ValueType } from './value-encoding.js';
+import type { CellType, Plaintext, ValueType } from './value-encoding.js';
 
 interface Vectors {
   readonly dataKey: string;
   readonly dataKeyId: DataKeyId;
   readonly place: Pick<ColumnIdentity, 'databaseId' | 'tableId' | 'columnId' | 'isRowBound'>;
   readonly cells: readonly {
-    type: ValueType;
+    type: CellType;
     value: unknown;
     row: string[];
     nonce: string;
@@ -54,12 +54,12 @@ function decrypt(cipher: ColumnCipher, text: unknown, row: RowKey, ...keys: Cell
   return cipher.decode(plaintext as string | Buffer);
 }
 
-function cipherOf(type: ValueType, change: Partial<ColumnIdentity> = {}): ColumnCipher {
+function cipherOf(type: CellType, change: Partial<ColumnIdentity> = {}): ColumnCipher {
   return new ColumnCipher({ ...vectors.place, type, ...change }, 'Patient.name');
 }
 
 /** JSON has no bytes, dates or 64-bit integers. */
-const fromJson: Partial<Record<ValueType, (value: unknown) => unknown>> = {
+const fromJson: Partial<Record<CellType, (value: unknown) => unknown>> = {
   bigint: (value) => BigInt(value as string),
   date: (value) => new Date(value as string),
   buffer: (value) => Buffer.from(value as string, 'hex'),

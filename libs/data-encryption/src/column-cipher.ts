@@ -14,6 +14,8 @@ export class ColumnCipher {
     readonly identity: ColumnIdentity,
     /** `Entity.property`, for errors. */
     readonly name: string,
+    /** Of a padded type: bytes of which its plaintexts are a multiple. It may change; what is written stays as it is. */
+    private readonly padTo?: number,
   ) {
     this.isText = isText(identity.type);
   }
@@ -30,7 +32,7 @@ export class ColumnCipher {
 
   /** @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID */
   encode(value: unknown): Plaintext {
-    return encodeValue(this.identity.type, value, this.name);
+    return encodeValue(this.identity.type, value, this.name, this.padTo);
   }
 
   /** @throws {DataEncryptionError} ERR_DATA_DECRYPTION_FAILED: what was encrypted is no value of the column's type */

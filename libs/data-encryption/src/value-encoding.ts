@@ -2,8 +2,27 @@
 import { DataEncryptionError } from './errors.js';
 
 /** What a cell holds. The number is bound in the associated data (docs/ENVELOPE.md) and never reused. */
-export const valueTypes = { string: 1, number: 2, bigint: 3, boolean: 4, date: 5, json: 6, buffer: 7 } as const;
-export type ValueType = keyof typeof valueTypes;
+export const cellTypes = {
+  string: 1,
+  number: 2,
+  bigint: 3,
+  boolean: 4,
+  date: 5,
+  json: 6,
+  buffer: 7,
+  paddedString: 8,
+  paddedJson: 9,
+} as const;
+export type CellType = keyof typeof cellTypes;
+
+/** What a property holds. */
+export type ValueType = Exclude<CellType, 'paddedString' | 'paddedJson'>;
+
+/** How a property is held, when its length is to be hidden; undefined where all values have one length, or bytes say their own. */
+export function paddedType(type: ValueType): CellType | undefined {
+  if (type === 'string') return 'paddedString';
+  return type === 'json' ? 'paddedJson' : undefined;
+}
 
 /** What a cell encrypts: bytes, or a string, which stands for its UTF-8 bytes and spares both sides a copy. */
 export type Plaintext = string | Buffer;
@@ -14,14 +33,17 @@ export const maximumPlaintextBytes = 2 ** 28;
 interface ValueEncoding<Encoded extends Plaintext> {
   /** What `encode` takes, for error messages. */
   readonly wants: string;
-  /** @returns undefined when the value is not one of this type */
-  encode(value: unknown): Encoded | undefined;
+  /**
+   * @param padTo  the number of bytes of which a padded plaintext is a multiple
+   * @returns undefined when the value is not one of this type
+   */
+  encode(value: unknown, padTo: number): Encoded | undefined;
   /** @returns undefined when the plaintext is not an encoding of this type */
   decode(plaintext: Encoded): unknown;
 }
 
 /** Whether the plaintext of a type is text. */
-export function isText(type: ValueType): boolean {
+export function isText(type: CellType): boolean {
   return type in textEncodings;
 }
 
@@ -31,23 +53,25 @@ export function isText(type: ValueType): boolean {
  * @param column  `Entity.property`, for the error
  * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID when the value is not of the column's type, or too long
  */
-export function encodeValue(type: ValueType, value: unknown, column: string): Plaintext {
+export function encodeValue(type: CellType, value: unknown, column: string, padTo = 1): Plaintext {
   const encoding = encodings[type];
-  const plaintext = encoding.encode(value);
+  const plaintext = encoding.encode(value, padTo);
   if (plaintext === undefined) throw valueInvalid(column, encoding.wants, kindOf(value));
   if (isTooLong(plaintext)) throw valueInvalid(column, `at most ${maximumPlaintextBytes} bytes`, 'more');
   return plaintext;
 }
 
 /** @returns the value, or undefined when the plaintext, text or bytes as `isText` says, is not an encoding of this type */
-export function decodeValue(type: ValueType, plaintext: Plaintext): unknown {
+export function decodeValue(type: CellType, plaintext: Plaintext): unknown {
   return encodings[type].decode(plaintext);
 }
 
 /** Whether two values of one type have the same plaintext: what dirty checking compares. */
-export function equalValues(type: ValueType, left: unknown, right: unknown): boolean {
+export function equalValues(type: CellType, left: unknown, right: unknown): boolean {
   const encoding = encodings[type];
-  const encoded = [left, right].map((value) => encoding.encode(type === 'json' ? sorted(value) : value));
+  const encoded = [left, right].map((value) =>
+    encoding.encode(type === 'json' || type === 'paddedJson' ? sorted(value) : value, 1),
+  );
   const [first, second] = encoded;
   if (first instanceof Buffer) return second instanceof Buffer && first.equals(second);
   return first !== undefined && first === second;
@@ -74,9 +98,32 @@ const textEncodings = {
       }
     },
   },
-} as const satisfies Partial<Record<ValueType, ValueEncoding<string>>>;
+} as const satisfies Partial<Record<CellType, ValueEncoding<string>>>;
+
+/** Text that is padded as ISO/IEC 9797-1 does by its method 2: a byte 80, then bytes 00 up to a multiple. */
+function padded(text: ValueEncoding<string>): ValueEncoding<Buffer> {
+  return {
+    wants: text.wants,
+    encode: (value, padTo) => {
+      const encoded = text.encode(value, padTo);
+      if (encoded === undefined) return undefined;
+      const length = Buffer.byteLength(encoded, 'utf8');
+      const bytes = Buffer.alloc((Math.floor(length / padTo) + 1) * padTo);
+      bytes.write(encoded, 'utf8');
+      bytes[length] = 0x80;
+      return bytes;
+    },
+    decode: (bytes) => {
+      const length = bytes.lastIndexOf(0x80);
+      const isPadded = length >= 0 && bytes.subarray(length + 1).every((byte) => byte === 0);
+      return isPadded ? text.decode(bytes.toString('utf8', 0, length)) : undefined;
+    },
+  };
+}
 
 const byteEncodings = {
+  paddedString: padded(textEncodings.string),
+  paddedJson: padded(textEncodings.json),
   number: {
     wants: 'a number',
     encode: (value) => {
@@ -114,9 +161,9 @@ const byteEncodings = {
     // A copy: what the cipher returned may be a view of a larger pool.
     decode: (bytes) => Buffer.from(bytes),
   },
-} as const satisfies Partial<Record<ValueType, ValueEncoding<Buffer>>>;
+} as const satisfies Partial<Record<CellType, ValueEncoding<Buffer>>>;
 
-const encodings = { ...textEncodings, ...byteEncodings } as Record<ValueType, ValueEncoding<Plaintext>>;
+const encodings = { ...textEncodings, ...byteEncodings } as Record<CellType, ValueEncoding<Plaintext>>;
 
 function isTooLong(plaintext: Plaintext): boolean {
   if (plaintext.length <= maximumPlaintextBytes / 3) return false;

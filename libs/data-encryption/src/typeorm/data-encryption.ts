@@ -1,4 +1,4 @@
-import { DataSource, type MixedList, type QueryRunner } from 'typeorm';
+import { DataSource, type EntityTarget, type MixedList, type ObjectLiteral, type QueryRunner } from 'typeorm';
 import type { BlindIndex, IndexKey } from '../blind-index.js';
 import { BlindIndexKeys } from '../blind-index-keys.js';
 import { type DataEncryptionConfig, parseDataEncryptionConfig, type ParsedDataEncryptionConfig } from '../config.js';
@@ -9,12 +9,14 @@ import { DataEncryptionError } from '../errors.js';
 import { DataLifecycle } from './lifecycle/data-lifecycle.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
+import { addCheckConstraints } from './check-constraints.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
 import type { EncryptedEntities } from './encrypted-entity.js';
 import { warnOfFewValues } from './few-values.js';
 import { installHooks, refuseMissing, register } from './hooks.js';
 import { Installation } from './installation.js';
 import { mapEncryptedEntities } from './mapping.js';
+import { decryptRaw, type RawNames } from './raw-rows.js';
 import { DataKeyEntity } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
 import { RangeEntity } from './store/range.entity.js';
@@ -79,6 +81,25 @@ export class DataEncryption {
     throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it initialized, got it not yet');
   }
 
+  /**
+   * Decrypts what a statement passed to `query()` returned: the cells of an entity are replaced by their values, in place. The rows need
+   * the entity's primary key.
+   * @param names  by property path: under which name the result has it, where that is not the database column's
+   * @throws {DataEncryptionError} ERR_DATA_DECRYPTION_FAILED | ERR_DATA_OPERATION_REFUSED without the primary key |
+   * ERR_DATA_MAPPING_INVALID for an entity without encrypted columns | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
+   */
+  async decryptRaw<Row extends object>(
+    entity: EntityTarget<ObjectLiteral>,
+    rows: readonly Row[],
+    names: RawNames = {},
+  ): Promise<readonly Row[]> {
+    const installation = this.#installation;
+    if (installation === undefined)
+      throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it initialized, got it not yet');
+    await decryptRaw(installation, installation.dataSource.getMetadata(entity), rows, names);
+    return rows;
+  }
+
   /** Puts the hooks into a data source that has not been initialized. `withDataEncryption` in two steps. */
   attach(dataSource: DataSource): void {
     refuseUnsupported(dataSource);
@@ -122,6 +143,7 @@ export class DataEncryption {
   #install(dataSource: DataSource): void {
     const { hsm, kekLabel, createKek, ...options } = this.#config;
     const entities = mapEncryptedEntities(dataSource, options.databaseId);
+    addCheckConstraints(entities);
     const store = new TypeOrmDataKeyStore(dataSource);
     const kek = new KeyEncryptionKey({ hsm, label: kekLabel, create: createKek });
     const ringOptions = { ...options, kek, store, observer: this.#observer };

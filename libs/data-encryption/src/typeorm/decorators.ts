@@ -6,6 +6,11 @@ import type { ValueType } from '../value-encoding.js';
 export interface EncryptedColumnOptions {
   /** What the property holds; bound in every cell. Default `string`. */
   readonly type?: ValueType;
+  /**
+   * Hides the length of strings and JSON up to a multiple of so many bytes, 2 to 65,536. The number may be changed at any time; whether
+   * there is one may not, once rows are written.
+   */
+  readonly padTo?: number;
   /** The column's name in the associated data, for ever. Default: the property; set it before the property is renamed. */
   readonly columnId?: string;
   /**
@@ -43,11 +48,17 @@ export interface EncryptedEntityOptions {
    * and whoever can write to the database can exchange them unnoticed. It cannot be changed once rows are written.
    */
   readonly rowBinding?: 'pk' | 'none';
+  /**
+   * Makes the database refuse what is no cell, by CHECK constraints that come out of `migration:generate`. Default false: they stand in
+   * the way while plaintext is being encrypted.
+   */
+  readonly check?: boolean;
 }
 
 export interface EncryptedColumnDeclaration {
   readonly type: ValueType;
   readonly columnId?: string;
+  readonly padTo?: number;
   readonly search?: SearchDeclaration;
 }
 
@@ -66,11 +77,11 @@ const entityKey = Symbol.for('@nest-hsm/data-encryption:entity');
  * records what is wanted. A data source without `withDataEncryption` refuses to write or read such a column.
  */
 export function EncryptedColumn(options: EncryptedColumnOptions = {}): PropertyDecorator {
-  const { type = 'string', columnId, searchable, ...columnOptions } = options;
+  const { type = 'string', columnId, searchable, padTo, ...columnOptions } = options;
   return (prototype, property) => {
     const search = searchable ? declareIndex(prototype, property, searchable, columnOptions) : undefined;
     const declarations = ownDeclarations(prototype.constructor);
-    declarations.set(String(property), { type, columnId, search });
+    declarations.set(String(property), { type, columnId, padTo, search });
     Reflect.defineMetadata(columnsKey, declarations, prototype.constructor);
     Column({ ...columnOptions, type: 'text', transformer: refuseUntilInstalled })(prototype, property);
   };

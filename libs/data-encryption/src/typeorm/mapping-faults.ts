@@ -23,7 +23,10 @@ export function columnFaults(metadata: EntityMetadata, column: ColumnMetadata, n
       column.default !== undefined && column.default !== null,
       'want no default: the database would store it in plaintext; set it in the class',
     ],
-    [isIndexed || isUnique, 'want no index or unique constraint: equal values have different cells'],
+    [
+      isIndexed || isUnique,
+      'want no index or unique constraint, since equal values have different cells: make it searchable',
+    ],
   ];
   return checks.filter(([isFault]) => isFault).map(([, fault]) => `${name}: ${fault}`);
 }

@@ -25,7 +25,9 @@ function entity(build: () => Class): Class {
   return build();
 }
 
-const faulty: readonly (readonly [string, () => Class | Class[], RegExp])[] = [
+type Faulty = readonly [string, () => Class | Class[], RegExp];
+
+const faulty: readonly Faulty[] = [
   [
     'no primary key it can bind to',
     () =>
@@ -118,6 +120,52 @@ const faulty: readonly (readonly [string, () => Class | Class[], RegExp])[] = [
       }),
     /Only\.secret: want no index or unique constraint/,
   ],
+  [
+    'a searchable boolean',
+    () =>
+      entity(() => {
+        @Entity()
+        class Yes {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn({ type: 'boolean', searchable: true }) secret: boolean;
+        }
+        return Yes;
+      }),
+    /Yes\.secret: want a searchable column of many values, got a boolean/,
+  ],
+  [
+    'a normalized number',
+    () =>
+      entity(() => {
+        @Entity()
+        class Count {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn({ type: 'number', searchable: { normalize: 'digits' } }) secret: number;
+        }
+        return Count;
+      }),
+    /Count\.secret: want normalization exact for number, got digits/,
+  ],
+  ...(
+    [
+      ['number', 8],
+      ['string', 1],
+      ['string', 2.5],
+      ['string', 65_537],
+    ] as const
+  ).map(([type, padTo]): Faulty => [
+    `padding a ${type} to ${padTo}`,
+    () =>
+      entity(() => {
+        @Entity()
+        class Padded {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn({ type, padTo }) secret: unknown;
+        }
+        return Padded;
+      }),
+    /Padded\.secret: want padTo of 2 to 65536 for a string or json, got/,
+  ]),
   [
     'a check constraint over it',
     () =>

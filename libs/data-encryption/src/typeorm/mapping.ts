@@ -3,7 +3,13 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { BlindIndex, searchFault } from '../blind-index.js';
 import { ColumnCipher } from '../column-cipher.js';
 import { DataEncryptionError } from '../errors.js';
-import { encryptedColumnDeclaration, encryptedEntityOptions, type SearchDeclaration } from './decorators.js';
+import { paddedType } from '../value-encoding.js';
+import {
+  type EncryptedColumnDeclaration,
+  encryptedColumnDeclaration,
+  encryptedEntityOptions,
+  type SearchDeclaration,
+} from './decorators.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import { columnFaults, entityFaults, type MappingFault } from './mapping-faults.js';
 import { type DatabaseType, PrimaryKey } from './primary-key.js';
@@ -27,12 +33,22 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
       if (declaration === undefined) continue;
       const columnId = columnIdOf(column, declaration.columnId);
       const name = `${metadata.name}.${column.propertyPath}`;
-      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type: declaration.type, isRowBound }, name);
+      const { padTo } = declaration;
+      const type = padTo === undefined ? declaration.type : paddedType(declaration.type);
+      if (type === undefined || !isPadding(padTo)) {
+        faults.push(
+          `${name}: want padTo of 2 to ${mostPadding} for a string or json, got ${padTo} for ${declaration.type}`,
+        );
+        continue;
+      }
+      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type, isRowBound }, name, padTo);
       ciphers.set(column, cipher);
       faults.push(...columnFaults(metadata, column, name));
-      if (declaration.search === undefined) continue;
-      const fault = searchFault(declaration.type, declaration.search.normalization);
-      if (fault === undefined) indexes.set(column, indexOf(metadata, tableId, column, cipher, declaration.search));
+      const { search } = declaration;
+      if (search === undefined) continue;
+      const fault = searchFault(declaration.type, search.normalization);
+      if (fault === undefined)
+        indexes.set(column, indexOf(metadata, tableId, column, cipher, { ...declaration, search }));
       else faults.push(`${name}: ${fault}`);
     }
     if (ciphers.size === 0) continue;
@@ -46,12 +62,18 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
   throw new DataEncryptionError('ERR_DATA_MAPPING_INVALID', ['encrypted entities:', ...new Set(faults)].join('\n✖ '));
 }
 
+const mostPadding = 65_536;
+
+function isPadding(padTo: number | undefined): boolean {
+  return padTo === undefined || (Number.isInteger(padTo) && padTo >= 2 && padTo <= mostPadding);
+}
+
 function indexOf(
   metadata: EntityMetadata,
   tableId: string,
   source: ColumnMetadata,
-  { identity: { columnId, type }, name }: ColumnCipher,
-  search: SearchDeclaration,
+  { identity: { columnId }, name }: ColumnCipher,
+  { type, search }: EncryptedColumnDeclaration & { readonly search: SearchDeclaration },
 ): IndexedColumn {
   const path = [...source.propertyPath.split('.').slice(0, -1), search.property].join('.');
   const column = metadata.findColumnWithPropertyPathStrict(path);

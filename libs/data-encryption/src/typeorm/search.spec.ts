@@ -21,6 +21,7 @@ import {
 } from '../../test/typeorm/encrypted-database.js';
 import { Account, Payment, Subscriber, Town } from '../../test/typeorm/entities.js';
 import { warnOfFewValues } from './few-values.js';
+import { DataEncryption } from './data-encryption.js';
 import { enc } from './search-condition.js';
 
 interface Context {
@@ -415,6 +416,58 @@ const operations: readonly (readonly [
       ]);
       await dataSource.createQueryBuilder().update(Subscriber).set({ name: 'SECRET' }).whereEntity([two]).execute();
       expect((await subscribers.findOneByOrFail({ id: two.id })).name).toBe('SECRET');
+    },
+  ],
+  [
+    'padding hides the length of text and JSON',
+    async ({ accounts, dataSource }) => {
+      const notes = ['', 'SECRET', 'SECRET'.padEnd(62), 'ü'.repeat(31), 'SECRET'.padEnd(64, '\0'), 'SECRET \u0080\0'];
+      const made = notes.map((note, n) => accounts.create({ email: `SECRET ${n}`, note, history: { note } }));
+      await accounts.save(made);
+      const found = await accounts.find({ where: { email: In(made.map(({ email }) => email)) } });
+      const values = new Map(found.map(({ email, note, history }) => [email, { note, history }]));
+      expect(made.map(({ email }) => values.get(email))).toEqual(notes.map((note) => ({ note, history: { note } })));
+      const lengths = (await stored(dataSource, 'account')).map(({ note }) => (note as string | null)?.length);
+      expect(new Set(lengths).size).toBe(3);
+      // A date and an object are unchanged when their plaintexts are.
+      expect(await accounts.save(accounts.create({ ...found[0] }))).toBeDefined();
+    },
+  ],
+  [
+    'raw SQL: decrypted with the row it belongs to',
+    async ({ accounts, dataSource }) => {
+      const encryption = DataEncryption.of(dataSource)!;
+      const sql = 'SELECT id AS "key", email AS "mail", name, city FROM account ORDER BY city';
+      const rows = await dataSource.query<Record<string, unknown>[]>(sql);
+      expect(rows[1].name).toMatch(/^nhsm/);
+      const decrypted = await encryption.decryptRaw(Account, rows, { id: 'key', email: 'mail' });
+      expect(decrypted).toMatchObject([
+        { mail: eve, name: null, city: 'Graz' },
+        { mail: ada, name: 'SECRET Ada Groß', city: 'Wien' },
+      ]);
+      const again = await dataSource.query<Record<string, unknown>[]>(sql);
+      await expect(encryption.decryptRaw(Account, again, { email: 'mail' })).rejects.toMatchObject({
+        code: 'ERR_DATA_OPERATION_REFUSED',
+      });
+      [again[0].key, again[1].key] = [again[1].key, again[0].key];
+      await expect(encryption.decryptRaw(Account, again, { id: 'key', email: 'mail' })).rejects.toMatchObject({
+        code: 'ERR_DATA_DECRYPTION_FAILED',
+      });
+      await expect(encryption.decryptRaw(Town, [])).rejects.toMatchObject({ code: 'ERR_DATA_MAPPING_INVALID' });
+      expect(await accounts.count()).toBe(2);
+    },
+  ],
+  [
+    'the database refuses what is no cell, and no index, where the entity asks for it',
+    async ({ dataSource }) => {
+      for (const sql of [
+        `UPDATE account SET name = 'plaintext'`,
+        `UPDATE account SET note = ''`,
+        `UPDATE account SET "contactPhone" = '${'0'.repeat(80)}'`,
+        `UPDATE account SET "emailBlindIndex" = 'plaintext'`,
+      ]) {
+        await expect(dataSource.query(sql)).rejects.toThrow(/check/i);
+      }
     },
   ],
   [

@@ -170,6 +170,7 @@ export class Contact {
 
 /** Columns of every type that can be searched, one of them unique, one of them of an embedded class. */
 @Entity()
+@EncryptedEntity({ check: true })
 export class Account {
   @PrimaryGeneratedColumn('uuid')
   id: string;
@@ -192,8 +193,11 @@ export class Account {
   @EncryptedColumn({ type: 'buffer', nullable: true, searchable: true })
   token?: Buffer | null;
 
-  @EncryptedColumn({ nullable: true })
+  @EncryptedColumn({ nullable: true, padTo: 64 })
   note?: string | null;
+
+  @EncryptedColumn({ type: 'json', nullable: true, padTo: 100 })
+  history?: object | null;
 
   @Column(() => Contact)
   contact: Contact;

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-TYPES = {"string": 1, "number": 2, "bigint": 3, "boolean": 4, "date": 5, "json": 6, "buffer": 7}
+TYPES = {"string": 1, "number": 2, "bigint": 3, "boolean": 4, "date": 5, "json": 6, "buffer": 7, "paddedString": 8, "paddedJson": 9}
 
 
 def fields(*values):
@@ -71,6 +71,9 @@ CASES = [
     ("date", "1961-04-12T06:07:00.000Z", struct.pack(">q", int(datetime(1961, 4, 12, 6, 7, tzinfo=timezone.utc).timestamp()) * 1000), ["1"]),
     ("json", {"a": [1, None, "ü"]}, '{"a":[1,null,"ü"]}'.encode(), ["1"]),
     ("buffer", "00ff10", bytes.fromhex("00ff10"), ["north", "7"]),
+    ("paddedString", "Grüße", "Grüße".encode() + b"\x80" + bytes(8), ["1"]),
+    ("paddedString", "sixteen bytes ..", b"sixteen bytes .." + b"\x80" + bytes(15), ["1"]),
+    ("paddedJson", [1], b"[1]\x80" + bytes(12), ["1"]),
 ]
 
 TEXTS = [
