@@ -1,0 +1,132 @@
+import { Duplex } from 'node:stream';
+import { connect, type SecureVersion } from 'node:tls';
+import { handshakeProgress, loadAddon, type ServerContext, type Session } from '../../libs/tls-offload/src/addon.js';
+import { TlsOffloadError } from '../../libs/tls-offload/src/errors.js';
+import { makeProxyHeader, parseProxyHeader } from '../../libs/tls-offload/src/proxy/proxy-protocol.js';
+import { makeIdentity } from '../../libs/tls-offload/test/identity.js';
+import { signInSoftware } from '../../libs/tls-offload/test/software-key.js';
+import type { FuzzTarget } from './ca-targets.js';
+
+const { key, certificatePem, privateKey } = makeIdentity('ec-p256');
+const leaf = Buffer.from(certificatePem.replaceAll(/-----.*-----|\s/g, ''), 'base64');
+
+let made: ServerContext | undefined;
+function context(): ServerContext {
+  return (made ??= new (loadAddon().ServerContext)({
+    credentials: [{ serverNames: [], certificates: [{ chain: [leaf], keyIndex: 0 }] }],
+    alpnProtocols: ['h2', 'http/1.1'],
+    tls13Only: false,
+    refuseUnknownNames: false,
+    ciphersTls12: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+    ciphersTls13: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384',
+    groups: 'X25519MLKEM768:X25519:P-256',
+    signatureAlgorithms: 'ecdsa_secp256r1_sha256',
+  }));
+}
+
+/** Goes on with what a client sent, signing where a signature is wanted. */
+function drive(session: Session, input: Buffer): number {
+  let progress = session.handshake(input);
+  while (progress === handshakeProgress.wantSignature) {
+    const wanted = session.signatureWanted();
+    if (wanted === undefined) throw new Error('want a signature request, got none');
+    session.deliver(signInSoftware(privateKey, wanted.scheme, wanted.data));
+    progress = session.handshake();
+  }
+  return progress;
+}
+
+/** The flights of Node's own client in one handshake with us: ClientHello, and what follows our answer. */
+async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
+  const flights: Buffer[] = [];
+  const session = new (loadAddon().Session)(context());
+  const wire: Duplex = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      flights.push(chunk);
+      drive(session, chunk);
+      const output = session.takeOutput();
+      if (output !== undefined) wire.push(output);
+      done();
+    },
+  });
+  const versions = { minVersion: version, maxVersion: version };
+  const client = connect({
+    socket: wire,
+    ca: certificatePem,
+    servername: 'localhost',
+    ALPNProtocols: ['h2'],
+    ...versions,
+  });
+  await new Promise((resolve, reject) => {
+    client.once('secureConnect', resolve);
+    client.once('error', reject);
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  session.close();
+  client.destroy();
+  return flights;
+}
+
+/** A session that is closed leaves nothing behind, whatever it was fed. */
+function judgeSession(feed: (session: Session) => void): void {
+  const session = new (loadAddon().Session)(context());
+  try {
+    feed(session);
+    session.takeOutput();
+  } finally {
+    session.close();
+  }
+  const { liveSessions, pausedJobs } = loadAddon().counters();
+  if (liveSessions !== 0 || pausedJobs !== 0)
+    throw new Error(`want no session left, got ${liveSessions}, ${pausedJobs}`);
+}
+
+export async function makeTlsTargets(): Promise<FuzzTarget[]> {
+  const flights12 = await flightsOf('TLSv1.2');
+  const flights13 = await flightsOf('TLSv1.3');
+  const endpoints = {
+    v4: { sourceAddress: '192.0.2.1', sourcePort: 1, destinationAddress: '198.51.100.1', destinationPort: 443 },
+    v6: { sourceAddress: '2001:db8::1', sourcePort: 1, destinationAddress: '2001:db8::2', destinationPort: 443 },
+  };
+  const description = {
+    ...{ protocol: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256', cipherStandardName: '', cipherVersion: '', group: '' },
+    ...{ alpnProtocol: 'h2', serverName: key.label, resumed: false, peerCertificates: [] },
+  };
+  const headers = Object.values(endpoints).flatMap((each) =>
+    (['v1', 'v2'] as const).map((version) => makeProxyHeader(version, each, description)),
+  );
+  return [
+    {
+      name: 'a PROXY header',
+      seeds: headers,
+      judge: (input) => {
+        try {
+          const header = parseProxyHeader(input);
+          if (header === undefined && input.length > 4_112) throw new Error('want a decision, got none');
+          if (header !== undefined && header.bytes > input.length) throw new Error('want a header of what is there');
+        } catch (error) {
+          if (!(error instanceof TlsOffloadError)) throw error;
+        }
+      },
+    },
+    {
+      name: 'the first flight of a handshake',
+      seeds: [flights12[0], flights13[0]],
+      judge: (input) => judgeSession((session) => drive(session, input)),
+    },
+    {
+      name: 'the second flight of a handshake',
+      seeds: [...flights12.slice(1), ...flights13.slice(1)],
+      judge: (input) => {
+        for (const [hello] of [flights12, flights13]) {
+          judgeSession((session) => {
+            drive(session, hello);
+            drive(session, input);
+            session.read(input, Buffer.alloc(65_536));
+          });
+        }
+      },
+    },
+  ];
+}
