@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import { serve } from './server-process.js';
+import type { ServerTask } from './task.js';
 
 /** The peer: Node's own tls with the private key behind OpenSSL's PKCS#11 engine, which signs inside the event loop. */
-serve(async ({ config, keyLabel, certificateFile, engine }) => {
+serve<ServerTask>(async ({ config, keyLabel, certificateFile, engine }) => {
   const { label } = config.token;
   const server = createServer(
     {

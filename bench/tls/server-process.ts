@@ -1,11 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { ServerTask } from './task.js';
 
 /** A server under measurement, in a process of its own. */
 export class ServerProcess {
-  static async start(module: URL, task: ServerTask, environment: Record<string, string>): Promise<ServerProcess> {
+  static async start(module: URL, task: object, environment: Record<string, string> = {}): Promise<ServerProcess> {
     const child = fork(fileURLToPath(module), { env: { ...process.env, ...environment } });
     child.send(task);
     return new ServerProcess(child, await answer<{ port: number }>(child));
@@ -18,6 +17,10 @@ export class ServerProcess {
     { port }: { port: number },
   ) {
     this.port = port;
+  }
+
+  get pid(): number {
+    return this.child.pid as number;
   }
 
   /** CPU time of the server's process so far. */
@@ -33,9 +36,9 @@ export class ServerProcess {
 }
 
 /** The server's end: starts on the first message, then says what it cost, or stops, when asked. */
-export function serve(start: (task: ServerTask) => Promise<{ port: number; stop: () => Promise<void> | void }>): void {
+export function serve<Task>(start: (task: Task) => Promise<{ port: number; stop: () => Promise<void> | void }>): void {
   process.once('message', (task) => {
-    void start(task as ServerTask).then(({ port, stop }) => {
+    void start(task as Task).then(({ port, stop }) => {
       process.on('message', (message) => {
         if (message === 'cpu') {
           const { user, system } = process.cpuUsage();

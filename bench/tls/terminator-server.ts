@@ -4,9 +4,10 @@ import { type AddressInfo, createServer } from 'node:net';
 import { Hsm } from '@nest-hsm/hsm';
 import { Credential, TlsTerminator } from '@nest-hsm/tls-offload';
 import { serve } from './server-process.js';
+import type { ServerTask } from './task.js';
 
 /** Ours: the handshake waits for `Hsm` while the event loop serves the others. */
-serve(async ({ config, keyLabel, certificateFile }) => {
+serve<ServerTask>(async ({ config, keyLabel, certificateFile }) => {
   const hsm = await Hsm.open(config);
   const key = await hsm.findKey({ label: keyLabel });
   const credential = Credential.fromPem(readFileSync(certificateFile, 'utf8'), key, hsm);
