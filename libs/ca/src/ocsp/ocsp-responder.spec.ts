@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { hasCommand } from '../../../../test/support/ca-service.js';
 import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
@@ -83,6 +84,24 @@ describe('the OCSP responder', () => {
       expect(text).toContain('OCSP No Check');
     },
   );
+
+  (hasCommand('ocsptool') ? test : test.skip)('ocsptool of GnuTLS verifies what it says', async () => {
+    const serial = await issue();
+    const verify = ({ der }: OcspAnswer): string => {
+      const args = ['--verify-response', '--load-response', file('response.der', der), '--load-trust', file('chain.pem'), '--load-issuer', file('issuer.pem'), '--load-cert', file('leaf.pem')]; // prettier-ignore
+      const { stdout, stderr } = spawnSync('ocsptool', args, { encoding: 'utf8' });
+      return stdout + stderr;
+    };
+    expect(verify(await responder().respond(leaf()))).toContain('Verifying OCSP Response: Success.');
+    await authority.status.revoke(serial, { reason: 'affiliationChanged' });
+    const revoked = await responder().respond(leaf());
+    expect(verify(revoked)).toContain('Verifying OCSP Response: Success.');
+    const text = execFileSync('ocsptool', ['--response-info', '--infile', file('response.der', revoked.der)], { encoding: 'utf8' }); // prettier-ignore
+    expect(text).toMatch(/Certificate Status: revoked/);
+    const forged = Buffer.from(revoked.der);
+    forged[forged.indexOf(Buffer.from(serial, 'hex'))] ^= 1;
+    expect(verify({ ...revoked, der: forged })).not.toContain('Verifying OCSP Response: Success.');
+  });
 
   test('signs once for everybody, and for each who sends a nonce, which comes back', async () => {
     await issue();

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -60,6 +60,8 @@ const config: Partial<CaConfig> = {
   ],
 }; // prettier-ignore
 
+const hasNss = ['certutil', 'crlutil', 'vfychain'].every(hasCommand);
+
 interface Case {
   readonly profile: string;
   readonly csr: Buffer;
@@ -67,23 +69,25 @@ interface Case {
   readonly says: readonly (string | RegExp)[];
   readonly saysNot?: readonly string[];
   readonly purpose?: string;
+  /** As vfychain of NSS numbers them. */
+  readonly nssUsages?: readonly number[];
 }
 const tlsName = { subject: sequence(attribute(cn, 'a.example.com')), attributes: named(dns('A.example.com')) };
 const person = sequence(attribute(cn, 'Ada Lovelace'));
 const ofBank = sequence(attribute(cn, 'Ada Lovelace'), attribute(o, 'Bank'));
 
 const cases: Case[] = [
-  { profile: 'tls-server', csr: buildCsr(tlsName), says: ['TLS Web Server Authentication\n', 'CN = a.example.com', 'DNS:a.example.com\n', 'http://ca.example.com/'], purpose: 'sslserver' },
-  { profile: 'tls-client', csr: buildCsr({ ...tlsName, key: ec }), says: ['TLS Web Client Authentication\n', 'Digital Signature\n'], purpose: 'sslclient' },
-  { profile: 'mutual', csr: buildCsr({ subject: sequence(), attributes: named(uri('spiffe://example.com/ns/a')) }), says: ['TLS Web Server Authentication, TLS Web Client Authentication', 'Alternative Name: critical', 'URI:spiffe://example.com/ns/a'], purpose: 'sslclient' },
+  { profile: 'tls-server', csr: buildCsr(tlsName), says: ['TLS Web Server Authentication\n', 'CN = a.example.com', 'DNS:a.example.com\n', 'http://ca.example.com/'], purpose: 'sslserver', nssUsages: [1] },
+  { profile: 'tls-client', csr: buildCsr({ ...tlsName, key: ec }), says: ['TLS Web Client Authentication\n', 'Digital Signature\n'], purpose: 'sslclient', nssUsages: [0] },
+  { profile: 'mutual', csr: buildCsr({ subject: sequence(), attributes: named(uri('spiffe://example.com/ns/a')) }), says: ['TLS Web Server Authentication, TLS Web Client Authentication', 'Alternative Name: critical', 'URI:spiffe://example.com/ns/a'], purpose: 'sslclient', nssUsages: [0, 1] },
   { profile: 'code-signing', csr: buildCsr({ subject: person, key: rsa }), says: ['Code Signing', 'Subject: CN = Ada Lovelace\n'], saysNot: ['Alternative Name'] },
-  { profile: 'smime', csr: buildCsr({ subject: ofBank, attributes: named(email('Ada@EXAMPLE.com')), key: rsa }), says: ['E-mail Protection', 'email:Ada@example.com', 'Digital Signature, Key Encipherment\n'], purpose: 'smimesign' },
-  { profile: 'smime', csr: buildCsr({ subject: sequence(attribute('2a864886f70d010901', 'ada@example.com', 0x16)) }), says: ['Digital Signature, Key Agreement\n', 'emailAddress = ada@example.com', 'email:ada@example.com'], purpose: 'smimesign' },
+  { profile: 'smime', csr: buildCsr({ subject: ofBank, attributes: named(email('Ada@EXAMPLE.com')), key: rsa }), says: ['E-mail Protection', 'email:Ada@example.com', 'Digital Signature, Key Encipherment\n'], purpose: 'smimesign', nssUsages: [4] },
+  { profile: 'smime', csr: buildCsr({ subject: sequence(attribute('2a864886f70d010901', 'ada@example.com', 0x16)) }), says: ['Digital Signature, Key Agreement\n', 'emailAddress = ada@example.com', 'email:ada@example.com'], purpose: 'smimesign', nssUsages: [4] },
   { profile: 'document-signing', csr: buildCsr({ subject: person }), says: ['1.3.6.1.5.5.7.3.36', 'Digital Signature, Non Repudiation\n', 'Policy: 1.3.6.1.4.1.55555.1', 'CPS: https://example.com/cps'] },
-  { profile: 'device', csr: buildCsr({ subject: sequence(attribute(serialNumber, 'SN-0042', 0x13)) }), says: ['serialNumber = SN-0042', 'URI:urn:device:SN-0042'], purpose: 'sslclient' },
-  { profile: 'ocsp-responder', csr: buildCsr({ subject: commonName('Responder') }), says: ['OCSP Signing', 'OCSP No Check'], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'ocsphelper' },
-  { profile: 'short-lived', csr: buildCsr(tlsName), says: [/No Revocation Available|2\.5\.29\.56/], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'sslserver' },
-  { profile: 'public', csr: buildCsr({ ...tlsName, attributes: [extensionRequest(subjectAltName(dns('a.example.com')), mustStaple)] }), says: ['2.23.140.1.2.1', 'TLS Feature', 'status_request', 'OCSP - URI:http://ocsp.example.com'], purpose: 'sslserver' },
+  { profile: 'device', csr: buildCsr({ subject: sequence(attribute(serialNumber, 'SN-0042', 0x13)) }), says: ['serialNumber = SN-0042', 'URI:urn:device:SN-0042'], purpose: 'sslclient', nssUsages: [0] },
+  { profile: 'ocsp-responder', csr: buildCsr({ subject: commonName('Responder') }), says: ['OCSP Signing', 'OCSP No Check'], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'ocsphelper', nssUsages: [10] },
+  { profile: 'short-lived', csr: buildCsr(tlsName), says: [/No Revocation Available|2\.5\.29\.56/], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'sslserver', nssUsages: [1] },
+  { profile: 'public', csr: buildCsr({ ...tlsName, attributes: [extensionRequest(subjectAltName(dns('a.example.com')), mustStaple)] }), says: ['2.23.140.1.2.1', 'TLS Feature', 'status_request', 'OCSP - URI:http://ocsp.example.com'], purpose: 'sslserver', nssUsages: [1] },
 ]; // prettier-ignore
 
 describe('a certificate of each profile', () => {
@@ -95,6 +99,11 @@ describe('a certificate of each profile', () => {
     return join(directory, name);
   };
   const pem = (der: Buffer): string => new X509Certificate(der).toString();
+  /** A tool of NSS on its database; what it says, whatever it thinks. */
+  const nss = (tool: string, ...args: string[]): string => {
+    const { stdout, stderr } = spawnSync(tool, ['-d', `sql:${directory}`, ...args], { encoding: 'utf8' });
+    return stdout + stderr;
+  };
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'nest-hsm-profiles-'));
@@ -104,6 +113,10 @@ describe('a certificate of each profile', () => {
     const [issuing, root] = authority.chain.map(({ der }) => pem(der));
     file('issuing.pem', issuing);
     file('root.pem', root);
+    if (!hasNss) return;
+    nss('certutil', '-N', '--empty-password');
+    nss('certutil', '-A', '-n', 'root', '-t', 'CT,C,C', '-i', join(directory, 'root.pem'));
+    nss('certutil', '-A', '-n', 'issuing', '-t', ',,', '-i', join(directory, 'issuing.pem'));
   });
   afterAll(async () => {
     rmSync(directory, { recursive: true });
@@ -132,6 +145,25 @@ describe('a certificate of each profile', () => {
     const chain = file('chain.pem', pem(der) + pem(authority.chain[0].der));
     const verify = ['--verify', '--load-ca-certificate', join(directory, 'root.pem'), '--infile', chain];
     expect(execFileSync('certtool', verify, { encoding: 'utf8' })).toContain('Verified. The certificate is trusted.');
+  });
+
+  (hasNss ? test.each(cases) : test.skip.each(cases))('$profile: NSS verifies it for its usages', async (each) => {
+    const { der } = await authority.issue(each.csr, each.profile);
+    const certificate = file('leaf.pem', pem(der));
+    for (const usage of each.nssUsages ?? [])
+      expect(nss('vfychain', '-pp', '-u', String(usage), '-a', certificate)).toContain('Chain is good!');
+  });
+
+  (hasNss ? test : test.skip)('NSS takes the CRL, and knows by it what is revoked', async () => {
+    const [revoked, good] = [await authority.issue(buildCsr(tlsName), 'tls-server'), await authority.issue(buildCsr(tlsName), 'tls-server')]; // prettier-ignore
+    await authority.status.revoke(revoked.serial, { reason: 'superseded' });
+    await authority.status.refreshCrls();
+    const crl = join(directory, 'crl.der');
+    writeFileSync(crl, authority.crl.der);
+    expect(nss('crlutil', '-I', '-i', crl, '-t', '1')).not.toMatch(/unable|error/i);
+    const check = (der: Buffer): string => nss('vfychain', '-pp', '-g', 'leaf', '-m', 'crl', '-s', 'forbidFetching', '-u', '1', '-a', file('leaf.pem', pem(der))); // prettier-ignore
+    expect(check(good.der)).toContain('Chain is good!');
+    expect(check(revoked.der)).toMatch(/revoked/i);
   });
 
   test('no profile outlives its issuer', async () => {
