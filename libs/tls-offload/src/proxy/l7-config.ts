@@ -5,9 +5,17 @@ const milliseconds = (fallback: number): z.ZodDefault<z.ZodNumber> => z.int().mi
 
 const upstreamSchema = z.strictObject({
   /** Scheme, host and port, e.g. `http://127.0.0.1:3000`. */
-  url: z.url({ protocol: /^http$/ }).refine(isOrigin, 'want scheme, host and port alone'),
+  url: z.url({ protocol: /^https?$/ }).refine(isOrigin, 'want scheme, host and port alone'),
   /** Requests under way beyond which another upstream is taken, or the client is told to come back. */
   requestLimit: z.int().min(1).max(65_536).default(1_024),
+});
+
+/** How upstreams with an https URL are met. */
+const upstreamTlsSchema = z.strictObject({
+  /** Roots in PEM, read once; absent: those of Node.js. */
+  caFile: z.string().min(1).optional(),
+  /** What the upstream's certificate has to name; absent: the URL's host. */
+  serverName: z.string().min(1).max(253).optional(),
 });
 
 const healthCheckSchema = z.strictObject({
@@ -23,6 +31,7 @@ export type HealthCheckConfig = Readonly<z.output<typeof healthCheckSchema>>;
 
 export const l7ProxyConfigSchema = z.strictObject({
   upstreams: z.array(upstreamSchema).min(1).max(64),
+  upstreamTls: upstreamTlsSchema.prefault({}),
   /** Asks every upstream, used or not; absent: an upstream is known by what requests meet. */
   healthCheck: healthCheckSchema.optional(),
   /** Requests that fail in a row before an upstream is left alone for a while, as long as there is another. */

@@ -1,7 +1,10 @@
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import { Curl } from '../../test/curl.js';
+import { makeIdentity } from '../../test/identity.js';
 import { deferred, eventually } from '../../test/listen.js';
-import { closedPort, L7Bench } from '../../test/l7.js';
+import { closedPort, identity, L7Bench } from '../../test/l7.js';
 import { TlsOffloadError } from '../errors.js';
 
 const bench = new L7Bench();
@@ -177,12 +180,56 @@ describe('an upstream that is at fault', () => {
   });
 });
 
+describe('an upstream of https', () => {
+  const files = new Curl('');
+  const caFile = files.file('ca.pem', identity.certificatePem);
+  afterAll(() => files.remove());
+
+  async function frontHttps(names: readonly string[], upstreamTls: object): Promise<void> {
+    const { privateKey, certificatePem: cert } = names === own ? identity : makeIdentity('ec-p256', names);
+    const key = privateKey.export({ format: 'pem', type: 'pkcs8' });
+    const url = await bench.serve(createHttpsServer({ key, cert }, saying('secure')));
+    await bench.start([url.replace('http:', 'https:')], { upstreamTls });
+  }
+  const own = ['localhost', '127.0.0.1'];
+
+  it('is asked once it has proven its name, on a connection that is kept', async () => {
+    await frontHttps(own, { caFile });
+    for (let count = 0; count < 3; count++) expect(await bench.ask()).toMatchObject({ status: 200, body: 'secure' });
+    expect(bench.upstreamConnections).toBe(1);
+  });
+
+  it('may be known by another name', async () => {
+    await frontHttps(own, { caFile, serverName: 'localhost' });
+    expect((await bench.ask()).body).toBe('secure');
+  });
+
+  it.each([
+    ['under another name', own, { caFile, serverName: 'other.example' }],
+    ['with a root that is not ours', ['127.0.0.1'], { caFile }],
+    ['with no root that Node.js knows', own, {}],
+  ])('gets nothing %s', async (_what, names, upstreamTls) => {
+    await frontHttps(names, upstreamTls);
+    const refused = await bench.ask({ method: 'POST' }, 'secret');
+    expect(refused.status).toBe(502);
+    expect(refused.body).toContain('ERR_TLS_OFFLOAD_UPSTREAM_UNTRUSTED');
+    expect(refused.body).not.toMatch(/other\.example|127\.0\.0\.1/);
+  });
+
+  it('gets nothing without TLS', async () => {
+    const url = await bench.serve(saying('plain'));
+    await bench.start([url.replace('http:', 'https:')], { upstreamTls: { caFile } });
+    expect((await bench.ask()).body).toContain('ERR_TLS_OFFLOAD_UPSTREAM_UNTRUSTED');
+  });
+});
+
 describe('the configuration', () => {
   it.each([
     ['no upstream', { upstreams: [] }],
     ['a path', { upstreams: [{ url: 'http://a/b' }] }],
     ['a password', { upstreams: [{ url: 'http://a:b@c' }] }],
     ['another scheme', { upstreams: [{ url: 'ftp://a' }] }],
+    ['roots that are not there', { upstreams: [{ url: 'https://a' }], upstreamTls: { caFile: '/nowhere' } }],
     ['a range that is none', { upstreams: [{ url: 'http://a' }], trustedPeers: ['10.0.0.0/33'] }],
   ])('with %s is refused', async (_what, config) => {
     await expect(bench.start([], config)).rejects.toThrow(TlsOffloadError);

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import { Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { parseConfig } from '../config.js';
-import type { TlsOffloadErrorCode } from '../errors.js';
+import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
 import { createTlsOffloadServer } from '../http-server.js';
 import type { TlsSocket } from '../socket.js';
 import type { TlsTerminator } from '../terminator.js';
@@ -12,7 +14,7 @@ import { type ExchangeContext, type ExchangeOutcome, performExchange } from './l
 import type { ClientRequest, ClientResponse } from './l7-request.js';
 import { performConnect, performUpgrade, wantsWebSocket } from './l7-websocket.js';
 import type { UpstreamStatistics } from './upstream.js';
-import { tcpConnector, type UpstreamConnector } from './upstream-connection.js';
+import { tcpConnector, tlsConnector, type UpstreamConnector } from './upstream-connection.js';
 import { UpstreamPool } from './upstream-pool.js';
 
 export interface L7ProxyStatistics {
@@ -62,7 +64,11 @@ export class L7Proxy {
     this.#config = parseConfig(l7ProxyConfigSchema, 'L7 proxy', config);
     const { requireMatchingHost } = this.#config;
     const rules = { trustedPeers: new TrustedPeers(this.#config.trustedPeers), requireMatchingHost };
-    this.#context = { pool: new UpstreamPool(this.#config, connectorOf), config: this.#config, rules };
+    this.#context = {
+      pool: new UpstreamPool(this.#config, connectorsFor(this.#config.upstreamTls)),
+      config: this.#config,
+      rules,
+    };
     this.server = this.#newServer();
   }
 
@@ -163,9 +169,30 @@ export class L7Proxy {
   }
 }
 
-function connectorOf({ url }: UpstreamConfig): UpstreamConnector {
-  const { hostname, port, protocol } = new URL(url);
-  return tcpConnector(hostname.replace(/^\[|\]$/g, ''), Number(port || (protocol === 'https:' ? 443 : 80)));
+/** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
+function connectorsFor({
+  caFile,
+  serverName,
+}: ParsedL7ProxyConfig['upstreamTls']): (of: UpstreamConfig) => UpstreamConnector {
+  const roots = caFile === undefined ? undefined : readRoots(caFile);
+  return ({ url }) => {
+    const { hostname, port, protocol } = new URL(url);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    if (protocol === 'http:') return tcpConnector(host, Number(port || 80));
+    return tlsConnector(host, Number(port || 443), { roots, serverName: serverName ?? host });
+  };
+}
+
+function readRoots(caFile: string): string {
+  try {
+    const roots = readFileSync(caFile, 'utf8');
+    createSecureContext({ ca: roots });
+    if (!roots.includes('-----BEGIN CERTIFICATE-----')) throw new Error('no certificate');
+    return roots;
+  } catch (cause) {
+    const message = `L7 proxy: upstreamTls.caFile: want certificates in PEM, got ${(cause as Error).message}`;
+    throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message, { cause });
+  }
 }
 
 function statusOfParserError(code: string | undefined): number {
