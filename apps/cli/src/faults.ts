@@ -1,5 +1,10 @@
 /** What the command line itself refuses; every other code comes from a library. */
-export const cliErrorCodes = ['ERR_CLI_ARGUMENT', 'ERR_CLI_CONFIG', 'ERR_CLI_NOT_CONFIRMED'] as const;
+export const cliErrorCodes = [
+  'ERR_CLI_ARGUMENT',
+  'ERR_CLI_CONFIG',
+  'ERR_CLI_INTERRUPTED',
+  'ERR_CLI_NOT_CONFIRMED',
+] as const;
 export type CliErrorCode = (typeof cliErrorCodes)[number];
 
 export class CliError extends Error {

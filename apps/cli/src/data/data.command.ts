@@ -1,6 +1,6 @@
 import type { DataEncryption } from '@nest-hsm/data-encryption';
 import { CommandRunner, Option } from 'nest-commander';
-import { reportFault } from '../faults.js';
+import { CliError, reportFault } from '../faults.js';
 import { openDataSource } from './data-source.js';
 
 export interface DataCommandOptions {
@@ -42,7 +42,9 @@ export abstract class DataCommand extends CommandRunner {
   ): Promise<void> {
     const controller = new AbortController();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => controller.abort(Object.assign(new Error(signal), { code: 'ERR_CLI_INTERRUPTED' })));
+      process.once(signal, () =>
+        controller.abort(new CliError('ERR_CLI_INTERRUPTED', `${signal}: what is done stays done`)),
+      );
     }
     try {
       const { dataSource, encryption } = await openDataSource(file);
@@ -52,7 +54,7 @@ export abstract class DataCommand extends CommandRunner {
         await dataSource.destroy();
       }
     } catch (error) {
-      reportFault(error as Error);
+      reportFault((controller.signal.aborted ? controller.signal.reason : error) as Error);
     }
     for (const stream of [process.stdout, process.stderr]) await new Promise((resolve) => stream.write('', resolve));
     process.exit();

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { QueryRunner } from 'typeorm';
 import { CellBatch, encryptCells } from '../../cell-batch.js';
 import type { Installation } from '../installation.js';
+import { outsideTransactions } from '../store/application-transaction.js';
 import { type HeldRange, type Pass, type PassCounts, RangeStore } from '../store/range.store.js';
 import type { Plaintext } from '../../value-encoding.js';
 import type { CellTable, KeyRange, ReplacedRow, StoredKey } from './cell-table.js';
@@ -36,6 +37,8 @@ export interface Reencryption {
   readonly failedKeys: readonly StoredKey[];
 }
 
+/** Of one reservation, see `DataKeyLeases.reserve`. */
+const mostMessages = 65_535;
 /** Rows of a range, which is what a worker takes at a time. */
 const rangeRows = 20_000;
 const mostRanges = 1_000;
@@ -144,7 +147,8 @@ export class TableReencryption {
   }
 
   async #workOnRange(ranges: RangeStore, range: HeldRange, session: QueryRunner): Promise<void> {
-    const { pageRows = 200, signal, onProgress } = this.options;
+    const { signal, onProgress } = this.options;
+    const pageRows = Math.min(this.options.pageRows ?? 200, Math.floor(mostMessages / this.table.columns.length));
     let { after } = range;
     for (;;) {
       signal?.throwIfAborted();
@@ -165,6 +169,8 @@ export class TableReencryption {
     const { opened, failed } = await openRows(this.installation, this.table, rows, session);
     this.#failedKeys.push(...failed.slice(0, mostFailedKeys - this.#failedKeys.length).map(({ key }) => key));
     const replaced = await this.#encryptAnew(opened, session);
+    // Rolled back with a transaction of the application, the cells would be as they were and the pass would be over.
+    await outsideTransactions(this.installation.dataSource);
     const affected = await this.table.replace(session, replaced);
     const cells = affected * this.table.columns.length;
     this.#replaced += cells;

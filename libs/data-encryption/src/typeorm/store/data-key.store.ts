@@ -1,8 +1,8 @@
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type DataKeyRecord, type DataKeyStore, maximumMessages, type WrappedDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
 import { keyUnavailable } from '../../errors.js';
+import { isInTransaction, outsideTransactions } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
 
 /** Keys asked for at once, below every database's limit of parameters. */
@@ -44,7 +44,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
 
   async add(record: DataKeyRecord): Promise<boolean> {
     // SQLite has one connection: a key stored inside a transaction of the application would go with it, and cells would stay.
-    if (this.#isInTransaction())
+    if (isInTransaction(this.dataSource))
       throw keyUnavailable('data key: want the connection free to store it, got it in a transaction');
     return this.#run(async (manager) => {
       await manager
@@ -57,7 +57,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
         .callListeners(false)
         .execute();
       // One may have begun just before the insert was made: the key is stored when it is there with none open.
-      while (this.#isInTransaction()) await delay(20);
+      await outsideTransactions(this.dataSource);
       return manager.existsBy(DataKeyEntity, { id: record.id });
     });
   }
@@ -105,7 +105,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     const becomes = { kekVersion, wrapped: wrapped.toString('base64') };
     return this.#run(async (manager) => {
       // Rolled back, a key would be under a KEK that is believed to be unused.
-      while (this.#isInTransaction()) await delay(20);
+      await outsideTransactions(this.dataSource);
       const { affected } = await manager
         .createQueryBuilder()
         .update(DataKeyEntity)
@@ -113,7 +113,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
         .where(was)
         .callListeners(false)
         .execute();
-      while (this.#isInTransaction()) await delay(20);
+      await outsideTransactions(this.dataSource);
       return affected === 1 && (await manager.existsBy(DataKeyEntity, { ...was, ...becomes }));
     });
   }
@@ -126,14 +126,6 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     } finally {
       await queryRunner.release();
     }
-  }
-
-  #isInTransaction(): boolean {
-    if (this.dataSource.options.type !== 'better-sqlite3') return false;
-    const { databaseConnection } = this.dataSource.driver as {
-      databaseConnection?: { readonly inTransaction: boolean };
-    };
-    return databaseConnection?.inTransaction ?? false;
   }
 }
 
