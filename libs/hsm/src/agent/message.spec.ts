@@ -15,7 +15,7 @@ import {
   type Verb,
   verbFacts,
 } from './protocol.js';
-import { toPage } from './verb-codec.js';
+import { toPage } from './message-parts.js';
 
 const bytes = fc.uint8Array({ maxLength: 100 }).map((each) => Buffer.from(each));
 const keyId = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((each) => Buffer.from(each).toString('hex') as KeyId);
@@ -68,7 +68,7 @@ const settings = fc.record(
       directory: fc.string({ minLength: 1 }),
       member: fc.constantFrom('hsm-a', 'member.1'),
       maximumSegmentBytes: fc.integer({ min: 4_096, max: 1 << 30 }),
-      issuerKeys: fc.array(fc.string({ minLength: 1 })),
+      issuerKeys: fc.array(fc.string({ minLength: 1 })).filter(([first]) => first?.startsWith('!') !== true),
       folded: fc.array(fc.record({ label: fc.string({ minLength: 1 }), operations: fc.constant(['sign' as const]) })),
       foldSeconds: fc.integer({ min: 1, max: 86_400 }),
       onFailure: fc.record({ use: fc.constantFrom('refuse' as const, 'count' as const) }),

@@ -3,7 +3,7 @@
  * handles, no reading of CKA_VALUE, no mechanism outside the algorithm tables.
  *
  * The first request on every connection is `hello`; anything else before it ends the connection. Every request is answered
- * once, in any order. `message.ts` and `verb-codec.ts` turn messages into bytes and back.
+ * once, in any order. `message.ts` and the codecs turn messages into bytes and back.
  */
 import type { KeyAlgorithm } from '../algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat, SignatureScheme } from '../algorithm/signature-scheme.js';

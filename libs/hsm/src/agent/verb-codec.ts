@@ -3,228 +3,24 @@
  * on arrival.
  */
 import { z } from 'zod';
-import { keyAlgorithmNames } from '../algorithm/key-algorithm.js';
 import { ecdsaSignatureFormats, signatureSchemeNames } from '../algorithm/signature-scheme.js';
+import { transportAlgorithmNames, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
+import { type HsmErrorCode, hsmErrorCodes } from '../errors.js';
+import type { KeyId } from '../key/key.js';
+import { booleans, type Codec, indexOf, jsonCodec, noBytes, nothing, someBytes, valueAt } from './codec.js';
 import {
-  type TransportAlgorithm,
-  transportAlgorithmNames,
-  wrappingAlgorithmNames,
-} from '../algorithm/wrapping-algorithm.js';
-import { auditSettingsSchema } from '../audit/audit-settings.js';
-import { HsmError, type HsmErrorCode, hsmErrorCodes } from '../errors.js';
-import { type KeyDescription, type KeyId, keyUsages } from '../key/key.js';
-import type { FrameReader, FrameWriter } from './frame.js';
-import {
-  type Answer,
-  type KeyPage,
-  type KeyTransfer,
-  largestPage,
-  type ObjectPage,
-  policyOperations,
-  type Received,
-  type Recipient,
-  type Request,
-  signatureInputs,
-  type Verb,
-} from './protocol.js';
-
-const keyId = z
-  .string()
-  .regex(/^[0-9a-f]{32}$/)
-  .transform((id) => id as KeyId);
-const label = z.string().min(1).max(64);
-const usage = z.enum(keyUsages);
-const newKey = z.strictObject({
-  id: keyId,
-  label,
-  algorithm: z.enum(keyAlgorithmNames),
-  usage,
-  extractable: z.boolean(),
-});
-const keyDescription = z.strictObject({
-  id: keyId,
-  label: z.string(),
-  algorithm: z.enum(keyAlgorithmNames),
-  usage,
-  spki: z.base64().optional(),
-  extractable: z.boolean(),
-});
-const policy = z.array(
-  z.strictObject({
-    label: z.string(),
-    operations: z.array(z.enum(policyOperations)),
-    mechanisms: z.array(z.string()).optional(),
-    recipients: z.array(z.string()).optional(),
-  }),
-);
-const sharing = z.strictObject({
-  roles: z.array(
-    z.strictObject({ name: z.string(), policy, connections: z.int().min(1), callsInFlight: z.int().min(1) }),
-  ),
-  hangMilliseconds: z.number(),
-  generateHangMilliseconds: z.number(),
-});
-const helloSchema = z.strictObject({
-  version: z.int(),
-  client: z.string().min(1).max(64),
-  settings: z
-    .strictObject({
-      module: z.string(),
-      token: z.union([z.strictObject({ label: z.string() }), z.strictObject({ serial: z.string() })]),
-      pin: z.union([
-        z.strictObject({ file: z.string() }),
-        z.strictObject({ command: z.array(z.string()).min(1) }),
-        z.strictObject({ value: z.string() }),
-      ]),
-      sessions: z.int().min(1).max(1024),
-      vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']),
-      stateDirectory: z.string(),
-      audit: auditSettingsSchema.optional(),
-      policy: policy.optional(),
-      sharing: sharing.optional(),
-    })
-    .optional(),
-});
-const tokenDescription = z.strictObject({
-  label: z.string(),
-  serial: z.string(),
-  manufacturer: z.string(),
-  model: z.string(),
-  vendor: z.string(),
-  mechanisms: z.array(z.string()),
-  pinWarnings: z.array(z.string()),
-});
-const page = {
-  after: z
-    .string()
-    .regex(/^(|-|[0-9a-f]{1,128})$/)
-    .optional(),
-  limit: z.int().min(1).max(largestPage).optional(),
-};
-const next = z.string().max(128).optional();
-const selector = z.strictObject({
-  id: keyId.optional(),
-  label: z.string().optional(),
-  usage: usage.optional(),
-  ...page,
-});
-const objectReport = z.strictObject({
-  id: z.string().regex(/^[0-9a-f]{0,128}$/),
-  kind: z.enum(['private', 'public', 'secret']),
-  label: z.string(),
-  isToken: z.boolean(),
-  algorithm: z.enum(keyAlgorithmNames).optional(),
-  usage: usage.optional(),
-  spki: z.base64().optional(),
-  digest: z.string().optional(),
-  faults: z.array(z.string()).readonly(),
-});
-
-interface Codec<Sent, Read = Sent> {
-  write(writer: FrameWriter, value: Sent): void;
-  read(reader: FrameReader): Read;
-}
-
-/** @param fault  ERR_HSM_ARGUMENT_INVALID where what does not fit comes from a caller's arguments: answered, not fatal */
-function jsonCodec<T>(schema: z.ZodType<T>, fault: HsmErrorCode = 'ERR_HSM_PROTOCOL'): Codec<T> {
-  return {
-    write: (writer, value) => void writer.json(value),
-    read: (reader) => {
-      const parsed = schema.safeParse(reader.json());
-      if (parsed.success) return parsed.data;
-      // A hostile message can hold a million faults.
-      throw new HsmError(fault, `message: ${z.prettifyError(parsed.error).slice(0, 1_000)}`);
-    },
-  };
-}
-
-const nothing: Codec<Record<never, never>> = { write: () => undefined, read: () => ({}) };
-
-/** One of a list of names, as its index. */
-function indexOf<T extends string>(values: readonly T[], value: T): number {
-  const index = values.indexOf(value);
-  if (index >= 0) return index;
-  throw new HsmError('ERR_HSM_ARGUMENT_INVALID', `want one of ${values.join(', ')}, got ${String(value).slice(0, 40)}`);
-}
-
-function valueAt<T>(values: readonly T[], index: number): T {
-  if (index < values.length) return values[index];
-  throw new HsmError('ERR_HSM_PROTOCOL', `message: no value numbered ${index}`);
-}
-
-const booleans = [false, true] as const;
-
-/** Absent bytes cross the wire as none. */
-const noBytes = new Uint8Array(0);
-function someBytes(bytes: Buffer): Buffer | undefined {
-  return bytes.length === 0 ? undefined : bytes;
-}
-
-/** u8 length ‖ items. */
-function listOf<T>(reader: FrameReader, item: () => T): T[] {
-  return Array.from({ length: reader.u8() }, item);
-}
-
-const recipients: Codec<readonly Recipient[], { readonly spki: Buffer; readonly algorithm: TransportAlgorithm }[]> = {
-  write: (writer, value) => {
-    writer.u8(value.length);
-    for (const { spki, algorithm } of value) writer.bytes(spki).u8(indexOf(transportAlgorithmNames, algorithm));
-  },
-  read: (reader) =>
-    listOf(reader, () => ({ spki: reader.bytes(), algorithm: valueAt(transportAlgorithmNames, reader.u8()) })),
-};
-const transfers: Codec<readonly KeyTransfer[]> = {
-  write: (writer, value) => {
-    writer.u8(value.length);
-    for (const { transport, wrapped } of value) writer.bytes(transport).bytes(wrapped);
-  },
-  read: (reader) => listOf(reader, () => ({ transport: reader.ownBytes(), wrapped: reader.ownBytes() })),
-};
-
-const newKeyCodec = jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID');
-
-function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
-  const { spki, ...rest } = wire;
-  return spki === undefined ? rest : { ...rest, spki: Buffer.from(spki, 'base64') };
-}
-
-/** Keys cross the wire as JSON, their SubjectPublicKeyInfo in base64. */
-const key: Codec<KeyDescription> = {
-  write: (writer, value) => void writer.json({ ...value, spki: value.spki?.toString('base64') }),
-  read: (reader) => describe(jsonCodec(keyDescription).read(reader)),
-};
-const keyPage = jsonCodec(z.strictObject({ keys: z.array(keyDescription), next }));
-const keys: Codec<KeyPage> = {
-  write: (writer, value) => {
-    const described = value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }));
-    keyPage.write(writer, { keys: described, next: value.next });
-  },
-  read: (reader) => {
-    const { keys: described, next: following } = keyPage.read(reader);
-    return toPage(described.map(describe), following);
-  },
-};
-const objectsRequest = jsonCodec(
-  z.strictObject({ id: keyId.optional(), spki: z.base64().optional(), ...page }),
-  'ERR_HSM_ARGUMENT_INVALID',
-);
-const objectPage = jsonCodec(z.strictObject({ objects: z.array(objectReport), next }));
-const objects: Codec<ObjectPage> = {
-  write: (writer, value) => {
-    const reports = value.objects.map((each) => ({ ...each, spki: each.spki?.toString('base64') }));
-    objectPage.write(writer, { objects: reports, next: value.next });
-  },
-  read: (reader) => {
-    const { objects: reports, next: following } = objectPage.read(reader);
-    const read = reports.map(({ spki, ...rest }) => (spki ? { ...rest, spki: Buffer.from(spki, 'base64') } : rest));
-    return following === undefined ? { objects: read } : { objects: read, next: following };
-  },
-};
-
-/** A list of keys that knows what comes after it. */
-export function toPage(described: readonly KeyDescription[], following?: string): KeyPage {
-  return following === undefined ? described : Object.assign([...described], { next: following });
-}
+  helloSchema,
+  key,
+  keys,
+  newKeyCodec,
+  objects,
+  objectsRequest,
+  recipients,
+  selector,
+  tokenDescription,
+  transfers,
+} from './message-parts.js';
+import { type Answer, type Received, type Request, signatureInputs, type Verb } from './protocol.js';
 
 export const verbCodecs: {
   readonly [V in Verb]: { readonly request: Codec<Request<V>, Received<V>>; readonly answer: Codec<Answer<V>> };

@@ -5,6 +5,7 @@
 import { fingerprint } from '../../algorithm/encoding-public-key.js';
 import { HsmError } from '../../errors.js';
 import type { KeyId, KeyUsage } from '../../key/key.js';
+import { toPage } from '../message-parts.js';
 import type {
   Answer,
   NewKey,
@@ -14,7 +15,6 @@ import type {
   TokenDescription,
   Verb,
 } from '../protocol.js';
-import { toPage } from '../verb-codec.js';
 import type { AuditTrail, Operation } from './audit-trail.js';
 import type { Call } from './call.js';
 import { isCheckValueOf, makeCheckValue } from './pkcs11/check-value.js';
