@@ -1,4 +1,5 @@
-export { type CallOptions, Hsm, type NewKeyPair, type NewSecretKey, type SignOptions } from './hsm.js';
+export { Hsm } from './hsm.js';
+export type { CallOptions, NewKeyPair, NewSecretKey, SignOptions } from './hsm-options.js';
 export {
   type HsmConfig,
   hsmConfigSchema,
@@ -83,6 +84,7 @@ export { HsmHealthIndicator } from './nest/hsm.health.js';
 export { measurementKeyPrefix } from './keyring/infrastructure.js';
 export { answerUnready, untilServing } from './nest/readiness.js';
 export {
+  changedSettings,
   HsmReload,
   provideHsmReload,
   type ReloadableConfig,
