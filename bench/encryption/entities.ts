@@ -47,17 +47,29 @@ export class PlainRow {
 
 /** The same rows, found by their phone. */
 @Entity('row')
-export class SearchableRow extends EncryptedRow {
+export class SearchableRow {
+  @PrimaryGeneratedColumn('uuid')
+  id!: string;
+
+  @EncryptedColumn()
+  city!: string;
+
   @EncryptedColumn({ searchable: true })
-  declare phone: string;
+  phone!: string;
+
+  @EncryptedColumn()
+  street!: string;
+
+  @EncryptedColumn()
+  diagnosis!: string;
+
+  @Column({ type: 'int' })
+  n!: number;
 }
 
 @Entity('row')
-export class IndexedRow extends PlainRow {
-  @Index()
-  @Column({ type: 'text' })
-  declare phone: string;
-}
+@Index(['phone'])
+export class IndexedRow extends PlainRow {}
 
 /** Four texts of 20, 20, 60 and 100 characters. */
 export function randomRow(n: number) {
