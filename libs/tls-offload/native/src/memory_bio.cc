@@ -35,7 +35,7 @@ void MemoryBio::Flush() {
   if (unsent() == 0) return;
   output_offset_ += SendNow({output_.data() + output_offset_, unsent()}, false);
   if (unsent() > 0) return;
-  output_ = {};
+  output_ = Bytes();
   output_offset_ = 0;
 }
 

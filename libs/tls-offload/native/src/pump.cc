@@ -107,8 +107,8 @@ void Pump::OnUpstreamWritable() {
     progress_ += sent;
     to_upstream_offset_ += sent;
     if (sent < unsent.size) return;
-    // An idle connection holds no buffer.
-    to_upstream_ = {};
+    // An idle connection holds no buffer. (`= {}` would keep the memory.)
+    to_upstream_ = Bytes();
     to_upstream_offset_ = 0;
   }
   Decrypt({});
@@ -177,7 +177,7 @@ void Pump::BeginLingering(End reason) {
   if (std::exchange(lingering_, true)) return;
   lingering_for_ = reason;
   if (reason != End::kOrderly) upstream_.ResetOnClose();
-  to_upstream_ = {};
+  to_upstream_ = Bytes();
   client_finished_ = true;
   upstream_ended_ = true;
   close_notify_made_ = true;
@@ -201,7 +201,7 @@ void Pump::Finish(End reason) {
   end_ = reason;
   session_->SendTo(nullptr);
   session_->Close();
-  to_upstream_ = {};
+  to_upstream_ = Bytes();
 }
 
 }  // namespace nest_hsm

@@ -90,6 +90,14 @@ describe('a PROXY header', () => {
     }
   });
 
+  it('of ours names no zone', () => {
+    const scoped = { ...v6, sourceAddress: 'fe80::7%eth0', destinationAddress: 'fe80::1%eth0' };
+    const bare = { ...v6, sourceAddress: 'fe80::7', destinationAddress: 'fe80::1' };
+    for (const version of ['v1', 'v2'] as const) {
+      expect(parseProxyHeader(makeProxyHeader(version, scoped, description))?.endpoints).toEqual(bare);
+    }
+  });
+
   it('of ours says that it does not know where the families differ', () => {
     const mixed = { ...v4, destinationAddress: '2001:db8::1' };
     expect(makeProxyHeader('v1', mixed, description).toString()).toBe('PROXY UNKNOWN\r\n');

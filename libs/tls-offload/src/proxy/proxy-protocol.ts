@@ -155,7 +155,10 @@ export function makeProxyHeader(
   endpoints: ProxiedEndpoints,
   description: SessionDescription,
 ): Buffer {
-  const [source, destination] = [endpoints.sourceAddress, endpoints.destinationAddress].map(plainAddress);
+  // A zone (RFC 4007 §11) means nothing to another host.
+  const [source, destination] = [endpoints.sourceAddress, endpoints.destinationAddress].map(
+    (address) => plainAddress(address).split('%')[0],
+  );
   const family = [isIPv4, isIPv6].findIndex((isFamily) => isFamily(source) && isFamily(destination));
   const { sourcePort, destinationPort } = endpoints;
   if (version === 'v1') {
@@ -200,7 +203,7 @@ function commonNameOf(der: Uint8Array): string {
 
 function addressBytes(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  const [head, tail] = new URL(`http://[${address.split('%')[0]}]`).hostname.slice(1, -1).split('::');
+  const [head, tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const [before, after] = [head, tail ?? ''].map((part) => (part === '' ? [] : part.split(':')));
   const groups = [...before, ...new Array<string>(8 - before.length - after.length).fill('0'), ...after];
   const bytes = Buffer.alloc(16);
