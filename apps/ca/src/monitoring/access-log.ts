@@ -12,7 +12,7 @@ const unlogged: readonly string[] = ['/health', '/metrics'];
 /**
  * One line for every request, when it is answered: by its id, which problem documents have too. Credentials and bodies never
  * appear, since only what is named here does. A hook of Fastify's own: a middleware that makes a logger for each request took
- * a tenth of the time of a certificate, and a third of that of an OCSP response.
+ * a third of the time of an OCSP response from memory.
  */
 export function logRequests(fastify: FastifyInstance, logger: LineLogger): void {
   fastify.addHook('onResponse', (request, reply, done) => {
