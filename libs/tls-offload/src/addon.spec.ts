@@ -1,5 +1,5 @@
 import { signatureSchemes } from '@nest-hsm/hsm';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { thrownBy } from '../test/thrown-by.js';
 import { describeLoadFailure, loadAddon } from './addon.js';
 
@@ -18,6 +18,13 @@ describe('the native addon', () => {
     const sentence = describeLoadFailure(new Error(message));
     expect(sentence).toMatch(expected);
     expect(sentence).not.toContain('\n');
+  });
+
+  it('cannot write the secrets of connections: that takes a binary compiled for it', () => {
+    const directory = new URL(`../prebuilds/${process.platform}-${process.arch}/`, import.meta.url);
+    const binaries = readdirSync(directory).filter((name) => name.endsWith('.node'));
+    expect(binaries.length).toBeGreaterThan(0);
+    for (const name of binaries) expect(readFileSync(new URL(name, directory)).includes('SSLKEYLOGFILE')).toBe(false);
   });
 
   it('names every scheme as the HSM provider does', () => {

@@ -35,6 +35,8 @@ describe('the configuration', () => {
         reloadIntervalMilliseconds: 5_000,
       },
       clientCertificatesByName: {},
+      ocspStapling: false,
+      sourceLimits: { handshakesAtOnce: 128, burst: 64, trackedSources: 16_384 },
       handshakeTimeoutMilliseconds: 10_000,
       pendingSignatureLimit: 256,
     });

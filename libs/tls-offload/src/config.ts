@@ -71,6 +71,20 @@ export const terminatorConfigSchema = z.strictObject({
   clientCertificates: clientCertificateConfigSchema.prefault({}),
   /** By server name; `*.example.org` stands for one label. */
   clientCertificatesByName: z.record(z.string().min(1).max(255), clientCertificateConfigSchema).default({}),
+  /** Fetches OCSP responses from the responders that the certificates name, and sends them along (RFC 6066 §8). */
+  ocspStapling: z.boolean().default(false),
+  /** Of one address, or one /64 of IPv6. Connections beyond them are closed before TLS begins. */
+  sourceLimits: z
+    .strictObject({
+      /** Handshakes under way. Half of what may wait for a key by default: one source never takes all of it. */
+      handshakesAtOnce: z.int().min(1).max(65_536).default(128),
+      /** Absent: as many as there are. */
+      handshakesPerSecond: z.number().positive().max(1_000_000).optional(),
+      /** What a source that was quiet may begin at once, where `handshakesPerSecond` is set. */
+      burst: z.int().min(1).max(1_000_000).default(64),
+      trackedSources: z.int().min(16).max(1_000_000).default(16_384),
+    })
+    .prefault({}),
   /** From the TCP connection to the end of the handshake, the HSM's signature included. */
   handshakeTimeoutMilliseconds: z.int().min(100).max(120_000).default(10_000),
   /** Handshakes waiting for one key beyond which a handshake is ended with an alert. */

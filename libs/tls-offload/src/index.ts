@@ -9,6 +9,7 @@ export type { ServedCredentials } from './offer.js';
 export type { ClientCertificateStatistics, CrlStatus } from './client-auth.js';
 export { SessionTickets, type SessionTicketOptions, type TicketKeyWrapper } from './tickets.js';
 export { TicketKeyDirectory, type TicketKeyStore, type WrappedTicketKey } from './ticket-key-store.js';
+export type { StaplingStatus } from './stapling.js';
 export { TlsSocket } from './socket.js';
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';

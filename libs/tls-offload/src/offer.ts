@@ -6,6 +6,7 @@ import type { Credential } from './credential.js';
 import { TlsOffloadError } from './errors.js';
 import type { KeySigner, KeySigners } from './handshake-signer.js';
 import { lookUp } from './server-name.js';
+import type { Staples } from './stapling.js';
 import type { SessionTickets } from './tickets.js';
 
 /** The certificates and keys of a terminator. */
@@ -32,6 +33,7 @@ export function makeOffer(
   config: ParsedTerminatorConfig,
   keySigners: KeySigners,
   policies: ClientPolicies,
+  staples: Staples,
   tickets: SessionTickets | undefined,
 ): Offer {
   const signers: KeySigner[] = [];
@@ -39,6 +41,7 @@ export function makeOffer(
     of.map((credential) => ({
       chain: credential.chain.map(({ raw }) => raw),
       keyIndex: indexIn(signers, keySigners.of(credential)),
+      staple: staples.of(credential)?.native,
     }));
   const byName = new Map(Object.entries(serverNames).map(([name, of]) => [name.toLowerCase(), of]));
   const names = new Set([...byName.keys(), ...policies.names]);

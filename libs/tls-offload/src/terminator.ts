@@ -2,11 +2,14 @@ import type { Socket } from 'node:net';
 import { loadAddon, type Session, type SessionDescription } from './addon.js';
 import { type ClientCertificateStatistics, ClientPolicies } from './client-auth.js';
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
+import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
 import { performHandshake } from './handshake.js';
 import { KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
 import { makeOffer, type Offer, type ServedCredentials } from './offer.js';
 import { TlsSocket } from './socket.js';
+import { SourceLimits } from './source-limits.js';
+import { Staples, type StaplingStatus } from './stapling.js';
 import type { SessionTickets } from './tickets.js';
 
 export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
@@ -19,7 +22,7 @@ export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
 export interface TerminatorObserver {
   handshakeEnded?(event: HandshakeEvent): void;
   signatureEnded?(event: SignatureEvent): void;
-  /** Something that is kept up in the background went wrong: a file of authorities or CRLs. What is in force stays so. */
+  /** Something that is kept up in the background went wrong: a file of authorities or CRLs, an OCSP response. What is in force stays. */
   upkeepFailed?(error: TlsOffloadError): void;
 }
 
@@ -59,6 +62,7 @@ export interface TerminatorStatistics {
   /** Handshakes completed with a session ticket, without a signature; among `completed`. */
   readonly resumed: number;
   readonly clientCertificates: ClientCertificateStatistics;
+  readonly staples: readonly StaplingStatus[];
 }
 
 /**
@@ -70,7 +74,10 @@ export class TlsTerminator {
   readonly #observer: TerminatorObserver;
   readonly #signers: KeySigners;
   readonly #clientPolicies: ClientPolicies;
+  readonly #staples: Staples;
+  readonly #sources: SourceLimits;
   readonly #tickets: SessionTickets | undefined;
+  #served: ServedCredentials;
   #offer: Offer;
   readonly #handshaking = new Set<Socket>();
   readonly #open = new Set<OpenConnection>();
@@ -87,10 +94,13 @@ export class TlsTerminator {
     this.#tickets = tickets;
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
     this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error));
+    this.#sources = new SourceLimits(this.#config.sourceLimits);
+    this.#served = { credentials, serverNames };
+    this.#staples = new Staples(this.#config.ocspStapling, (error) => observer.upkeepFailed?.(error));
     try {
-      this.#offer = this.#makeOffer({ credentials, serverNames });
+      this.#offer = this.#makeOffer(this.#served);
     } catch (error) {
-      this.#clientPolicies.close();
+      this.#stopUpkeep();
       throw error;
     }
   }
@@ -100,8 +110,26 @@ export class TlsTerminator {
    * connections go on.
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then everything stays as it was
    */
-  setCredentials(credentials: ServedCredentials): void {
-    this.#offer = this.#makeOffer(credentials);
+  setCredentials(served: ServedCredentials): void {
+    try {
+      this.#offer = this.#makeOffer(served);
+      this.#served = served;
+    } finally {
+      this.#staples.keep([this.#served.credentials, ...Object.values(this.#served.serverNames ?? {})].flat());
+    }
+  }
+
+  /**
+   * Serves an OCSP response with the certificate of a credential, in place of one that is fetched.
+   * @param response  DER (RFC 6960 §4.2.1)
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_STAPLE when it is not one to serve: what was served before stays, unless this one
+   * says that the certificate is revoked
+   */
+  acceptStaple(credential: Credential, response: Uint8Array): void {
+    const stapling = this.#staples.of(credential);
+    if (stapling !== undefined) return stapling.accept(response);
+    const message = 'OCSP staple: want the issuer of the certificate in its chain, got none';
+    throw new TlsOffloadError('ERR_TLS_OFFLOAD_STAPLE', message);
   }
 
   /** Looks at once whether the files of authorities and CRLs have changed, as is done from time to time. */
@@ -118,6 +146,7 @@ export class TlsTerminator {
       signatures: this.#signers.statistics,
       resumed: this.#resumed,
       clientCertificates: this.#clientPolicies.statistics,
+      staples: this.#staples.status,
     };
   }
 
@@ -133,8 +162,11 @@ export class TlsTerminator {
     return secure;
   }
 
-  /** As `accept`, for who reads and writes the session otherwise than by a stream. What it makes of it goes to `keep`. */
-  async secure(socket: Socket): Promise<SecuredConnection> {
+  /**
+   * As `accept`, for who reads and writes the session otherwise than by a stream. What it makes of it goes to `keep`.
+   * @param source  the client's address, where somebody trusted has said it (PROXY protocol)
+   */
+  async secure(socket: Socket, source = socket.remoteAddress ?? ''): Promise<SecuredConnection> {
     // For the whole life of the connection: a broken one is met as 'close', by whoever holds it then.
     socket.on('error', () => undefined);
     if (this.#closed) {
@@ -142,18 +174,21 @@ export class TlsTerminator {
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'terminator: want it open, got it closed');
     }
     const begun = performance.now();
+    if (!this.#sources.enter(source)) {
+      socket.destroy();
+      const message = `handshake: want no more than sourceLimits allows from one source, got one more from ${source}`;
+      throw this.#failure(new TlsOffloadError('ERR_TLS_OFFLOAD_SOURCE_LIMITED', message), begun);
+    }
     const { context, signers } = this.#offer;
     const session = new (loadAddon().Session)(context);
     this.#handshaking.add(socket);
     try {
       await performHandshake(socket, session, signers, this.#config.handshakeTimeoutMilliseconds);
     } catch (error) {
-      const { code } = error as TlsOffloadError;
-      this.#failed[code] = (this.#failed[code] ?? 0) + 1;
-      this.#observer.handshakeEnded?.({ code, milliseconds: performance.now() - begun });
-      throw error;
+      throw this.#failure(error as TlsOffloadError, begun);
     } finally {
       this.#handshaking.delete(socket);
+      this.#sources.leave(source);
     }
     const description = session.describe();
     const { protocol, cipher, resumed } = description;
@@ -182,10 +217,22 @@ export class TlsTerminator {
     }, graceMilliseconds);
     await Promise.all(ends);
     clearTimeout(timer);
+    this.#stopUpkeep();
+  }
+
+  #failure(error: TlsOffloadError, begun: number): TlsOffloadError {
+    const { code } = error;
+    this.#failed[code] = (this.#failed[code] ?? 0) + 1;
+    this.#observer.handshakeEnded?.({ code, milliseconds: performance.now() - begun });
+    return error;
+  }
+
+  #stopUpkeep(): void {
     this.#clientPolicies.close();
+    this.#staples.keep([]);
   }
 
   #makeOffer(served: ServedCredentials): Offer {
-    return makeOffer(served, this.#config, this.#signers, this.#clientPolicies, this.#tickets);
+    return makeOffer(served, this.#config, this.#signers, this.#clientPolicies, this.#staples, this.#tickets);
   }
 }

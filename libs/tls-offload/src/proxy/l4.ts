@@ -151,7 +151,7 @@ export class L4Proxy {
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_SOURCE_LIMITED', message);
     }
     try {
-      const secured = this.terminator.secure(socket);
+      const secured = this.terminator.secure(socket, endpoints.sourceAddress);
       socket.resume();
       return [await secured, endpoints];
     } catch (error) {
