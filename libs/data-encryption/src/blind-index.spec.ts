@@ -1,7 +1,7 @@
 import { createSecretKey, hkdfSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { BlindIndex, type IndexKey, type Normalization, searchFault } from './blind-index.js';
+import { BlindIndex, type IndexKey, indexKeyTag, type Normalization, searchFault } from './blind-index.js';
 import type { DataKeyId } from './envelope.js';
 import type { ValueType } from './value-encoding.js';
 
@@ -21,6 +21,7 @@ const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', im
 const key: IndexKey = {
   id: vectors.dataKeyId,
   columnId: 'name',
+  tag: indexKeyTag(vectors.dataKeyId),
   secret: createSecretKey(
     Buffer.from(hkdfSync('sha256', Buffer.from(vectors.dataKey, 'hex'), Buffer.alloc(0), 'nest-hsm index key v1', 32)),
   ),

@@ -16,16 +16,25 @@ export type Normalization = (typeof normalizations)[number];
 export interface IndexKey {
   readonly id: DataKeyId;
   readonly columnId: string;
+  /** The first 8 characters of its texts, see `indexKeyTag`. */
+  readonly tag: string;
   /** HMAC-SHA-256, derived from the stored key. */
   readonly secret: KeyObject;
   /** The one that is written with; the others are only searched with. */
   readonly isActive: boolean;
 }
 
-/** The text of an index: 6 bytes of its key's id ‖ 18 bytes of the MAC, base64. */
+/**
+ * The text of an index: 6 bytes of its key's id ‖ 18 bytes of the MAC, base64. Both are multiples of 3, so that each has characters of
+ * its own.
+ */
 export const indexCharacters = 32;
 const keyTagBytes = 6;
-const macBytes = 18;
+const macCharacters = 24;
+
+export function indexKeyTag(id: DataKeyId): string {
+  return Buffer.from(id, 'hex').toString('base64', 0, keyTagBytes);
+}
 
 /** The blind index of one column: equal values have equal texts, and without the key nothing else can be told from a text. */
 export class BlindIndex {
@@ -51,10 +60,8 @@ export class BlindIndex {
    * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID when the value is not of the column's type
    */
   text(value: unknown, key: IndexKey): string {
-    const mac = createHmac('sha256', key.secret).update(this.#type).update(this.#canonical(value)).digest();
-    return Buffer.concat([Buffer.from(key.id, 'hex').subarray(0, keyTagBytes), mac.subarray(0, macBytes)]).toString(
-      'base64',
-    );
+    const mac = createHmac('sha256', key.secret).update(this.#type).update(this.#canonical(value)).digest('base64');
+    return key.tag + mac.slice(0, macCharacters);
   }
 
   #canonical(value: unknown): Plaintext {

@@ -1,6 +1,6 @@
 import { createSecretKey, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { dataKeyAssociatedData } from './associated-data.js';
-import type { IndexKey } from './blind-index.js';
+import { type IndexKey, indexKeyTag } from './blind-index.js';
 import type { CellSecret } from './cells/cells.js';
 import { cells } from './cells/load-cells.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
@@ -144,6 +144,7 @@ export const indexKeys: DataKeyKind<IndexKey> = {
     openDataKey(kek, record, databaseId, 'nest-hsm index key v1', (key) => ({
       id: record.id,
       columnId: record.columnId,
+      tag: indexKeyTag(record.id),
       secret: createSecretKey(key),
       isActive: record.state === 'active',
     })),

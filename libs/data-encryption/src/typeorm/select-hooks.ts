@@ -5,7 +5,7 @@ import type { Installation } from './installation.js';
 import type { BuilderInternals, SelectInternals } from './internals.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptRows, type RawRow } from './row-decryption.js';
-import { selectableAliases, selectedRows } from './selected-rows.js';
+import { selectableAliases, type SelectedRow, selectedRows } from './selected-rows.js';
 
 /** `SelectQueryBuilder.loadRawResults`: every result comes through here, after the query cache, which so holds ciphertext. */
 export async function loadRawResults(
@@ -64,18 +64,19 @@ export function createSelectExpression(
 ): string {
   const selected = selectedRows(builder, installation.entities);
   installation.selections.set(builder, selected);
-  const cells = selected.flatMap((row) => row.cells);
-  if (builder.expressionMap.subQuery && cells.length > 0) refuse(cells[0].cipher.name, 'subquery');
-  refuseExpressions(installation, builder, new Map(cells.map(({ key, cipher }) => [key.toLowerCase(), cipher.name])));
+  const [first] = selected;
+  if (builder.expressionMap.subQuery && first !== undefined) refuse(first.cells[0].cipher.name, 'subquery');
+  refuseExpressions(installation, builder, selected);
   return original();
 }
 
-/** @param outputs  result columns that hold cells, in lower case, to `Entity.property` */
-function refuseExpressions(
-  { names }: Installation,
-  builder: SelectInternals,
-  outputs: ReadonlyMap<string, string>,
-): void {
+/** Result columns that hold cells, in lower case, to `Entity.property`. */
+function outputsOf(selected: readonly SelectedRow[]): ReadonlyMap<string, string> {
+  const cells = selected.flatMap((row) => row.cells);
+  return new Map(cells.map(({ key, cipher }) => [key.toLowerCase(), cipher.name]));
+}
+
+function refuseExpressions({ names }: Installation, builder: SelectInternals, selected: readonly SelectedRow[]): void {
   const map = builder.expressionMap;
   const aliases = selectableAliases(builder);
   const isProperty = (selection: string) =>
@@ -98,6 +99,8 @@ function refuseExpressions(
     ),
   ];
   for (const [refusal, text] of clauses) refuseIf(names.find(text, map), refusal);
+  if (clausesOfOutputs.length === 0) return;
+  const outputs = outputsOf(selected);
   for (const [refusal, text] of clausesOfOutputs) refuseIf(names.find(text, map, outputs), refusal);
 }
 
