@@ -64,19 +64,20 @@ createKek: true
 database: { type: better-sqlite3, database: ${quote(databaseFile('records'))} }
 `;
 
-const sidecarConfig = (ports, hsmSection) => `listen: { host: 127.0.0.1, port: ${ports.sidecar} }
-${hsmSection}
-upstream: { host: 127.0.0.1, port: ${ports.records} }
-certificate:
-  ca:
-    url: http://127.0.0.1:${ports.ca}
-    tokenFile: ${quote(sidecarTokenFile)}
-    profile: tls-server
-    dnsNames: [localhost]
-    ipAddresses: [127.0.0.1]
-    keyLabel: ${sidecarKeyLabel}
-    keyAlgorithm: ec-p256
-    certificateFile: ${quote(`${databaseFile('tls-sidecar').replace(/\.sqlite$/, '.pem')}`)}
+const sidecarConfig = (ports, hsmSection) => `${hsmSection}
+listeners:
+  - listen: { host: 127.0.0.1, port: ${ports.sidecar} }
+    l4: { upstream: { host: 127.0.0.1, port: ${ports.records} } }
+certificates:
+  - ca:
+      url: http://127.0.0.1:${ports.ca}
+      tokenFile: ${quote(sidecarTokenFile)}
+      profile: tls-server
+      dnsNames: [localhost]
+      ipAddresses: [127.0.0.1]
+      keyLabel: ${sidecarKeyLabel}
+      keyAlgorithm: ec-p256
+      certificateFile: ${quote(`${databaseFile('tls-sidecar').replace(/\.sqlite$/, '.pem')}`)}
 admin: { host: 127.0.0.1, port: ${ports.sidecarAdmin} }
 `;
 

@@ -103,7 +103,9 @@ describe('the configuration of', () => {
   const ca = readCaConfig('compose/ca.yaml');
   const records = readRecordsConfig('compose/records.yaml');
   const sidecar = readSidecarConfig('compose/tls-sidecar.yaml');
-  const issuer = 'ca' in sidecar.certificate ? sidecar.certificate.ca : undefined;
+  const [listener] = sidecar.listeners;
+  const listen = listener.listen as { readonly port: number };
+  const issuer = sidecar.certificates[0].ca;
 
   it.each(applications)('%s is one to the application', (name) => {
     expect(() => read[name](`compose/${name}.yaml`)).not.toThrow();
@@ -111,11 +113,11 @@ describe('the configuration of', () => {
   });
 
   it('the three fit each other and the composition', () => {
-    expect(sidecar.upstream).toEqual({ host: 'records', port: records.listen.port });
+    expect(listener.l4?.upstream).toEqual({ host: 'records', port: records.listen.port });
     expect(issuer?.url).toBe(`http://ca:${ca.listen.port}`);
     expect(issuer?.dnsNames.every((name) => ca.allowedNames?.dns?.includes(name))).toBe(true);
     expect(services.ca.ports).toContain(`127.0.0.1:${ca.listen.port}:${ca.listen.port}`);
-    expect(services['tls-sidecar'].ports).toContain(`127.0.0.1:${sidecar.listen.port}:${sidecar.listen.port}`);
+    expect(services['tls-sidecar'].ports).toContain(`127.0.0.1:${listen.port}:${listen.port}`);
     const probed = applications.map((name) => services[name].healthcheck?.test.at(-1));
     expect(probed).toEqual(
       [ca.listen.port, records.listen.port, sidecar.admin.port].map((port) => `http://127.0.0.1:${port}/health`),

@@ -88,7 +88,10 @@ describe('the CA app, while it issues certificates', () => {
 
 describe.each<[string, object]>([
   ['records', { listen: { port: 0 }, kekLabel: 'kek', createKek: true }],
-  ['tls-sidecar', { listen: { port: 0 }, admin: { port: 0 }, upstream: { host: '127.0.0.1', port: 1 } }],
+  [
+    'tls-sidecar',
+    { listeners: [{ listen: { port: 0 }, l4: { upstream: { host: '127.0.0.1', port: 1 } } }], admin: { port: 0 } },
+  ],
 ])('the %s app', (name, sections) => {
   const token = new TestToken(name);
   let app: Application;
@@ -118,5 +121,5 @@ function filesOf(name: string, { directory, pinFile }: TestToken): object {
   if (name === 'records') return { database: { type: 'better-sqlite3', database: `${directory}/records.sqlite` } };
   // An issuer that is away is waited for.
   const ca = { url: 'http://127.0.0.1:1', dnsNames: ['localhost'], keyLabel: 'sidecar' };
-  return { certificate: { ca: { ...ca, tokenFile: pinFile, certificateFile: `${directory}/sidecar.pem` } } };
+  return { certificates: [{ ca: { ...ca, tokenFile: pinFile, certificateFile: `${directory}/sidecar.pem` } }] };
 }

@@ -59,14 +59,13 @@ async function startSidecar(): Promise<number> {
   const { url, tokenFile } = ca;
   const certificateFile = join(device.token.directory, 'sidecar.pem');
   const sidecar = start('tls-sidecar', {
-    listen: { port: 0 },
+    listeners: [{ listen: { port: 0 }, l4: { upstream: { host: '127.0.0.1', port } } }],
     hsm: {
       name: 'tls',
       members: [{ name: 'shared', socket }],
       stateDirectory: join(device.token.directory, 'sidecar'),
     },
-    upstream: { host: '127.0.0.1', port },
-    certificate: { ca: { url, tokenFile, dnsNames: ['localhost'], keyLabel: 'sidecar', certificateFile } },
+    certificates: [{ ca: { url, tokenFile, dnsNames: ['localhost'], keyLabel: 'sidecar', certificateFile } }],
     admin: { port: 0 },
   });
   const listens = /TLS on 127\.0\.0\.1:(\d+)/;

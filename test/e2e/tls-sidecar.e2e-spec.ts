@@ -46,29 +46,35 @@ describe('the TLS sidecar', () => {
   /** What a deployment would write. */
   function config(changes: object = {}): object {
     return {
-      listen: { host: '127.0.0.1', port: listenPort },
       hsm: token.config(),
-      upstream: { host: '127.0.0.1', port: (upstream.address() as AddressInfo).port },
-      certificate: {
-        ca: {
-          url: ca.url,
-          tokenFile: ca.tokenFile,
-          dnsNames: ['localhost'],
-          ipAddresses: ['127.0.0.1'],
-          keyLabel: 'sidecar',
-          certificateFile: join(token.directory, 'sidecar.pem'),
+      listeners: [listener()],
+      certificates: [
+        {
+          ca: {
+            url: ca.url,
+            tokenFile: ca.tokenFile,
+            dnsNames: ['localhost'],
+            ipAddresses: ['127.0.0.1'],
+            keyLabel: 'sidecar',
+            certificateFile: join(token.directory, 'sidecar.pem'),
+          },
         },
-      },
+      ],
       admin: { host: '127.0.0.1', port: adminPort },
       ...changes,
     };
+  }
+
+  function listener(changes: { port?: number; upstream?: number } = {}): object {
+    const { port = listenPort, upstream: to = (upstream.address() as AddressInfo).port } = changes;
+    return { listen: { host: '127.0.0.1', port }, l4: { upstream: { host: '127.0.0.1', port: to } } };
   }
 
   /** The same with a key, hence a certificate, of its own. */
   function withKey(keyLabel: string): object {
     const certificateFile = join(token.directory, `${keyLabel}.pem`);
     const { url, tokenFile } = ca;
-    return config({ certificate: { ca: { url, tokenFile, dnsNames: ['localhost'], keyLabel, certificateFile } } });
+    return config({ certificates: [{ ca: { url, tokenFile, dnsNames: ['localhost'], keyLabel, certificateFile } }] });
   }
 
   function start(document: object | string): Sidecar {
@@ -109,10 +115,19 @@ describe('the TLS sidecar', () => {
     expect(posted).toBe(`POST / ${body.length} bytes ${digest}`);
 
     const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-    expect(metrics).toContain('nest_hsm_tls_handshakes_total{protocol="TLSv1.3"} 2');
-    expect(metrics).toContain('nest_hsm_tls_handshakes_total{protocol="TLSv1.2"} 1');
-    expect(metrics).toContain('nest_hsm_tls_signatures_total{key="sidecar",result="signed"} 3');
-    expect(metrics).toMatch(/nest_hsm_tls_certificate_expiry_timestamp_seconds 1[0-9.e+]+/);
+    const handshakes = (protocol: string) =>
+      new RegExp(
+        `handshakes_total{listener="127.0.0.1:${listenPort}",protocol="${protocol}",cipher=".+",result="OK"} (\\d)`,
+      );
+    expect(handshakes('TLSv1.3').exec(metrics)?.[1]).toBe('2');
+    expect(handshakes('TLSv1.2').exec(metrics)?.[1]).toBe('1');
+    expect(metrics).toContain('nest_hsm_tls_signature_wait_seconds_count{key="sidecar",result="signed"} 3');
+    expect(metrics).toContain(`nest_hsm_tls_connections_ended_total{listener="127.0.0.1:${listenPort}",result="OK"} 3`);
+    const sent = /bytes_total{listener="[\d.:]+",from="client"} (\d+)/.exec(metrics)?.[1];
+    expect(Number(sent)).toBeGreaterThan(body.length);
+    // 90 days, as the CA has it.
+    const left = /nest_hsm_tls_certificate_expiry_seconds{certificate="sidecar"} (\d+)/.exec(metrics)?.[1];
+    expect(Number(left)).toBeGreaterThan(89 * 86_400);
     expect(metrics).toContain('nest_hsm_calls_total{hsm="tls",verb="sign",code="OK"}');
 
     const hsm = await Hsm.open(token.config());
@@ -163,7 +178,7 @@ describe('the TLS sidecar', () => {
 
   it('resets the client and stays up when the upstream is away', async () => {
     const [gone] = await freePorts(1);
-    const sidecar = start(config({ upstream: { host: '127.0.0.1', port: gone } }));
+    const sidecar = start(config({ listeners: [listener({ upstream: gone })] }));
     await sidecar.ready(adminPort);
     await expect(curl(`https://localhost:${listenPort}/`)).rejects.toThrow();
     await sidecar.says(/ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE.*ECONNREFUSED/);
@@ -174,7 +189,7 @@ describe('the TLS sidecar', () => {
     const rows: readonly [string, () => Promise<object | string> | object | string, RegExp][] = [
       [
         'its port is taken',
-        () => config({ listen: { host: '127.0.0.1', port: ca.port } }),
+        () => config({ listeners: [listener({ port: ca.port })] }),
         /ERR_SIDECAR_LISTEN: listen: want 127\.0\.0\.1:\d+ free, got .*EADDRINUSE/,
       ],
       [
@@ -182,11 +197,7 @@ describe('the TLS sidecar', () => {
         () => config({ admin: { host: '127.0.0.1', port: ca.port } }),
         /ERR_SIDECAR_LISTEN: admin: want 127\.0\.0\.1:\d+ free/,
       ],
-      [
-        'its configuration is no YAML',
-        () => 'listen: [',
-        /ERR_SIDECAR_CONFIG: .*sidecar\.yaml: want a readable YAML file/,
-      ],
+      ['its configuration is no YAML', () => 'listeners: [', /ERR_SIDECAR_CONFIG: .*sidecar\.yaml:1:13: want YAML/],
       [
         'the CA refuses',
         () => {
@@ -204,7 +215,7 @@ describe('the TLS sidecar', () => {
           await hsm.generateKeyPair({ label: 'stranger', algorithm: 'ec-p256' });
           await hsm.close();
           const file = { keyLabel: 'stranger', certificateFile: join(token.directory, 'sidecar.pem') };
-          return config({ certificate: { file } });
+          return config({ certificates: [{ file }] });
         },
         /ERR_TLS_OFFLOAD_KEY_MISMATCH/,
       ],
@@ -273,7 +284,7 @@ class Sidecar {
   }
 
   async forwards(adminPort: number, connections: number): Promise<void> {
-    const line = `nest_hsm_tls_connections{state="open"} ${connections}`;
+    const line = `state="open"} ${connections}`;
     await this.#until(async () => (await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()).includes(line));
   }
 

@@ -1,44 +1,100 @@
-import { type DynamicModule, Module } from '@nestjs/common';
-import { TerminusModule } from '@nestjs/terminus';
-import { type Hsm, HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken, provideHsmReload } from '@nest-hsm/hsm';
-import { LoggerModule } from 'nestjs-pino';
+import { type DynamicModule, type FactoryProvider, Module } from '@nestjs/common';
+import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
+import { type Hsm, type HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
+import { PinoLogger } from 'nestjs-pino';
 import { collectDefaultMetrics, register } from 'prom-client';
 import type { Config } from './config.js';
-import { Forwarding } from './forwarding/forwarding.js';
-import { loggerOptions } from './monitoring/logger.js';
+import { AdminSocket } from './control/admin-socket.js';
+import { ReloadOnHangup } from './control/hangup.js';
+import { AccessLog } from './monitoring/access-log.js';
+import { loggerModule } from './monitoring/logger.js';
 import { MonitoringController } from './monitoring/monitoring.controller.js';
-import { SidecarMetrics } from './monitoring/sidecar-metrics.js';
+import { registerStateMetrics } from './monitoring/state-metrics.js';
+import { TrafficMetrics } from './monitoring/traffic-metrics.js';
+import { type Operations, operationsToken } from './operations.js';
+import type { ActivatedSockets } from './serving/activation.js';
+import { Sidecar } from './serving/sidecar.js';
+import { SidecarOperations } from './serving/sidecar-operations.js';
 
-/** The composition root. */
-@Module({ controllers: [MonitoringController] })
+interface Process {
+  readonly config: Config;
+  readonly activated: ActivatedSockets;
+  /** Reads the configuration again, for a reload. */
+  readonly read: () => Config;
+}
+
+/** The composition root of a process that serves. */
+@Module({})
 export class AppModule {
-  /** @param reread  reads the configuration again, for a reload */
-  static of(config: Config, reread: () => Config): DynamicModule {
+  /** One process that does it all. */
+  static alone(process: Process): DynamicModule {
+    const { adminSocket } = process.config;
     return {
-      module: AppModule,
-      imports: [
-        // The module's own default matches no route of this Nest version.
-        LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
-        TerminusModule,
-        HsmModule.forRoot(config.hsm),
-      ],
-      providers: [
-        provideHsmReload(config, reread),
-        { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
-        {
-          provide: Forwarding,
-          useFactory: (hsm: Hsm) => new Forwarding(config, hsm),
-          inject: [hsmToken(config.hsm.name)],
-        },
-        {
-          provide: SidecarMetrics,
-          useFactory: (forwarding: Forwarding) => {
-            collectDefaultMetrics({ register });
-            return new SidecarMetrics(register, forwarding);
-          },
-          inject: [Forwarding],
-        },
-      ],
+      ...this.worker(process),
+      controllers: [MonitoringController],
+      providers: [...serving(process), ...operated(adminSocket)],
     };
   }
+
+  /** One of several, operated by another process. */
+  static worker(process: Process): DynamicModule {
+    const { hsm, logLevel } = process.config;
+    return {
+      module: AppModule,
+      imports: [loggerModule(logLevel), TerminusModule, HsmModule.forRoot(hsm)],
+      providers: serving(process),
+    };
+  }
+}
+
+/** SIGHUP and the admin socket, of whatever is operated. */
+export function operated(adminSocket: string | undefined): FactoryProvider[] {
+  const hangup: FactoryProvider = {
+    provide: ReloadOnHangup,
+    useFactory: (operations: Operations) => new ReloadOnHangup(operations),
+    inject: [operationsToken],
+  };
+  if (adminSocket === undefined) return [hangup];
+  const socket: FactoryProvider = {
+    provide: AdminSocket,
+    useFactory: (operations: Operations) => new AdminSocket(adminSocket, operations),
+    inject: [operationsToken],
+  };
+  return [hangup, socket];
+}
+
+function serving({ config, activated, read }: Process): FactoryProvider[] {
+  const { name } = config.hsm;
+  return [
+    {
+      provide: AccessLog,
+      useFactory: (lines: PinoLogger) => new AccessLog(lines, config.accessLog?.sample ?? 0),
+      inject: [PinoLogger],
+    },
+    {
+      provide: Sidecar,
+      useFactory: (hsm: Hsm, accessLog: AccessLog) => {
+        collectDefaultMetrics({ register });
+        const sidecar = new Sidecar(config, hsm, { metrics: new TrafficMetrics(register), accessLog }, activated);
+        registerStateMetrics(register, sidecar);
+        return sidecar;
+      },
+      inject: [hsmToken(name), AccessLog],
+    },
+    {
+      provide: operationsToken,
+      useFactory: (
+        sidecar: Sidecar,
+        hsm: Hsm,
+        hsmHealth: HsmHealthIndicator,
+        checks: HealthCheckService,
+        indicators: HealthIndicatorService,
+        accessLog: AccessLog,
+      ) => new SidecarOperations(sidecar, hsm, hsmHealth, checks, indicators, accessLog, register, read),
+      inject: [
+        ...[Sidecar, hsmToken(name), hsmHealthToken(name)],
+        ...[HealthCheckService, HealthIndicatorService, AccessLog],
+      ],
+    },
+  ];
 }

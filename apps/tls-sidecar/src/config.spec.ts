@@ -8,7 +8,6 @@ const file = join(directory, 'sidecar.yaml');
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const complete = `
-listen: { port: 8443 }
 hsm:
   name: tls
   members:
@@ -16,9 +15,16 @@ hsm:
       token: { label: tls }
       pin: { file: /pin }
   stateDirectory: /state
-upstream: { host: 127.0.0.1, port: 8441 }
-certificate:
-  file: { certificateFile: /certificate.pem, keyLabel: tls }
+listeners:
+  - listen: { port: 8443 }
+    l4: { upstream: { host: 127.0.0.1, port: 8441 } }
+  - listen: { activated: https }
+    l7: { upstreams: [{ url: 'http://127.0.0.1:3000' }] }
+certificates:
+  - file: { certificateFile: /certificate.pem, keyLabel: tls }
+  - name: internal
+    serverNames: ['*.internal.example']
+    file: { certificateFile: /internal.pem, keyLabel: tls }
 admin: { port: 8444 }
 `;
 
@@ -31,38 +37,69 @@ describe('the configuration file of the sidecar', () => {
   it('is complete and frozen once read', () => {
     const config = read(complete);
     expect(Object.isFrozen(config)).toBe(true);
-    expect(config.listen).toEqual({ host: '127.0.0.1', port: 8443 });
-    expect(config.tls).toMatchObject({ minimumVersion: 'TLSv1.2', handshakeTimeoutMilliseconds: 10_000 });
-    expect(config.proxy).toEqual({
-      connectTimeoutMilliseconds: 5_000,
-      idleTimeoutMilliseconds: 300_000,
-      connectionLimit: 4_096,
+    expect(config).toMatchObject({ workers: 1, drainSeconds: 30, admin: { host: '127.0.0.1', port: 8444 } });
+    expect(config.certificates.map(({ name }) => name)).toEqual(['tls', 'internal']);
+    const [l4, l7] = config.listeners;
+    expect(l4).toMatchObject({
+      name: '127.0.0.1:8443',
+      tls: { alpnProtocols: ['http/1.1'] },
+      l4: { connectionLimit: 4_096 },
     });
+    expect(l7).toMatchObject({ name: 'https', tls: { alpnProtocols: ['h2', 'http/1.1'], minimumVersion: 'TLSv1.2' } });
   });
 
-  it('has all its faults listed together, with the file', () => {
+  it('has all its faults listed together, with file, line, column and path', () => {
     const faulty = complete
       .replace('listen: { port: 8443 }', 'listen: { port: 70000 }')
-      .replace('  file: { cert', '  flie: { cert');
+      .replace('  - file: { cert', '  - flie: { cert');
     const attempt = (): unknown => read(`${faulty}surprise: 1\n`);
-    for (const fault of [file, /surprise/, /listen\.port/, /flie/]) expect(attempt).toThrow(fault);
+    for (const fault of [
+      `${file}:10:15: listeners.0.listen.port: `,
+      `${file}:15:5: certificates.0.flie: want a field that is known here`,
+      `${file}:20:1: surprise: `,
+    ]) {
+      expect(attempt).toThrow(fault);
+    }
   });
 
-  it.each([
-    ['neither', 'certificate: {}'],
+  const file1 = '{ certificateFile: /certificate.pem, keyLabel: tls }';
+  it.each<[string, (yaml: string) => string, RegExp]>([
     [
-      'both',
-      `certificate:
-  file: { certificateFile: /c, keyLabel: k }
-  ca: { url: 'http://localhost', tokenFile: /t, dnsNames: [a], keyLabel: k, certificateFile: /c }`,
+      'no source of a certificate',
+      (yaml) => yaml.replace(`file: ${file1}`, 'name: x'),
+      /:15:5: certificates\.0: want one of ca and file/,
     ],
-  ])('names one source of the certificate, not %s', (_what, certificate) => {
-    const yaml = complete.replace(/certificate:\n.*\n/, `${certificate}\n`);
-    expect(() => read(yaml)).toThrow(/want one of ca and file/);
+    [
+      'no proxy',
+      (yaml) => yaml.replace('    l4: { upstream: { host: 127.0.0.1, port: 8441 } }\n', ''),
+      /:10:5: listeners\.0: want one of l4 and l7/,
+    ],
+    [
+      'two certificates of one name',
+      (yaml) => yaml.replace('name: internal', 'name: tls'),
+      /:16:5: certificates\.1: want a name, or a key, of its own/,
+    ],
+    [
+      'an address twice',
+      (yaml) => yaml.replace('{ activated: https }', '{ port: 8443 }'),
+      /listeners\.1\.listen: want an address of its own/,
+    ],
+    [
+      'a certificate that is not there',
+      (yaml) => yaml.replace('    l7:', '    certificates: [tls, other]\n    l7:'),
+      /:13:25: listeners\.1\.certificates\.1: want the name of a certificate/,
+    ],
+    [
+      'nothing for clients that name no server',
+      (yaml) => yaml.replace('    l7:', '    certificates: [internal]\n    l7:'),
+      /listeners\.1: want a certificate without serverNames/,
+    ],
+  ])('is refused with %s', (_what, change, fault) => {
+    expect(() => read(change(complete))).toThrow(fault);
   });
 
   it('is YAML and there', () => {
-    expect(() => read('listen: [')).toThrow(/want a readable YAML file/);
+    expect(() => read('listen: [')).toThrow(/sidecar\.yaml:1:10: want YAML/);
     expect(() => readConfig(`${file}.none`)).toThrow(/want a readable YAML file, got ENOENT/);
   });
 });

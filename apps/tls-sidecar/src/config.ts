@@ -1,60 +1,135 @@
-import { readFileSync } from 'node:fs';
-import { hsmConfigSchema } from '@nest-hsm/hsm';
+import { ConfigurationFaults, ConfigurationFile, hsmConfigSchema } from '@nest-hsm/hsm';
 import {
   caCredentialConfigSchema,
   fileCredentialConfigSchema,
   l4ProxyConfigSchema,
+  l7ProxyConfigSchema,
   terminatorConfigSchema,
 } from '@nest-hsm/tls-offload';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { SidecarError } from './faults.js';
 
-const address = z.strictObject({
+const addressSchema = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
   /** 0: any free one, which the log then names. */
   port: z.int().min(0).max(65_535),
 });
-const { upstream, ...proxyLimits } = l4ProxyConfigSchema.shape;
 
-export const configSchema = z.strictObject({
-  /** Where clients connect with TLS. */
-  listen: address,
-  /** The token that holds the private key. */
-  hsm: hsmConfigSchema,
-  /** Where the plaintext goes. */
-  upstream,
-  certificate: z
-    .strictObject({ ca: caCredentialConfigSchema.optional(), file: fileCredentialConfigSchema.optional() })
-    .refine(({ ca, file }) => (ca === undefined) !== (file === undefined), {
-      message: 'want one of ca and file',
-    }),
-  tls: terminatorConfigSchema.prefault({}),
-  proxy: z.strictObject(proxyLimits).prefault({}),
-  /** /health and /metrics, in plain HTTP. */
-  admin: address,
-  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
-});
+const listenSchema = z.union([
+  addressSchema,
+  /** A socket that the service manager opened: its name (`FileDescriptorName=`), or its number from 0. */
+  z.strictObject({ activated: z.string().min(1) }),
+]);
+export type ListenConfig = z.output<typeof listenSchema>;
+
+const listenerSchema = z.preprocess(
+  offerHttp2,
+  z
+    .strictObject({
+      /** In metrics and logs; the address unless told. */
+      name: z.string().min(1).max(64).optional(),
+      listen: listenSchema,
+      /** Which certificates it serves, by name; absent: all. */
+      certificates: z.array(z.string().min(1)).min(1).optional(),
+      tls: terminatorConfigSchema.prefault({}),
+      /** Forwards what is inside TLS as it is. */
+      l4: l4ProxyConfigSchema.optional(),
+      /** Forwards requests of HTTP/1.1 and HTTP/2. */
+      l7: l7ProxyConfigSchema.optional(),
+    })
+    .refine(({ l4, l7 }) => (l4 === undefined) !== (l7 === undefined), { message: 'want one of l4 and l7' })
+    .transform((listener) => ({ ...listener, name: listener.name ?? addressOf(listener.listen) })),
+);
+export type ListenerConfig = Readonly<z.output<typeof listenerSchema>>;
+
+const certificateSchema = z
+  .strictObject({
+    /** What listeners call it; the label of its key unless told. */
+    name: z.string().min(1).max(64).optional(),
+    /** Served to clients that name one of these servers; `*.example.org` stands for one label. Empty: to all others. */
+    serverNames: z.array(z.string().min(1).max(253)).default([]),
+    ca: caCredentialConfigSchema.optional(),
+    file: fileCredentialConfigSchema.optional(),
+  })
+  .refine(({ ca, file }) => (ca === undefined) !== (file === undefined), { message: 'want one of ca and file' })
+  .transform((each) => ({ ...each, name: each.name ?? each.ca?.keyLabel ?? each.file?.keyLabel ?? '' }));
+export type CertificateConfig = Readonly<z.output<typeof certificateSchema>>;
+
+export const configSchema = z
+  .strictObject({
+    /** The token that holds the private keys. */
+    hsm: hsmConfigSchema,
+    /** Where clients connect with TLS, and where what they say goes. */
+    listeners: z.array(listenerSchema).min(1).max(64),
+    certificates: z.array(certificateSchema).min(1).max(256),
+    /** /health, /ready and /metrics, in plain HTTP. */
+    admin: addressSchema,
+    /** A Unix socket (0600) that takes `GET /status`, `POST /reload` and `POST /drain`. */
+    adminSocket: z.string().min(1).max(100).optional(),
+    /** Processes that share the listeners. With more than one, give the HSM's members as sockets of one `nest-hsm agent`. */
+    workers: z.int().min(1).max(64).default(1),
+    /** How long connections may go on after SIGTERM. */
+    drainSeconds: z.int().min(0).max(86_400).default(30),
+    /** One line for each connection (L4) or request (L7), of this share of them; absent: none. */
+    accessLog: z.strictObject({ sample: z.number().min(0).max(1).default(1) }).optional(),
+    logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  })
+  .superRefine(({ listeners, certificates }, context) => {
+    const fault = (path: PropertyKey[], message: string): void =>
+      context.addIssue({ code: 'custom', path, message, input: undefined });
+    twice(listeners.map(({ name }) => name)).forEach((index) =>
+      fault(['listeners', index], 'want a name and address of its own, got that of another'),
+    );
+    twice(listeners.map(({ listen }, index) => addressOf(listen, `#${index}`))).forEach((index) =>
+      fault(['listeners', index, 'listen'], 'want an address of its own, got that of another'),
+    );
+    twice(certificates.map(({ name }) => name)).forEach((index) =>
+      fault(['certificates', index], 'want a name, or a key, of its own, got that of another'),
+    );
+    twice(certificates.map(({ ca }, index) => ca?.certificateFile ?? `#${index}`)).forEach((index) =>
+      fault(['certificates', index, 'ca', 'certificateFile'], 'want a file of its own, got that of another'),
+    );
+    const known = new Map(certificates.map((each) => [each.name, each]));
+    listeners.forEach(({ certificates: served = [...known.keys()] }, index) => {
+      served.forEach((name, place) => {
+        if (!known.has(name)) fault(['listeners', index, 'certificates', place], 'want the name of a certificate');
+      });
+      if (served.every((name) => known.get(name)?.serverNames.length !== 0)) {
+        fault(['listeners', index], 'want a certificate without serverNames, for clients that name no server');
+      }
+    });
+  });
 export type Config = Readonly<z.output<typeof configSchema>>;
 
 /**
  * Reads the YAML file: at boot, and for a reload.
- * @throws {SidecarError} ERR_SIDECAR_CONFIG listing all faults together
+ * @throws {SidecarError} ERR_SIDECAR_CONFIG listing all faults together, each with its place in the file
  */
 export function readConfig(file: string): Config {
-  let document: unknown;
   try {
-    document = parse(readFileSync(file, 'utf8'));
+    return Object.freeze(ConfigurationFile.read(file).check(configSchema));
   } catch (cause) {
-    const message = `${file}: want a readable YAML file, got ${firstLine(cause)}`;
-    throw new SidecarError('ERR_SIDECAR_CONFIG', message, { cause });
+    if (!(cause instanceof ConfigurationFaults)) throw cause;
+    throw new SidecarError('ERR_SIDECAR_CONFIG', cause.message, { cause });
   }
-  const parsed = configSchema.safeParse(document);
-  if (!parsed.success) throw new SidecarError('ERR_SIDECAR_CONFIG', `${file}:\n${z.prettifyError(parsed.error)}`);
-  return Object.freeze(parsed.data);
 }
 
-/** The YAML parser quotes the faulty line, which may hold a secret. */
-function firstLine(error: unknown): string {
-  return (error as Error).message.split('\n', 1)[0];
+/** How an address is told from others. @param anyPort  in the place of port 0, of which each is another */
+export function addressOf(listen: ListenConfig, anyPort = '0'): string {
+  if ('activated' in listen) return listen.activated;
+  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+  return `${host}:${listen.port === 0 ? anyPort : listen.port}`;
+}
+
+/** A proxy of requests speaks HTTP/2 with clients unless it is told what to speak. */
+function offerHttp2(listener: unknown): unknown {
+  if (typeof listener !== 'object' || listener === null || !('l7' in listener)) return listener;
+  const { tls = {} } = listener as { tls?: unknown };
+  if (typeof tls !== 'object' || tls === null || 'alpnProtocols' in tls) return listener;
+  return { ...listener, tls: { ...tls, alpnProtocols: ['h2', 'http/1.1'] } };
+}
+
+/** Indices of values that came before. */
+function twice(values: readonly string[]): number[] {
+  return values.flatMap((value, index) => (values.indexOf(value) < index ? [index] : []));
 }

@@ -1,5 +1,13 @@
-/** `ERR_SIDECAR_CONFIG`: the configuration file. `ERR_SIDECAR_LISTEN`: an address that cannot be listened on. */
-export const sidecarErrorCodes = ['ERR_SIDECAR_CONFIG', 'ERR_SIDECAR_LISTEN'] as const;
+/**
+ * `ERR_SIDECAR_CONFIG`: the configuration file. `ERR_SIDECAR_LISTEN`: an address that cannot be listened on.
+ * `ERR_SIDECAR_ENDING`: a reload that comes too late. `ERR_SIDECAR_WORKER`: a worker that does not answer.
+ */
+export const sidecarErrorCodes = [
+  'ERR_SIDECAR_CONFIG',
+  'ERR_SIDECAR_LISTEN',
+  'ERR_SIDECAR_ENDING',
+  'ERR_SIDECAR_WORKER',
+] as const;
 export type SidecarErrorCode = (typeof sidecarErrorCodes)[number];
 
 export class SidecarError extends Error {

@@ -1,6 +1,7 @@
-import type { Options } from 'pino-http';
+import { LoggerModule } from 'nestjs-pino';
 
-/** JSON lines on standard output; what monitoring asks for is not logged. */
-export function loggerOptions(level: string): Options {
-  return { level, autoLogging: { ignore: ({ url }) => url === '/health' || url === '/metrics' } };
+/** JSON lines on standard output. Requests of HTTP are monitoring's alone here, and not logged. */
+export function loggerModule(level: string): ReturnType<typeof LoggerModule.forRoot> {
+  // The module's own default matches no route of this Nest version.
+  return LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: { level, autoLogging: false } });
 }

@@ -1,0 +1,126 @@
+import type { Socket } from 'node:net';
+import { Logger } from '@nestjs/common';
+import {
+  type ExchangeRecord,
+  L4Proxy,
+  L7Proxy,
+  type ServedCredentials,
+  type TlsOffloadError,
+  TlsTerminator,
+} from '@nest-hsm/tls-offload';
+import type { ListenerConfig } from '../config.js';
+import type { AccessLog } from '../monitoring/access-log.js';
+import type { TrafficMetrics } from '../monitoring/traffic-metrics.js';
+
+export interface LaneObservers {
+  readonly metrics: TrafficMetrics;
+  readonly accessLog: AccessLog;
+}
+
+/**
+ * What a listener does with the connections it accepts: a terminator and the proxy behind it, with settings that do not change. A
+ * listener that is configured otherwise gets another lane, and this one keeps the connections that it has.
+ */
+export class Lane {
+  readonly #terminator: TlsTerminator;
+  readonly #proxy: L4Proxy | L7Proxy;
+  #served: ServedCredentials;
+
+  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED, and for files that it names */
+  constructor(
+    readonly config: ListenerConfig,
+    served: ServedCredentials,
+    private readonly observers: LaneObservers,
+  ) {
+    const { name, tls } = config;
+    const { metrics } = observers;
+    this.#served = served;
+    this.#terminator = new TlsTerminator({
+      ...tls,
+      ...served,
+      observer: {
+        handshakeEnded: (event) => metrics.handshakeEnded(name, event),
+        signatureEnded: (event) => metrics.signatureEnded(event),
+      },
+    });
+    this.#proxy = this.#newProxy();
+    const logger = new Logger(`listener ${name}`);
+    this.#proxy.server.on('tlsClientError', (error: TlsOffloadError) => logFault(logger, error));
+    this.#proxy.server.on('upstreamError', (error: TlsOffloadError) => {
+      metrics.upstreamFailed(name, error.code);
+      logFault(logger, error);
+    });
+  }
+
+  accept(socket: Socket): void {
+    this.#proxy.server.emit('connection', socket);
+  }
+
+  get served(): ServedCredentials {
+    return this.#served;
+  }
+
+  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then what was served is served on */
+  setCredentials(served: ServedCredentials): void {
+    this.#terminator.setCredentials(served);
+    this.#served = served;
+  }
+
+  get statistics(): LaneStatistics {
+    const { handshaking, open, signatures } = this.#terminator.statistics;
+    const proxy = this.#proxy.statistics;
+    const bytes = 'bytesFromClients' in proxy ? [proxy.bytesFromClients, proxy.bytesFromUpstream] : [0, 0];
+    const pending = Object.fromEntries(Object.entries(signatures).map(([key, each]) => [key, each.pending]));
+    const [fromClients, fromUpstream] = bytes;
+    return { handshaking, open, pending, totals: { refused: proxy.refused, fromClients, fromUpstream } };
+  }
+
+  /** Ends what is open in order, GOAWAY included, and what is open after that time anyhow. */
+  async close(graceMilliseconds: number): Promise<void> {
+    // It does not listen; an HTTP server tells its clients so.
+    this.#proxy.server.close();
+    await this.#proxy.close(graceMilliseconds);
+  }
+
+  #newProxy(): L4Proxy | L7Proxy {
+    const { name, l4, l7 } = this.config;
+    const { metrics, accessLog } = this.observers;
+    if (l7 !== undefined) {
+      const proxy = new L7Proxy(this.#terminator, l7);
+      proxy.start();
+      proxy.server.on('exchange', (record: ExchangeRecord) => {
+        metrics.requestEnded(name, record);
+        accessLog.request(name, record);
+      });
+      return proxy;
+    }
+    if (l4 === undefined) throw new TypeError('listener: want l4 or l7, as the configuration has been checked');
+    return new L4Proxy(this.#terminator, l4, {
+      connectionEnded: (event) => {
+        metrics.connectionEnded(name, event);
+        accessLog.connection(name, event);
+      },
+    });
+  }
+}
+
+/** What only grows while a lane lives. */
+export interface LaneTotals {
+  readonly refused: number;
+  readonly fromClients: number;
+  readonly fromUpstream: number;
+}
+
+export interface LaneStatistics {
+  readonly handshaking: number;
+  readonly open: number;
+  /** Signatures that are waited for, by key label. */
+  readonly pending: Readonly<Record<string, number>>;
+  readonly totals: LaneTotals;
+}
+
+/** Clients fail all the time, and anybody may make them; the token and the upstream are ours to look after. */
+function logFault(logger: Logger, error: TlsOffloadError): void {
+  if (error.fault === 'peer') logger.debug(`${error.code}: ${error.message}`);
+  else logger.warn(`${error.code}: ${error.message}`);
+}

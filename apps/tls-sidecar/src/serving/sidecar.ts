@@ -1,0 +1,212 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
+import { changedSettings, type Hsm } from '@nest-hsm/hsm';
+import type { Config } from '../config.js';
+import { SidecarError } from '../faults.js';
+import type { ActivatedSockets } from './activation.js';
+import { Certificates, type CertificateStatus } from './certificates.js';
+import { Lane, type LaneObservers, type LaneStatistics } from './lane.js';
+import { Listener } from './listener.js';
+
+export type SidecarState = 'starting' | 'serving' | 'draining';
+
+/** A configuration that everything is ready for. */
+export interface Prepared {
+  /** Paths of settings that change with it. */
+  readonly changed: readonly string[];
+  /** Of these, what takes a restart. */
+  readonly awaitingRestart: readonly string[];
+  commit(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/** The settings that change while clients are served; all others wait for a restart. */
+const reloadable = /^(hsm\.members|listeners|certificates|accessLog|drainSeconds)/;
+/** What a reload may take to get certificates that are new. */
+const reloadMilliseconds = 60_000;
+
+/** What the sidecar is for: keeps its certificates, takes TLS connections and forwards what is in them. */
+export class Sidecar implements BeforeApplicationShutdown {
+  readonly #logger = new Logger('tls-sidecar');
+  readonly #shutdown = new AbortController();
+  #state: SidecarState = 'starting';
+  #config: Config;
+  #certificates = Certificates.none;
+  /** By name. */
+  #listeners: ReadonlyMap<string, Listener> = new Map();
+  /** Of listeners that are not configured any more, until their connections have ended. */
+  readonly #leaving = new Set<Listener>();
+  #starting = new AbortController();
+
+  constructor(
+    config: Config,
+    private readonly hsm: Hsm,
+    private readonly observers: LaneObservers,
+    private readonly activated: ActivatedSockets,
+  ) {
+    this.#config = config;
+  }
+
+  /**
+   * Returns once clients are served, or when the application shuts down before. An issuer or a token that is away is waited for.
+   * @throws {SidecarError | TlsOffloadError | HsmError} what waiting would not mend
+   */
+  async start(): Promise<void> {
+    while (!this.#shutdown.signal.aborted) {
+      const { signal } = this.#starting;
+      try {
+        const next = await this.#build(this.#config, 'wait', AbortSignal.any([signal, this.#shutdown.signal]));
+        if (signal.aborted || this.#shutdown.signal.aborted) await next.abort();
+        else return await next.commit();
+      } catch (error) {
+        if (!signal.aborted && !this.#shutdown.signal.aborted) throw error;
+      }
+    }
+  }
+
+  get state(): SidecarState {
+    return this.#state;
+  }
+
+  get certificates(): Readonly<Record<string, CertificateStatus>> {
+    return this.#certificates.status;
+  }
+
+  /** By listener. */
+  get statistics(): Readonly<Record<string, LaneStatistics & { readonly address: string }>> {
+    for (const listener of this.#leaving) {
+      const { open, handshaking } = listener.statistics;
+      if (open + handshaking > 0) continue;
+      this.#leaving.delete(listener);
+      void listener.close(0);
+    }
+    const all = [...this.#leaving, ...this.#listeners.values()];
+    return Object.fromEntries(
+      all.map((listener) => [listener.config.name, { ...listener.statistics, address: listener.address }]),
+    );
+  }
+
+  /**
+   * Makes everything ready for another configuration, and changes nothing that clients see.
+   * @throws {SidecarError | TlsOffloadError | HsmError} why it cannot be; everything is as before then
+   */
+  async prepare(config: Config): Promise<Prepared> {
+    if (this.#state === 'draining')
+      throw new SidecarError('ERR_SIDECAR_ENDING', 'reload: want it while clients are served, got it at the end');
+    const before = this.#config;
+    const changed = changedSettings(before, config);
+    const awaitingRestart = changed.filter((path) => !reloadable.test(path));
+    await this.hsm.setMembers(config.hsm.members);
+    const back = (): Promise<void> => this.hsm.setMembers(before.hsm.members);
+    try {
+      // While it starts nothing is served that could be kept.
+      const signal = AbortSignal.any([AbortSignal.timeout(reloadMilliseconds), this.#shutdown.signal]);
+      const next = this.#state === 'starting' ? undefined : await this.#build(config, 'once', signal);
+      return {
+        changed,
+        awaitingRestart,
+        commit: async () => {
+          this.#config = config;
+          if (next !== undefined) return next.commit();
+          this.#starting.abort();
+          this.#starting = new AbortController();
+        },
+        abort: async () => {
+          await next?.abort();
+          await back();
+        },
+      };
+    } catch (error) {
+      await back();
+      throw error;
+    }
+  }
+
+  /** Looks for newer certificates now. */
+  async checkCertificates(): Promise<void> {
+    await this.#certificates.check();
+  }
+
+  /** Accepts no more, tells clients that it ends, and waits for them as long as is configured. */
+  async drain(): Promise<void> {
+    if (this.#state === 'draining') return;
+    this.#state = 'draining';
+    this.#shutdown.abort();
+    await this.#certificates.stopUnless(Certificates.none);
+    const graceMilliseconds = this.#config.drainSeconds * 1_000;
+    const listeners = [...this.#leaving, ...this.#listeners.values()];
+    await Promise.all(listeners.map((listener) => listener.close(graceMilliseconds)));
+  }
+
+  /** Before the Hsm closes. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.drain();
+  }
+
+  async #build(
+    config: Config,
+    patience: 'once' | 'wait',
+    signal: AbortSignal,
+  ): Promise<Omit<Prepared, 'changed' | 'awaitingRestart'>> {
+    const replaced = (): void => this.#serveCertificates();
+    const certificates = await this.#certificates.next(config.certificates, this.hsm, { patience, signal, replaced });
+    const lanes = new Map<Listener, Lane>();
+    const opened: Listener[] = [];
+    const listeners = new Map<string, Listener>();
+    const abort = async (): Promise<void> => {
+      await Promise.all(opened.map((listener) => listener.close(0)));
+      await certificates.stopUnless(this.#certificates);
+    };
+    try {
+      for (const each of config.listeners) {
+        const served = certificates.servedBy(each);
+        const known = [...this.#listeners.values()].find(({ config: its }) =>
+          isDeepStrictEqual(its.listen, each.listen),
+        );
+        if (known !== undefined) lanes.set(known, known.laneFor(each, served, this.observers));
+        const listener = known ?? (await Listener.open(new Lane(each, served, this.observers), this.activated));
+        if (known === undefined) opened.push(listener);
+        listeners.set(each.name, listener);
+      }
+    } catch (error) {
+      await abort();
+      throw error;
+    }
+    return { abort, commit: () => this.#take(certificates, listeners, lanes) };
+  }
+
+  /** Nothing in here fails: all of it has been made before. */
+  async #take(
+    certificates: Certificates,
+    listeners: ReadonlyMap<string, Listener>,
+    lanes: ReadonlyMap<Listener, Lane>,
+  ): Promise<void> {
+    const [before, left] = [this.#certificates, [...this.#listeners.values()]];
+    for (const [listener, lane] of lanes) listener.take(lane);
+    this.#certificates = certificates;
+    this.#listeners = listeners;
+    this.#state = 'serving';
+    this.#serveCertificates();
+    const kept = new Set(listeners.values());
+    for (const listener of left.filter((each) => !kept.has(each))) {
+      listener.stopListening();
+      this.#leaving.add(listener);
+    }
+    for (const { config, address } of listeners.values()) {
+      this.#logger.log(`TLS on ${address} (${config.name}): ${config.l4 === undefined ? 'L7' : 'L4'}`);
+    }
+    await before.stopUnless(certificates);
+  }
+
+  /** What was replaced since the lanes were made, too. */
+  #serveCertificates(): void {
+    for (const listener of this.#listeners.values()) {
+      try {
+        listener.setCredentials(this.#certificates.servedBy(listener.config));
+      } catch (error) {
+        // Two of one kind of key: what was served is served on.
+        this.#logger.error(`listener ${listener.config.name}: ${(error as Error).message}`);
+      }
+    }
+  }
+}

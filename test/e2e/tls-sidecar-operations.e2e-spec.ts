@@ -1,0 +1,259 @@
+/** What operators do with a sidecar that serves: reload, look, drain; workers; sockets of the service manager. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, type IncomingMessage, request as requestHttp, type Server } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { stringify } from 'yaml';
+import { connectTls } from '../../libs/tls-offload/test/listen.js';
+import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
+import { Application } from '../support/application.js';
+import { childrenOf, exists } from '../support/processes.js';
+import { TestToken } from '../support/token.js';
+
+const run = promisify(execFile);
+const main = fileURLToPath(new URL('../../dist/apps/tls-sidecar/main.js', import.meta.url));
+
+const token = new TestToken('tls');
+const ca = new OpensslCa();
+const adminSocket = join(token.directory, 'admin.sock');
+const file = join(token.directory, 'sidecar.yaml');
+let upstream: Server;
+let sidecar: Application | undefined;
+
+beforeAll(async () => {
+  await ca.listen();
+  upstream = createHttpServer((request, response) => response.end(`upstream got ${request.url}`));
+  upstream.keepAliveTimeout = 120_000;
+  await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+});
+afterEach(async () => {
+  if (sidecar?.process.exitCode === null && sidecar.process.signalCode === null) await sidecar.stop();
+});
+afterAll(async () => {
+  upstream.closeAllConnections();
+  upstream.close();
+  await ca.stop();
+  ca.remove();
+  token.remove();
+});
+
+const upstreamPort = (): number => (upstream.address() as AddressInfo).port;
+const l4 = (listen: object, more: object = {}): object => ({
+  listen,
+  l4: { upstream: { host: '127.0.0.1', port: upstreamPort() } },
+  ...more,
+});
+const certificate = (keyLabel: string, more: object = {}, name = 'localhost', keyAlgorithm = 'ec-p256'): object => ({
+  ca: {
+    url: ca.url,
+    tokenFile: ca.tokenFile,
+    dnsNames: [name],
+    keyLabel,
+    keyAlgorithm,
+    certificateFile: join(token.directory, `${keyLabel}.pem`),
+  },
+  ...more,
+});
+
+function configure(document: object): void {
+  const basics = { hsm: token.config(), admin: { port: 0 }, adminSocket, drainSeconds: 20 };
+  writeFileSync(file, stringify({ ...basics, ...document }));
+}
+
+function start(document: object): Application {
+  configure(document);
+  return (sidecar = new Application('tls-sidecar', file));
+}
+
+/** The ports that it says it listens on, by the names of listeners. */
+async function port(name: string): Promise<number> {
+  const line = new RegExp(`TLS on 127\\.0\\.0\\.1:(\\d+) \\(${name}\\)`);
+  await sidecar?.says(line);
+  return Number(line.exec(sidecar?.output ?? '')?.[1]);
+}
+
+async function admin(method: string, path: string): Promise<{ status?: number; body: Record<string, never> }> {
+  const request = requestHttp({ socketPath: adminSocket, method, path });
+  request.end();
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return { status: response.statusCode, body: JSON.parse(text) as Record<string, never> };
+}
+
+async function monitoring(path: string): Promise<{ status: number; text: string }> {
+  const base = /admin on (http:\/\/[\d.:]+)/;
+  await sidecar?.says(base);
+  const response = await fetch(`${base.exec(sidecar?.output ?? '')?.[1]}${path}`);
+  return { status: response.status, text: await response.text() };
+}
+
+const tls = (to: number, servername = 'localhost', more: object = {}) =>
+  connectTls({ port: to, servername, ca: readFileSync(ca.rootFile), ...more });
+
+async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  const giveUpAt = performance.now() + 30_000;
+  while (!(await condition().catch(() => false))) {
+    if (performance.now() > giveUpAt) throw new Error(`want ${condition.toString()}, got\n${sidecar?.output}`);
+    await pause(50);
+  }
+}
+
+test('a reload is applied whole, under open connections, or not at all', async () => {
+  start({ listeners: [l4({ port: 0 }, { name: 'first' })], certificates: [certificate('first')] });
+  const first = await port('first');
+  expect(statSync(adminSocket).mode & 0o777).toBe(0o600);
+  expect((await monitoring('/ready')).status).toBe(200);
+  const open = await tls(first);
+  const request = async (socket: typeof open): Promise<string> => {
+    socket.write('GET /open HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    return answer.toString();
+  };
+  expect(await request(open)).toContain('upstream got /open');
+
+  // A taken port, beside changes that could be made: none of them is.
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  taken.unref();
+  const fast = { idleTimeoutMilliseconds: 60_000, upstream: { host: '127.0.0.1', port: upstreamPort() } };
+  const wanted = {
+    listeners: [
+      { ...l4({ port: 0 }, { name: 'first' }), l4: fast },
+      {
+        name: 'second',
+        listen: { port: (taken.address() as AddressInfo).port },
+        l7: { upstreams: [{ url: `http://127.0.0.1:${upstreamPort()}` }] },
+      },
+    ],
+    certificates: [
+      certificate('first'),
+      certificate('rsa', {}, 'localhost', 'rsa-2048'),
+      certificate('named', { serverNames: ['named.example'] }, 'named.example'),
+    ],
+    drainSeconds: 21,
+    workers: 2,
+  };
+  configure(wanted);
+  expect(await admin('POST', '/reload')).toMatchObject({ status: 422, body: { code: 'ERR_SIDECAR_LISTEN' } });
+  const unnamed = await tls(first, 'named.example', { checkServerIdentity: () => undefined });
+  expect(unnamed.getPeerCertificate().subject.CN).toBe('localhost');
+  unnamed.destroy();
+  await new Promise((resolve) => taken.close(resolve));
+  writeFileSync(file, readFileSync(file, 'utf8').replace('listeners:', 'listenrs:'));
+  sidecar?.process.kill('SIGHUP');
+  await sidecar?.says(/not reloaded, everything stays as it was: .*sidecar\.yaml:\d+:\d+: listenrs: want a field/s);
+
+  configure(wanted);
+  const answer = await admin('POST', '/reload');
+  expect(answer.status).toBe(200);
+  expect(answer.body).toEqual({
+    changed: expect.arrayContaining(['listeners', 'certificates', 'drainSeconds', 'workers']),
+    awaitingRestart: ['workers'],
+  });
+  const named = await tls(first, 'named.example');
+  expect(named.getPeerCertificate().subject.CN).toBe('named.example');
+  const rsa = await tls(first, 'localhost', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' });
+  expect((await request(rsa)).split('\r\n')[0]).toBe('HTTP/1.1 200 OK');
+  for (const each of [named, rsa]) each.destroy();
+  // As before the reload, on the same connection.
+  expect(await request(open)).toContain('upstream got /open');
+
+  const { body } = await admin('GET', '/status');
+  expect(body).toMatchObject({
+    state: 'serving',
+    certificates: { named: { failures: 0 }, rsa: {}, first: {} },
+    listeners: { first: { open: 1 }, second: { open: 0 } },
+    members: [{ state: 'serving' }],
+  });
+
+  // What ends says so: GOAWAY to clients of HTTP/2, and not ready, while a connection goes on.
+  const h2 = connectHttp2(`https://localhost:${await port('second')}`, { ca: readFileSync(ca.rootFile) });
+  const exchange = h2.request({ ':path': '/h2' });
+  let text = '';
+  exchange.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  await once(exchange, 'end');
+  expect(text).toBe('upstream got /h2');
+  const goaway = once(h2, 'goaway');
+  expect((await admin('POST', '/drain')).status).toBe(202);
+  await goaway;
+  await eventually(async () => (await monitoring('/ready')).status === 503);
+  await expect(tls(first)).rejects.toThrow(/ECONNREFUSED/);
+  expect(await request(open)).toContain('upstream got /open');
+  open.destroy();
+  await once(sidecar!.process, 'exit');
+  expect(sidecar?.output).not.toContain(token.pin);
+});
+
+test('workers share the port, are counted as one, and are replaced when they die', async () => {
+  start({
+    listeners: [l4({ port: 0 }, { name: 'shared' })],
+    certificates: [certificate('first')],
+    workers: 2,
+    accessLog: {},
+  });
+  await sidecar?.says(/2 workers serve/);
+  const shared = await port('shared');
+  const asked = ca.requests.length;
+  const connections = await Promise.all(Array.from({ length: 8 }, () => tls(shared)));
+  for (const each of connections) each.destroy();
+  const handshakes = async (): Promise<number> => {
+    const { text } = await monitoring('/metrics');
+    return [...text.matchAll(/handshakes_total{.*} (\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+  await eventually(async () => (await handshakes()) === 8);
+  await sidecar?.says(/"listener":"shared","address":"127.0.0.1".*"code":"[A-Z_]+".*"msg":"connection"/);
+
+  const workers = childrenOf(sidecar!.process.pid!);
+  expect(workers).toHaveLength(2);
+  process.kill(workers[0], 'SIGKILL');
+  await sidecar?.says(/worker \d+ ended; another one starts in 250 ms/);
+  // Nobody is turned away meanwhile, and no total falls.
+  for (let count = 0; count < 4; count++) (await tls(shared)).destroy();
+  await eventually(async () => childrenOf(sidecar!.process.pid!).length === 2 && (await handshakes()) === 12);
+  expect((await monitoring('/metrics')).text).toContain('nest_hsm_tls_worker_restarts_total 1');
+  expect((await monitoring('/health')).status).toBe(200);
+  await eventually(async () => (await monitoring('/metrics')).text.includes('nest_hsm_tls_workers 2'));
+
+  configure({ listeners: [l4({ port: 0 }, { name: 'renamed' })], certificates: [certificate('first')], workers: 2 });
+  sidecar?.process.kill('SIGHUP');
+  await eventually(async () => (sidecar!.output.match(/TLS on .* \(renamed\)/g) ?? []).length === 2);
+  (await tls(shared)).destroy();
+  expect(ca.requests).toHaveLength(asked);
+
+  const last = childrenOf(sidecar!.process.pid!);
+  expect(await sidecar?.stop()).toBe('SIGTERM');
+  expect(last.filter(exists)).toEqual([]);
+});
+
+test('a socket of the service manager is served, and a file is checked without serving', async () => {
+  configure({ listeners: [l4({ activated: 'https' }, { name: 'activated' })], certificates: [certificate('first')] });
+  const { stdout } = await run(process.execPath, [main, '--config', file, '--check']);
+  expect(stdout).toBe(`${file}: no faults\n`);
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port: activated } = server.address() as AddressInfo;
+  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+  // As systemd does it: the variables, the descriptor as number 3, and exec, so that the process id is the one that is named.
+  const script = 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=https exec "$0" "$@"';
+  const child = spawn('sh', ['-c', script, process.execPath, main, '--config', file], {
+    stdio: ['ignore', 'pipe', 'inherit', fd],
+  });
+  try {
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await eventually(() => Promise.resolve(output.includes('TLS on')));
+    server.close();
+    (await tls(activated)).destroy();
+  } finally {
+    server.close();
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  }
+});
