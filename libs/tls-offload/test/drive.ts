@@ -48,7 +48,7 @@ export interface ForwardingReport {
   /** By code. */
   readonly interrupted: Readonly<Record<string, number>>;
   readonly failed: Readonly<Record<string, number>>;
-  /** What the resident set grew by, and descriptors, during the second pass. */
+  /** What the resident set without V8's heap grew by, and sockets, during the second pass. */
   readonly grownBytes: number;
   readonly grownDescriptors: number;
   readonly sharedObjects: readonly string[];
