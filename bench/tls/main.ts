@@ -20,7 +20,7 @@ const rounds = Number(process.env.NEST_HSM_BENCH_ROUNDS ?? 5);
 const seconds = Number(process.env.NEST_HSM_BENCH_SECONDS ?? 3);
 const clients = 64;
 const keyLabel = 'tls-ec';
-const peersFolder = process.env.NEST_HSM_BENCH_PEERS ?? '';
+const peersFolder = process.env.NEST_HSM_BENCH_PEERS ?? 'var/bench/peers';
 
 const delays = { 'ec-0ms': 0, 'ec-5ms': 5 };
 const known = [...Object.keys(delays), ...forwardingCases];
