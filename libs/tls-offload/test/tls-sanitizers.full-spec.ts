@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
 import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { SanitizedAddon, sanitizerSymbols } from '../../../test/support/sanitized-addon.js';
 import { drive, driveForwarding, newForwardingTask, newTask } from './drive.js';
 
+const run = promisify(execFile);
 const linux = process.platform === 'linux' ? describe : describe.skip;
 
 linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
@@ -35,4 +39,18 @@ linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
     expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, broken: 600, grownDescriptors: 0 });
     expect(report.sharedObjects).toContainEqual(expect.stringMatching(/libasan\.so/));
   }, 300_000);
+
+  // The specs themselves: jest in a process of its own, whose addon is the sanitized one.
+  it.each(['client-auth', 'tickets', 'stapling', 'terminator'])(
+    'does nothing undefined in what %s.spec.ts asks of it',
+    async (name) => {
+      const spec = `libs/tls-offload/src/${name}.spec.ts`;
+      const jest = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--selectProjects', 'unit'];
+      const options = { cwd: fileURLToPath(new URL('../../..', import.meta.url)), maxBuffer: 16 * 1024 * 1024 };
+      const env = { ...process.env, NODE_OPTIONS: '', ...addon.environment(':detect_stack_use_after_return=0') };
+      const { stderr } = await run(process.execPath, [...jest, '--testTimeout=60000', '--', spec], { ...options, env });
+      expect(stderr).toMatch(/Tests: +\d+ passed/);
+    },
+    600_000,
+  );
 });
