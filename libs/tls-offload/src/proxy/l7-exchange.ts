@@ -66,6 +66,8 @@ class Exchange {
   #status: number | undefined;
   /** The upstream's answer has come to its end. */
   #isAnswered = false;
+  /** Has not taken yet what was written to it. */
+  #isClientBehind = false;
   #requestBytes = 0;
   #responseBytes = 0;
 
@@ -125,7 +127,8 @@ class Exchange {
     });
     outgoing.once('response', (answer) => this.#answer(answer));
     outgoing.on('error', (error) => {
-      if (outgoing !== this.#outgoing || this.#fault !== undefined || this.response.destroyed) return;
+      if (outgoing !== this.#outgoing || this.#fault !== undefined || this.#isAnswered || this.response.destroyed)
+        return;
       if (hasLeft || !this.#askAnother()) this.#fail(faultOf(error));
     });
     if (!hasBody) outgoing.end();
@@ -188,9 +191,12 @@ class Exchange {
     answer.on('data', (chunk: Buffer) => {
       this.#responseBytes += chunk.length;
       this.#silenceTimer?.refresh();
-      if (!(response as Writable).write(chunk)) answer.pause();
+      if ((response as Writable).write(chunk)) return;
+      this.#isClientBehind = true;
+      answer.pause();
     });
     response.on('drain', () => {
+      this.#isClientBehind = false;
       this.#silenceTimer?.refresh();
       answer.resume();
     });
@@ -231,7 +237,7 @@ class Exchange {
       new TlsOffloadError(code, `${who} within ${milliseconds} ms, got none`);
     if (this.response.headersSent) {
       this.#fail(
-        this.response.writableNeedDrain
+        this.#isClientBehind
           ? fault('ERR_TLS_OFFLOAD_PEER_NOT_READING', 'client: want it to read')
           : fault('ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', 'upstream: want more of its answer'),
       );
@@ -243,7 +249,7 @@ class Exchange {
   }
 
   #onRequestTimeout(): void {
-    if (this.request.complete || this.response.headersSent) return;
+    if (this.#fault !== undefined || this.#isComplete || this.response.headersSent) return;
     const { requestTimeoutMilliseconds } = this.context.config;
     const limit = `client: want all of its request within ${requestTimeoutMilliseconds} ms, got less`;
     this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_TIMEOUT', limit));

@@ -214,6 +214,24 @@ describe('the L7 proxy', () => {
     await eventually(() => bench.proxy.statistics.open === 0);
   });
 
+  it('gives up a client that does not read, and does not blame the upstream', async () => {
+    const fill = (_request: IncomingMessage, response: ServerResponse): void => {
+      response.on('error', () => undefined).end(Buffer.alloc(64 * megabyte));
+    };
+    await bench.front(fill, { idleTimeoutMilliseconds: 300 });
+    const client = await bench.connect();
+    client.on('error', () => undefined).pause();
+    client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    bench
+      .open()
+      .request({ ':path': '/' })
+      .on('error', () => undefined)
+      .pause();
+    await eventually(() => bench.proxy.statistics.failed.ERR_TLS_OFFLOAD_PEER_NOT_READING === 2);
+    expect(bench.proxy.statistics.upstreams[0].failures).toBe(0);
+    client.destroy();
+  });
+
   it('makes a client wait for an upstream that does not read', async () => {
     const arrived = deferred<IncomingMessage>();
     await bench.front((incoming) => arrived.resolve(incoming));
