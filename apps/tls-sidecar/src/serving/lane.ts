@@ -35,16 +35,17 @@ export class Lane {
     const { name, tls } = config;
     const { metrics } = observers;
     this.#served = served;
+    const logger = new Logger(`listener ${name}`);
     this.#terminator = new TlsTerminator({
       ...tls,
       ...served,
       observer: {
         handshakeEnded: (event) => metrics.handshakeEnded(name, event),
         signatureEnded: (event) => metrics.signatureEnded(event),
+        upkeepFailed: (error) => logFault(logger, error),
       },
     });
     this.#proxy = this.#newProxy();
-    const logger = new Logger(`listener ${name}`);
     this.#proxy.server.on('tlsClientError', (error: TlsOffloadError) => logFault(logger, error));
     this.#proxy.server.on('upstreamError', (error: TlsOffloadError) => {
       metrics.upstreamFailed(name, error.code);
