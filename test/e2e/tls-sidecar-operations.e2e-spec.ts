@@ -247,7 +247,7 @@ test('a socket of the service manager is served, and a file is checked without s
   });
   try {
     let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
     await eventually(() => Promise.resolve(output.includes('TLS on')));
     server.close();
     (await tls(activated)).destroy();
