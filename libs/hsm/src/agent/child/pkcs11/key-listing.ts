@@ -101,10 +101,12 @@ export class KeyListing {
     const over = performance.now() + pageMilliseconds;
     const found: T[] = [];
     let next = after ?? '';
+    // There may be something to see since an earlier list.
+    if (after === undefined) this.#barren.delete(isVisible);
     try {
       const index = this.#indexFor(session, after);
       if (!(await index.read(session, over))) return { found, next };
-      const begin = this.#begin(isVisible, after);
+      const begin = this.#begin(isVisible, next);
       let last = begin;
       for (const id of index.idsAfter(begin)) {
         if (last !== begin && (found.length >= limit || performance.now() > over)) {
@@ -127,9 +129,9 @@ export class KeyListing {
     }
   }
 
-  #begin(isVisible: Visibility, after: string | undefined): string {
+  #begin(isVisible: Visibility, after: string): string {
     const barren = this.#barren.get(isVisible);
-    return after !== undefined && barren?.after === after ? barren.upTo : (after ?? '');
+    return barren?.after === after ? barren.upTo : after;
   }
 
   #indexFor(session: SessionHandle, after: string | undefined): ObjectIndex {
