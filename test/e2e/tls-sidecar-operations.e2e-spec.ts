@@ -97,6 +97,14 @@ async function monitoring(path: string): Promise<{ status: number; text: string 
 const tls = (to: number, servername = 'localhost', more: object = {}) =>
   connectTls({ port: to, servername, ca: readFileSync(ca.rootFile), ...more });
 
+/** A client that leaves once it has its answer, so that both sides have come to the end of the handshake. */
+async function greet(to: number): Promise<void> {
+  const socket = await tls(to);
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(socket, 'data');
+  socket.destroy();
+}
+
 async function eventually(condition: () => Promise<boolean>): Promise<void> {
   const giveUpAt = performance.now() + 30_000;
   while (!(await condition().catch(() => false))) {
@@ -201,8 +209,7 @@ test('workers share the port, are counted as one, and are replaced when they die
   await sidecar?.says(/2 workers serve/);
   const shared = await port('shared');
   const asked = ca.requests.length;
-  const connections = await Promise.all(Array.from({ length: 8 }, () => tls(shared)));
-  for (const each of connections) each.destroy();
+  await Promise.all(Array.from({ length: 8 }, () => greet(shared)));
   const handshakes = async (): Promise<number> => {
     const { text } = await monitoring('/metrics');
     return [...text.matchAll(/handshakes_total{.*} (\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
@@ -215,7 +222,7 @@ test('workers share the port, are counted as one, and are replaced when they die
   process.kill(workers[0], 'SIGKILL');
   await sidecar?.says(/worker \d+ ended; another one starts in 250 ms/);
   // Nobody is turned away meanwhile, and no total falls.
-  for (let count = 0; count < 4; count++) (await tls(shared)).destroy();
+  for (let count = 0; count < 4; count++) await greet(shared);
   await eventually(async () => childrenOf(sidecar!.process.pid!).length === 2 && (await handshakes()) === 12);
   expect((await monitoring('/metrics')).text).toContain('nest_hsm_tls_worker_restarts_total 1');
   expect((await monitoring('/health')).status).toBe(200);
