@@ -1,4 +1,4 @@
-import { isAddressRange, sourceOf, TrustedPeers } from './peer-address.js';
+import { isAddressRange, plainAddress, sourceOf, TrustedPeers } from './peer-address.js';
 
 describe('the source that limits count', () => {
   it.each([
@@ -40,4 +40,12 @@ describe('trusted peers', () => {
     expect(others.filter((address) => peers.has(address))).toEqual([]);
     expect(new TrustedPeers([]).has('127.0.0.1')).toBe(false);
   });
+});
+
+describe('an IPv4 address on a socket for both families', () => {
+  it.each([
+    ['::ffff:10.1.0.1', '10.1.0.1'],
+    ['2001:db8::1', '2001:db8::1'],
+    ['::ffff:nonsense', '::ffff:nonsense'],
+  ])('%s is %s', (address, plain) => expect(plainAddress(address)).toBe(plain));
 });

@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import type { Fields } from './l7-fields.js';
 
 /** What the upstream is told of the client. */
@@ -12,31 +12,6 @@ export interface ForwardedClient {
   readonly authority: string;
   /** Verified by OpenSSL, leaf first; empty: the client presented none. */
   readonly certificateChain: readonly X509Certificate[];
-}
-
-/** Addresses and ranges whose word about others is believed. */
-export class TrustedPeers {
-  readonly #list = new BlockList();
-
-  /** @param ranges  addresses, or ranges in CIDR notation */
-  constructor(ranges: readonly string[]) {
-    for (const range of ranges) {
-      const [address, prefix] = range.split('/');
-      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-      if (prefix === undefined) this.#list.addAddress(address, family);
-      else this.#list.addSubnet(address, Number(prefix), family);
-    }
-  }
-
-  has(address: string): boolean {
-    const family = isIP(address);
-    return family !== 0 && this.#list.check(address, family === 6 ? 'ipv6' : 'ipv4');
-  }
-}
-
-/** An IPv4 address that a socket for both families shows as IPv6 (RFC 4291 §2.5.5.2) is IPv4. */
-export function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
 }
 
 /**

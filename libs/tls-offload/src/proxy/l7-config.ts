@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isAddressRange } from '../peer-address.js';
 
 const milliseconds = (fallback: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(86_400_000).default(fallback);
 
@@ -38,7 +38,7 @@ export const l7ProxyConfigSchema = z.strictObject({
   ejectAfter: z.int().min(1).max(1_000).default(3),
   ejectMilliseconds: milliseconds(10_000),
   /** Peers, as addresses or ranges (CIDR), whose Forwarded, X-Forwarded-* and Client-Cert* are believed and passed on. */
-  trustedPeers: z.array(z.string().refine(isRange, 'want an address or a range in CIDR notation')).default([]),
+  trustedPeers: z.array(z.string().refine(isAddressRange, 'want an address or a range in CIDR notation')).default([]),
   /**
    * Refuses (421) a Host that is not the server name of the handshake, whose certificate and client policy it would borrow; a client
    * that named no server may ask for an address only.
@@ -72,11 +72,4 @@ function isOrigin(url: string): boolean {
   if (!URL.canParse(url)) return true;
   const { username, password, pathname, search, hash } = new URL(url);
   return username === '' && password === '' && pathname === '/' && search === '' && hash === '';
-}
-
-function isRange(text: string): boolean {
-  const [address, prefix, ...rest] = text.split('/');
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }

@@ -3,7 +3,8 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { isIP } from 'node:net';
 import { TlsOffloadError } from '../errors.js';
 import type { TlsSocket } from '../socket.js';
-import { plainAddress, type TrustedPeers, writeIdentity } from './forwarded.js';
+import { plainAddress, type TrustedPeers } from '../peer-address.js';
+import { writeIdentity } from './forwarded.js';
 import { type Fields, fieldsOf, listOf, removeConnectionFields } from './l7-fields.js';
 
 export type ClientRequest = IncomingMessage | Http2ServerRequest;

@@ -8,7 +8,7 @@ import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
 import { createTlsOffloadServer } from '../http-server.js';
 import type { TlsSocket } from '../socket.js';
 import type { TlsTerminator } from '../terminator.js';
-import { plainAddress, TrustedPeers } from './forwarded.js';
+import { plainAddress, TrustedPeers } from '../peer-address.js';
 import { type L7ProxyConfig, l7ProxyConfigSchema, type ParsedL7ProxyConfig, type UpstreamConfig } from './l7-config.js';
 import { type ExchangeContext, type ExchangeOutcome, performExchange } from './l7-exchange.js';
 import type { ClientRequest, ClientResponse } from './l7-request.js';
