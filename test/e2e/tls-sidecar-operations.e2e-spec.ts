@@ -212,7 +212,10 @@ test('workers share the port, are counted as one, and are replaced when they die
   await Promise.all(Array.from({ length: 8 }, () => greet(shared)));
   const handshakes = async (): Promise<number> => {
     const { text } = await monitoring('/metrics');
-    return [...text.matchAll(/handshakes_total{.*} (\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+    return [...text.matchAll(/handshakes_total{.*result="OK"} (\d+)/g)].reduce(
+      (sum, [, count]) => sum + Number(count),
+      0,
+    );
   };
   await eventually(async () => (await handshakes()) === 8);
   await sidecar?.says(/"listener":"shared","address":"127.0.0.1".*"code":"[A-Z_]+".*"msg":"connection"/);
