@@ -92,6 +92,8 @@ describe('requests that two parsers may read in two ways', () => {
     ['an empty Host', 'GET / HTTP/1.1\r\nHost:\r\n\r\n'],
     ['a Host with a user', 'GET / HTTP/1.1\r\nHost: a@b\r\n\r\n'],
     ['a Host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n'],
+    ['an encoded dot in Host', 'GET / HTTP/1.1\r\nHost: a%2eb\r\n\r\n'],
+    ['a Host with a delimiter', 'GET / HTTP/1.1\r\nHost: a,b\r\n\r\n'],
     ['a quoted Host', 'GET / HTTP/1.1\r\nHost: a"b\r\n\r\n'],
     ['an absolute form with a user', 'GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n'],
     ['another scheme', 'GET file:///etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n'],

@@ -22,7 +22,8 @@ export interface UpstreamRequest {
   readonly expectsContinue: boolean;
 }
 
-const authorityPattern = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{1,5})?$/;
+// Of a registered name letters, digits, `-`, `_` and `.` alone: some upstreams decode `%2e`, and so read another name than we do.
+const authorityPattern = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
 const pathPattern = /^\/[\x21\x22\x24-\x7e\x80-\xff]*$/;
 
 export interface RequestRules {
@@ -38,7 +39,8 @@ export function upstreamRequestOf(request: ClientRequest, rules: RequestRules): 
   const fields = fieldsOf(request.rawHeaders);
   const { authority, path } = targetOf(request, fields);
   const { hasBody, framing } = bodyOf(request, fields);
-  const expectsContinue = listOf(fields, 'expect').includes('100-continue');
+  // Not to be heeded of HTTP/1.0 (RFC 9110 §10.1.1).
+  const expectsContinue = request.httpVersion !== '1.0' && listOf(fields, 'expect').includes('100-continue');
   const wantsTrailers = listOf(fields, 'te').some((each) => each.startsWith('trailers'));
   removeConnectionFields(fields);
   const socket = request.socket as unknown as TlsSocket;
@@ -92,7 +94,8 @@ function targetOf(request: ClientRequest, fields: Fields): { authority: string; 
 function isMeantFor(serverName: string | false, authority: string): boolean {
   const host = authority.replace(/:\d+$/, '').toLowerCase();
   if (serverName === false) return isIP(host.replace(/^\[|\]$/g, '')) !== 0;
-  return host.replace(/\.$/, '') === serverName.toLowerCase().replace(/\.$/, '');
+  // Not so the other way: a server name with a dot at its end (against RFC 6066 §3) got nobody's certificate and policy.
+  return host.replace(/\.$/, '') === serverName.toLowerCase();
 }
 
 /** How the body goes on to an upstream: with the length that the client told, or in chunks (RFC 9112 §6). */
