@@ -59,7 +59,7 @@ export const l7ProxyConfigSchema = z.strictObject({
   bodyLimitBytes: z.int().min(0).default(104_857_600),
   /** Connections, handshakes included, beyond which a client is turned away. */
   connectionLimit: z.int().min(1).default(4_096),
-  /** HTTP/2 streams of one client at a time. */
+  /** HTTP/2 streams of one connection at a time, and requests of HTTP/1.1 that it may have waiting: one more ends it. */
   streamLimit: z.int().min(1).max(10_000).default(128),
 });
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
 import { Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
@@ -50,6 +50,8 @@ export class L7Proxy {
   readonly #context: ExchangeContext;
   readonly #answered: Record<string, number> = {};
   readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  /** How many requests of a connection of HTTP/1.1 are not answered yet. */
+  readonly #unanswered = new WeakMap<object, number>();
   #open = 0;
   #refused = 0;
 
@@ -130,15 +132,15 @@ export class L7Proxy {
     // Bounded by bytes; a field that is dropped silently could be the one that matters.
     server.maxHeadersCount = 0;
     server.on('drop', () => this.#refused++);
-    const forward = (request: ClientRequest, response: ClientResponse): void =>
-      void this.#record(request, performExchange(request, response, this.#context));
+    const forward = (request: ClientRequest, response: ClientResponse): void => this.#forward(request, response);
     server.on('request', forward);
     server.on('checkContinue', forward);
     server.on('upgrade', (request, socket, head) => {
       const client = socket as unknown as TlsSocket;
       // Before Node.js 22.21 and 24.9 every upgrade comes here.
-      if (wantsWebSocket(request)) void this.#record(request, performUpgrade(request, client, head, this.#context));
-      else client.end(bareAnswer(400));
+      if (!wantsWebSocket(request)) client.end(bareAnswer(400));
+      else if ((this.#unanswered.get(client) ?? 0) > 0) client.destroy();
+      else void this.#record(request, performUpgrade(request, client, head, this.#context));
     });
     server.on('connect', (request: IncomingMessage | Http2ServerRequest, answerable: unknown) => {
       if (!(request instanceof Http2ServerRequest)) return void (answerable as TlsSocket).end(bareAnswer(405));
@@ -148,9 +150,24 @@ export class L7Proxy {
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-      socket.end(bareAnswer(statusOfParserError(error.code)));
+      // Ended alone, it would be the client's to end: one that is silent never does.
+      socket.end(bareAnswer(statusOfParserError(error.code)), () => socket.destroy());
     });
     return server;
+  }
+
+  /** HTTP/1.1 has its answers in order: what a client sends before it has the last one waits for its turn. */
+  #forward(request: ClientRequest, response: ClientResponse): void {
+    const begin = (): void => void this.#record(request, performExchange(request, response, this.#context));
+    if (!(response instanceof ServerResponse)) return begin();
+    const { socket } = request;
+    const unanswered = (this.#unanswered.get(socket) ?? 0) + 1;
+    if (unanswered > this.#config.streamLimit) return void socket.destroy();
+    this.#unanswered.set(socket, unanswered);
+    response.once('close', () => this.#unanswered.set(socket, (this.#unanswered.get(socket) ?? 1) - 1));
+    if (response.socket !== null) begin();
+    // It is given the connection at its turn, which never comes when that has ended.
+    else response.once('socket', begin);
   }
 
   async #record(request: ClientRequest, performed: Promise<ExchangeOutcome>): Promise<void> {
