@@ -32,6 +32,19 @@ export function answerFault(response: ClientResponse, { code }: TlsOffloadError)
   endResponse(response, body);
 }
 
+/** Whether the client can be told nothing more. Node.js throws at an answer on a stream that is closed, destroyed or not. */
+export function isGone(response: ClientResponse): boolean {
+  if (response instanceof ServerResponse) return response.destroyed;
+  return response.stream.destroyed || response.stream.closed;
+}
+
+/** Ends a stream that the client breaks off: Node.js would keep it until somebody has read what came on it. */
+export function endWhenAborted(response: ClientResponse): void {
+  if (response instanceof ServerResponse) return;
+  const { stream } = response;
+  stream.once('aborted', () => setImmediate(() => stream.destroy()));
+}
+
 export function breakOff(response: ClientResponse): void {
   if (response instanceof ServerResponse) response.destroy();
   else response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);

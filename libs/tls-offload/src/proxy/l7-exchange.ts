@@ -3,7 +3,7 @@ import { constants } from 'node:http2';
 import type { Duplex, Writable } from 'node:stream';
 import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
 import { isIdentityField } from './forwarded.js';
-import { answerFault, beginResponse, endResponse } from './l7-answer.js';
+import { answerFault, beginResponse, endResponse, endWhenAborted, isGone } from './l7-answer.js';
 import type { ParsedL7ProxyConfig } from './l7-config.js';
 import { fieldsOf, removeConnectionFields, toHeaders, trailersOf } from './l7-fields.js';
 import {
@@ -81,6 +81,7 @@ class Exchange {
     // A request that breaks off ends its response too, which is where it is met.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
+    endWhenAborted(response);
     this.outcome = new Promise((resolve) => response.once('close', () => resolve(this.#close())));
     this.#begin();
   }
@@ -118,7 +119,7 @@ class Exchange {
     });
     outgoing.once('continue', () => this.#forwardContinue());
     outgoing.on('information', ({ statusCode, headers }) => {
-      if (statusCode === 103 && headers.link !== undefined) this.response.writeEarlyHints({ link: headers.link });
+      if (statusCode === 103 && headers.link !== undefined) this.#forwardHints(headers.link);
     });
     outgoing.once('upgrade', (_answer, socket: Duplex) => {
       socket.destroy();
@@ -127,8 +128,7 @@ class Exchange {
     });
     outgoing.once('response', (answer) => this.#answer(answer));
     outgoing.on('error', (error) => {
-      if (outgoing !== this.#outgoing || this.#fault !== undefined || this.#isAnswered || this.response.destroyed)
-        return;
+      if (outgoing !== this.#outgoing || this.#fault !== undefined || this.#isAnswered || isGone(this.response)) return;
       if (hasLeft || !this.#askAnother()) this.#fail(faultOf(error));
     });
     if (!hasBody) outgoing.end();
@@ -161,18 +161,32 @@ class Exchange {
     outgoing.on('drain', () => request.resume());
     request.once('end', () => {
       clearTimeout(this.#requestTimer);
-      if (!request.complete) return;
+      if (!this.#isComplete) {
+        // The upstream is not to take a part for the whole, nor to be blamed.
+        this.#outgoing = undefined;
+        return void outgoing.destroy();
+      }
       outgoing.addTrailers(trailersOf(request.rawTrailers, isIdentityField));
       outgoing.end();
     });
   }
 
   #forwardContinue(): void {
-    if (this.#asked.expectsContinue && !this.response.headersSent) this.response.writeContinue();
+    const { response } = this;
+    if (this.#asked.expectsContinue && !response.headersSent && !isGone(response)) response.writeContinue();
+  }
+
+  /** Written here: Node.js knows only some forms of a link, and throws at the others. HTTP/1.0 has no interim answers. */
+  #forwardHints(link: string | string[]): void {
+    const { request, response } = this;
+    if (response.headersSent || isGone(response) || request.httpVersion === '1.0') return;
+    if (!(response instanceof ServerResponse)) response.stream.additionalHeaders({ ':status': 103, link });
+    else response.socket?.write(`HTTP/1.1 103 Early Hints\r\nLink: ${String(link)}\r\n\r\n`, 'latin1');
   }
 
   #answer(answer: IncomingMessage): void {
     const { response } = this;
+    if (isGone(response)) return void answer.destroy();
     const fields = fieldsOf(answer.rawHeaders);
     removeConnectionFields(fields);
     const overHttp1 = response instanceof ServerResponse;
@@ -205,7 +219,7 @@ class Exchange {
       this.#isAnswered = true;
       this.#settleUpstream(false);
       const trailers = trailersOf(answer.rawTrailers);
-      for (const [name, value] of trailers) response.addTrailers({ [name]: value });
+      response.addTrailers(Object.fromEntries(trailers));
       if (!this.#isComplete) this.#leaveRestOfRequest(trailers.length > 0);
       endResponse(response);
     });
@@ -224,7 +238,10 @@ class Exchange {
 
   /** What a request without a body says of itself depends on the protocol. */
   get #isComplete(): boolean {
-    return !this.#asked.hasBody || this.request.complete;
+    const { request, response } = this;
+    if (!this.#asked.hasBody) return true;
+    // To Node.js a request of HTTP/2 is complete when it was broken off, too.
+    return request.complete && (response instanceof ServerResponse || !response.stream.aborted);
   }
 
   #expectLife(milliseconds: number): void {
@@ -260,7 +277,7 @@ class Exchange {
     this.#fault = fault;
     this.#settleUpstream(fault.fault === 'upstream');
     this.#outgoing?.destroy();
-    if (this.response.destroyed) return;
+    if (isGone(this.response)) return;
     answerFault(this.response, fault);
     this.#status ??= this.response.statusCode;
   }

@@ -61,15 +61,14 @@ const notInTrailers = new Set([
   'trailer',
 ]);
 
-/** @param isGuarded  names that are ours to write */
+/** One for each name, in all its values. @param isGuarded  names that are ours to write */
 export function trailersOf(
   raw: readonly string[],
   isGuarded: (name: string) => boolean = () => false,
 ): [string, string][] {
   const trailers: [string, string][] = [];
   for (const [name, values] of fieldsOf(raw)) {
-    if (!notInTrailers.has(name) && !isGuarded(name))
-      trailers.push(...values.map((value): [string, string] => [name, value]));
+    if (!notInTrailers.has(name) && !isGuarded(name)) trailers.push([name, values.join(', ')]);
   }
   return trailers;
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { request } from 'node:https';
-import { deferred, eventually, readAll } from '../../test/listen.js';
+import { connectTls, deferred, eventually, readAll } from '../../test/listen.js';
 import { type Answer, identity, L7Bench } from '../../test/l7.js';
 import { loadAddon } from '../addon.js';
 import type { ExchangeRecord } from './l7.js';
@@ -134,13 +134,18 @@ describe.each(protocols)('the L7 proxy over $protocol', ({ ask }) => {
       response.write('data');
       response.addTrailers([
         ['grpc-status', '0'],
+        ['grpc-message', 'first'],
+        ['grpc-message', 'last'],
         ['set-cookie', 'late=1'],
       ]);
       response.end();
     });
     const { body, trailers } = await ask({});
     expect(body).toBe('data');
-    expect(Object.entries(trailers)).toEqual([['grpc-status', '0']]);
+    expect(Object.entries(trailers)).toEqual([
+      ['grpc-status', '0'],
+      ['grpc-message', 'first, last'],
+    ]);
   });
 
   it.each([204, 304])('passes on an answer without a body (%s)', async (code) => {
@@ -291,6 +296,91 @@ describe('the L7 proxy', () => {
     const [response] = (await once(asked, 'response')) as [IncomingMessage];
     await readAll(response);
     expect((await hinted)[0].headers).toEqual({ link: '</a.css>; rel=preload' });
+  });
+
+  it.each(protocols)('passes on early hints of any form over $protocol', async ({ ask }) => {
+    await bench.front((_request, response) => {
+      const hints = 'Link: </a>; rel=preload, </b>; rel="preload stylesheet"\r\nLink: nonsense\r\n';
+      response.socket?.write(`HTTP/1.1 103 Early Hints\r\n${hints}\r\n`);
+      response.end('done');
+    });
+    expect(await ask({})).toMatchObject({ status: 200, body: 'done' });
+  });
+
+  it('sends no early hints to a client of HTTP/1.0', async () => {
+    await bench.front((_request, response) => {
+      response.writeEarlyHints({ link: '</a.css>; rel=preload' }, () => response.end('done'));
+    });
+    expect(await bench.send('GET / HTTP/1.0\r\nHost: x\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('asks for what is pipelined one after the other', async () => {
+    let atOnce = 0;
+    let most = 0;
+    await bench.front((_request, response) => {
+      most = Math.max(most, ++atOnce);
+      setTimeout(() => response.end('done', () => atOnce--), 20);
+    });
+    const one = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+    const answers = await bench.send(`${one.repeat(3)}GET / HTTP/1.0\r\nHost: x\r\n\r\n`);
+    expect(answers.match(/HTTP\/1\.1 200 /g)).toHaveLength(4);
+    expect(most).toBe(1);
+  });
+
+  it('ends a connection that pipelines beyond the limit', async () => {
+    let asked = 0;
+    await bench.front(() => asked++, { streamLimit: 2 });
+    const client = await bench.connect();
+    client.on('error', () => undefined).write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100));
+    await once(client.resume(), 'close');
+    await eventually(() => bench.proxy.statistics.open === 0);
+    expect(asked).toBeLessThan(2);
+  });
+
+  describe('of a stream that is reset without an error', () => {
+    const frame = (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer =>
+      Buffer.concat([
+        Buffer.from([0, payload.length >> 8, payload.length & 0xff, type, flags, 0, 0, 0, stream]),
+        payload,
+      ]);
+    const reset = frame(3, 0, 1, Buffer.alloc(4));
+
+    /** POST / with the first part of its body (RFC 9113 §6.1, §6.2; RFC 7541 §6.1). */
+    async function begin(part: Buffer): Promise<Awaited<ReturnType<typeof connectTls>>> {
+      const client = await connectTls({ port: bench.port, ca: identity.certificatePem, ALPNProtocols: ['h2'] });
+      client.on('error', () => undefined).resume();
+      client.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+      const head = frame(1, 4, 1, Buffer.from([0x83, 0x87, 0x84, 0x41, 1, 0x78]));
+      client.write(Buffer.concat([frame(4, 0, 0), head, frame(0, 0, 1, part)]));
+      return client;
+    }
+
+    it('has the request broken off', async () => {
+      const arrived = deferred<boolean>();
+      const isWhole = deferred<boolean>();
+      await bench.front((incoming) => {
+        incoming.on('error', () => undefined).once('data', () => arrived.resolve(true));
+        incoming.once('close', () => isWhole.resolve(incoming.complete));
+      });
+      const client = await begin(Buffer.from('part'));
+      await arrived.promise;
+      client.write(reset);
+      expect(await isWhole.promise).toBe(false);
+      await eventually(() => bench.proxy.statistics.open === 0);
+      expect(bench.proxy.statistics).toMatchObject({ answered: { none: 1 }, failed: {} });
+      client.destroy();
+    });
+
+    it('lets an answer that comes at the same time go', async () => {
+      await bench.front((_request, response) => response.writeHead(413).end('much'));
+      for (let count = 0; count < 20; count++) {
+        const client = await begin(Buffer.alloc(16_000));
+        client.write(reset);
+        await eventually(() => bench.proxy.statistics.open === 0);
+        client.destroy();
+      }
+      expect(bench.proxy.statistics.upstreams[0].failures).toBe(0);
+    });
   });
 
   it('gives the upstream up when the client has gone', async () => {
