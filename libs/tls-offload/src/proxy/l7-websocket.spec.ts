@@ -99,6 +99,21 @@ describe('a WebSocket of HTTP/1.1', () => {
     expect(await bench.send(`${head}${key}\r\n`)).toMatch(/^HTTP\/1\.1 502 [^]*ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE/);
   });
 
+  it('does not overtake a request before it', async () => {
+    await bench.front(() => undefined);
+    const client = await bench.connect();
+    client.on('error', () => undefined).write(`GET / HTTP/1.1\r\nHost: x\r\n\r\n${head}${key}\r\n`);
+    await once(client.resume(), 'close');
+    await eventually(() => bench.proxy.statistics.open === 0);
+  });
+
+  it('leaves no connection for others when it is refused', async () => {
+    await bench.front((_request, response) => response.end('no'));
+    await bench.send(`${head}${key}\r\n`);
+    await bench.ask();
+    expect(bench.upstreamConnections).toBe(2);
+  });
+
   it('takes the other side with it when one breaks', async () => {
     const sockets: Socket[] = [];
     await bench.front(upgrading((socket) => sockets.push(socket.resume())));
@@ -122,7 +137,7 @@ describe('a WebSocket of HTTP/1.1', () => {
 });
 
 describe('a WebSocket of HTTP/2', () => {
-  async function open(): Promise<{ stream: ClientHttp2Stream; status: unknown }> {
+  async function open(fields = {}): Promise<{ stream: ClientHttp2Stream; status: unknown }> {
     const session = bench.open();
     await once(session, 'remoteSettings');
     const websocket = {
@@ -130,6 +145,7 @@ describe('a WebSocket of HTTP/2', () => {
       ':protocol': 'websocket',
       ':path': '/chat',
       'sec-websocket-version': '13',
+      ...fields,
     };
     const stream = session.request(websocket, { endStream: false });
     stream.on('error', () => undefined);
@@ -158,6 +174,17 @@ describe('a WebSocket of HTTP/2', () => {
   it('is refused as the upstream refuses it', async () => {
     await bench.front((_request, response) => response.writeHead(403).end('no'));
     expect((await open()).status).toBe(403);
+  });
+
+  it('has no length of which the upstream would wait for a body', async () => {
+    const lengths: unknown[] = [];
+    await bench.front((request, response) => {
+      lengths.push(request.headers['content-length']);
+      response.writeHead(403).end('no');
+    });
+    expect((await open({ 'content-length': '1000' })).status).toBe(400);
+    expect((await open({ 'content-length': '0' })).status).toBe(403);
+    expect(lengths).toEqual([undefined]);
   });
 
   it('is the only thing that CONNECT is for', async () => {

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { TlsOffloadError } from '../errors.js';
 import type { TlsSocket } from '../socket.js';
 import { joinStreams } from './join-streams.js';
-import { answerFault, beginResponse } from './l7-answer.js';
+import { answerFault, beginResponse, endWhenAborted, isGone } from './l7-answer.js';
 import { type ExchangeContext, type ExchangeOutcome, faultOf } from './l7-exchange.js';
 import { type Fields, fieldsOf, removeConnectionFields, toHeaders } from './l7-fields.js';
 import { type ClientRequest, type ClientResponse, type UpstreamRequest, upstreamRequestOf } from './l7-request.js';
@@ -88,17 +88,20 @@ class WebSocketExchange {
   ): Promise<ExchangeOutcome> {
     const { client, response } = this;
     client.on('error', () => undefined);
+    endWhenAborted(response);
     let fault: TlsOffloadError | undefined;
     let bytes = { fromNear: 0, fromFar: 0 };
     let status: number | undefined;
     try {
       const asked = upstreamRequestOf(this.request, this.context.rules);
-      if (asked.hasBody && response instanceof ServerResponse) {
+      // HTTP/2 leaves its stream open for the WebSocket: there only a length tells of a body.
+      const [length = '0'] = asked.fields.get('content-length') ?? [];
+      if (Number(length) > 0 || (asked.hasBody && response instanceof ServerResponse)) {
         throw new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_INVALID', 'request: want an upgrade without a body');
       }
       complete(asked.fields);
       asked.fields.set('connection', ['Upgrade']).set('upgrade', ['websocket']);
-      asked.fields.delete('transfer-encoding');
+      for (const name of ['content-length', 'transfer-encoding', 'expect']) asked.fields.delete(name);
       const { answer, socket } = await this.#ask(asked);
       if (socket === undefined) {
         status = answer.statusCode ?? 502;
@@ -115,7 +118,7 @@ class WebSocketExchange {
       }
     } catch (cause) {
       // A client that has gone broke it off itself.
-      if (!client.destroyed) {
+      if (!client.destroyed && !isGone(response)) {
         fault = faultOf(cause as Error);
         answerFault(response, fault);
         status = response.headersSent ? response.statusCode : undefined;
@@ -180,6 +183,8 @@ class WebSocketExchange {
       });
       outgoing.once('response', (answer) => {
         settled();
+        // It may have understood something else by the request: it gets no other on this connection.
+        outgoing.shouldKeepAlive = false;
         resolve({ answer });
       });
       outgoing.on('error', (error) => {
