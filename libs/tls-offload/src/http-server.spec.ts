@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
-import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
 import { connect as connectTlsNow } from 'node:tls';
 import { credentialOf, makeIdentity } from '../test/identity.js';
 import { connectTls, deferred, eventually, readAll } from '../test/listen.js';
@@ -68,6 +68,83 @@ describe('a plain handler behind our server', () => {
     const failed = new Promise<{ code: string }>((resolve) => server.once('tlsClientError', resolve));
     await expect(connectTls({ port, ALPNProtocols: ['smtp'] })).rejects.toThrow();
     expect((await failed).code).toBe('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED');
+  });
+
+  it('ends one connection where a listener throws, and goes on', async () => {
+    const port = await serve((_req, res) => res.end('ok'));
+    server.once('secureConnection', () => {
+      throw new Error('thrown by a listener');
+    });
+    const failed = once(server, 'tlsClientError') as Promise<[Error]>;
+    const client = await connectTls({ port, ca });
+    client.on('error', () => undefined);
+    await once(client, 'close');
+    expect((await failed)[0].message).toBe('thrown by a listener');
+    (await connectTls({ port, ca })).destroy();
+  });
+
+  it('goes on when a connection cannot be accepted', async () => {
+    const port = await serve((_req, res) => res.end('ok'));
+    server.emit('error', new Error('accept EMFILE'));
+    (await connectTls({ port, ca })).destroy();
+  });
+
+  describe('given connections that another server has accepted', () => {
+    async function serveGiven(handler: RequestListener, options: TlsOffloadServerOptions = {}): Promise<number> {
+      terminator = new TlsTerminator({ credentials: [credentialOf(identity)] });
+      server = createTlsOffloadServer(terminator, handler, { keepAliveTimeout: 60_000, ...options });
+      const other = createServer({ allowHalfOpen: true }, (socket) => server.emit('connection', socket));
+      await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+      server.once('close', () => other.close());
+      return (other.address() as AddressInfo).port;
+    }
+    const question = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+    it('turns clients away beyond its limit', async () => {
+      const port = await serveGiven((_req, res) => res.end());
+      server.maxConnections = 1;
+      const first = await connectTls({ port, ca });
+      const dropped = once(server, 'drop');
+      await expect(connectTls({ port, ca })).rejects.toThrow();
+      await dropped;
+      first.destroy();
+      await eventually(() => terminator.statistics.open === 0);
+      (await connectTls({ port, ca })).destroy();
+    });
+
+    it('waits for a head no longer than it is told', async () => {
+      const port = await serveGiven((_req, res) => res.end(), { headersTimeout: 100, connectionsCheckingInterval: 20 });
+      const [silent, slow] = [await connectTls({ port, ca }), await connectTls({ port, ca })];
+      slow.write(question.slice(0, 20));
+      const answers = await Promise.all([readAll(silent), readAll(slow)]);
+      for (const answer of answers) expect(answer.toString()).toContain('408');
+    });
+
+    it('ends idle connections when it closes, and others when they have their answer', async () => {
+      const asked = deferred<ServerResponse>();
+      const port = await serveGiven((req, res) => (req.url === '/slow' ? asked.resolve(res) : void res.end('quick')));
+      const [idle, busy] = [await connectTls({ port, ca }), await connectTls({ port, ca })];
+      idle.write(question);
+      await once(idle, 'data');
+      busy.write(question.replace('/', '/slow'));
+      const response = await asked.promise;
+      server.close();
+      await readAll(idle);
+      response.end('whole');
+      expect((await readAll(busy)).toString()).toMatch(/connection: close[^]*whole/i);
+      await eventually(() => terminator.statistics.open === 0);
+    });
+
+    it('gives a request its time when it closes, and no more', async () => {
+      const port = await serveGiven((_req, res) => res.end('in time'), { headersTimeout: 300 });
+      const [asking, silent] = [await connectTls({ port, ca }), await connectTls({ port, ca })];
+      await eventually(() => terminator.statistics.open === 2);
+      server.close();
+      asking.write(question);
+      expect((await readAll(asking)).toString()).toMatch(/connection: close[^]*in time/i);
+      silent.on('error', () => undefined);
+      await once(silent, 'close');
+    });
   });
 
   describe('over HTTP/2', () => {

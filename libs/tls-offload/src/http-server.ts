@@ -1,4 +1,4 @@
-import { type RequestListener, Server, type ServerOptions } from 'node:http';
+import { type IncomingMessage, type RequestListener, Server, type ServerOptions, ServerResponse } from 'node:http';
 import {
   createServer as createHttp2Server,
   type Http2Server,
@@ -31,6 +31,9 @@ const http2IdleMilliseconds = 120_000;
  *
  * Emits `tlsClientError` (error, socket) for a failed handshake, which touches nobody else; `secureConnection` (socket); and
  * `session` (session) of HTTP/2. A `connect` listener gets, for HTTP/2, (request, response): tell them by `httpVersionMajor`.
+ *
+ * `maxConnections`, `headersTimeout` and what `close` ends hold alike whether it listens or is given connections that somebody
+ * else has accepted, by `emit('connection', socket)`.
  * @param terminator  or how to get it by the first connection, when the application that serves also makes it
  */
 export function createTlsOffloadServer(
@@ -45,6 +48,11 @@ class TlsOffloadServer extends Server {
   readonly #http2: Http2Server;
   readonly #http2IdleMilliseconds: number;
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Connections of HTTP/1 and the answers that each still has to get; absent: it has asked for nothing yet. */
+  readonly #owed = new Map<Socket, Set<ServerResponse> | undefined>();
+  /** TCP connections, from their beginning on. */
+  #held = 0;
+  #beginTracking: (() => void) | undefined;
   /** Not the same as `!listening`: somebody else may accept the connections. */
   #closing = false;
 
@@ -61,20 +69,39 @@ class TlsOffloadServer extends Server {
     // http takes any Duplex for a connection (see its 'connection' event): it gets the secure one, once there is one.
     const handleHttp1 = this.listeners('connection') as ((socket: Socket) => void)[];
     this.removeAllListeners('connection');
+    // http looks after heads that do not come from 'listening' on, which a server that is given its connections never sees.
+    const trackers = this.listeners('listening') as (() => void)[];
+    this.#beginTracking = () => trackers.forEach((track) => track.call(this));
+    // One that cannot be accepted now (EMFILE) waits in the kernel's queue, and is no reason to end all others.
+    this.once('listening', () => this.on('error', () => undefined));
     const current = typeof terminator === 'function' ? terminator : () => terminator;
     this.on('connection', (socket: Socket) => {
+      if (!this.#hold(socket)) return;
       // http ends its side itself, after the answer to what it has read: hence half-open.
       current()
         .accept(socket, { allowHalfOpen: true })
         .then(
           (secure) => {
-            this.emit('secureConnection', secure);
-            if (secure.alpnProtocol === 'h2') this.#serveHttp2(secure);
-            else for (const handle of handleHttp1) handle.call(this, secure as unknown as Socket);
+            try {
+              this.emit('secureConnection', secure);
+              if (secure.alpnProtocol === 'h2') this.#serveHttp2(secure);
+              else this.#serveHttp1(secure as unknown as Socket, handleHttp1);
+            } catch (error) {
+              secure.destroy();
+              this.emit('tlsClientError', error, socket);
+            }
           },
           (error: TlsOffloadError) => this.emit('tlsClientError', error, socket),
         );
     });
+  }
+
+  /** Follows what connections of HTTP/1 are up to: by listeners, http would take it for wanted where nobody wants it. */
+  override emit(event: string, ...details: unknown[]): boolean {
+    const [request, response] = details;
+    if (response instanceof ServerResponse) this.#owe(response as ServerResponse);
+    else if (event === 'upgrade' || event === 'connect') this.#owed.delete((request as IncomingMessage).socket);
+    return super.emit(event, ...details);
   }
 
   /** Takes no more connections nor requests; `callback` when those under way are done. */
@@ -82,6 +109,12 @@ class TlsOffloadServer extends Server {
     this.#closing = true;
     super.close(callback);
     for (const session of this.#sessions) session.close();
+    for (const owed of this.#owed.values()) for (const response of owed ?? []) response.shouldKeepAlive = false;
+    // A request that is on its way gets its time, which http keeps no more.
+    const endSilent = (): void => {
+      for (const [secure, owed] of this.#owed) if (owed === undefined || owed.size === 0) secure.destroy();
+    };
+    if (this.headersTimeout > 0) setTimeout(endSilent, this.headersTimeout).unref();
     return this;
   }
 
@@ -90,10 +123,48 @@ class TlsOffloadServer extends Server {
     for (const session of this.#sessions) session.destroy();
   }
 
-  /** A session in use ends when its streams have; one that is not ends now. */
+  /**
+   * A session in use ends when its streams have; one that is not ends now. A connection of HTTP/1 likewise: http's own way cuts off
+   * an answer whose end is on its way.
+   */
   override closeIdleConnections(): void {
-    super.closeIdleConnections();
+    for (const [secure, owed] of this.#owed) if (owed?.size === 0) secure.destroySoon();
     if (this.#closing) for (const session of this.#sessions) session.close();
+  }
+
+  /** @returns false when there are too many already: as net has it where it listens */
+  #hold(socket: Socket): boolean {
+    if (this.#held >= this.maxConnections) {
+      const { localAddress, localPort, remoteAddress, remotePort, remoteFamily } = socket;
+      socket.on('error', () => undefined).destroy();
+      this.emit('drop', { localAddress, localPort, remoteAddress, remotePort, remoteFamily });
+      return false;
+    }
+    this.#held++;
+    socket.once('close', () => this.#held--);
+    if (!this.listening && !this.#closing) this.#beginTracking?.();
+    this.#beginTracking = undefined;
+    return true;
+  }
+
+  #serveHttp1(secure: Socket, handlers: readonly ((socket: Socket) => void)[]): void {
+    this.#owed.set(secure, undefined);
+    secure.once('close', () => this.#owed.delete(secure));
+    for (const handle of handlers) handle.call(this, secure);
+  }
+
+  #owe(response: ServerResponse): void {
+    const { socket } = response.req;
+    if (!this.#owed.has(socket)) return;
+    if (this.#closing) response.shouldKeepAlive = false;
+    const owed = this.#owed.get(socket) ?? new Set();
+    this.#owed.set(socket, owed);
+    if (owed.has(response)) return;
+    owed.add(response);
+    response.once('close', () => {
+      owed.delete(response);
+      if (this.#closing && owed.size === 0) socket.destroySoon();
+    });
   }
 
   #serveHttp2(secure: TlsSocket): void {
