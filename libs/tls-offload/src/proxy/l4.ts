@@ -107,6 +107,8 @@ export class L4Proxy {
     await new Promise<void>((resolve, reject) => {
       this.server.once('error', reject);
       this.server.listen(port, host, () => {
+        // One that cannot be accepted now (EMFILE) waits in the kernel's queue, and is no reason to end all others.
+        this.server.on('error', () => undefined);
         this.server.off('error', reject);
         resolve();
       });
@@ -183,9 +185,8 @@ export class L4Proxy {
   }
 
   #forward(secured: SecuredConnection, client: Client): void {
-    const { send } = this.#config.proxyProtocol;
-    const preamble = send && makeProxyHeader(send, client, secured.description);
-    const connection = new L4Connection(secured, this.#config, preamble);
+    const connection = this.#connect(secured, client);
+    if (connection === undefined) return;
     this.terminator.keep(connection);
     this.#open.add(connection);
     connection.once('forwarding', () => this.#forwarded++);
@@ -195,6 +196,22 @@ export class L4Proxy {
       this.#open.delete(connection);
       this.#note(connection, secured, client, error);
     });
+  }
+
+  /** @returns undefined when that fails at once, the client told nothing */
+  #connect(secured: SecuredConnection, client: Client): L4Connection | undefined {
+    try {
+      const { send } = this.#config.proxyProtocol;
+      const preamble = send && makeProxyHeader(send, client, secured.description);
+      return new L4Connection(secured, this.#config, preamble);
+    } catch (error) {
+      this.#connections--;
+      this.#sources.release(client.sourceAddress);
+      secured.session.close();
+      secured.socket.destroy();
+      this.server.emit('tlsClientError', error, secured.socket);
+      return undefined;
+    }
   }
 
   #note(
