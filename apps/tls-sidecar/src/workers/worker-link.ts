@@ -11,7 +11,8 @@ export class WorkerLink {
   /** What it is to serve. */
   readonly start: Promise<Calls['start']['ask']>;
   #handlers: Handlers | undefined;
-  #prepared: Prepared | undefined;
+  /** What is being made ready, too. */
+  #prepared: Promise<Prepared> | undefined;
 
   constructor() {
     this.start = new Promise((resolve) => {
@@ -31,8 +32,8 @@ export class WorkerLink {
       metrics: () => operations.registry.getMetricsAsJSON(),
       status: () => operations.status(),
       prepare: async (config) => {
-        this.#prepared = await operations.prepare(config);
-        const { changed, awaitingRestart } = this.#prepared;
+        this.#prepared = operations.prepare(config);
+        const { changed, awaitingRestart } = await this.#prepared;
         return { changed, awaitingRestart };
       },
       commit: () => this.#finish('commit'),
@@ -47,7 +48,8 @@ export class WorkerLink {
   async #finish(how: 'commit' | 'abort'): Promise<null> {
     const prepared = this.#prepared;
     this.#prepared = undefined;
-    await prepared?.[how]();
+    // One that failed has undone itself, and said so.
+    await (await prepared?.catch(() => undefined))?.[how]();
     return null;
   }
 
