@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { Logger } from '@nestjs/common';
 import { addressOf, type ListenConfig } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { ActivatedSockets } from './activation.js';
@@ -21,6 +22,11 @@ export class BoundPort {
       const message = `listen: want ${addressOf(listen)} free, got ${(cause as Error).message}`;
       throw new SidecarError('ERR_SIDECAR_LISTEN', message, { cause });
     }
+    const logger = new Logger('port');
+    // One that cannot be accepted now (EMFILE) waits in the kernel's queue, and is no reason to end all others.
+    server.on('error', ({ message }) =>
+      logger.warn(`${addressOf(listen)}: want to accept a connection, got ${message}`),
+    );
     return new BoundPort(server);
   }
 

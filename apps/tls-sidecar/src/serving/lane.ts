@@ -25,6 +25,9 @@ export class Lane {
   readonly #terminator: TlsTerminator;
   readonly #proxy: L4Proxy | L7Proxy;
   #served: ServedCredentials;
+  /** TCP connections that Node.js holds; the addon has others, which the terminator knows. */
+  #sockets = 0;
+  readonly #emptied: (() => void)[] = [];
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED, and for files that it names */
   constructor(
@@ -45,7 +48,12 @@ export class Lane {
         upkeepFailed: (error) => logFault(logger, error),
       },
     });
-    this.#proxy = this.#newProxy();
+    try {
+      this.#proxy = this.#newProxy();
+    } catch (error) {
+      void this.#terminator.close(0);
+      throw error;
+    }
     this.#proxy.server.on('tlsClientError', (error: TlsOffloadError) => logFault(logger, error));
     this.#proxy.server.on('upstreamError', (error: TlsOffloadError) => {
       metrics.upstreamFailed(name, error.code);
@@ -54,7 +62,20 @@ export class Lane {
   }
 
   accept(socket: Socket): void {
+    this.#sockets++;
+    socket.once('close', () => {
+      this.#sockets--;
+      this.#noteEnd();
+    });
     this.#proxy.server.emit('connection', socket);
+  }
+
+  /** Resolves when a lane that is given no more connections has none: at once, where it has had none. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#emptied.push(resolve);
+      this.#noteEnd();
+    });
   }
 
   get served(): ServedCredentials {
@@ -83,6 +104,16 @@ export class Lane {
     await this.#proxy.close(graceMilliseconds);
   }
 
+  #noteEnd(): void {
+    if (this.#emptied.length === 0 || this.#sockets > 0) return;
+    // What is made of a TCP connection ends just after it.
+    setImmediate(() => {
+      const { handshaking, open } = this.#terminator.statistics;
+      if (this.#sockets + handshaking + open > 0) return;
+      for (const resolve of this.#emptied.splice(0)) resolve();
+    });
+  }
+
   #newProxy(): L4Proxy | L7Proxy {
     const { name, l4, l7 } = this.config;
     const { metrics, accessLog } = this.observers;
@@ -100,6 +131,7 @@ export class Lane {
       connectionEnded: (event) => {
         metrics.connectionEnded(name, event);
         accessLog.connection(name, event);
+        this.#noteEnd();
       },
     });
   }

@@ -10,17 +10,25 @@ const nothing: LaneTotals = { refused: 0, fromClients: 0, fromUpstream: 0 };
 
 /** One address, the lane that its next connection takes, and lanes before it that still have connections. */
 export class Listener {
-  /** @throws {SidecarError} ERR_SIDECAR_LISTEN */
+  /**
+   * Connections wait until `serve`.
+   * @throws {SidecarError} ERR_SIDECAR_LISTEN, the lane closed
+   */
   static async open(lane: Lane, activated: ActivatedSockets): Promise<Listener> {
     const listener = new Listener(lane);
-    listener.#port = await BoundPort.open(lane.config.listen, activated, (socket: Socket) =>
-      listener.#lane.accept(socket),
-    );
+    try {
+      listener.#port = await BoundPort.open(lane.config.listen, activated, (socket) => listener.#accept(socket));
+    } catch (error) {
+      await lane.close(0);
+      throw error;
+    }
     return listener;
   }
 
   #port: BoundPort;
   #lane: Lane;
+  /** Connections that came before it serves. */
+  #early: Socket[] | undefined = [];
   readonly #leaving = new Set<Lane>();
   #left = nothing;
 
@@ -42,26 +50,36 @@ export class Listener {
     return isSame ? this.#lane : new Lane(config, served, observers);
   }
 
-  /** From the next connection on. The one before keeps its connections for as long as they like. */
+  /** Closes one of `laneFor` that is not taken. */
+  async discard(lane: Lane): Promise<void> {
+    if (lane !== this.#lane) await lane.close(0);
+  }
+
+  /** From the next connection on. The one before keeps its connections for as long as they like; then only its totals stay. */
   take(lane: Lane): void {
-    if (lane === this.#lane) return;
-    this.#leaving.add(this.#lane);
+    const before = this.#lane;
+    if (lane === before) return;
     this.#lane = lane;
+    this.#leaving.add(before);
+    void before.emptied().then(() => {
+      this.#leaving.delete(before);
+      this.#left = added(this.#left, before.statistics.totals);
+      return before.close(0);
+    });
+  }
+
+  serve(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const socket of early.filter(({ destroyed }) => !destroyed)) this.#lane.accept(socket);
   }
 
   setCredentials(served: ServedCredentials): void {
     this.#lane.setCredentials(served);
   }
 
-  /** Of all its lanes. A lane that is empty is closed, and only its totals stay. */
+  /** Of all its lanes. */
   get statistics(): LaneStatistics {
-    for (const lane of this.#leaving) {
-      const { open, handshaking, totals } = lane.statistics;
-      if (open + handshaking > 0) continue;
-      this.#leaving.delete(lane);
-      this.#left = added(this.#left, totals);
-      void lane.close(0);
-    }
     return this.#lanes
       .map((lane) => lane.statistics)
       .reduce(
@@ -75,14 +93,28 @@ export class Listener {
       );
   }
 
-  stopListening(): void {
-    this.#port.close();
+  /** Accepts no more, and closes when its connections have ended, in their own time. */
+  async leave(): Promise<void> {
+    this.#stopListening();
+    await Promise.all(this.#lanes.map((lane) => lane.emptied()));
+    await this.close(0);
   }
 
   /** @param graceMilliseconds  for connections to end by themselves */
   async close(graceMilliseconds: number): Promise<void> {
-    this.stopListening();
+    this.#stopListening();
     await Promise.all(this.#lanes.map((lane) => lane.close(graceMilliseconds)));
+  }
+
+  #stopListening(): void {
+    this.#port.close();
+    for (const socket of this.#early ?? []) socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#early === undefined) return this.#lane.accept(socket);
+    socket.on('error', () => undefined);
+    this.#early.push(socket);
   }
 
   get #lanes(): Lane[] {

@@ -74,12 +74,6 @@ export class Sidecar implements BeforeApplicationShutdown {
 
   /** By listener. */
   get statistics(): Readonly<Record<string, LaneStatistics & { readonly address: string }>> {
-    for (const listener of this.#leaving) {
-      const { open, handshaking } = listener.statistics;
-      if (open + handshaking > 0) continue;
-      this.#leaving.delete(listener);
-      void listener.close(0);
-    }
     const all = [...this.#leaving, ...this.#listeners.values()];
     return Object.fromEntries(
       all.map((listener) => [listener.config.name, { ...listener.statistics, address: listener.address }]),
@@ -91,8 +85,7 @@ export class Sidecar implements BeforeApplicationShutdown {
    * @throws {SidecarError | TlsOffloadError | HsmError} why it cannot be; everything is as before then
    */
   async prepare(config: Config): Promise<Prepared> {
-    if (this.#state === 'draining')
-      throw new SidecarError('ERR_SIDECAR_ENDING', 'reload: want it while clients are served, got it at the end');
+    if (this.#state === 'draining') throw ending();
     const before = this.#config;
     const changed = changedSettings(before, config);
     const awaitingRestart = changed.filter((path) => !reloadable.test(path));
@@ -106,6 +99,10 @@ export class Sidecar implements BeforeApplicationShutdown {
         changed,
         awaitingRestart,
         commit: async () => {
+          if (this.#state === 'draining') {
+            await next?.abort();
+            throw ending();
+          }
           this.#config = config;
           if (next !== undefined) return next.commit();
           this.#starting.abort();
@@ -155,6 +152,7 @@ export class Sidecar implements BeforeApplicationShutdown {
     const listeners = new Map<string, Listener>();
     const abort = async (): Promise<void> => {
       await Promise.all(opened.map((listener) => listener.close(0)));
+      await Promise.all([...lanes].map(([listener, lane]) => listener.discard(lane)));
       await certificates.stopUnless(this.#certificates);
     };
     try {
@@ -183,14 +181,15 @@ export class Sidecar implements BeforeApplicationShutdown {
   ): Promise<void> {
     const [before, left] = [this.#certificates, [...this.#listeners.values()]];
     for (const [listener, lane] of lanes) listener.take(lane);
+    for (const listener of listeners.values()) listener.serve();
     this.#certificates = certificates;
     this.#listeners = listeners;
     this.#state = 'serving';
     this.#serveCertificates();
     const kept = new Set(listeners.values());
     for (const listener of left.filter((each) => !kept.has(each))) {
-      listener.stopListening();
       this.#leaving.add(listener);
+      void listener.leave().then(() => this.#leaving.delete(listener));
     }
     for (const { config, address } of listeners.values()) {
       this.#logger.log(`TLS on ${address} (${config.name}): ${config.l4 === undefined ? 'L7' : 'L4'}`);
@@ -209,4 +208,8 @@ export class Sidecar implements BeforeApplicationShutdown {
       }
     }
   }
+}
+
+function ending(): SidecarError {
+  return new SidecarError('ERR_SIDECAR_ENDING', 'reload: want it while clients are served, got it at the end');
 }

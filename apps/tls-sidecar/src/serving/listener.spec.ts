@@ -1,0 +1,97 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { jest } from '@jest/globals';
+import { l4ProxyConfigSchema, terminatorConfigSchema } from '@nest-hsm/tls-offload';
+import { Registry } from 'prom-client';
+import { credentialOf, makeIdentity } from '../../../../libs/tls-offload/test/identity.js';
+import { connectTls, eventually } from '../../../../libs/tls-offload/test/listen.js';
+import { AccessLog } from '../monitoring/access-log.js';
+import { TrafficMetrics } from '../monitoring/traffic-metrics.js';
+import { Lane } from './lane.js';
+import { Listener } from './listener.js';
+
+const identity = makeIdentity('ec-p256');
+const served = { credentials: [credentialOf(identity)] };
+const observers = {
+  metrics: new TrafficMetrics(new Registry()),
+  accessLog: new AccessLog({ info: () => undefined }, 0),
+};
+
+describe('a listener', () => {
+  let upstream: Server;
+  let listener: Listener;
+
+  function laneTo({ port }: AddressInfo, name: string, from = { host: '127.0.0.1', port: 0 }): Lane {
+    const l4 = l4ProxyConfigSchema.parse({
+      upstream: { host: '127.0.0.1', port },
+      proxyProtocol: { trustedPeers: ['127.0.0.1'] },
+    });
+    return new Lane({ name, listen: from, tls: terminatorConfigSchema.parse({}), l4 }, served, observers);
+  }
+  const portOf = ({ address }: Listener): number => Number(address.split(':')[1]);
+
+  beforeEach(async () => {
+    upstream = createServer((socket) => void socket.on('error', () => undefined).pipe(socket));
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    listener = await Listener.open(laneTo(upstream.address() as AddressInfo, 'first'), {});
+  });
+  afterEach(async () => {
+    await listener.close(0);
+    upstream.close();
+  });
+
+  async function announced(): Promise<Socket> {
+    const socket = connect(portOf(listener), '127.0.0.1').on('error', () => undefined);
+    await once(socket, 'connect');
+    return socket;
+  }
+
+  it('has connections wait until it serves', async () => {
+    const socket = await announced();
+    socket.write('PROXY UNKNOWN\r\n');
+    const secure = connectTls({ port: 0, socket, ca: identity.certificatePem });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(listener.statistics.handshaking).toBe(0);
+    listener.serve();
+    (await secure).destroy();
+  });
+
+  it('ends those that wait when it closes instead', async () => {
+    const socket = await announced();
+    await listener.close(0);
+    await once(socket.resume(), 'close');
+  });
+
+  it('closes a lane that was replaced with its last connection, one in its PROXY header included', async () => {
+    listener.serve();
+    const before = laneTo(upstream.address() as AddressInfo, 'before');
+    listener.take(before);
+    const closed = jest.spyOn(before, 'close');
+    const socket = await announced();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    listener.take(laneTo(upstream.address() as AddressInfo, 'after'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(closed).not.toHaveBeenCalled();
+    socket.write('PROXY UNKNOWN\r\n');
+    const client = await connectTls({ port: 0, socket, ca: identity.certificatePem });
+    client.write('echoed');
+    await once(client, 'data');
+    expect(closed).not.toHaveBeenCalled();
+    client.destroy();
+    await eventually(() => closed.mock.calls.length > 0);
+  });
+
+  it('closes a lane that is made for it and not taken', async () => {
+    const other = laneTo(upstream.address() as AddressInfo, 'other');
+    const closed = jest.spyOn(other, 'close');
+    await listener.discard(other);
+    expect(closed).toHaveBeenCalled();
+  });
+
+  it('closes its lane when its address is taken', async () => {
+    const lane = laneTo(upstream.address() as AddressInfo, 'second', { host: '127.0.0.1', port: portOf(listener) });
+    const closed = jest.spyOn(lane, 'close');
+    await expect(Listener.open(lane, {})).rejects.toMatchObject({ code: 'ERR_SIDECAR_LISTEN' });
+    expect(closed).toHaveBeenCalled();
+  });
+});
