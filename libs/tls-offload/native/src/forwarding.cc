@@ -87,7 +87,12 @@ void Forwarding::OnClient(uv_poll_t* poll, int status, int events) {
 void Forwarding::OnUpstream(uv_poll_t* poll, int status, int events) {
   auto* self = static_cast<Forwarding*>(poll->data);
   if (events & UV_PRIORITIZED) self->upstream_.watches_errors = false;
-  if (status < 0) self->pump_.OnUpstreamBroken();
+  if (status < 0) {
+    // libuv watches it no more, until Update() wants to read the next part.
+    self->upstream_.events = 0;
+    self->upstream_.watches_errors = false;
+    self->pump_.OnUpstreamError();
+  }
   if (events & UV_WRITABLE) self->pump_.OnUpstreamWritable();
   if (events & UV_READABLE) self->pump_.OnUpstreamReadable();
   self->Update();

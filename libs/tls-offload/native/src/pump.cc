@@ -23,7 +23,7 @@ Pump::Pump(std::shared_ptr<Session> session, int client, int upstream, ByteView 
 
 Pump::Interest Pump::client_interest() const {
   const bool unread = to_upstream_.empty() && session_->unsent() <= kUnreadAnswerBytes;
-  return {!client_ended_ && (client_finished_ || unread), session_->unsent() > 0};
+  return {!client_ended_ && (client_finished_ || (unread && !upstream_deaf_)), session_->unsent() > 0};
 }
 
 Pump::Interest Pump::upstream_interest() const {
@@ -99,7 +99,7 @@ bool Pump::SendToUpstream(ByteView plaintext) {
 }
 
 void Pump::OnUpstreamWritable() {
-  if (end_ != End::kNone || lingering_) return;
+  if (end_ != End::kNone || lingering_ || upstream_deaf_) return;
   if (!to_upstream_.empty()) {
     const ByteView unsent = {to_upstream_.data() + to_upstream_offset_, to_upstream_.size() - to_upstream_offset_};
     size_t sent = 0;
@@ -119,12 +119,15 @@ void Pump::OnUpstreamReadable() {
     size_t received = 0;
     switch (upstream_.Receive(scratch_->received.data(), kBufferBytes, &received)) {
       case TcpEnd::Outcome::kWouldBlock:
+        if (upstream_deaf_) OnUpstreamBroken();
         return;
       case TcpEnd::Outcome::kBroken:
         return OnUpstreamBroken();
       case TcpEnd::Outcome::kEnd:
         upstream_ended_ = true;
-        return Settle();
+        Settle();
+        if (upstream_deaf_) OnUpstreamBroken();
+        return;
       case TcpEnd::Outcome::kSome:
         progress_ += received;
         statistics_.from_upstream += received;
@@ -155,6 +158,15 @@ void Pump::OnUpstreamBroken() {
   // It has said all it had to say, and does not want to hear more: the client gets the whole of it, in order.
   if (upstream_ended_) BeginLingering(End::kUpstreamGone);
   else Abort(End::kUpstreamGone);
+}
+
+void Pump::OnUpstreamError() {
+  if (end_ != End::kNone || lingering_) return;
+  if (upstream_ended_) return OnUpstreamBroken();
+  upstream_deaf_ = true;
+  to_upstream_ = Bytes();
+  to_upstream_offset_ = 0;
+  OnUpstreamReadable();
 }
 
 /// Passes on the ends that nothing stands before any more.

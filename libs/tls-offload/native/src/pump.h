@@ -64,6 +64,8 @@ class Pump {
   void OnUpstreamReadable();
   void OnUpstreamWritable();
   void OnUpstreamBroken();
+  /// The kernel has an error to tell of it: nothing can be sent any more, but what came before lies there to be read.
+  void OnUpstreamError();
 
   /// Ends it, both sides to be reset, unless it has ended.
   void Abort(End reason);
@@ -108,6 +110,8 @@ class Pump {
   bool client_finished_ = false;
   bool client_ended_ = false;
   bool upstream_ended_ = false;
+  /// Only read from, to its end or to the error.
+  bool upstream_deaf_ = false;
   bool fin_sent_to_upstream_ = false;
   bool close_notify_made_ = false;
   bool fin_sent_to_client_ = false;

@@ -1,7 +1,10 @@
+import { jest } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTlsNow } from 'node:tls';
+import { Worker } from 'node:worker_threads';
 import { credentialOf, makeIdentity } from '../../test/identity.js';
 import { connectTls, deferred, eventually, readAll } from '../../test/listen.js';
 import { loadAddon } from '../addon.js';
@@ -14,6 +17,20 @@ const identity = makeIdentity('ec-p256');
 const ca = identity.certificatePem;
 const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 const megabyte = 1024 * 1024;
+
+/** An upstream on a thread of its own: says its port, then that it was asked, then answers, ends, and resets the connection. */
+const answerAndBreak = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const server = require('node:net').createServer({ allowHalfOpen: true }, (socket) => {
+    socket.once('data', () => parentPort.postMessage('asked'));
+    parentPort.once('message', () => socket.end('the whole of it', () => socket.resetAndDestroy()));
+    socket.once('close', () => {
+      Atomics.store(workerData, 0, 1);
+      Atomics.notify(workerData, 0);
+    });
+  });
+  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+`;
 
 let upstream: Server;
 let proxy: L4Proxy;
@@ -111,6 +128,22 @@ describe('the L4 proxy', () => {
     const client = await connectTls({ port, ca });
     await expect(readAll(client)).rejects.toThrow();
     await eventually(() => proxy.statistics.open === 0);
+  });
+
+  it('gives the client all of an answer that came before the upstream broke', async () => {
+    const isBroken = new Int32Array(new SharedArrayBuffer(4));
+    const other = new Worker(answerAndBreak, { eval: true, workerData: isBroken });
+    const [upstreamPort] = (await once(other, 'message')) as [number];
+    const port = await start(() => undefined, { upstream: { host: '127.0.0.1', port: upstreamPort } });
+    const client = await connectTls({ port, ca });
+    client.write('question');
+    await once(other, 'message');
+    other.postMessage('answer now');
+    // Answer, FIN and RST are all there when the proxy looks again.
+    expect(Atomics.wait(isBroken, 0, 0, 5_000)).not.toBe('timed-out');
+    expect(String(await readAll(client))).toBe('the whole of it');
+    await eventually(() => proxy.statistics.open === 0);
+    await other.terminate();
   });
 
   it('lets a client go that still talks when the upstream is done', async () => {
@@ -369,6 +402,29 @@ describe('the L4 proxy', () => {
     expect(proxy.statistics.refused).toBe(1);
     for (const client of clients) client.destroy();
     await eventually(() => proxy.statistics.open === 0);
+    (await connectTls({ port, ca })).destroy();
+  });
+
+  it('goes on when a connection cannot be accepted', async () => {
+    const port = await start((socket) => void socket.pipe(socket));
+    proxy.server.emit('error', new Error('accept EMFILE'));
+    (await connectTls({ port, ca })).destroy();
+  });
+
+  it('ends one connection that cannot be forwarded, and goes on', async () => {
+    const port = await start((socket) => void socket.pipe(socket), {
+      connectionLimit: 1,
+      proxyProtocol: { send: 'v2' },
+    });
+    const secure = jest.spyOn(TlsTerminator.prototype, 'secure');
+    secure.mockImplementationOnce(async function (this: TlsTerminator, socket) {
+      return { ...(await this.secure(socket)), description: undefined as never };
+    });
+    const failed = once(proxy.server, 'tlsClientError');
+    const client = await connectTls({ port, ca });
+    client.on('error', () => undefined);
+    await Promise.all([failed, once(client, 'close')]);
+    secure.mockRestore();
     (await connectTls({ port, ca })).destroy();
   });
 
