@@ -133,6 +133,29 @@ describe('a staple', () => {
     expect(await stapleOf(listener)).toBeUndefined();
   });
 
+  it('is not one from before the last answer, which a replay would bring back', async () => {
+    const credential = issue();
+    const { listener, terminator } = await serve(credential, { ocspStapling: false });
+    await using _ = listener;
+    const early = respond(requestFor(credential));
+    // thisUpdate is in seconds.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    const late = respond(requestFor(credential));
+    terminator.acceptStaple(credential, late);
+    const older = expect.objectContaining({ message: expect.stringContaining('got an older one') }) as Error;
+    expect(thrownBy(() => terminator.acceptStaple(credential, early))).toEqual(older);
+    expect(await stapleOf(listener)).toEqual(late);
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    pki.revoke(credential);
+    const revoked = respond(requestFor(credential));
+    expect(thrownBy(() => terminator.acceptStaple(credential, revoked))).toMatchObject({
+      code: 'ERR_TLS_OFFLOAD_STAPLE',
+    });
+    expect(thrownBy(() => terminator.acceptStaple(credential, late))).toEqual(older);
+    expect(terminator.statistics.staples[0].isRevoked).toBe(true);
+    expect(await stapleOf(listener)).toBeUndefined();
+  });
+
   it('may be handed in, and one that is not to be served leaves that in force', async () => {
     const credential = issue();
     const { listener, terminator } = await serve(credential, { ocspStapling: false });

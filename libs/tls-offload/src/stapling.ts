@@ -78,6 +78,8 @@ export class OcspStapling {
   readonly #mustStaple: boolean;
   #served: { readonly thisUpdate: Date; readonly nextUpdate: Date } | undefined;
   #isRevoked = false;
+  /** thisUpdate of the newest response that said good or revoked, in seconds. */
+  #latestUpdate = 0;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -108,18 +110,22 @@ export class OcspStapling {
   /**
    * Serves a response that somebody else has fetched.
    * @param response  DER (RFC 6960 §4.2.1)
-   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_STAPLE: what was served before is served on, except when this one says revoked
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_STAPLE: what was served before is served on, except when this one says revoked and
+   * is no older than any before
    */
   accept(response: Uint8Array): void {
     const { verifyOcspResponse } = loadAddon();
     const { fault, isRevoked, thisUpdate, nextUpdate } = verifyOcspResponse(response, this.leaf, this.issuer);
+    if (fault !== '' && !isRevoked) throw this.#failure(fault);
+    // Else who replays one from before the revocation would have it forgotten.
+    if (thisUpdate < this.#latestUpdate) throw this.#failure('want one no older than the last, got an older one');
+    this.#latestUpdate = thisUpdate;
+    this.#isRevoked = isRevoked;
     if (isRevoked) {
-      this.#isRevoked = true;
       this.#served = undefined;
       this.native.set(new Uint8Array(0), 0);
+      throw this.#failure(fault);
     }
-    if (fault !== '') throw this.#failure(fault);
-    this.#isRevoked = false;
     this.#served = { thisUpdate: new Date(thisUpdate * 1000), nextUpdate: new Date(nextUpdate * 1000) };
     this.native.set(response, nextUpdate);
   }

@@ -111,6 +111,7 @@ OcspVerdict VerifyOcspResponse(ByteView der, X509* leaf, X509* issuer) {
     if (certificate_status != V_OCSP_CERTSTATUS_GOOD) {
       OcspVerdict verdict = Faulty(std::string("want the status good, got ") + OCSP_cert_status_str(certificate_status));
       verdict.is_revoked = certificate_status == V_OCSP_CERTSTATUS_REVOKED;
+      verdict.this_update = SecondsOf(this_update);
       return verdict;
     }
     ERR_clear_error();

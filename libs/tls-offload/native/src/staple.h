@@ -37,7 +37,7 @@ struct OcspVerdict {
   std::string fault;
   /// The responder says that the certificate is revoked.
   bool is_revoked = false;
-  /// Seconds since the epoch.
+  /// Seconds since the epoch; of a response that is good or revoked.
   int64_t this_update = 0;
   int64_t next_update = 0;
 };
