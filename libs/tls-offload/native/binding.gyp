@@ -25,6 +25,7 @@
         "src/pump.cc",
         "src/self_test.cc",
         "src/server_context.cc",
+        "src/server_name.cc",
         "src/session.cc",
         "src/signature_request.cc",
         "src/staple.cc",

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -5,7 +6,8 @@ import { type ClientIdentity, ClientPki } from '../test/client-pki.js';
 import { credentialOf, makeIdentity } from '../test/identity.js';
 import { connectTls, eventually, listen, type Listener, readAll } from '../test/listen.js';
 import { thrownBy } from '../test/thrown-by.js';
-import type { ClientCertificateConfig, TerminatorConfig } from './config.js';
+import { ClientPolicies } from './client-auth.js';
+import { type ClientCertificateConfig, parseConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
 import type { TlsOffloadError } from './errors.js';
 import type { TlsSocket } from './socket.js';
 import { TlsTerminator } from './terminator.js';
@@ -169,6 +171,20 @@ describe('the rules about names', () => {
     await expect(at('a.wild.example', alice)).rejects.toThrow(/bad certificate/);
     expect(await at('a.wild.example', pki.client({ names: 'DNS:bob.example' }))).toBe('welcome');
   });
+
+  it('are those of the name without the dot that it ends with, on either side', async () => {
+    const { listener } = await serve(
+      {},
+      { clientCertificatesByName: { 'secret.example': required(), 'Other.example.': required() } },
+    );
+    await using _ = listener;
+    const at = (servername: string, client = {}) => visit(listener, client, { servername, rejectUnauthorized: false });
+    for (const name of ['secret.example.', 'Secret.Example..', 'other.example', 'other.example.']) {
+      await expect(at(name)).rejects.toThrow(/certificate required/);
+    }
+    expect(await at('Secret.example.', alice)).toBe('welcome');
+    expect(seen[0].servername).toBe('secret.example');
+  });
 });
 
 describe('a CRL', () => {
@@ -257,6 +273,28 @@ describe('the files', () => {
     const error = thrownBy(() => new TlsTerminator(options));
     expect(error).toMatchObject({ code: 'ERR_TLS_OFFLOAD_CONFIG_INVALID' });
     expect((error as Error).message).toMatch(message);
+  });
+
+  it('are watched no more where those of another name are refused', () => {
+    const begun = jest.spyOn(globalThis, 'setInterval');
+    const ended = jest.spyOn(globalThis, 'clearInterval');
+    const clientCertificatesByName = { 'a.example': required({ caFile: files.file('none.pem') }) };
+    const config = parseConfig(terminatorConfigSchema, 'test', { clientCertificates: required(), clientCertificatesByName }); // prettier-ignore
+    expect(thrownBy(() => new ClientPolicies(config, () => undefined))).toMatchObject({ code: 'ERR_TLS_OFFLOAD_CONFIG_INVALID' }); // prettier-ignore
+    expect(begun.mock.results).toHaveLength(2);
+    expect(new Set(ended.mock.calls.map(([timer]) => timer))).toEqual(new Set(begun.mock.results.map(({ value }) => value as NodeJS.Timeout))); // prettier-ignore
+    begun.mockRestore();
+    ended.mockRestore();
+  });
+
+  it('that change while they are first read are read again at the first look', async () => {
+    const caFile = files.write('swapped.pem', strangers.root);
+    const clientCertificates = required({ caFile, reloadIntervalMilliseconds: 3_600_000 });
+    const terminator = new TlsTerminator({ credentials: [credentialOf(identity)], clientCertificates });
+    files.write('swapped.pem', pki.root);
+    await terminator.reloadClientAuthorities();
+    await using listener = await listen(terminator, (socket) => void socket.end('welcome'));
+    expect(await visit(listener, alice)).toBe('welcome');
   });
 
   it('of authorities are read again by themselves when they change', async () => {

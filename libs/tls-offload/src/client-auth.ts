@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { type ClientAuth, type ClientRule, loadAddon } from './addon.js';
 import type { ParsedClientCertificateConfig, ParsedTerminatorConfig } from './config.js';
 import { TlsOffloadError } from './errors.js';
-import { lookUp } from './server-name.js';
+import { lookUp, plainServerName } from './server-name.js';
 import { WatchedFiles } from './watched-files.js';
 
 /** More than any CA writes: a bound on what a file may make us hold. */
@@ -156,8 +156,13 @@ export class ClientPolicies {
       certificates: config.mode === 'none' ? undefined : new ClientCertificates(config, failed),
     });
     this.#default = policy(clientCertificates);
-    for (const [name, config] of Object.entries(clientCertificatesByName)) {
-      this.#byName.set(name.toLowerCase(), policy(config));
+    try {
+      for (const [name, config] of Object.entries(clientCertificatesByName)) {
+        this.#byName.set(plainServerName(name), policy(config));
+      }
+    } catch (error) {
+      this.close();
+      throw error;
     }
   }
 

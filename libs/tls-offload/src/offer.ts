@@ -5,7 +5,7 @@ import type { ParsedTerminatorConfig } from './config.js';
 import type { Credential } from './credential.js';
 import { TlsOffloadError } from './errors.js';
 import type { KeySigner, KeySigners } from './handshake-signer.js';
-import { lookUp } from './server-name.js';
+import { lookUp, plainServerName } from './server-name.js';
 import type { Staples } from './stapling.js';
 import type { SessionTickets } from './tickets.js';
 
@@ -43,7 +43,7 @@ export function makeOffer(
       keyIndex: indexIn(signers, keySigners.of(credential)),
       staple: staples.of(credential)?.native,
     }));
-  const byName = new Map(Object.entries(serverNames).map(([name, of]) => [name.toLowerCase(), of]));
+  const byName = new Map(Object.entries(serverNames).map(([name, of]) => [plainServerName(name), of]));
   const names = new Set([...byName.keys(), ...policies.names]);
   const ciphersTls12 = config.cipherSuites.filter((suite) => !isTls13Suite(suite)).join(':');
   const context = newContext({

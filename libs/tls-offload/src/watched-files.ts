@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
  */
 export class WatchedFiles {
   readonly #timer: NodeJS.Timeout;
+  /** Undefined until the first look, which so finds a change: the files may not be those any more that were read at the start. */
   #seen: string | undefined;
   #looking = false;
 
@@ -17,7 +18,6 @@ export class WatchedFiles {
   ) {
     this.#timer = setInterval(() => void this.look(), intervalMilliseconds);
     this.#timer.unref();
-    void this.#describe().then((seen) => (this.#seen ??= seen));
   }
 
   /** Looks at once. */
@@ -27,7 +27,7 @@ export class WatchedFiles {
     try {
       const before = this.#seen;
       this.#seen = await this.#describe();
-      if (before !== undefined && before !== this.#seen) await this.changed();
+      if (before !== this.#seen) await this.changed();
     } finally {
       this.#looking = false;
     }

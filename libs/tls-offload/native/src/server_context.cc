@@ -4,11 +4,11 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "certificate.h"
 #include "key_log.h"
 #include "provider.h"
+#include "server_name.h"
 
 namespace nest_hsm {
 namespace {
@@ -59,29 +59,10 @@ X509Ptr UseCertificate(SSL_CTX* context, const Certificate& certificate) {
   return used ? std::move(leaf) : nullptr;
 }
 
-/// The host name of the server_name extension (RFC 6066 §3) as libssl will read it: one entry, a host name. Empty when there
-/// is none, or when libssl is about to refuse it.
-std::string OfferedServerName(SSL* ssl) {
-  const unsigned char* data = nullptr;
-  size_t size = 0;
-  // list length (2 bytes), type (1), name length (2)
-  constexpr size_t kHeader = 5;
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size) != 1 || size <= kHeader) return {};
-  const size_t list = static_cast<size_t>(data[0]) << 8 | data[1];
-  const size_t name = static_cast<size_t>(data[3]) << 8 | data[4];
-  const bool single = list == size - 2 && data[2] == TLSEXT_NAMETYPE_host_name && name == size - kHeader;
-  return single ? std::string(reinterpret_cast<const char*>(data + kHeader), name) : std::string();
-}
-
 bool AskForCertificate(SSL* ssl, const ClientAuth* client_auth) {
   if (client_auth != nullptr) return client_auth->Apply(ssl);
   SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
   return true;
-}
-
-std::string LowerCase(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
 }
 
 }  // namespace
@@ -139,7 +120,7 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
   SSL_CTX_set_tlsext_servername_arg(context, this);
   if (!alpn_protocols_.empty()) SSL_CTX_set_alpn_select_cb(context, ChooseProtocol, this);
   if (credentials.server_names.empty()) default_ = entry.get();
-  for (const std::string& name : credentials.server_names) by_server_name_[LowerCase(name)] = entry.get();
+  for (const std::string& name : credentials.server_names) by_server_name_[PlainServerName(name)] = entry.get();
   entries_.push_back(std::move(entry));
   return true;
 }
@@ -161,7 +142,7 @@ const ServerEntry* ServerContext::Find(const std::string& server_name) const {
 
 /// Before anything else of the ClientHello is looked at, so that resumption too is judged by the rules of that name.
 int ServerContext::ChooseEntry(SSL* ssl, int* alert, void* self) {
-  const std::string server_name = LowerCase(OfferedServerName(ssl));
+  const std::string server_name = OfferedServerName(ssl);
   const ServerEntry* entry = static_cast<const ServerContext*>(self)->Find(server_name);
   if (entry == nullptr) {
     ERR_raise(ERR_LIB_SSL, SSL_R_TLSV1_UNRECOGNIZED_NAME);

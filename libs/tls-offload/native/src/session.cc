@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server_name.h"
+
 namespace nest_hsm {
 namespace {
 
@@ -156,7 +158,7 @@ SessionDescription Session::Describe() const {
   if (protocol_size > 0) description.alpn_protocol.assign(reinterpret_cast<const char*>(protocol), protocol_size);
   description.resumed = SSL_session_reused(ssl_.get()) == 1;
   description.peer_certificates = VerifiedChain(ssl_.get());
-  description.server_name = Text(SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name));
+  description.server_name = PlainServerName(Text(SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)));
   return description;
 }
 
