@@ -93,7 +93,8 @@ export class KeySigner {
   }
 
   /**
-   * A place is held until the signer answers, even if the client has gone: calls that the token still works on count.
+   * A place is held until the signer answers, even if the client has gone. One that answers an abort at once, as `Hsm` does, gives
+   * the place back while its token may still work.
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_SIGNATURES_SATURATED | ERR_TLS_OFFLOAD_SIGNATURE_FAILED
    */
   async sign(wanted: SignatureWanted, deadlineMilliseconds: number, signal: AbortSignal): Promise<Uint8Array> {
