@@ -15,8 +15,8 @@ export interface Addon {
     onEnd: (end: ForwardingEnd) => void,
   ) => Forwarding;
   readonly ClientAuth: new (settings: ClientAuthSettings) => ClientAuth;
-  /** @param lifetimeSeconds  of a ticket */
-  readonly TicketKeys: new (lifetimeSeconds: number) => TicketKeys;
+  /** @param lifetimeSeconds  of a ticket @param sessionSeconds  from the full handshake on, through all renewals */
+  readonly TicketKeys: new (lifetimeSeconds: number, sessionSeconds: number) => TicketKeys;
   readonly Staple: new () => Staple;
   /** DER (RFC 6960 §4.1). @throws {TypeError} for what is no certificate in DER */
   readonly ocspRequest: (leaf: Uint8Array, issuer: Uint8Array) => Buffer;
@@ -168,7 +168,7 @@ export interface SessionDescription {
   readonly group: string;
   /** Empty: none was negotiated. */
   readonly alpnProtocol: string;
-  /** As the client sent it; empty: it sent none. */
+  /** What the client asked for, in lower case and without a dot at the end; empty: it asked for none. */
   readonly serverName: string;
   /** From a ticket: no signature was made, no certificate shown. */
   readonly resumed: boolean;

@@ -14,7 +14,7 @@ export interface TicketKeyStore {
   read(periodSeconds: number): Promise<readonly WrappedTicketKey[]>;
   /** Keeps the key unless there is one of its period: of several replicas the first wins. */
   add(periodSeconds: number, key: WrappedTicketKey): Promise<void>;
-  /** Deletes the keys of all periods before this one. */
+  /** Deletes the keys of all periods before this one, and those of other lengths of which no ticket was left when it began. */
   removeBefore(periodSeconds: number, period: number): Promise<void>;
 }
 
@@ -27,7 +27,8 @@ export class TicketKeyDirectory implements TicketKeyStore {
 
   async read(periodSeconds: number): Promise<readonly WrappedTicketKey[]> {
     const keys: WrappedTicketKey[] = [];
-    for (const { file, period } of await this.#files(periodSeconds)) {
+    for (const { file, seconds, period } of await this.#files(/^(\d+)-(\d+)\.ticket-key$/)) {
+      if (seconds !== periodSeconds) continue;
       const wrapped = await readFile(join(this.directory, file)).catch(ignoreMissing);
       if (wrapped !== undefined && wrapped.length <= largestWrappedBytes) keys.push({ period, wrapped });
     }
@@ -53,19 +54,18 @@ export class TicketKeyDirectory implements TicketKeyStore {
   }
 
   async removeBefore(periodSeconds: number, before: number): Promise<void> {
-    for (const { file, period } of await this.#files(periodSeconds, /^(\d+)-(\d+)\.ticket-key(\..*)?$/)) {
-      if (period < before) await unlink(join(this.directory, file)).catch(ignoreMissing);
+    // A key opens tickets until its next period is over.
+    const now = (before + 1) * periodSeconds;
+    for (const { file, seconds, period } of await this.#files(/^(\d+)-(\d+)\.ticket-key(\..*)?$/)) {
+      if ((period + 2) * seconds <= now) await unlink(join(this.directory, file)).catch(ignoreMissing);
     }
   }
 
-  async #files(
-    periodSeconds: number,
-    pattern = /^(\d+)-(\d+)\.ticket-key$/,
-  ): Promise<readonly { file: string; period: number }[]> {
+  async #files(pattern: RegExp): Promise<readonly { file: string; seconds: number; period: number }[]> {
     const files = (await readdir(this.directory).catch(ignoreMissing)) ?? [];
     return files.flatMap((file) => {
-      const [, seconds, period] = pattern.exec(file) ?? [];
-      return Number(seconds) === periodSeconds ? { file, period: Number(period) } : [];
+      const found = pattern.exec(file);
+      return found === null ? [] : { file, seconds: Number(found[1]), period: Number(found[2]) };
     });
   }
 }

@@ -103,6 +103,20 @@ describe('a session', () => {
     expect((await visit(listener, { session })).resumed).toBe(true);
   });
 
+  it('is not resumed for long after its handshake, however often its ticket was renewed', async () => {
+    const { listener, signer } = await serve(await openTickets(newDirectory(), { sessionSeconds: 3 }));
+    await using _ = listener;
+    let last = await visit(listener);
+    const again: boolean[] = [];
+    for (const deadline = Date.now() + 6_000; again.at(-1) !== false && Date.now() < deadline;) {
+      last = await visit(listener, { session: last.session });
+      again.push(last.resumed);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect([again[0], again.at(-1), signer.calls]).toEqual([true, false, 2]);
+    expect((await visit(listener, { session: last.session })).resumed).toBe(true);
+  });
+
   it('is not resumed once its key is gone, nor are tickets then given', async () => {
     const tickets = await openTickets(newDirectory());
     const { listener } = await serve(tickets);
@@ -155,6 +169,18 @@ describe('a client certificate', () => {
     expect((await visit(listener, { ...alice, session })).resumed).toBe(false);
   });
 
+  it('in a ticket of another name is not even looked at', async () => {
+    const clientCertificates = { mode: 'required', caFile } as const;
+    const clientCertificatesByName = {
+      'other.example': { ...clientCertificates, allow: [{ dnsName: 'bob.example' }] },
+    };
+    const { listener, terminator } = await serve(await openTickets(newDirectory()), { clientCertificates, clientCertificatesByName }); // prettier-ignore
+    await using _ = listener;
+    const { session } = await visit(listener, pki.client());
+    await expect(visit(listener, { session, servername: 'other.example' })).rejects.toThrow(/certificate required/);
+    expect(terminator.statistics.clientCertificates.refusals).toEqual({});
+  });
+
   it('is not avoided with a ticket of a name that asks for none', async () => {
     const { listener } = await serve(await openTickets(newDirectory()), policy());
     await using _ = listener;
@@ -185,6 +211,16 @@ describe('the keys', () => {
     await tickets.refresh();
     const left = readdirSync(store).filter((file) => Number(/-(\d+)/.exec(file)?.[1]) < period);
     expect(left).toEqual([`14400-${period - 1}.ticket-key`]);
+  });
+
+  it('of other lifetimes are deleted when no ticket is left of theirs, and not before', async () => {
+    const store = newDirectory();
+    const tickets = await openTickets(store);
+    const hour = Math.floor(Date.now() / 3_600_000);
+    const files = [hour, hour - 6, hour - 9].map((period) => `3600-${period}.ticket-key`);
+    for (const file of files) writeFileSync(join(store, file), 'x');
+    await tickets.refresh();
+    expect(readdirSync(store).filter((file) => file.startsWith('3600-'))).toEqual([files[0]]);
   });
 
   it.each([
@@ -233,6 +269,7 @@ describe('the keys', () => {
 
   it.each([
     ['a lifetime beyond four hours', { lifetimeSeconds: 14_401 }],
+    ['sessions of more than a week', { sessionSeconds: 604_801 }],
     ['a key of another use', { key: { usage: 'sign', label: 'x' } as HsmKey }],
   ])('are refused with %s', async (_what, options) => {
     await expect(openTickets(newDirectory(), options)).rejects.toMatchObject({

@@ -17,6 +17,11 @@ export interface SessionTicketOptions {
   readonly store: TicketKeyStore;
   /** How long a client may come back with a ticket: 10 seconds to 4 hours. Default 4 hours. */
   readonly lifetimeSeconds?: number;
+  /**
+   * How long after its full handshake a client may do without another, however often its ticket was renewed in between: up to
+   * 7 days (RFC 8446 §4.6.1). Default 12 hours.
+   */
+  readonly sessionSeconds?: number;
   /** Told of each failure; it is tried again. */
   readonly failed?: (error: TlsOffloadError) => void;
 }
@@ -26,6 +31,8 @@ const secretBytes = 32;
 /** Name, encryption key, authentication key. */
 const keyBytes = nameBytes + 2 * secretBytes;
 const longestLifetimeSeconds = 4 * 60 * 60;
+const longestSessionSeconds = 7 * 24 * 60 * 60;
+const defaultSessionSeconds = 12 * 60 * 60;
 const retryMilliseconds = 5_000;
 const longestRestMilliseconds = 60_000;
 
@@ -60,9 +67,13 @@ export class SessionTickets {
   }
 
   private constructor(private readonly options: SessionTicketOptions) {
-    const { key, lifetimeSeconds = longestLifetimeSeconds } = options;
+    const { key, lifetimeSeconds = longestLifetimeSeconds, sessionSeconds = defaultSessionSeconds } = options;
     if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 10 || lifetimeSeconds > longestLifetimeSeconds) {
       const message = `session tickets: want a lifetime of 10 to ${longestLifetimeSeconds} s, got ${lifetimeSeconds}`;
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
+    }
+    if (!Number.isInteger(sessionSeconds) || sessionSeconds < 1 || sessionSeconds > longestSessionSeconds) {
+      const message = `session tickets: want sessions of 1 to ${longestSessionSeconds} s, got ${sessionSeconds}`;
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
     }
     if (key.usage !== 'encrypt') {
@@ -70,7 +81,7 @@ export class SessionTickets {
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
     }
     this.#periodSeconds = lifetimeSeconds;
-    this.native = new (loadAddon().TicketKeys)(lifetimeSeconds);
+    this.native = new (loadAddon().TicketKeys)(lifetimeSeconds, sessionSeconds);
   }
 
   /** Whether tickets are given out now. */

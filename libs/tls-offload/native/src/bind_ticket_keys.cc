@@ -35,11 +35,12 @@ class TicketKeysObject : public Napi::ObjectWrap<TicketKeysObject> {
   explicit TicketKeysObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     info.This().As<Napi::Object>().TypeTag(&kTicketKeysTag);
     int64_t lifetime_seconds = 0;
-    if (!ReadNumber(info[0], &lifetime_seconds)) {
-      Throw(info.Env(), "TicketKeys: want the lifetime of a ticket in seconds");
+    int64_t session_seconds = 0;
+    if (!ReadNumber(info[0], &lifetime_seconds) || !ReadNumber(info[1], &session_seconds)) {
+      Throw(info.Env(), "TicketKeys: want the lifetime of a ticket and that of a session, in seconds");
       return;
     }
-    keys_ = std::make_shared<TicketKeys>(lifetime_seconds);
+    keys_ = std::make_shared<TicketKeys>(lifetime_seconds, session_seconds);
   }
 
   const std::shared_ptr<TicketKeys>& keys() const { return keys_; }

@@ -12,6 +12,7 @@
 #include "certificate.h"
 #include "provider.h"
 #include "server_entry.h"
+#include "server_name.h"
 
 namespace nest_hsm {
 namespace {
@@ -21,6 +22,8 @@ constexpr size_t kTicketsPerHandshake = 2;
 // A longer chain is not put into tickets; its clients authenticate anew each time.
 constexpr size_t kMaximumTicketChain = 16 * 1024;
 constexpr size_t kLengthBytes = 3;
+// What the clocks of replicas may differ by.
+constexpr int64_t kSkewSeconds = 300;
 
 int64_t Now() { return static_cast<int64_t>(std::time(nullptr)); }
 
@@ -58,12 +61,52 @@ std::vector<Bytes> DecodeChain(ByteView encoded) {
   return chain;
 }
 
-/// What the ticket says its client was verified with.
-std::vector<Bytes> ChainOf(SSL_SESSION* session) {
+/// Of our own in a ticket: the second of the full handshake, then the chain that its client was verified with.
+ByteView TicketData(SSL_SESSION* session) {
   void* data = nullptr;
   size_t size = 0;
-  if (session == nullptr || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1) return {};
-  return DecodeChain({static_cast<const uint8_t*>(data), size});
+  if (session == nullptr || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1 || size < sizeof(int64_t)) return {};
+  return {static_cast<const uint8_t*>(data), size};
+}
+
+std::vector<Bytes> ChainOf(SSL_SESSION* session) {
+  const ByteView data = TicketData(session);
+  if (data.size == 0) return {};
+  return DecodeChain({data.data + sizeof(int64_t), data.size - sizeof(int64_t)});
+}
+
+/// Each ticket is sealed anew, and OpenSSL counts its lifetime from then.
+bool HasProvedItselfWithin(int64_t seconds, SSL_SESSION* session) {
+  const ByteView data = TicketData(session);
+  if (data.size == 0) return false;
+  uint64_t second = 0;
+  for (size_t index = 0; index < sizeof second; ++index) second = second << 8 | data.data[index];
+  const auto proved_at = static_cast<int64_t>(second);
+  const int64_t now = Now();
+  return proved_at <= now + kSkewSeconds && now - seconds < proved_at;
+}
+
+using SessionContext = std::array<uint8_t, SSL_MAX_SID_CTX_LENGTH>;
+
+/// A session of another context is not resumed: what a client proved for one name, or to other authorities, counts for nothing here.
+bool MakeSessionContext(const ServerEntry& entry, const std::string& server_name, SessionContext* context) {
+  static_assert(SSL_MAX_SID_CTX_LENGTH == 32, "a SHA-256 digest fits");
+  const DigestContextPtr hash(EVP_MD_CTX_new());
+  const Bytes none;
+  const Bytes& version = entry.client_auth == nullptr ? none : entry.client_auth->version();
+  return hash != nullptr && EVP_DigestInit_ex2(hash.get(), EVP_sha256(), nullptr) == 1 &&
+         EVP_DigestUpdate(hash.get(), server_name.c_str(), server_name.size() + 1) == 1 &&
+         EVP_DigestUpdate(hash.get(), version.data(), version.size()) == 1 &&
+         EVP_DigestFinal_ex(hash.get(), context->data(), nullptr) == 1;
+}
+
+/// OpenSSL looks at this too, but only after it has asked us.
+bool IsOfThisContext(SSL* ssl, SSL_SESSION* session) {
+  SessionContext context{};
+  unsigned int size = 0;
+  const unsigned char* other = SSL_SESSION_get0_id_context(session, &size);
+  return MakeSessionContext(*ServerEntry::Of(ssl), OfferedServerName(ssl), &context) && size == context.size() &&
+         std::memcmp(other, context.data(), size) == 0;
 }
 
 bool IsStillAccepted(ClientAuth* client_auth, SSL_SESSION* session) {
@@ -117,17 +160,8 @@ bool TicketKeys::Apply(SSL* ssl, const std::string& server_name) {
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
   }
   if (SSL_set_num_tickets(ssl, offered && keys->Issuing() != nullptr ? kTicketsPerHandshake : 0) != 1) return false;
-  // A session of another context is not resumed: what a client proved for one name, or to other authorities, counts for nothing here.
-  const DigestContextPtr hash(EVP_MD_CTX_new());
-  std::array<uint8_t, SSL_MAX_SID_CTX_LENGTH> digest{};
-  static_assert(SSL_MAX_SID_CTX_LENGTH == 32, "a SHA-256 digest fits");
-  const Bytes none;
-  const Bytes& version = entry->client_auth == nullptr ? none : entry->client_auth->version();
-  return hash != nullptr && EVP_DigestInit_ex2(hash.get(), EVP_sha256(), nullptr) == 1 &&
-         EVP_DigestUpdate(hash.get(), server_name.c_str(), server_name.size() + 1) == 1 &&
-         EVP_DigestUpdate(hash.get(), version.data(), version.size()) == 1 &&
-         EVP_DigestFinal_ex(hash.get(), digest.data(), nullptr) == 1 &&
-         SSL_set_session_id_context(ssl, digest.data(), digest.size()) == 1;
+  SessionContext context{};
+  return MakeSessionContext(*entry, server_name, &context) && SSL_set_session_id_context(ssl, context.data(), context.size()) == 1;
 }
 
 /// AES-256-CBC, then HMAC-SHA-256 (RFC 5077 §4), both done by OpenSSL. @returns as SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says
@@ -147,20 +181,30 @@ int TicketKeys::Seal(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHE
   return ready ? 1 : -1;
 }
 
-/// Before a ticket is sealed: it takes along what its client was verified with.
+/// Before a ticket is sealed: it takes along when its client proved itself, and with what. One that came with a ticket has that
+/// of the ticket's, which its session holds already.
 int TicketKeys::Issue(SSL* ssl, void*) {
+  if (SSL_session_reused(ssl) == 1) return 1;
+  Bytes data;
+  for (size_t shift = sizeof(int64_t); shift-- > 0;) data.push_back(static_cast<uint8_t>(Now() >> (8 * shift)));
   const Bytes chain = EncodeChain(VerifiedChain(ssl));
-  if (chain.empty() || chain.size() > kMaximumTicketChain) return 1;
-  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), chain.data(), chain.size());
+  if (chain.size() <= kMaximumTicketChain) data.insert(data.end(), chain.begin(), chain.end());
+  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data.data(), data.size());
 }
 
 /// The client's certificate is judged as if it had just been shown, by the authorities, CRLs and rules of now.
 SSL_TICKET_RETURN TicketKeys::Accept(SSL* ssl, SSL_SESSION* session, const unsigned char*, size_t, SSL_TICKET_STATUS status, void*) {
-  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE;
-  ClientAuth* client_auth = ServerEntry::Of(ssl)->client_auth.get();
+  // Whoever is refused gets new tickets after its full handshake.
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  const ServerEntry* entry = ServerEntry::Of(ssl);
+  // Before any certificate is verified: a client may offer tickets by the dozen.
+  const bool ours = entry->ticket_keys != nullptr && HasProvedItselfWithin(entry->ticket_keys->session_seconds_, session) &&
+                    IsOfThisContext(ssl, session);
+  if (!ours) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  ClientAuth* client_auth = entry->client_auth.get();
   const bool accepted = client_auth == nullptr ? SSL_SESSION_get0_peer(session) == nullptr : IsStillAccepted(client_auth, session);
   // Renewed, since each is to be used once.
-  return accepted ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE;
+  return accepted ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE_RENEW;
 }
 
 std::vector<Bytes> VerifiedChain(SSL* ssl) {

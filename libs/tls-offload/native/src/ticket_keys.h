@@ -31,7 +31,8 @@ struct TicketKey {
 /// Used by the thread of one environment; the keys are replaced between handshakes.
 class TicketKeys {
  public:
-  explicit TicketKeys(int64_t lifetime_seconds) : lifetime_seconds_(lifetime_seconds) {}
+  TicketKeys(int64_t lifetime_seconds, int64_t session_seconds)
+      : lifetime_seconds_(lifetime_seconds), session_seconds_(session_seconds) {}
 
   void Set(std::vector<std::unique_ptr<TicketKey>> keys) { keys_ = std::move(keys); }
 
@@ -55,6 +56,8 @@ class TicketKeys {
   static SSL_TICKET_RETURN Accept(SSL* ssl, SSL_SESSION* session, const unsigned char*, size_t, SSL_TICKET_STATUS status, void*);
 
   const int64_t lifetime_seconds_;
+  /// After its full handshake a session is resumed no more, however often its ticket was renewed (RFC 8446 §4.6.1).
+  const int64_t session_seconds_;
   std::vector<std::unique_ptr<TicketKey>> keys_;
 };
 
