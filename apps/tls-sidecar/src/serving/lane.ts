@@ -88,6 +88,11 @@ export class Lane {
     this.#served = served;
   }
 
+  /** Looks at once whether the files of authorities and CRLs have changed. */
+  async reloadClientAuthorities(): Promise<void> {
+    await this.#terminator.reloadClientAuthorities();
+  }
+
   get statistics(): LaneStatistics {
     const { handshaking, open, signatures } = this.#terminator.statistics;
     const proxy = this.#proxy.statistics;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { jest } from '@jest/globals';
-import { l4ProxyConfigSchema, terminatorConfigSchema } from '@nest-hsm/tls-offload';
+import { l4ProxyConfigSchema, terminatorConfigSchema, TlsTerminator } from '@nest-hsm/tls-offload';
 import { Registry } from 'prom-client';
 import { credentialOf, makeIdentity } from '../../../../libs/tls-offload/test/identity.js';
 import { connectTls, eventually } from '../../../../libs/tls-offload/test/listen.js';
@@ -79,6 +79,19 @@ describe('a listener', () => {
     expect(closed).not.toHaveBeenCalled();
     client.destroy();
     await eventually(() => closed.mock.calls.length > 0);
+  });
+
+  it('has all its lanes look after the authorities of clients', async () => {
+    listener.serve();
+    const holding = connect(portOf(listener), '127.0.0.1').on('error', () => undefined);
+    await once(holding, 'connect');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    listener.take(laneTo(upstream.address() as AddressInfo, 'second'));
+    const looked = jest.spyOn(TlsTerminator.prototype, 'reloadClientAuthorities');
+    await listener.reloadClientAuthorities();
+    expect(looked).toHaveBeenCalledTimes(2);
+    looked.mockRestore();
+    holding.destroy();
   });
 
   it('closes a lane that is made for it and not taken', async () => {

@@ -78,6 +78,11 @@ export class Listener {
     this.#lane.setCredentials(served);
   }
 
+  /** Those of connections under way, too. */
+  async reloadClientAuthorities(): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.reloadClientAuthorities()));
+  }
+
   /** Of all its lanes. */
   get statistics(): LaneStatistics {
     return this.#lanes

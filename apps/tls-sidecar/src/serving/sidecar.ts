@@ -119,9 +119,10 @@ export class Sidecar implements BeforeApplicationShutdown {
     }
   }
 
-  /** Looks for newer certificates now. */
+  /** Looks for newer certificates, authorities of clients and CRLs now. */
   async checkCertificates(): Promise<void> {
-    await this.#certificates.check();
+    const listeners = [...this.#leaving, ...this.#listeners.values()];
+    await Promise.all([this.#certificates.check(), ...listeners.map((each) => each.reloadClientAuthorities())]);
   }
 
   /** Accepts no more, tells clients that it ends, and waits for them as long as is configured. */
