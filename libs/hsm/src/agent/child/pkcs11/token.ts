@@ -42,7 +42,9 @@ export class Token {
     try {
       const login = new Login(native, slot, settings.pin, settings.stateDirectory);
       await login.restore(login.generation);
-      return new Token(native, slot, login, settings);
+      // Once more, since the login clears or raises the PIN flags; and no token information is read while another process logs in.
+      const read = () => Promise.resolve(native.slotContent(slot.slot));
+      return new Token(native, await withLoginLock(settings.stateDirectory, read), login, settings);
     } catch (error) {
       throw closed(native, error);
     }
@@ -176,9 +178,8 @@ function mayPass(error: unknown): boolean {
   return error instanceof ReturnValueError || (error instanceof HsmError && error.code !== 'ERR_HSM_TOKEN_AMBIGUOUS');
 }
 
-function describe(native: Native, { slot }: SlotContent, profile: VendorProfile): TokenDescription {
-  // Read again after the login, which clears or raises the PIN flags.
-  const { label, serial, manufacturer, model, flags } = native.slotContent(slot);
+function describe(native: Native, content: SlotContent, profile: VendorProfile): TokenDescription {
+  const { slot, label, serial, manufacturer, model, flags } = content;
   const warnings = ['CKF_USER_PIN_COUNT_LOW', 'CKF_USER_PIN_FINAL_TRY', 'CKF_USER_PIN_LOCKED'] as const;
   return {
     label,
