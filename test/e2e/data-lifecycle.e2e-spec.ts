@@ -2,22 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Hsm } from '@nest-hsm/hsm';
-import { EncryptedColumn, withDataEncryption } from '@nest-hsm/data-encryption';
-import { DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm';
+import { withDataEncryption } from '@nest-hsm/data-encryption';
+import { DataSource, type DataSourceOptions } from 'typeorm';
 import { type Outcome, runProcess } from '../support/scratch-workspace.js';
 import { TestToken } from '../support/token.js';
-
-@Entity()
-class Patient {
-  @PrimaryColumn({ type: 'int' })
-  id: number;
-
-  @EncryptedColumn()
-  name: string;
-
-  @EncryptedColumn()
-  diagnosis: string;
-}
+import { Patient } from './patient.entity.js';
 
 describe('nest-hsm data', () => {
   let token: TestToken;

@@ -1,23 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DataEncryption, EncryptedColumn } from '@nest-hsm/data-encryption';
+import { DataEncryption } from '@nest-hsm/data-encryption';
 import { Hsm } from '@nest-hsm/hsm';
-import { DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm';
+import { DataSource, type DataSourceOptions } from 'typeorm';
 import { TestPostgres } from '../support/postgres.js';
 import { TestToken } from '../support/token.js';
-
-@Entity()
-class Patient {
-  @PrimaryColumn({ type: 'int' })
-  id: number;
-
-  @EncryptedColumn()
-  name: string;
-
-  @EncryptedColumn()
-  diagnosis: string;
-}
+import { Patient } from './patient.entity.js';
 
 const rows = 24_000;
 const writers = 2_000;
