@@ -1,6 +1,7 @@
 // Compiles the native addons: `node scripts/build-native.mjs [--sanitize LIBRARY DIRECTORY]`. Skips one whose sources, headers
-// and compiler are those of its last build. Headers come from the project's own Node.js, never from the network. With
-// --sanitize, an ASAN and UBSAN build of one is made in the directory instead, laid out as a package for node-gyp-build.
+// and compiler are those of its last build; of two runs at once one waits for what the other compiles. Headers come from the
+// project's own Node.js, never from the network. With --sanitize, an ASAN and UBSAN build of one is made in the directory
+// instead, laid out as a package for node-gyp-build.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -16,7 +17,8 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { nodeHeaders, projectNode } from './workspace/node.mjs';
-import { npmDependencies, root } from './workspace/paths.mjs';
+import { withLock } from './workspace/lock.mjs';
+import { npmDependencies, root, varDirectory } from './workspace/paths.mjs';
 import { run, Stop } from './workspace/stop.mjs';
 
 const addons = [
@@ -26,7 +28,7 @@ const addons = [
 ];
 const platform = `${process.platform}-${process.arch}`;
 
-await run(() => {
+await run(async () => {
   const [option, library, directory] = process.argv.slice(2);
   const sanitized = addons.find((addon) => addon.library === library);
   if (option !== undefined && (option !== '--sanitize' || sanitized === undefined || directory === undefined)) {
@@ -34,8 +36,11 @@ await run(() => {
     throw new Stop(`build-native: want nothing or --sanitize LIBRARY DIRECTORY, got ${got}.`);
   }
   const toolchain = findToolchain();
-  if (sanitized !== undefined) buildSanitized(sanitized, resolve(directory), toolchain);
-  else for (const addon of addons) build(addon, toolchain);
+  if (sanitized !== undefined) return buildSanitized(sanitized, resolve(directory), toolchain);
+  for (const addon of addons) {
+    const lock = join(varDirectory, 'build', `addon-${addon.library}.lock`);
+    await withLock(lock, () => build(addon, toolchain));
+  }
 });
 
 /** Builds where the sources are and lays the binary where the package ships it, and where node-gyp-build finds it. */
