@@ -134,9 +134,9 @@ async function drive({ certificate, privateKey: keyPem, breaks, transfers, leave
 
   for (let round = 0; round < transfers; round++) await Promise.all([transfer(), transfer(), transfer()]);
   await breakMany(Math.ceil(breaks / 4));
-  const [bytesBefore, descriptorsBefore] = [residentBytes(), openDescriptors()];
+  const [bytesBefore, descriptorsBefore] = [await residentBytes(), openDescriptors()];
   await breakMany(breaks);
-  const grownBytes = residentBytes() - bytesBefore;
+  const grownBytes = (await residentBytes()) - bytesBefore;
   const grownDescriptors = openDescriptors() - descriptorsBefore;
   await transfer();
   await until(() => proxy.statistics.open === 0);
@@ -178,11 +178,15 @@ function openDescriptors() {
   return links.filter((target) => target.startsWith('socket:')).length;
 }
 
-/** Without V8's heap, which grows and shrinks by tens of megabytes as the clients of this process come and go. */
-function residentBytes() {
-  for (let round = 0; round < 3; round++) globalThis.gc?.();
-  const { rss, heapTotal } = process.memoryUsage();
-  return rss - heapTotal;
+/** The least of a second: garbage of the clients, which are of this process too, is given back late. */
+async function residentBytes() {
+  let least = Infinity;
+  for (let round = 0; round < 10; round++) {
+    globalThis.gc?.();
+    least = Math.min(least, process.memoryUsage.rss());
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return least;
 }
 
 async function until(condition) {

@@ -15,8 +15,9 @@ describe('3,840 forwarded connections that break', () => {
   it('leave no session, no socket and no memory behind', async () => {
     const report = await driveForwarding(newForwardingTask(3_840, 10));
     expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, broken: 4_800, grownDescriptors: 0 });
-    // The clients are of the same process and take theirs; 3,840 sessions would be 80 MB.
-    expect(report.grownBytes).toBeLessThan(5 * allowedGrowthBytes);
+    // The allocator holds up to 18 MB of the clients' buffers now and then; it does not grow with twice the connections. 3,840
+    // sessions would be 80 MB.
+    expect(report.grownBytes).toBeLessThan(3 * allowedGrowthBytes);
     // Each way was gone.
     expect(Object.keys(report.interrupted).sort()).toEqual([
       'ERR_TLS_OFFLOAD_CLOSED',
