@@ -1,6 +1,6 @@
 /** Handshakes while HSMs misbehave: what clients see of it is time, and of a token that is alone and frozen its own alert. */
 import { readFileSync } from 'node:fs';
-import type { TLSSocket } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import { Hsm } from '@nest-hsm/hsm';
 import { Credential, TlsTerminator } from '@nest-hsm/tls-offload';
 import { connectTls, eventually, listen, readAll } from '../../libs/tls-offload/test/listen.js';
@@ -66,6 +66,45 @@ it('a member that freezes, and one that is killed, cost waiting handshakes time 
 
   expect(terminator.statistics.failed).toEqual({});
   expect(terminator.statistics.completed).toEqual({ 'TLSv1.3': 16 });
+});
+
+it.each([
+  ['its key', { pendingSignatureLimit: 3 }, 'ERR_TLS_OFFLOAD_SIGNATURES_SATURATED'],
+  ['their source', { sourceLimits: { handshakesAtOnce: 3 } }, 'ERR_TLS_OFFLOAD_SOURCE_LIMITED'],
+] as const)('clients that leave at once put no more on a slow token than %s may', async (_, limits, code) => {
+  const label = `left.${code.length}.example`;
+  const hsm = await Hsm.open(alone.config({ hangMilliseconds: 60_000 }));
+  const credential = await credentialFrom(hsm, label);
+  const terminator = new TlsTerminator({ credentials: [credential], ...limits });
+  const visit = () => connectTls({ port: listener.port, ca: trusted, servername: label });
+  await using listener = await listen(terminator, (socket) => void socket.pipe(socket));
+  const before = alone.calls('C_Sign');
+  try {
+    alone.freeze('C_Sign');
+    for (let client = 1; client <= 12; client++) {
+      const socket = connect({ port: listener.port, host: '127.0.0.1', servername: label, ca: trusted });
+      socket.on('error', () => undefined);
+      await eventually(
+        () => terminator.statistics.signatures[label].pending === client || listener.failures.length >= client,
+      );
+      socket.destroy();
+      await eventually(() => listener.failures.length === client);
+    }
+    expect(alone.calls('C_Sign') - before).toBe(3);
+    expect(listener.failures.filter((failure) => failure.code === code)).toHaveLength(9);
+    expect(terminator.statistics).toMatchObject({
+      handshaking: 0,
+      signatures: { [label]: { pending: 3, cancelled: 3 } },
+    });
+
+    alone.unstrike('C_Sign');
+    await eventually(() => terminator.statistics.signatures[label].pending === 0);
+    await leave(await visit());
+    expect(alone.calls('C_Sign') - before).toBe(4);
+  } finally {
+    alone.unstrike('C_Sign');
+    await hsm.close();
+  }
 });
 
 it('a frozen token delays nobody whose key is elsewhere, and its alert touches no other connection', async () => {

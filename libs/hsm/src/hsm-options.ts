@@ -9,6 +9,12 @@ export interface CallOptions {
   readonly deadlineMilliseconds?: number;
   /** Aborting rejects with ERR_HSM_ABORTED and drops the call if it has not reached the token. */
   readonly signal?: AbortSignal;
+  /**
+   * Told, before the caller is, when the call is settled while a token may still be at work on it: it was aborted, is late, or was
+   * answered faster elsewhere. For who bounds what callers may have under way.
+   * @param ended  resolves when no agent has the call any more; never rejects
+   */
+  readonly onLingering?: (ended: Promise<void>) => void;
   /** At most 64 bytes, written to the audit line of this operation. */
   readonly correlationId?: string;
   /**

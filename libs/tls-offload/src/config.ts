@@ -76,7 +76,10 @@ export const terminatorConfigSchema = z.strictObject({
   /** Of one address, or one /64 of IPv6. Connections beyond them are closed before TLS begins. */
   sourceLimits: z
     .strictObject({
-      /** Handshakes under way. Half of what may wait for a key by default: one source never takes all of it. */
+      /**
+       * Handshakes under way, those included whose clients left while a token was at work for them. Half of what may wait for a
+       * key by default: one source never takes all of it.
+       */
       handshakesAtOnce: z.int().min(1).max(65_536).default(128),
       /** Absent: as many as there are. */
       handshakesPerSecond: z.number().positive().max(1_000_000).optional(),
@@ -173,6 +176,23 @@ function isProtected(url: string): boolean {
   const loopback = ['localhost', '[::1]'].includes(hostname) || (isIPv4(hostname) && hostname.startsWith('127.'));
   return protocol === 'https:' || loopback;
 }
+
+/** Of session tickets (RFC 8446 §4.6.1). */
+export const sessionLifetimesSchema = z.strictObject({
+  /** How long a client may come back with a ticket. */
+  lifetimeSeconds: z.int().min(10).max(14_400).default(14_400),
+  /** How long after its full handshake a client may do without another, however often its ticket was renewed in between. */
+  sessionSeconds: z.int().min(1).max(604_800).default(43_200),
+});
+
+export const sessionTicketConfigSchema = sessionLifetimesSchema.extend({
+  /** An AES-256 key that wraps those of tickets: found on the token, or generated there. All replicas have the same. */
+  keyLabel: z.string().min(1).max(64),
+  /** Holds the wrapped keys, for all replicas. */
+  directory: z.string().min(1),
+});
+export type SessionTicketConfig = z.input<typeof sessionTicketConfigSchema>;
+export type ParsedSessionTicketConfig = Readonly<z.output<typeof sessionTicketConfigSchema>>;
 
 export const fileCredentialConfigSchema = z.strictObject({
   /** The chain in PEM, leaf first. */

@@ -19,9 +19,18 @@ export interface HandshakeSignOptions {
   readonly signal: AbortSignal;
   /** A client waits: a second HSM may sign too when the first takes unusually long. */
   readonly hedge: true;
+  /**
+   * To be called where the promise is settled while a token may still be at work on it, before that.
+   * @param ended  resolves when it is not any more; never rejects
+   */
+  readonly onLingering: Lingering;
 }
 
+/** Told of a signature that nobody waits for any more: until when the token may be at work on it. */
+export type Lingering = (ended: Promise<void>) => void;
+
 export interface SignatureStatistics {
+  /** Waited for, or still with the signer though their clients have gone. */
   readonly pending: number;
   readonly signed: number;
   readonly failed: number;
@@ -93,11 +102,16 @@ export class KeySigner {
   }
 
   /**
-   * A place is held until the signer answers, even if the client has gone. One that answers an abort at once, as `Hsm` does, gives
-   * the place back while its token may still work.
+   * A place is held until no token is at work on the signature any more, even if the client has gone.
+   * @param onLingering  as the signer is told
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_SIGNATURES_SATURATED | ERR_TLS_OFFLOAD_SIGNATURE_FAILED
    */
-  async sign(wanted: SignatureWanted, deadlineMilliseconds: number, signal: AbortSignal): Promise<Uint8Array> {
+  async sign(
+    { scheme, input, data }: SignatureWanted,
+    deadlineMilliseconds: number,
+    signal: AbortSignal,
+    onLingering?: Lingering,
+  ): Promise<Uint8Array> {
     const begun = performance.now();
     if (this.#counts.pending >= this.pendingLimit) {
       this.#count('shed', begun);
@@ -108,8 +122,11 @@ export class KeySigner {
     }
     this.#counts.pending++;
     try {
-      const { scheme, input, data } = wanted;
-      const options = { input, deadlineMilliseconds, signal, hedge: true } as const;
+      const hold: Lingering = (ended) => {
+        this.#hold(ended);
+        onLingering?.(ended);
+      };
+      const options = { input, deadlineMilliseconds, signal, hedge: true, onLingering: hold } as const;
       const signature = await this.signer.sign(this.key, scheme, data, options);
       this.#count(signal.aborted ? 'cancelled' : 'signed', begun);
       return signature;
@@ -117,12 +134,18 @@ export class KeySigner {
       this.#count(signal.aborted ? 'cancelled' : 'failed', begun);
       throw new TlsOffloadError(
         'ERR_TLS_OFFLOAD_SIGNATURE_FAILED',
-        `key ${this.key.label}: want a ${wanted.scheme} signature, got ${(cause as Error).message}`,
+        `key ${this.key.label}: want a ${scheme} signature, got ${(cause as Error).message}`,
         { cause },
       );
     } finally {
       this.#counts.pending--;
     }
+  }
+
+  /** One place more, since its own is given back when the promise is settled. */
+  #hold(ended: Promise<void>): void {
+    this.#counts.pending++;
+    void ended.then(() => this.#counts.pending--);
   }
 
   #count(result: SignatureEvent['result'], begun: number): void {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { handshakeProgress, type Session } from './addon.js';
 import { TlsOffloadError } from './errors.js';
-import type { KeySigner } from './handshake-signer.js';
+import type { KeySigner, Lingering } from './handshake-signer.js';
 import { closeLingering } from './lingering-close.js';
 
 /**
@@ -9,6 +9,7 @@ import { closeLingering } from './lingering-close.js';
  * session; the event loop serves others.
  * @param signers  by key index
  * @param socket  whose 'error' events somebody listens to
+ * @param onLingering  told when the handshake ends while a token is at work for it
  * @returns once secure, with the socket paused and no listener of ours left on it
  * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_CLIENT_CERTIFICATE_REFUSED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED |
  * …_SIGNATURE_TIMEOUT | …_SIGNATURES_SATURATED, the session closed and the client told by an alert where there is one to tell
@@ -18,8 +19,9 @@ export function performHandshake(
   session: Session,
   signers: readonly KeySigner[],
   timeoutMilliseconds: number,
+  onLingering?: Lingering,
 ): Promise<void> {
-  return new Handshake(socket, session, signers, timeoutMilliseconds).outcome;
+  return new Handshake(socket, session, signers, timeoutMilliseconds, onLingering).outcome;
 }
 
 class Handshake {
@@ -36,6 +38,7 @@ class Handshake {
     private readonly session: Session,
     private readonly signers: readonly KeySigner[],
     private readonly timeoutMilliseconds: number,
+    private readonly onLingering?: Lingering,
   ) {
     this.outcome = new Promise<void>((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#deadline = performance.now() + timeoutMilliseconds;
@@ -92,7 +95,7 @@ class Handshake {
     if (wanted === undefined) return;
     this.#signing = true;
     const remaining = Math.max(1, Math.round(this.#deadline - performance.now()));
-    this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal).then(
+    this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal, this.onLingering).then(
       (signature) => {
         // An answer that comes after the end of the handshake is dropped: its session is closed.
         if (this.#settled) return;

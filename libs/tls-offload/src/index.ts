@@ -6,8 +6,14 @@ export {
   type TerminatorStatistics,
 } from './terminator.js';
 export type { ServedCredentials } from './offer.js';
-export type { ClientCertificateStatistics, CrlStatus } from './client-auth.js';
-export { SessionTickets, type SessionTicketOptions, type TicketKeyWrapper } from './tickets.js';
+export type { ClientCertificateStatistics } from './client-auth.js';
+export type { CrlStatus } from './peer-authorities.js';
+export {
+  SessionTickets,
+  type SessionTicketOptions,
+  type SessionTicketStatus,
+  type TicketKeyWrapper,
+} from './tickets.js';
 export { TicketKeyDirectory, type TicketKeyStore, type WrappedTicketKey } from './ticket-key-store.js';
 export type { StaplingStatus } from './stapling.js';
 export { TlsSocket } from './socket.js';
@@ -24,7 +30,13 @@ export {
 } from './credential-source/credential-keeper.js';
 export type { CredentialSource } from './credential-source/credential-source.js';
 export { credentialFromFile, FileCredentialSource } from './credential-source/file.js';
-export type { HandshakeSigner, HandshakeSignOptions, SignatureEvent, SignatureStatistics } from './handshake-signer.js';
+export type {
+  HandshakeSigner,
+  HandshakeSignOptions,
+  Lingering,
+  SignatureEvent,
+  SignatureStatistics,
+} from './handshake-signer.js';
 export {
   type CaCredentialConfig,
   type ClientCertificateConfig,
@@ -34,6 +46,9 @@ export {
   fileCredentialConfigSchema,
   type L4ProxyConfig,
   l4ProxyConfigSchema,
+  type ParsedSessionTicketConfig,
+  type SessionTicketConfig,
+  sessionTicketConfigSchema,
   type TerminatorConfig,
   terminatorConfigSchema,
 } from './config.js';

@@ -15,6 +15,19 @@ describe('the limits of a source', () => {
     expect(sources.enter('192.0.2.1')).toBe(true);
   });
 
+  it('count who left until the token is not at work for it any more', async () => {
+    const sources = new SourceLimits(limits);
+    let end = (): void => undefined;
+    expect([1, 2].map(() => sources.enter('192.0.2.1'))).toEqual([true, true]);
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    sources.hold('192.0.2.1', ended);
+    sources.leave('192.0.2.1');
+    expect(sources.enter('192.0.2.1')).toBe(false);
+    end();
+    await ended;
+    expect(sources.enter('192.0.2.1')).toBe(true);
+  });
+
   it('let in so many a second, after a burst', () => {
     let now = 0;
     const sources = new SourceLimits(limits, () => now);

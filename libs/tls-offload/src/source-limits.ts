@@ -43,6 +43,14 @@ export class SourceLimits {
     return true;
   }
 
+  /** Of a handshake that is over: its place is held as long as a token is at work for it. */
+  hold(address: string, ended: Promise<void>): void {
+    const source = this.#sources.get(sourceOf(address));
+    if (source === undefined) return;
+    source.underWay++;
+    void ended.then(() => source.underWay--);
+  }
+
   leave(address: string): void {
     const source = this.#sources.get(sourceOf(address));
     if (source !== undefined) source.underWay--;

@@ -6,7 +6,7 @@ import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
 import { performHandshake } from './handshake.js';
 import { KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
-import { makeOffer, type Offer, type ServedCredentials } from './offer.js';
+import { makeOffer, type Offer, type ServedCredentials, type TicketOffer } from './offer.js';
 import { TlsSocket } from './socket.js';
 import { SourceLimits } from './source-limits.js';
 import { Staples, type StaplingStatus } from './stapling.js';
@@ -16,6 +16,11 @@ export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
   readonly observer?: TerminatorObserver;
   /** Resumes sessions of TLS 1.3. Who opened it closes it, after the terminator. Absent: every client proves itself anew. */
   readonly tickets?: SessionTickets;
+  /**
+   * Sessions are resumed only by terminators that have the same here: those that serve alike. Else a client that is led from one
+   * service to another would take it for the first, having seen no certificate of its own.
+   */
+  readonly ticketScope?: string;
 }
 
 /** Who counts handshakes. Called synchronously: be quick. */
@@ -76,7 +81,7 @@ export class TlsTerminator {
   readonly #clientPolicies: ClientPolicies;
   readonly #staples: Staples;
   readonly #sources: SourceLimits;
-  readonly #tickets: SessionTickets | undefined;
+  readonly #tickets: TicketOffer | undefined;
   #served: ServedCredentials;
   #offer: Offer;
   readonly #handshaking = new Set<Socket>();
@@ -88,10 +93,10 @@ export class TlsTerminator {
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor(options: TerminatorOptions) {
-    const { credentials, serverNames, observer = {}, tickets, ...config } = options;
+    const { credentials, serverNames, observer = {}, tickets, ticketScope = '', ...config } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
     this.#observer = observer;
-    this.#tickets = tickets;
+    this.#tickets = tickets && { keys: tickets.native, scope: ticketScope };
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
     this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error));
     this.#sources = new SourceLimits(this.#config.sourceLimits);
@@ -183,7 +188,9 @@ export class TlsTerminator {
     const session = new (loadAddon().Session)(context);
     this.#handshaking.add(socket);
     try {
-      await performHandshake(socket, session, signers, this.#config.handshakeTimeoutMilliseconds);
+      const { handshakeTimeoutMilliseconds } = this.#config;
+      const hold = (ended: Promise<void>): void => this.#sources.hold(source, ended);
+      await performHandshake(socket, session, signers, handshakeTimeoutMilliseconds, hold);
     } catch (error) {
       throw this.#failure(error as TlsOffloadError, begun);
     } finally {

@@ -3,6 +3,8 @@ import type { Verb } from '../agent/protocol.js';
 export interface FleetCallOptions {
   readonly deadlineMilliseconds?: number;
   readonly signal?: AbortSignal;
+  /** Told when the call is settled while members still have it: until when. */
+  readonly onLingering?: (ended: Promise<void>) => void;
   readonly correlationId?: string;
   /** Send it to a second member when the first takes unusually long. */
   readonly hedge?: boolean;

@@ -16,6 +16,8 @@ export interface CallTerms {
   readonly deadline: number;
   readonly correlationId: string;
   readonly signal?: AbortSignal;
+  /** Told when it is settled while members still have it: until when. */
+  readonly onLingering?: (ended: Promise<void>) => void;
   /** The one member that may serve it. */
   readonly only?: CallMember;
   /** How often it may go to an agent. */
@@ -54,6 +56,8 @@ export class Call {
   previous: Call | undefined;
   settled = false;
   readonly #signal: AbortSignal | undefined;
+  readonly #onLingering: ((ended: Promise<void>) => void) | undefined;
+  #lingered: (() => void) | undefined;
   #resolve: (answer: Answer<Verb>) => void;
   #reject: (error: HsmError) => void;
   #onAbort: (() => void) | undefined;
@@ -61,18 +65,19 @@ export class Call {
   constructor(
     readonly verb: Verb,
     readonly request: Request<Verb>,
-    { startedAt, deadline, correlationId, signal, only, attemptsAllowed, mayHedge = false, purpose }: CallTerms,
+    terms: CallTerms,
     private readonly ended: (call: Call, code: CallCode) => void,
   ) {
-    this.startedAt = startedAt;
-    this.deadline = deadline;
-    this.correlationId = correlationId;
-    this.only = only;
-    this.attemptsAllowed = attemptsAllowed;
-    this.mayHedge = mayHedge;
-    this.purpose = purpose;
+    this.startedAt = terms.startedAt;
+    this.deadline = terms.deadline;
+    this.correlationId = terms.correlationId;
+    this.only = terms.only;
+    this.attemptsAllowed = terms.attemptsAllowed;
+    this.mayHedge = terms.mayHedge ?? false;
+    this.purpose = terms.purpose;
     this.keyId = (request as { keyId?: KeyId }).keyId;
-    this.#signal = signal;
+    this.#signal = terms.signal;
+    this.#onLingering = terms.onLingering;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -84,6 +89,16 @@ export class Call {
     if (this.#signal === undefined) return;
     this.#onAbort = listener;
     this.#signal.addEventListener('abort', listener, { once: true });
+  }
+
+  attemptBegan(): void {
+    this.attempts++;
+    this.underWay++;
+  }
+
+  /** It was answered, or its agent is gone. */
+  attemptEnded(): void {
+    if (--this.underWay === 0) this.#lingered?.();
   }
 
   /** Another member is asked first from now on. */
@@ -105,6 +120,7 @@ export class Call {
     this.settled = true;
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
     this.ended(this, code);
+    if (this.underWay > 0) this.#onLingering?.(new Promise((resolve) => (this.#lingered = resolve)));
     return true;
   }
 }

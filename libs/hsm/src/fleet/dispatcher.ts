@@ -157,6 +157,7 @@ export class Dispatcher {
       deadline: now + (options.deadlineMilliseconds ?? this.#deadlineMilliseconds(verb)),
       correlationId: options.correlationId ?? '',
       signal: options.signal,
+      onLingering: options.onLingering,
       mayHedge: options.hedge === true && verbFacts[verb].retrySafe,
       purpose: options.purpose ?? 'application',
     });

@@ -100,6 +100,38 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
     expect(standIn.lines('verbs').filter((verb) => verb === 'sign')).toHaveLength(2);
   });
 
+  it('says until when a call is with the agent that its caller waits for no more', async () => {
+    await start({ sessions: 2, hangMilliseconds: 400 });
+    const { signal } = new AbortController();
+    const lingering: Promise<void>[] = [];
+    const onLingering = (ended: Promise<void>) => void lingering.push(ended);
+    const given = new AbortController();
+    const calls = [
+      sign('late 200', { signal: given.signal, onLingering }),
+      sign('late 250', { deadlineMilliseconds: 40, onLingering }),
+      sign('echo', { signal: given.signal, onLingering }),
+    ];
+    const ends = Promise.allSettled(calls);
+    await pause(20);
+    given.abort();
+    await ends;
+    // The third never left: there is nothing to wait for.
+    expect(lingering).toHaveLength(2);
+    expect(fleet.load.inFlight).toBe(2);
+    await lingering[0];
+    expect(fleet.load.inFlight).toBe(1);
+    await lingering[1];
+    expect(fleet.load.inFlight).toBe(0);
+
+    await expect(sign('echo', { signal, onLingering })).resolves.toBe('echo');
+    expect(lingering).toHaveLength(2);
+    const late = sign('hang', { deadlineMilliseconds: 40, onLingering });
+    await expect(late).rejects.toMatchObject({ code: 'ERR_HSM_TIMEOUT' });
+    // Its agent is lost, and with it the call.
+    await lingering[2];
+    expect(fleet.load.inFlight).toBe(0);
+  });
+
   it('leaves no listener on a signal', async () => {
     await start({ sessions: 1 });
     const { signal } = new AbortController();

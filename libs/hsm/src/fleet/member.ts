@@ -118,8 +118,7 @@ export class Member {
     const attempt = new Attempt(call, Math.min(call.attempts + 1, highestAttempt));
     const remaining = Math.min(Math.ceil(call.deadline - now), longestMilliseconds);
     (this.#client as AgentClient<Attempt>).send(attempt, remaining);
-    call.attempts++;
-    call.underWay++;
+    call.attemptBegan();
   }
 
   /** Asks the agent to drop a call that still waits for the token. */
@@ -163,6 +162,7 @@ export class Member {
   async stop(): Promise<void> {
     this.#state = 'leaving';
     await this.#supervisor.stop();
+    for (const { call } of this.attempts) call.attemptEnded();
     this.#client = undefined;
   }
 
@@ -175,14 +175,14 @@ export class Member {
   }
 
   #answered(attempt: Attempt, answer: Answer<Verb>): void {
-    attempt.call.underWay--;
+    attempt.call.attemptEnded();
     if (verbFacts[attempt.verb].retrySafe) this.latency.add(attempt.milliseconds);
     this.breaker.succeeded();
     this.owner.answered(this, attempt, answer);
   }
 
   #failed(attempt: Attempt, error: HsmError): void {
-    attempt.call.underWay--;
+    attempt.call.attemptEnded();
     const isLeaving = error.code === 'ERR_HSM_UNAVAILABLE' && error.retryable;
     if (isLeaving && this.#state !== 'down') {
       this.#setDown(error);
@@ -197,7 +197,7 @@ export class Member {
   #lost(attempts: readonly Attempt[], reason: HsmError): void {
     this.#client = undefined;
     this.#setDown(reason);
-    for (const { call } of attempts) call.underWay--;
+    for (const { call } of attempts) call.attemptEnded();
     this.owner.lost(this, attempts, reason);
   }
 
