@@ -6,7 +6,13 @@ import { TlsOffloadError } from './errors.js';
 /** The face of `native/src/bind_*.cc`. One instance per Node environment (main thread, each worker). */
 export interface Addon {
   readonly ServerContext: new (options: ServerContextOptions) => ServerContext;
-  readonly Session: new (context: ServerContext) => Session;
+  readonly ClientContext: new (options: ClientContextOptions) => ClientContext;
+  /** Made to accept a client, or to connect to a server, which ends unless it proves its name. */
+  readonly Session: {
+    new (context: ServerContext): Session;
+    /** @throws {TypeError} for what is no name of a server */
+    new (context: ClientContext, server: ServerIdentity): Session;
+  };
   readonly Forwarding: new (
     session: Session,
     clientDescriptor: number,
@@ -14,7 +20,7 @@ export interface Addon {
     options: ForwardingOptions,
     onEnd: (end: ForwardingEnd) => void,
   ) => Forwarding;
-  readonly ClientAuth: new (settings: ClientAuthSettings) => ClientAuth;
+  readonly PeerAuth: new (settings: PeerAuthSettings) => PeerAuth;
   /** @param lifetimeSeconds  of a ticket @param sessionSeconds  from the full handshake on, through all renewals */
   readonly TicketKeys: new (lifetimeSeconds: number, sessionSeconds: number) => TicketKeys;
   readonly Staple: new () => Staple;
@@ -26,35 +32,58 @@ export interface Addon {
   readonly counters: () => { readonly liveSessions: number; readonly pausedJobs: number };
 }
 
-export interface ServerContextOptions {
-  readonly credentials: readonly {
-    /** `*.` in front for one label; none: the default. */
-    readonly serverNames: readonly string[];
-    /** DER chains, leaf first, at most one of each kind of key. */
-    readonly certificates: readonly {
-      readonly chain: readonly Uint8Array[];
-      readonly keyIndex: number;
-      /** Undefined: no OCSP response goes with it. */
-      readonly staple?: Staple;
-    }[];
-    /** Undefined: clients are not asked for certificates. */
-    readonly clientAuth?: ClientAuth;
-  }[];
-  /** Undefined: no session is resumed. */
-  readonly ticketKeys?: TicketKeys;
-  readonly alpnProtocols: readonly string[];
+/** Lists are OpenSSL's names between colons, best first. */
+export interface Negotiation {
   readonly tls13Only: boolean;
-  /** Ends handshakes for names that neither `serverNames` nor a default certificate has (unrecognized_name). */
-  readonly refuseUnknownNames: boolean;
-  /** Colon-separated lists of OpenSSL's names, best first. */
   readonly ciphersTls12: string;
   readonly ciphersTls13: string;
+  /** `*` in front of a name: a client sends its share of the key exchange at once. */
   readonly groups: string;
   readonly signatureAlgorithms: string;
 }
 
-/** What is asked of clients' certificates. Several contexts may share one; what is updated holds for their next handshakes. */
-export interface ClientAuth {
+/** A DER chain, leaf first, and the index of the key that signs for its leaf. */
+export interface NativeCertificate {
+  readonly chain: readonly Uint8Array[];
+  readonly keyIndex: number;
+}
+
+export interface ServerContextOptions extends Negotiation {
+  readonly credentials: readonly {
+    /** `*.` in front for one label; none: the default. */
+    readonly serverNames: readonly string[];
+    /** At most one of each kind of key. Without a `staple` no OCSP response goes with it. */
+    readonly certificates: readonly (NativeCertificate & { readonly staple?: Staple })[];
+    /** Undefined: clients are not asked for certificates. */
+    readonly clientAuth?: PeerAuth;
+  }[];
+  /** Undefined: no session is resumed. */
+  readonly ticketKeys?: TicketKeys;
+  /** Sessions of contexts with another one are not resumed. */
+  readonly ticketScope?: string;
+  readonly alpnProtocols: readonly string[];
+  /** Ends handshakes for names that neither `serverNames` nor a default certificate has (unrecognized_name). */
+  readonly refuseUnknownNames: boolean;
+}
+
+export interface ClientContextOptions extends Negotiation {
+  /** For servers that ask: at most one of each kind of key. Empty: none is ever shown. */
+  readonly certificates: readonly NativeCertificate[];
+  /** With `peer: 'server'`. */
+  readonly serverAuth: PeerAuth;
+}
+
+/** The server that a connection is for. */
+export interface ServerIdentity {
+  /** A host name without a dot at either end, or an address: its certificate has to have it among its alternative names. */
+  readonly name: string;
+  readonly isAddress: boolean;
+  /** Best first; empty: the extension is not sent. */
+  readonly alpnProtocols: readonly string[];
+}
+
+/** What is asked of peers' certificates. Several contexts may share one; what is updated holds for their next handshakes. */
+export interface PeerAuth {
   /**
    * Takes what is sound of it; CRLs taken before stay until newer ones come.
    * @returns why CRLs were not taken, `CRL n: …`, counted from 1
@@ -67,13 +96,15 @@ export interface ClientAuth {
   refusals(): Record<string, number>;
 }
 
-export interface ClientAuthSettings {
+export interface PeerAuthSettings {
+  /** Whose certificates. */
+  readonly peer: 'client' | 'server';
   /** False: a client may show no certificate. */
   readonly required: boolean;
   readonly checkCrls: boolean;
   readonly maximumIntermediates: number;
   readonly maximumChainBytes: number;
-  /** Empty: every certificate that an authority has issued. */
+  /** Of clients. Empty: every certificate that an authority has issued. */
   readonly rules: readonly ClientRule[];
 }
 
@@ -122,6 +153,12 @@ export interface ServerContext {
   readonly [serverContextBrand]: true;
 }
 
+declare const clientContextBrand: unique symbol;
+/** The same of clients. */
+export interface ClientContext {
+  readonly [clientContextBrand]: true;
+}
+
 /** One connection. Calls never block; ciphertext to send is taken after each of them. */
 export interface Session {
   /** Goes on with the handshake; input that arrives while a signature is wanted is kept. */
@@ -140,6 +177,8 @@ export interface Session {
   describe(): SessionDescription;
   /** Why it failed; empty otherwise. */
   failure(): string;
+  /** What was found of the peer's certificates, one of OpenSSL's X509_V_*; 0 when nothing was wrong, or none were seen. */
+  verifyResult(): number;
   /** Frees it; a paused handshake is ended first. */
   close(): void;
 }
@@ -168,7 +207,7 @@ export interface SessionDescription {
   readonly group: string;
   /** Empty: none was negotiated. */
   readonly alpnProtocol: string;
-  /** What the client asked for, in lower case and without a dot at the end; empty: it asked for none. */
+  /** What the client asked for, in lower case and without a dot at the end; empty: for none, or for an address. */
   readonly serverName: string;
   /** From a ticket: no signature was made, no certificate shown. */
   readonly resumed: boolean;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "binding.h"
+#include "read_context.h"
 #include "read_value.h"
 
 namespace nest_hsm {
@@ -9,26 +10,22 @@ namespace {
 
 constexpr napi_type_tag kServerContextTag = {0x6e6573742d68736d, 0x746c732d636f6e74};
 
-bool ReadCertificate(const Napi::Value& value, Certificate* certificate) {
-  if (!value.IsObject()) return false;
-  const auto object = value.As<Napi::Object>();
-  int64_t key_index = 0;
-  if (!ReadNumber(object.Get("keyIndex"), &key_index)) return false;
-  certificate->key_index = static_cast<uint32_t>(key_index);
-  const Napi::Value staple = object.Get("staple");
+bool ReadServerCertificate(const Napi::Value& value, ServerCertificate* certificate) {
+  if (!ReadCertificate(value, certificate)) return false;
+  const Napi::Value staple = value.As<Napi::Object>().Get("staple");
   certificate->staple = StapleOf(staple);
-  return (staple.IsUndefined() || certificate->staple != nullptr) && ReadList(object.Get("chain"), &certificate->chain, ReadBytes);
+  return staple.IsUndefined() || certificate->staple != nullptr;
 }
 
 bool ReadCredentials(const Napi::Value& value, Credentials* credentials) {
   if (!value.IsObject()) return false;
   const auto object = value.As<Napi::Object>();
   const Napi::Value client_auth = object.Get("clientAuth");
-  credentials->client_auth = ClientAuthOf(client_auth);
+  credentials->client_auth = PeerAuthOf(client_auth);
   // Never none in the place of one that could not be read.
   return (client_auth.IsUndefined() || credentials->client_auth != nullptr) &&
          ReadList(object.Get("serverNames"), &credentials->server_names, ReadText) &&
-         ReadList(object.Get("certificates"), &credentials->certificates, ReadCertificate);
+         ReadList(object.Get("certificates"), &credentials->certificates, ReadServerCertificate);
 }
 
 /// Reads `ServerContextOptions` of src/addon.ts.
@@ -38,12 +35,8 @@ bool ReadOptions(const Napi::Value& value, ServerOptions* options) {
   const Napi::Value ticket_keys = object.Get("ticketKeys");
   options->ticket_keys = TicketKeysOf(ticket_keys);
   return (ticket_keys.IsUndefined() || options->ticket_keys != nullptr) &&
-         ReadFlag(object.Get("tls13Only"), &options->tls13_only) &&
+         ReadNegotiation(object, &options->negotiation) &&
          ReadFlag(object.Get("refuseUnknownNames"), &options->refuse_unknown_names) &&
-         ReadText(object.Get("ciphersTls12"), &options->ciphers_tls12) &&
-         ReadText(object.Get("ciphersTls13"), &options->ciphers_tls13) &&
-         ReadText(object.Get("groups"), &options->groups) &&
-         ReadText(object.Get("signatureAlgorithms"), &options->signature_algorithms) &&
          ReadList(object.Get("alpnProtocols"), &options->alpn_protocols, ReadText) &&
          ReadList(object.Get("credentials"), &options->credentials, ReadCredentials);
 }

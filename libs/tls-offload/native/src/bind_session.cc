@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "binding.h"
+#include "read_value.h"
 
 namespace nest_hsm {
 namespace {
@@ -10,6 +11,14 @@ namespace {
 constexpr size_t kExternalBufferBytes = 16 * 1024;
 
 constexpr napi_type_tag kSessionTag = {0x6e6573742d68736d, 0x746c732d73657373};
+
+/// Reads `ServerIdentity` of src/addon.ts.
+bool ReadServer(const Napi::Value& value, ServerIdentity* server) {
+  if (!value.IsObject()) return false;
+  const auto object = value.As<Napi::Object>();
+  return ReadText(object.Get("name"), &server->name) && ReadFlag(object.Get("isAddress"), &server->is_address) &&
+         ReadList(object.Get("alpnProtocols"), &server->alpn_protocols, ReadText);
+}
 
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
@@ -25,18 +34,24 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
                            InstanceMethod<&SessionObject::TakeOutput>("takeOutput"),
                            InstanceMethod<&SessionObject::Describe>("describe"),
                            InstanceMethod<&SessionObject::Failure>("failure"),
+                           InstanceMethod<&SessionObject::VerifyResult>("verifyResult"),
                            InstanceMethod<&SessionObject::Close>("close"),
                        });
   }
 
   explicit SessionObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     info.This().As<Napi::Object>().TypeTag(&kSessionTag);
-    std::shared_ptr<const ServerContext> context = ServerContextOf(info[0]);
-    if (context == nullptr) {
-      Throw(info.Env(), "Session: want a ServerContext");
-      return;
+    auto counters = Environment::Of(info.Env()).counters;
+    ServerIdentity server;
+    std::string fault;
+    if (const auto accepting = ServerContextOf(info[0])) {
+      session_ = std::make_shared<Session>(accepting->NewSsl(), accepting, std::move(counters));
+    } else if (const auto connecting = ClientContextOf(info[0]); connecting == nullptr || !ReadServer(info[1], &server)) {
+      fault = "Session: want a ServerContext, or a ClientContext and a server";
+    } else if (SslPtr ssl = connecting->NewSsl(server, &fault)) {
+      session_ = std::make_shared<Session>(std::move(ssl), connecting, std::move(counters));
     }
-    session_ = std::make_shared<Session>(std::move(context), Environment::Of(info.Env()).counters);
+    if (session_ == nullptr) Throw(info.Env(), fault);
   }
 
   const std::shared_ptr<Session>& session() const { return session_; }
@@ -116,6 +131,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   }
 
   Napi::Value Failure(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), session_->failure()); }
+
+  Napi::Value VerifyResult(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), session_->verify_result()); }
 
   void Close(const Napi::CallbackInfo&) { session_->Close(); }
 

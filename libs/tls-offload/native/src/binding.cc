@@ -13,7 +13,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
     return exports;
   }
   env.SetInstanceData(new Environment);
-  BindClientAuth(env, exports);
+  BindClientContext(env, exports);
+  BindPeerAuth(env, exports);
   BindServerContext(env, exports);
   BindSession(env, exports);
   BindStaple(env, exports);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "client_context.h"
 #include "forwarding.h"
 #include "server_context.h"
 #include "session.h"
@@ -20,7 +21,8 @@ struct Environment {
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };
 
-void BindClientAuth(Napi::Env env, Napi::Object exports);
+void BindClientContext(Napi::Env env, Napi::Object exports);
+void BindPeerAuth(Napi::Env env, Napi::Object exports);
 void BindServerContext(Napi::Env env, Napi::Object exports);
 void BindSession(Napi::Env env, Napi::Object exports);
 void BindStaple(Napi::Env env, Napi::Object exports);
@@ -30,11 +32,14 @@ void BindForwarding(Napi::Env env, Napi::Object exports);
 /// @returns the context of a `ServerContext` object, null for any other value
 std::shared_ptr<const ServerContext> ServerContextOf(const Napi::Value& value);
 
+/// The same of a `ClientContext`.
+std::shared_ptr<const ClientContext> ClientContextOf(const Napi::Value& value);
+
 /// @returns the session of a `Session` object, null for any other value
 std::shared_ptr<Session> SessionOf(const Napi::Value& value);
 
 /// What such an object of JavaScript holds, null for any other value.
-std::shared_ptr<ClientAuth> ClientAuthOf(const Napi::Value& value);
+std::shared_ptr<PeerAuth> PeerAuthOf(const Napi::Value& value);
 std::shared_ptr<Staple> StapleOf(const Napi::Value& value);
 std::shared_ptr<TicketKeys> TicketKeysOf(const Napi::Value& value);
 

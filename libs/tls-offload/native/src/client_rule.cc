@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "client_auth.h"
+#include "peer_auth.h"
 
 namespace nest_hsm {
 namespace {

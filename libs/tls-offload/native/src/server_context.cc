@@ -5,61 +5,24 @@
 
 #include <algorithm>
 
-#include "certificate.h"
 #include "key_log.h"
-#include "provider.h"
 #include "server_name.h"
 
 namespace nest_hsm {
 namespace {
 
-// 112 bits: RSA from 2048, EC from 224.
-constexpr int kSecurityLevel = 2;
-
-SslContextPtr NewSslContext(const ServerOptions& options) {
-  SslContextPtr context(SSL_CTX_new_ex(LibraryContext(), kPreferDefaultProvider, TLS_server_method()));
+SslContextPtr NewServerSslContext(const ServerOptions& options) {
+  SslContextPtr context = NewSslContext(TLS_server_method(), options.negotiation);
   if (context == nullptr) return nullptr;
   SSL_CTX* c = context.get();
-  SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                             SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TICKET);
+  SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  if (options.ticket_keys != nullptr) SSL_CTX_set_timeout(c, static_cast<long>(options.ticket_keys->lifetime_seconds()));
   // No resumption by itself: TLS 1.2 sessions are not cached, tickets of TLS 1.3 are allowed for each connection, early data
   // never is.
-  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-  if (options.ticket_keys != nullptr) SSL_CTX_set_timeout(c, static_cast<long>(options.ticket_keys->lifetime_seconds()));
-  SSL_CTX_set_security_level(c, kSecurityLevel);
-  SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
-  const bool complete = SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
-                        SSL_CTX_set_min_proto_version(c, options.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
-                        SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
-                        (options.tls13_only || SSL_CTX_set_cipher_list(c, options.ciphers_tls12.c_str()) == 1) &&
-                        SSL_CTX_set_ciphersuites(c, options.ciphers_tls13.c_str()) == 1 &&
-                        SSL_CTX_set1_groups_list(c, options.groups.c_str()) == 1 &&
-                        SSL_CTX_set1_sigalgs_list(c, options.signature_algorithms.c_str()) == 1;
-  return complete ? std::move(context) : nullptr;
+  return SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 ? std::move(context) : nullptr;
 }
 
-/// @returns the leaf, null when OpenSSL does not take the certificate
-X509Ptr UseCertificate(SSL_CTX* context, const Certificate& certificate) {
-  X509StackPtr issuers(sk_X509_new_null());
-  X509Ptr leaf;
-  for (const Bytes& der : certificate.chain) {
-    X509Ptr parsed = ParseCertificate({der.data(), der.size()});
-    if (parsed == nullptr || issuers == nullptr) return nullptr;
-    if (leaf == nullptr) {
-      leaf = std::move(parsed);
-    } else if (sk_X509_push(issuers.get(), parsed.get()) > 0) {
-      static_cast<void>(parsed.release());
-    }
-  }
-  const EVP_PKEY* public_key = leaf == nullptr ? nullptr : X509_get0_pubkey(leaf.get());
-  const KeyPtr key = public_key == nullptr ? nullptr : NewDelegatedKey(public_key, certificate.key_index);
-  // Never overrides: a second certificate of the same kind of key is an error of the configuration.
-  const bool used = key != nullptr && SSL_CTX_use_cert_and_key(context, leaf.get(), key.get(), issuers.get(), 0) == 1 &&
-                    SSL_CTX_check_private_key(context) == 1;
-  return used ? std::move(leaf) : nullptr;
-}
-
-bool AskForCertificate(SSL* ssl, const ClientAuth* client_auth) {
+bool AskForCertificate(SSL* ssl, const PeerAuth* client_auth) {
   if (client_auth != nullptr) return client_auth->Apply(ssl);
   SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
   return true;
@@ -71,14 +34,7 @@ std::shared_ptr<const ServerContext> ServerContext::Create(const ServerOptions& 
   ERR_clear_error();
   std::shared_ptr<ServerContext> context(new ServerContext);
   context->refuse_unknown_names_ = options.refuse_unknown_names;
-  for (const std::string& protocol : options.alpn_protocols) {
-    if (protocol.empty() || protocol.size() > 255) {
-      *fault = "application protocol: want 1 to 255 bytes, got " + std::to_string(protocol.size());
-      return nullptr;
-    }
-    context->alpn_protocols_.push_back(static_cast<uint8_t>(protocol.size()));
-    context->alpn_protocols_.insert(context->alpn_protocols_.end(), protocol.begin(), protocol.end());
-  }
+  if (!EncodeProtocols(options.alpn_protocols, &context->alpn_protocols_, fault)) return nullptr;
   for (const Credentials& credentials : options.credentials) {
     if (!context->Add(credentials, options, fault)) return nullptr;
   }
@@ -89,6 +45,13 @@ std::shared_ptr<const ServerContext> ServerContext::Create(const ServerOptions& 
   return context;
 }
 
+SslPtr ServerContext::NewSsl() const {
+  ERR_clear_error();
+  SslPtr ssl(SSL_new(default_->context.get()));
+  if (ssl != nullptr) SSL_set_accept_state(ssl.get());
+  return ssl;
+}
+
 bool ServerContext::Add(const Credentials& credentials, const ServerOptions& options, std::string* fault) {
   if (credentials.certificates.empty()) {
     *fault = "certificates: want at least one, got none";
@@ -97,13 +60,13 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
   auto entry = std::make_unique<ServerEntry>();
   entry->client_auth = credentials.client_auth;
   entry->ticket_keys = options.ticket_keys;
-  entry->context = NewSslContext(options);
+  entry->context = NewServerSslContext(options);
   SSL_CTX* context = entry->context.get();
   if (context == nullptr) {
     *fault = "context: " + TakeErrorReason();
     return false;
   }
-  for (const Certificate& certificate : credentials.certificates) {
+  for (const ServerCertificate& certificate : credentials.certificates) {
     entry->certificates.push_back({UseCertificate(context, certificate), certificate.staple});
     if (entry->certificates.back().leaf != nullptr) continue;
     *fault = "certificate: " + TakeErrorReason();
@@ -112,7 +75,7 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
   SSL_CTX_set_app_data(context, entry.get());
   Staple::Serve(context);
   TicketKeys::Serve(context);
-  if (entry->client_auth != nullptr) SSL_CTX_set_cert_verify_callback(context, ClientAuth::VerifyCallback, entry->client_auth.get());
+  if (entry->client_auth != nullptr) SSL_CTX_set_cert_verify_callback(context, PeerAuth::VerifyCallback, entry->client_auth.get());
   KeepKeyLog(context);
   // Each of them meets the second ClientHello after a HelloRetryRequest in the context that the first one chose.
   SSL_CTX_set_client_hello_cb(context, ChooseEntry, this);

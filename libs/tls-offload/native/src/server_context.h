@@ -8,13 +8,11 @@
 
 #include "openssl.h"
 #include "server_entry.h"
+#include "ssl_context.h"
 
 namespace nest_hsm {
 
-/// A chain, leaf first, in DER, and the number of the key that signs for its leaf.
-struct Certificate {
-  std::vector<Bytes> chain;
-  uint32_t key_index = 0;
+struct ServerCertificate : Certificate {
   /// Null: no OCSP response is stapled.
   std::shared_ptr<const Staple> staple;
 };
@@ -23,9 +21,9 @@ struct Certificate {
 struct Credentials {
   /// Lower case; `*.` in front stands for one label (RFC 6125 §6.4.3). Empty: for every other name, and for none.
   std::vector<std::string> server_names;
-  std::vector<Certificate> certificates;
+  std::vector<ServerCertificate> certificates;
   /// Null: clients are not asked for certificates.
-  std::shared_ptr<ClientAuth> client_auth;
+  std::shared_ptr<PeerAuth> client_auth;
 };
 
 struct ServerOptions {
@@ -33,15 +31,10 @@ struct ServerOptions {
   std::vector<Credentials> credentials;
   /// In order of preference; empty: the extension is ignored.
   std::vector<std::string> alpn_protocols;
-  bool tls13_only = false;
+  Negotiation negotiation;
   /// Ends handshakes for a server name that is neither listed nor in a certificate of the default (unrecognized_name,
   /// RFC 6066 §3). A client that names none gets the default.
   bool refuse_unknown_names = false;
-  /// OpenSSL's lists, in order of preference: ciphers of TLS 1.2, cipher suites of TLS 1.3, groups, signature algorithms.
-  std::string ciphers_tls12;
-  std::string ciphers_tls13;
-  std::string groups;
-  std::string signature_algorithms;
   /// Null: no session is resumed.
   std::shared_ptr<const TicketKeys> ticket_keys;
 };
@@ -55,7 +48,8 @@ class ServerContext {
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
 
-  SslPtr NewSsl() const { return SslPtr(SSL_new(default_->context.get())); }
+  /// A connection for the next client, null when out of memory.
+  SslPtr NewSsl() const;
 
  private:
   ServerContext() = default;

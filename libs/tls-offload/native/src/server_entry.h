@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "client_auth.h"
+#include "peer_auth.h"
 #include "openssl.h"
 #include "staple.h"
 #include "ticket_keys.h"
@@ -22,7 +22,7 @@ struct ServerEntry {
   SslContextPtr context;
   std::vector<Certificate> certificates;
   /// Null: clients are not asked for certificates.
-  std::shared_ptr<ClientAuth> client_auth;
+  std::shared_ptr<PeerAuth> client_auth;
   /// Null: no session is resumed.
   std::shared_ptr<const TicketKeys> ticket_keys;
 

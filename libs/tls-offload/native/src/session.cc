@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server_name.h"
+#include "ticket_keys.h"
 
 namespace nest_hsm {
 namespace {
@@ -18,18 +19,15 @@ std::string Text(const char* text) { return text == nullptr ? std::string() : st
 
 }  // namespace
 
-Session::Session(std::shared_ptr<const ServerContext> context, std::shared_ptr<SessionCounters> counters)
-    : context_(std::move(context)), counters_(std::move(counters)) {
-  ERR_clear_error();
+Session::Session(SslPtr ssl, std::shared_ptr<const void> context, std::shared_ptr<SessionCounters> counters)
+    : context_(std::move(context)), counters_(std::move(counters)), ssl_(std::move(ssl)) {
   ++counters_->live_sessions;
-  ssl_ = context_->NewSsl();
   BIO* bio = ssl_ == nullptr ? nullptr : bio_.NewBio();
   if (bio == nullptr) {
     Fail(TakeErrorReason());
     return;
   }
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_accept_state(ssl_.get());
   // An idle connection holds no record buffers, of 16 KiB each.
   SSL_set_mode(ssl_.get(), SSL_MODE_ASYNC | SSL_MODE_RELEASE_BUFFERS);
 }

@@ -1,4 +1,4 @@
-// One TLS server connection over caller-fed bytes, whose private-key operation is done by the caller.
+// One TLS connection over caller-fed bytes, whose private-key operation is done by the caller.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 
 #include "memory_bio.h"
 #include "openssl.h"
-#include "server_context.h"
 #include "signature_request.h"
 
 namespace nest_hsm {
@@ -28,7 +27,7 @@ struct SessionDescription {
   std::string server_name;
   /// From a ticket: no signature was made, and no certificate shown.
   bool resumed = false;
-  /// The verified chain of the client, leaf first, in DER; empty: it showed no certificate.
+  /// The verified chain of the peer, leaf first, in DER; empty: it showed no certificate.
   std::vector<Bytes> peer_certificates;
 };
 
@@ -42,7 +41,9 @@ class Session {
     size_t bytes;
   };
 
-  Session(std::shared_ptr<const ServerContext> context, std::shared_ptr<SessionCounters> counters);
+  /// @param ssl  made to accept or to connect; null: out of memory, and the session has failed
+  /// @param context  what its callbacks point at
+  Session(SslPtr ssl, std::shared_ptr<const void> context, std::shared_ptr<SessionCounters> counters);
   ~Session() { Close(); }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -75,6 +76,8 @@ class Session {
   bool peer_gone() const { return bio_.sink_broken(); }
 
   SessionDescription Describe() const;
+  /// What was found of the peer's certificates, one of X509_V_*: X509_V_OK also before they are looked at.
+  int verify_result() const { return ssl_ == nullptr ? X509_V_OK : static_cast<int>(SSL_get_verify_result(ssl_.get())); }
   /// Why the session failed; empty otherwise.
   const std::string& failure() const { return failure_; }
 
@@ -87,7 +90,7 @@ class Session {
   void Fail(std::string reason);
 
   // Outlives ssl_, whose callbacks point at it.
-  const std::shared_ptr<const ServerContext> context_;
+  const std::shared_ptr<const void> context_;
   const std::shared_ptr<SessionCounters> counters_;
   MemoryBio bio_;
   SslPtr ssl_;

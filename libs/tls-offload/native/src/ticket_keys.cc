@@ -109,7 +109,7 @@ bool IsOfThisContext(SSL* ssl, SSL_SESSION* session) {
          std::memcmp(other, context.data(), size) == 0;
 }
 
-bool IsStillAccepted(ClientAuth* client_auth, SSL_SESSION* session) {
+bool IsStillAccepted(PeerAuth* client_auth, SSL_SESSION* session) {
   X509* leaf = SSL_SESSION_get0_peer(session);
   if (leaf == nullptr) return !client_auth->settings().required;
   const std::vector<Bytes> chain = ChainOf(session);
@@ -201,7 +201,7 @@ SSL_TICKET_RETURN TicketKeys::Accept(SSL* ssl, SSL_SESSION* session, const unsig
   const bool ours = entry->ticket_keys != nullptr && HasProvedItselfWithin(entry->ticket_keys->session_seconds_, session) &&
                     IsOfThisContext(ssl, session);
   if (!ours) return SSL_TICKET_RETURN_IGNORE_RENEW;
-  ClientAuth* client_auth = entry->client_auth.get();
+  PeerAuth* client_auth = entry->client_auth.get();
   const bool accepted = client_auth == nullptr ? SSL_SESSION_get0_peer(session) == nullptr : IsStillAccepted(client_auth, session);
   // Renewed, since each is to be used once.
   return accepted ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE_RENEW;

@@ -1,4 +1,4 @@
-// `ClientAuth` towards JavaScript, described in src/addon.ts.
+// `PeerAuth` towards JavaScript, described in src/addon.ts.
 #include <memory>
 #include <utility>
 
@@ -8,7 +8,7 @@
 namespace nest_hsm {
 namespace {
 
-constexpr napi_type_tag kClientAuthTag = {0x6e6573742d68736d, 0x746c732d636c6e74};
+constexpr napi_type_tag kPeerAuthTag = {0x6e6573742d68736d, 0x746c732d636c6e74};
 
 bool ReadKind(const std::string& name, ClientRule::Kind* kind) {
   constexpr std::pair<const char*, ClientRule::Kind> kinds[] = {
@@ -30,55 +30,58 @@ bool ReadRule(const Napi::Value& value, ClientRule* rule) {
   return ReadText(object.Get("kind"), &kind) && ReadKind(kind, &rule->kind) && ReadText(object.Get("pattern"), &rule->pattern);
 }
 
-bool ReadSettings(const Napi::Value& value, ClientAuth::Settings* settings) {
+bool ReadSettings(const Napi::Value& value, PeerAuth::Settings* settings) {
   if (!value.IsObject()) return false;
   const auto object = value.As<Napi::Object>();
+  std::string peer;
   int64_t intermediates = 0;
   int64_t chain_bytes = 0;
   if (!ReadNumber(object.Get("maximumIntermediates"), &intermediates) || !ReadNumber(object.Get("maximumChainBytes"), &chain_bytes)) return false;
+  if (!ReadText(object.Get("peer"), &peer) || (peer != "client" && peer != "server")) return false;
+  settings->peer = peer == "server" ? PeerAuth::Peer::kServer : PeerAuth::Peer::kClient;
   settings->maximum_intermediates = static_cast<int>(intermediates);
   settings->maximum_chain_bytes = static_cast<size_t>(chain_bytes);
   return ReadFlag(object.Get("required"), &settings->required) && ReadFlag(object.Get("checkCrls"), &settings->check_crls) &&
          ReadList(object.Get("rules"), &settings->rules, ReadRule);
 }
 
-bool ReadAuthorities(const Napi::Value& value, ClientAuthOptions* options) {
+bool ReadAuthorities(const Napi::Value& value, PeerAuthorities* options) {
   if (!value.IsObject()) return false;
   const auto object = value.As<Napi::Object>();
   return ReadList(object.Get("authorities"), &options->authorities, ReadBytes) && ReadList(object.Get("crls"), &options->crls, ReadBytes);
 }
 
-class ClientAuthObject : public Napi::ObjectWrap<ClientAuthObject> {
+class PeerAuthObject : public Napi::ObjectWrap<PeerAuthObject> {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "ClientAuth",
+    return DefineClass(env, "PeerAuth",
                        {
-                           InstanceMethod<&ClientAuthObject::Update>("update"),
-                           InstanceMethod<&ClientAuthObject::Crls>("crls"),
-                           InstanceMethod<&ClientAuthObject::Refusals>("refusals"),
+                           InstanceMethod<&PeerAuthObject::Update>("update"),
+                           InstanceMethod<&PeerAuthObject::Crls>("crls"),
+                           InstanceMethod<&PeerAuthObject::Refusals>("refusals"),
                        });
   }
 
-  explicit ClientAuthObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    info.This().As<Napi::Object>().TypeTag(&kClientAuthTag);
-    ClientAuth::Settings settings;
+  explicit PeerAuthObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    info.This().As<Napi::Object>().TypeTag(&kPeerAuthTag);
+    PeerAuth::Settings settings;
     if (!ReadSettings(info[0], &settings)) {
-      Throw(info.Env(), "ClientAuth: want settings as src/addon.ts declares them");
+      Throw(info.Env(), "PeerAuth: want settings as src/addon.ts declares them");
       return;
     }
-    client_auth_ = std::make_shared<ClientAuth>(std::move(settings));
+    peer_auth_ = std::make_shared<PeerAuth>(std::move(settings));
   }
 
-  const std::shared_ptr<ClientAuth>& client_auth() const { return client_auth_; }
+  const std::shared_ptr<PeerAuth>& peer_auth() const { return peer_auth_; }
 
  private:
   Napi::Value Update(const Napi::CallbackInfo& info) {
-    ClientAuthOptions options;
+    PeerAuthorities options;
     std::vector<std::string> faults;
     std::string fault;
     if (!ReadAuthorities(info[0], &options)) {
       fault = "update: want { authorities, crls }";
-    } else if (client_auth_->Update(options, &faults, &fault)) {
+    } else if (peer_auth_->Update(options, &faults, &fault)) {
       fault.clear();
     }
     if (!fault.empty()) {
@@ -92,7 +95,7 @@ class ClientAuthObject : public Napi::ObjectWrap<ClientAuthObject> {
 
   Napi::Value Crls(const Napi::CallbackInfo& info) {
     auto list = Napi::Array::New(info.Env());
-    for (const CrlDescription& description : client_auth_->crls()) {
+    for (const CrlDescription& description : peer_auth_->crls()) {
       auto object = Napi::Object::New(info.Env());
       object["issuer"] = description.issuer;
       object["thisUpdate"] = static_cast<double>(description.this_update);
@@ -104,20 +107,20 @@ class ClientAuthObject : public Napi::ObjectWrap<ClientAuthObject> {
 
   Napi::Value Refusals(const Napi::CallbackInfo& info) {
     auto object = Napi::Object::New(info.Env());
-    for (const auto& [reason, count] : client_auth_->refusals()) object[reason] = static_cast<double>(count);
+    for (const auto& [reason, count] : peer_auth_->refusals()) object[reason] = static_cast<double>(count);
     return object;
   }
 
-  std::shared_ptr<ClientAuth> client_auth_;
+  std::shared_ptr<PeerAuth> peer_auth_;
 };
 
 }  // namespace
 
-void BindClientAuth(Napi::Env env, Napi::Object exports) { exports["ClientAuth"] = ClientAuthObject::Define(env); }
+void BindPeerAuth(Napi::Env env, Napi::Object exports) { exports["PeerAuth"] = PeerAuthObject::Define(env); }
 
-std::shared_ptr<ClientAuth> ClientAuthOf(const Napi::Value& value) {
-  const auto* object = Tagged<ClientAuthObject>(value, &kClientAuthTag);
-  return object == nullptr ? nullptr : object->client_auth();
+std::shared_ptr<PeerAuth> PeerAuthOf(const Napi::Value& value) {
+  const auto* object = Tagged<PeerAuthObject>(value, &kPeerAuthTag);
+  return object == nullptr ? nullptr : object->peer_auth();
 }
 
 }  // namespace nest_hsm

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "client_auth.h"
+#include "peer_auth.h"
 #include "openssl.h"
 
 namespace nest_hsm {

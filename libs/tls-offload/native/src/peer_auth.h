@@ -1,4 +1,4 @@
-// Whose certificates clients may show: trust anchors, CRLs, and rules about the names in them.
+// Whose certificates peers may show: trust anchors, CRLs, and rules about the names in them.
 #pragma once
 
 #include <map>
@@ -21,8 +21,8 @@ struct ClientRule {
   bool Matches(const X509* certificate) const;
 };
 
-struct ClientAuthOptions {
-  /// Roots, and intermediates that clients leave out, in DER.
+struct PeerAuthorities {
+  /// Roots, and intermediates that peers leave out, in DER.
   std::vector<Bytes> authorities;
   /// In DER. Those taken before stay unless newer ones are among these.
   std::vector<Bytes> crls;
@@ -36,31 +36,34 @@ struct CrlDescription {
   int64_t next_update = 0;
 };
 
-/// What a server asks of clients' certificates. Used by the thread of one environment; its authorities and CRLs are replaced
+/// What a server asks of clients' certificates, or a client of servers'. Used by the thread of one environment; its authorities and CRLs are replaced
 /// between handshakes.
-class ClientAuth {
+class PeerAuth {
  public:
+  enum class Peer { kClient, kServer };
   struct Settings {
-    /// Else a client may show none; one that is shown must be right all the same.
+    /// Whose certificates: each has a purpose of its own (RFC 5280 §4.2.1.12).
+    Peer peer = Peer::kClient;
+    /// Else a client may show none; one that is shown must be right all the same. A server always shows one.
     bool required = true;
     /// Every certificate of a chain needs a CRL in force, of an issuer among the authorities.
     bool check_crls = false;
-    /// Between the client's certificate and the root.
+    /// Between the peer's certificate and the root.
     int maximum_intermediates = 4;
     size_t maximum_chain_bytes = 32 * 1024;
-    /// Empty: every client that an authority certifies.
+    /// Of clients. Empty: every one that an authority certifies.
     std::vector<ClientRule> rules;
   };
 
-  explicit ClientAuth(Settings settings) : settings_(std::move(settings)) {}
-  ClientAuth(const ClientAuth&) = delete;
-  ClientAuth& operator=(const ClientAuth&) = delete;
+  explicit PeerAuth(Settings settings) : settings_(std::move(settings)) {}
+  PeerAuth(const PeerAuth&) = delete;
+  PeerAuth& operator=(const PeerAuth&) = delete;
 
   /// Takes what is sound of it. A CRL is not taken when it is malformed, a delta, of an issuer that is not among the
   /// authorities, or older than the one in force.
   /// @param faults  of CRLs that were not taken, `CRL n: want …, got …`
   /// @returns false with the reason in `fault` where the authorities cannot be used: then nothing has changed
-  bool Update(const ClientAuthOptions& options, std::vector<std::string>* faults, std::string* fault);
+  bool Update(const PeerAuthorities& options, std::vector<std::string>* faults, std::string* fault);
 
   const Settings& settings() const { return settings_; }
   std::vector<CrlDescription> crls() const;
@@ -69,7 +72,7 @@ class ClientAuth {
   /// Certificates refused so far, by reason.
   const std::map<std::string, uint64_t>& refusals() const { return refusals_; }
 
-  /// Makes one connection ask for a certificate.
+  /// Makes one connection ask a client for its certificate, or hold a server to its own.
   bool Apply(SSL* ssl) const;
 
   struct Verdict {
@@ -79,9 +82,10 @@ class ClientAuth {
     X509StackPtr chain;
   };
   /// Path validation (RFC 5280 §6), revocation, and the rules, at this moment.
-  Verdict Verify(X509* leaf, STACK_OF(X509) * untrusted);
+  /// @param asked  the name that a server's certificate has to have; null: none
+  Verdict Verify(X509* leaf, STACK_OF(X509) * untrusted, const X509_VERIFY_PARAM* asked = nullptr);
 
-  /// For SSL_CTX_set_cert_verify_callback: the same of what the client has sent. @param self  a ClientAuth
+  /// For SSL_CTX_set_cert_verify_callback: the same of what the peer has sent, and of the name that the connection is for. @param self  a PeerAuth
   static int VerifyCallback(X509_STORE_CTX* context, void* self);
 
  private:
@@ -93,7 +97,7 @@ class ClientAuth {
     std::shared_ptr<ASN1_INTEGER> number;
   };
 
-  Verdict Validate(X509* leaf, STACK_OF(X509) * untrusted) const;
+  Verdict Validate(X509* leaf, STACK_OF(X509) * untrusted, const X509_VERIFY_PARAM* asked) const;
   bool IsAllowed(const X509* leaf) const;
 
   const Settings settings_;

@@ -1,4 +1,4 @@
-#include "client_crl.h"
+#include "crl.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>

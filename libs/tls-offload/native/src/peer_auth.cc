@@ -1,4 +1,4 @@
-#include "client_auth.h"
+#include "peer_auth.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "certificate.h"
-#include "client_crl.h"
+#include "crl.h"
 #include "provider.h"
 
 namespace nest_hsm {
@@ -53,18 +53,18 @@ StorePtr NewStore(const std::vector<X509Ptr>& authorities) {
 
 }  // namespace
 
-bool ClientAuth::Update(const ClientAuthOptions& options, std::vector<std::string>* faults, std::string* fault) {
+bool PeerAuth::Update(const PeerAuthorities& options, std::vector<std::string>* faults, std::string* fault) {
   ERR_clear_error();
   std::vector<X509Ptr> authorities;
   for (const Bytes& der : options.authorities) {
     authorities.push_back(ParseCertificate({der.data(), der.size()}));
     if (authorities.back() == nullptr) {
-      *fault = "client authorities: want X.509 certificates, got certificate " + std::to_string(authorities.size()) + " that is none";
+      *fault = "authorities: want X.509 certificates, got certificate " + std::to_string(authorities.size()) + " that is none";
       return false;
     }
   }
   if (!HasRoot(authorities)) {
-    *fault = "client authorities: want a self-signed certificate at least, got none";
+    *fault = "authorities: want a self-signed certificate at least, got none";
     return false;
   }
   std::vector<Crl> crls;
@@ -96,7 +96,7 @@ bool ClientAuth::Update(const ClientAuthOptions& options, std::vector<std::strin
   bool complete = store != nullptr && names != nullptr && !version.empty();
   for (const Crl& each : crls) complete = complete && each.crl != nullptr && X509_STORE_add_crl(store.get(), each.crl.get()) == 1;
   if (!complete) {
-    *fault = "client authorities: " + TakeErrorReason();
+    *fault = "authorities: " + TakeErrorReason();
     return false;
   }
   authorities_ = std::move(authorities);
@@ -108,24 +108,25 @@ bool ClientAuth::Update(const ClientAuthOptions& options, std::vector<std::strin
   return true;
 }
 
-std::vector<CrlDescription> ClientAuth::crls() const {
+std::vector<CrlDescription> PeerAuth::crls() const {
   std::vector<CrlDescription> descriptions;
   for (const Crl& each : crls_) descriptions.push_back(DescribeCrl(each.crl.get()));
   return descriptions;
 }
 
-bool ClientAuth::Apply(SSL* ssl) const {
+bool PeerAuth::Apply(SSL* ssl) const {
   SSL_set_verify(ssl, SSL_VERIFY_PEER | (settings_.required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
   SSL_set_max_cert_list(ssl, static_cast<long>(settings_.maximum_chain_bytes));
+  if (settings_.peer == Peer::kServer) return true;
   STACK_OF(X509_NAME)* names = SSL_dup_CA_list(names_.get());
   if (names == nullptr) return false;
   SSL_set_client_CA_list(ssl, names);
   return true;
 }
 
-ClientAuth::Verdict ClientAuth::Verify(X509* leaf, STACK_OF(X509) * untrusted) {
+PeerAuth::Verdict PeerAuth::Verify(X509* leaf, STACK_OF(X509) * untrusted, const X509_VERIFY_PARAM* asked) {
   ERR_set_mark();
-  Verdict verdict = Validate(leaf, untrusted);
+  Verdict verdict = Validate(leaf, untrusted, asked);
   // What went wrong is told by the verdict.
   ERR_pop_to_mark();
   if (verdict.error == X509_V_OK && !IsAllowed(leaf)) verdict = {X509_V_ERR_CERT_REJECTED, nullptr};
@@ -133,15 +134,17 @@ ClientAuth::Verdict ClientAuth::Verify(X509* leaf, STACK_OF(X509) * untrusted) {
   return verdict;
 }
 
-ClientAuth::Verdict ClientAuth::Validate(X509* leaf, STACK_OF(X509) * untrusted) const {
-  // A CA's certificate names no client.
-  if ((X509_get_extension_flags(leaf) & EXFLAG_CA) != 0) return {X509_V_ERR_INVALID_PURPOSE, nullptr};
+PeerAuth::Verdict PeerAuth::Validate(X509* leaf, STACK_OF(X509) * untrusted, const X509_VERIFY_PARAM* asked) const {
+  const bool of_client = settings_.peer == Peer::kClient;
+  // A CA's certificate names no client. A server may have one that it made itself, and that is trusted as it is.
+  if (of_client && (X509_get_extension_flags(leaf) & EXFLAG_CA) != 0) return {X509_V_ERR_INVALID_PURPOSE, nullptr};
   const StoreContextPtr context(X509_STORE_CTX_new_ex(LibraryContext(), kPreferDefaultProvider));
   if (context == nullptr || store_ == nullptr || X509_STORE_CTX_init(context.get(), store_.get(), leaf, untrusted) != 1) {
     return {X509_V_ERR_OUT_OF_MEM, nullptr};
   }
   X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
-  if (X509_STORE_CTX_set_purpose(context.get(), X509_PURPOSE_SSL_CLIENT) != 1) return {};
+  if (asked != nullptr && X509_VERIFY_PARAM_set1(parameters, asked) != 1) return {};
+  if (X509_STORE_CTX_set_purpose(context.get(), of_client ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER) != 1) return {};
   X509_VERIFY_PARAM_set_depth(parameters, settings_.maximum_intermediates);
   X509_VERIFY_PARAM_set_auth_level(parameters, kAuthenticationLevel);
   const unsigned long flags = settings_.check_crls ? X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL : 0;
@@ -151,13 +154,15 @@ ClientAuth::Verdict ClientAuth::Validate(X509* leaf, STACK_OF(X509) * untrusted)
   return {error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error, nullptr};
 }
 
-bool ClientAuth::IsAllowed(const X509* leaf) const {
+bool PeerAuth::IsAllowed(const X509* leaf) const {
   return settings_.rules.empty() ||
          std::any_of(settings_.rules.begin(), settings_.rules.end(), [leaf](const ClientRule& rule) { return rule.Matches(leaf); });
 }
 
-int ClientAuth::VerifyCallback(X509_STORE_CTX* context, void* self) {
-  Verdict verdict = static_cast<ClientAuth*>(self)->Verify(X509_STORE_CTX_get0_cert(context), X509_STORE_CTX_get0_untrusted(context));
+int PeerAuth::VerifyCallback(X509_STORE_CTX* context, void* self) {
+  auto* auth = static_cast<PeerAuth*>(self);
+  const X509_VERIFY_PARAM* asked = auth->settings_.peer == Peer::kServer ? X509_STORE_CTX_get0_param(context) : nullptr;
+  Verdict verdict = auth->Verify(X509_STORE_CTX_get0_cert(context), X509_STORE_CTX_get0_untrusted(context), asked);
   X509_STORE_CTX_set_error(context, verdict.error);
   if (verdict.error == X509_V_OK) {
     X509_STORE_CTX_set0_verified_chain(context, verdict.chain.release());
