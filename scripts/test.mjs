@@ -12,7 +12,7 @@ await run(() => {
   const full = process.argv.includes('--full');
   const passed = process.argv.slice(2).filter((argument) => argument !== '--full');
   say(`\nTests on ${describeNode(projectNode())}`);
-  if (full) say(`  ${tryLongTierPackages()}`);
+  if (full) for (const outcome of tryLongTierPackages()) say(`  ${outcome}`);
   const { status } = spawnSync(
     process.execPath,
     [

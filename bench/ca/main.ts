@@ -28,8 +28,8 @@ async function issuing(): Promise<Outcome[]> {
     await bench.start();
     const measured: Outcome[] = [];
     for (const name of names) {
-      const other = name === 'issue-http-32' ? peer?.contender(seconds) : undefined;
-      measured.push(...(await contest({ [name]: issuingCases[name] }, bench.contender(name, seconds), other, rounds)));
+      const others = name === 'issue-http-32' && peer !== undefined ? [peer.contender(seconds)] : [];
+      measured.push(...(await contest({ [name]: issuingCases[name] }, bench.contender(name, seconds), others, rounds)));
     }
     return measured;
   } finally {
@@ -42,7 +42,7 @@ async function tbs(): Promise<Outcome[]> {
   if (!areWanted(tbsCases)) return [];
   const ours = tbsContender('nest-hsm', 'tbs-contender.js', seconds);
   const library = tbsContender('X509CertificateGenerator', 'generator-contender.js', seconds);
-  return contest(tbsCases, ours, library, longRounds);
+  return contest(tbsCases, ours, [library], longRounds);
 }
 
 async function ocsp(): Promise<Outcome[]> {
@@ -52,8 +52,8 @@ async function ocsp(): Promise<Outcome[]> {
     await bench.start();
     const [get, uncached] = ['ocsp-get', 'ocsp-uncached'] as const;
     return [
-      ...(await contest({ [get]: ocspCases[get] }, bench.contender(get, seconds), undefined, rounds)),
-      ...(await contest({ [uncached]: ocspCases[uncached] }, bench.contender(uncached, seconds), bench.hsmAlone(seconds), longRounds)), // prettier-ignore
+      ...(await contest({ [get]: ocspCases[get] }, bench.contender(get, seconds), [], rounds)),
+      ...(await contest({ [uncached]: ocspCases[uncached] }, bench.contender(uncached, seconds), [bench.hsmAlone(seconds)], longRounds)), // prettier-ignore
     ];
   } finally {
     await bench.stop();
@@ -61,7 +61,7 @@ async function ocsp(): Promise<Outcome[]> {
 }
 
 async function crl(): Promise<Outcome[]> {
-  return areWanted(crlCases) ? contest(crlCases, crlContender(), undefined, longRounds) : [];
+  return areWanted(crlCases) ? contest(crlCases, crlContender(), [], longRounds) : [];
 }
 
 async function million(): Promise<Outcome[]> {
@@ -69,7 +69,7 @@ async function million(): Promise<Outcome[]> {
   const bench = new MillionBench();
   try {
     await bench.prepare();
-    return await contest(millionCases, bench.contender(), bench.small(), longRounds);
+    return await contest(millionCases, bench.contender(), [bench.small()], longRounds);
   } finally {
     bench.remove();
   }

@@ -34,7 +34,7 @@ try {
     rounds: number,
   ): Promise<void> => {
     const isWanted = only.length === 0 || Object.keys(cases).some((name) => only.includes(name));
-    if (isWanted) outcomes.push(...(await contest(cases, ours, peer, rounds)));
+    if (isWanted) outcomes.push(...(await contest(cases, ours, peer === undefined ? [] : [peer], rounds)));
   };
 
   for (const [name, insertTarget, findTarget] of [

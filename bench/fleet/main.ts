@@ -60,7 +60,7 @@ function measure(load: FleetLoad, members: number): Promise<Outcome[]> {
     return Object.fromEntries(measuredScenarios.map(({ name }) => [caseOf(`${name}-p99-ms`), { value: p99 }]));
   };
   const ours = { name: `one of ${members} misbehaves`, run: underFaults };
-  return contest(Object.fromEntries(cases), ours, { name: 'all sound', run: sound }, rounds);
+  return contest(Object.fromEntries(cases), ours, [{ name: 'all sound', run: sound }], rounds);
 }
 
 function resultPath(): string {

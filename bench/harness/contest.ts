@@ -12,8 +12,8 @@ export interface Contender {
 export interface CaseFacts {
   readonly unit: string;
   readonly better: 'higher' | 'lower';
-  /** What the project wants of the case, in words, printed beside the result. */
-  readonly target?: string;
+  /** What the project wants of the case, in words, printed beside the result; by peer where it depends on whom. */
+  readonly target?: string | Readonly<Record<string, string>>;
 }
 
 /** One line of var/bench/NAME.json; ratio is above 1 where we are better, whichever direction is better. */
@@ -26,26 +26,27 @@ export interface Result {
   /** The peer's value in the same unit; null where there is no peer. */
   readonly peer: number | null;
   readonly ratio: number | null;
+  /** Whose value that is; a case has a line for each peer that knows it. */
+  readonly peer_name: string | null;
 }
 
 /** A result with what only the table shows. */
 export interface Outcome extends Result {
-  readonly peerName: string | null;
   readonly peerCpu: number | null;
-  readonly target?: string;
+  readonly target: string | undefined;
 }
 
 /**
- * Runs the contenders in alternation, so that a machine that is slow for a while is slow for both, and in turn first, then
+ * Runs the contenders in turn, forwards and backwards, so that a machine that is slow for a while is slow for all of them, then
  * takes the median of each. The first round only warms up.
  */
 export async function contest(
   cases: Readonly<Record<string, CaseFacts>>,
   ours: Contender,
-  peer: Contender | undefined,
+  peers: readonly Contender[],
   rounds: number,
 ): Promise<Outcome[]> {
-  const contenders = peer === undefined ? [ours] : [ours, peer];
+  const contenders = [ours, ...peers];
   const samples = new Map(contenders.map((each): [Contender, Samples[]] => [each, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
@@ -59,21 +60,23 @@ export async function contest(
     const values = (contender && samples.get(contender))?.map((sample) => sample[name]?.[field]) ?? [];
     return values.length > 0 && values.every((value) => value !== undefined) ? median(values) : null;
   };
-  return Object.entries(cases).map(([name, { unit, better, target }]) => {
+  return Object.entries(cases).flatMap(([name, { unit, better, target }]) => {
     const value = middle(ours, name, 'value') ?? Number.NaN;
-    const theirs = middle(peer, name, 'value');
-    const ratio = theirs === null ? null : better === 'higher' ? value / theirs : theirs / value;
-    return {
-      case: name,
-      value,
-      unit,
-      cpu_us: middle(ours, name, 'cpuMicroseconds'),
-      peer: theirs,
-      ratio,
-      peerName: theirs === null ? null : (peer?.name ?? null),
-      peerCpu: middle(peer, name, 'cpuMicroseconds'),
-      target,
-    };
+    const compared = peers.filter((peer) => middle(peer, name, 'value') !== null);
+    return (compared.length > 0 ? compared : [undefined]).map((peer) => {
+      const theirs = middle(peer, name, 'value');
+      return {
+        case: name,
+        value,
+        unit,
+        cpu_us: middle(ours, name, 'cpuMicroseconds'),
+        peer: theirs,
+        ratio: theirs === null ? null : better === 'higher' ? value / theirs : theirs / value,
+        peer_name: peer?.name ?? null,
+        peerCpu: middle(peer, name, 'cpuMicroseconds'),
+        target: typeof target === 'object' ? target[peer?.name ?? ''] : target,
+      };
+    });
   });
 }
 

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { childrenOf } from '../../test/support/processes.js';
 
 /** What /proc/PID/stat counts in: USER_HZ, 100 on every platform that Linux runs Node.js on. */
 const microsecondsPerTick = 10_000;
@@ -12,6 +13,11 @@ export function cpuMicroseconds(pid: number): number {
     .split(' ')
     .slice(11, 13);
   return (Number(user) + Number(system)) * microsecondsPerTick;
+}
+
+/** The same of a process and of everything that it has started and that still runs. */
+export function cpuMicrosecondsOfTree(pid: number): number {
+  return childrenOf(pid).reduce((sum, child) => sum + cpuMicrosecondsOfTree(child), cpuMicroseconds(pid));
 }
 
 /** CPU time that the threads of a process have used so far, by their names, to the nanosecond, without those that ended; empty where there is no /proc. */
@@ -30,6 +36,13 @@ export function cpuMicrosecondsByThread(pid: number): ReadonlyMap<string, number
 export function residentMegabytes(pid: number): number | undefined {
   const kibibytes = /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1];
   return kibibytes === undefined ? undefined : Number(kibibytes) / 1_024;
+}
+
+/** The same of a process and of everything that it has started and that still runs; what they share is counted for each. */
+export function residentMegabytesOfTree(pid: number): number | undefined {
+  const own = residentMegabytes(pid);
+  if (own === undefined) return undefined;
+  return childrenOf(pid).reduce((sum, child) => sum + (residentMegabytesOfTree(child) ?? 0), own);
 }
 
 function threadsOf(pid: number): string[] {

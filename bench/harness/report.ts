@@ -3,17 +3,21 @@ import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import type { Outcome, Result } from './contest.js';
 
-/** Prints the table and writes the results where scripts/bench.mjs said (var/bench/NAME.json). */
-export function report(outcomes: readonly Outcome[]): void {
+/**
+ * Prints the table and writes the results where scripts/bench.mjs said (var/bench/NAME.json).
+ * @param remarks  what its reader has to know beside it, e.g. which peers were absent
+ */
+export function report(outcomes: readonly Outcome[], remarks: readonly string[] = []): void {
   const path = process.env.NEST_HSM_BENCH_RESULT;
   if (path === undefined) throw new Error('bench: want NEST_HSM_BENCH_RESULT, got none (run npm run bench -- NAME)');
-  const results = outcomes.map(({ case: name, value, unit, cpu_us, peer, ratio }): Result => ({
+  const results = outcomes.map(({ case: name, value, unit, cpu_us, peer, ratio, peer_name }): Result => ({
     case: name,
     value: rounded(value),
     unit,
     cpu_us: cpu_us === null ? null : rounded(cpu_us),
     peer: peer === null ? null : rounded(peer),
     ratio: ratio === null ? null : Math.round(ratio * 1000) / 1000,
+    peer_name,
   }));
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
@@ -24,15 +28,14 @@ export function report(outcomes: readonly Outcome[]): void {
     text(each.value),
     each.unit,
     text(each.cpu_us),
-    each.peerName ?? '',
+    each.peer_name ?? '',
     text(each.peer),
     text(each.peerCpu),
     each.ratio === null ? '' : `${each.ratio.toFixed(2)}×`,
     each.target ?? '',
   ]);
-  process.stdout.write(
-    `\n${table([heads, ...rows])}\n\nNode ${process.versions.node}, ${cpus().length} × ${cpus()[0].model}; ${path}\n`,
-  );
+  const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0].model}; ${path}`;
+  process.stdout.write(`\n${[table([heads, ...rows]), '', ...remarks, machine].join('\n')}\n`);
 }
 
 function rounded(value: number): number {

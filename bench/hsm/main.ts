@@ -113,7 +113,7 @@ try {
       cases['agent-memory-mb'] = { unit: 'MB', better: 'lower' };
     }
     const forCase = (each: CaseContender) => ({ name: each.name, run: () => each.run(name) });
-    outcomes.push(...(await contest(cases, forCase(our), forCase(peer), rounds)));
+    outcomes.push(...(await contest(cases, forCase(our), [forCase(peer)], rounds)));
   }
   // The others have no peer: this one is the token itself, and of the peer's hung call nothing would be the end.
   for (const [name, unit, run] of [
@@ -122,7 +122,7 @@ try {
   ] as const) {
     if (!isWanted(name)) continue;
     const facts = { [name]: { unit, better: 'lower' } } as const;
-    outcomes.push(...(await contest(facts, { name: 'Hsm', run }, undefined, Math.min(rounds, 3))));
+    outcomes.push(...(await contest(facts, { name: 'Hsm', run }, [], Math.min(rounds, 3))));
   }
   report(outcomes);
 

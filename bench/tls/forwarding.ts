@@ -3,15 +3,17 @@ import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CaseFacts, contest, type Contender, type Outcome } from '../harness/contest.js';
 import { inProcess } from '../harness/process.js';
-import { cpuMicroseconds, residentMegabytes } from '../harness/process-cost.js';
+import { cpuMicrosecondsOfTree, residentMegabytesOfTree } from '../harness/process-cost.js';
 import { issueCertificate } from './certificate.js';
 import type { ForwarderTask, IdleTask, TransferTask } from './forwarding-task.js';
-import { NginxProxy, provideNginx } from './nginx.js';
+import { Nginx } from './nginx.js';
+import type { Peers } from './peers.js';
 import { ServerProcess } from './server-process.js';
+import { type MeasuredServer, type Side, whileRunning } from './side.js';
 
 const gibibyte = 1024 ** 3;
 const transferBytes = Number(process.env.NEST_HSM_BENCH_GIB ?? 2) * gibibyte;
@@ -24,29 +26,13 @@ const warmUpConnections = 1_000;
 const idleCase = 'idle-10k-kib';
 export const forwardingCases = [...Object.keys(transferCases), idleCase];
 
-/** A process that takes TLS and forwards to a TCP server. */
-interface Forwarder {
-  readonly pid: number;
-  readonly port: number;
-  stop(): Promise<void>;
-}
-interface Side {
-  readonly name: string;
-  readonly start: () => Promise<Forwarder>;
-}
-
 /**
  * What forwarding costs: CPU time of the forwarder for one connection that carries many bytes to the client or from it, and
  * its memory for each connection on which nothing moves, beside nginx (`stream`, `proxy_pass`, buffers of 64 KiB).
  */
-export async function measureForwarding(
-  cases: readonly string[],
-  peersFolder: string,
-  rounds: number,
-): Promise<Outcome[]> {
+export async function measureForwarding(cases: readonly string[], peers: Peers, rounds: number): Promise<Outcome[]> {
   if (!cases.some((name) => forwardingCases.includes(name))) return [];
   const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-bench-forwarding-'));
-  const nginx = provideNginx(resolve(peersFolder, 'nginx'));
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const keyFile = join(directory, 'forwarder.key');
   writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
@@ -54,25 +40,41 @@ export async function measureForwarding(
   const upstream = await ServerProcess.start(new URL('upstream-server.js', import.meta.url), {});
   try {
     const task: ForwarderTask = { certificateFile, keyFile, upstreamPort: upstream.port };
-    const sides: readonly Side[] = [
-      { name: 'tls-offload', start: () => ServerProcess.start(new URL('forwarder-server.js', import.meta.url), task) },
-      { name: 'nginx stream', start: () => NginxProxy.start(nginx, task) },
-    ];
+    const { nginx } = peers;
+    const ours: Side = {
+      name: 'tls-offload',
+      start: () => ServerProcess.start(new URL('forwarder-server.js', import.meta.url), task),
+    };
+    const others: Side[] =
+      nginx === undefined
+        ? []
+        : [
+            {
+              name: 'nginx stream',
+              start: () => Nginx.start(nginx, { workers: 1, block: (port) => streamBlock(port, task) }),
+            },
+          ];
+    const compare = (
+      name: string,
+      facts: CaseFacts,
+      measure: (each: MeasuredServer) => Promise<number>,
+      times: number,
+    ) => {
+      const contender = (side: Side): Contender => ({
+        name: side.name,
+        run: async () => ({ [name]: { value: await whileRunning(side, measure) } }),
+      });
+      return contest({ [name]: facts }, contender(ours), others.map(contender), times);
+    };
     const outcomes: Outcome[] = [];
     for (const [name, { direction, ...facts }] of Object.entries(transferCases)) {
       if (!cases.includes(name)) continue;
-      const [ours, peer] = sides.map((side) =>
-        contender(name, side, (each) => cpuPerGibibyte(each, rootFile, direction)),
-      );
-      outcomes.push(...(await contest({ [name]: facts }, ours, peer, rounds)));
+      outcomes.push(...(await compare(name, facts, (each) => cpuPerGibibyte(each, rootFile, direction), rounds)));
     }
     if (cases.includes(idleCase)) {
       const connections = Math.min(10_000, connectionsWithinLimit());
       const facts: CaseFacts = { unit: 'KiB/connection', better: 'lower', target: `with ${connections} connections` };
-      const [ours, peer] = sides.map((side) =>
-        contender(idleCase, side, (each) => idleKibibytes(each, rootFile, connections)),
-      );
-      outcomes.push(...(await contest({ [idleCase]: facts }, ours, peer, 1)));
+      outcomes.push(...(await compare(idleCase, facts, (each) => idleKibibytes(each, rootFile, connections), 1)));
     }
     return outcomes;
   } finally {
@@ -81,32 +83,33 @@ export async function measureForwarding(
   }
 }
 
-function contender(name: string, side: Side, measure: (forwarder: Forwarder) => Promise<number>): Contender {
-  return {
-    name: side.name,
-    run: async () => {
-      const forwarder = await side.start();
-      try {
-        return { [name]: { value: await measure(forwarder) } };
-      } finally {
-        await forwarder.stop();
-      }
-    },
-  };
+function streamBlock(port: number, { certificateFile, keyFile, upstreamPort }: ForwarderTask): string {
+  return `stream {
+    server {
+      listen 127.0.0.1:${port} ssl backlog=1024;
+      ssl_certificate ${certificateFile}; ssl_certificate_key ${keyFile};
+      ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;
+      proxy_pass 127.0.0.1:${upstreamPort}; proxy_buffer_size 64k; proxy_timeout 10m;
+    }
+  }`;
 }
 
-async function cpuPerGibibyte({ pid, port }: Forwarder, rootFile: string, direction: 'down' | 'up'): Promise<number> {
+async function cpuPerGibibyte(
+  { pid, port }: MeasuredServer,
+  rootFile: string,
+  direction: 'down' | 'up',
+): Promise<number> {
   const transfer = (bytes: number) =>
     inProcess<TransferTask, { bytes: number }>(new URL('forwarding-load.js', import.meta.url), {
       ...{ port, rootFile, direction, bytes },
     });
   await transfer(gibibyte / 8);
-  const before = cpuMicroseconds(pid);
+  const before = cpuMicrosecondsOfTree(pid);
   await transfer(transferBytes);
-  return (cpuMicroseconds(pid) - before) / 1_000_000 / (transferBytes / gibibyte);
+  return (cpuMicrosecondsOfTree(pid) - before) / 1_000_000 / (transferBytes / gibibyte);
 }
 
-async function idleKibibytes({ pid, port }: Forwarder, rootFile: string, connections: number): Promise<number> {
+async function idleKibibytes({ pid, port }: MeasuredServer, rootFile: string, connections: number): Promise<number> {
   const openFrom = async (count: number): Promise<ChildProcess> => {
     const child = fork(fileURLToPath(new URL('idle-load.js', import.meta.url)));
     const task: IdleTask = { port, rootFile, connections: count };
@@ -121,10 +124,10 @@ async function idleKibibytes({ pid, port }: Forwarder, rootFile: string, connect
   };
   // What the first ones make the heap grow by, once and for all, is no connection's.
   const first = await openFrom(warmUpConnections);
-  const before = residentMegabytes(pid) ?? Number.NaN;
+  const before = residentMegabytesOfTree(pid) ?? Number.NaN;
   const rest = await openFrom(connections - warmUpConnections);
   try {
-    return (((residentMegabytes(pid) ?? Number.NaN) - before) * 1_024) / (connections - warmUpConnections);
+    return (((residentMegabytesOfTree(pid) ?? Number.NaN) - before) * 1_024) / (connections - warmUpConnections);
   } finally {
     for (const child of [first, rest]) child.kill('SIGKILL');
   }

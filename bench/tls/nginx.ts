@@ -1,81 +1,43 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { NginxBinary } from './peers.js';
+import type { MeasuredServer } from './side.js';
 
-export interface NginxBinary {
-  readonly path: string;
-  /** ngx_stream_module.so, undefined where it is compiled in. */
-  readonly streamModule: string | undefined;
+export interface NginxSetup {
+  readonly workers: number;
+  /** The block that serves: http or stream. */
+  readonly block: (port: number) => string;
+  /** For its workers too, which nginx would start with none. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
-/**
- * Debian's nginx with its stream module, the system's where both are installed, else unpacked below `folder` without being
- * installed.
- * @throws where neither can be had
- */
-export function provideNginx(folder: string): NginxBinary {
-  const found = findNginx('/') ?? findNginx(join(folder, 'root'));
-  if (found !== undefined) return found;
-
-  mkdirSync(folder, { recursive: true });
-  const packages = ['nginx', 'libnginx-mod-stream'];
-  try {
-    execFileSync('apt-get', ['download', ...packages], { cwd: folder, stdio: 'pipe' });
-    for (const name of packages) {
-      const [archive] = readdirSync(folder).filter((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
-      execFileSync('dpkg', ['--extract', archive, 'root'], { cwd: folder, stdio: 'pipe' });
-    }
-  } catch (cause) {
-    const wanted = packages.join(' and ');
-    throw new Error(`bench: want ${wanted} installed, or apt-get that can download them (after apt-get update)`, {
-      cause,
-    });
-  }
-  const unpacked = findNginx(join(folder, 'root'));
-  if (unpacked === undefined)
-    throw new Error('bench: want nginx and ngx_stream_module.so in their packages, got neither');
-  return unpacked;
-}
-
-function findNginx(root: string): NginxBinary | undefined {
-  const path = join(root, 'usr/sbin/nginx');
-  const streamModule = join(root, 'usr/lib/nginx/modules/ngx_stream_module.so');
-  return existsSync(path) && existsSync(streamModule) ? { path, streamModule } : undefined;
-}
-
-export interface NginxTask {
-  readonly certificateFile: string;
-  readonly keyFile: string;
-  readonly upstreamPort: number;
-}
-
-/** nginx in one process, which takes TLS and passes what is in it to a TCP server. */
-export class NginxProxy {
-  static async start({ path, streamModule }: NginxBinary, task: NginxTask): Promise<NginxProxy> {
-    const directory = mkdtempSync('/tmp/nest-hsm-bench-nginx-');
+/** nginx: its master and its workers. */
+export class Nginx implements MeasuredServer {
+  static async start({ path, streamModule }: NginxBinary, setup: NginxSetup): Promise<Nginx> {
+    const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-bench-nginx-'));
     const port = await freePort();
+    const { workers, block, environment = {} } = setup;
+    const variables = Object.entries(environment).map(([name, value]) => `env ${name}=${value};`);
+    // Workers of a user of their own could not read the token.
+    const user = process.getuid?.() === 0 ? 'user root;' : '';
     writeFileSync(
       join(directory, 'nginx.conf'),
-      `daemon off; master_process off; pid ${directory}/pid; error_log ${directory}/error.log;
-       ${streamModule === undefined ? '' : `load_module ${streamModule};`}
+      `daemon off; ${user} worker_processes ${workers}; pid ${directory}/pid; error_log ${directory}/error.log crit;
+       load_module ${streamModule}; ${variables.join(' ')}
        events { worker_connections 65536; }
-       stream {
-         server {
-           listen 127.0.0.1:${port} ssl backlog=1024;
-           ssl_certificate ${task.certificateFile}; ssl_certificate_key ${task.keyFile};
-           ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;
-           proxy_pass 127.0.0.1:${task.upstreamPort}; proxy_buffer_size 64k; proxy_timeout 10m;
-         }
-       }`,
+       ${block(port)}`,
     );
     const child = spawn(path, ['-p', directory, '-c', 'nginx.conf', '-e', join(directory, 'error.log')], {
       stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, ...environment },
     });
-    const proxy = new NginxProxy(child, port, directory);
-    await proxy.#listening();
-    return proxy;
+    const nginx = new Nginx(child, port, directory);
+    await nginx.#listening();
+    return nginx;
   }
 
   private constructor(
@@ -90,7 +52,7 @@ export class NginxProxy {
 
   async stop(): Promise<void> {
     const exit = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
+    this.child.kill('SIGTERM');
     await exit;
     rmSync(this.directory, { recursive: true });
   }

@@ -1,9 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { MeasuredServer } from './side.js';
 
-/** A server under measurement, in a process of its own. */
-export class ServerProcess {
+/** A server of ours or of Node's, in a process of its own. */
+export class ServerProcess implements MeasuredServer {
   static async start(module: URL, task: object, environment: Record<string, string> = {}): Promise<ServerProcess> {
     const child = fork(fileURLToPath(module), { env: { ...process.env, ...environment } });
     child.send(task);
@@ -23,31 +24,18 @@ export class ServerProcess {
     return this.child.pid as number;
   }
 
-  /** CPU time of the server's process so far. */
-  async cpuMicroseconds(): Promise<number> {
-    this.child.send('cpu');
-    return (await answer<{ cpu: number }>(this.child)).cpu;
-  }
-
   async stop(): Promise<void> {
     this.child.send('stop');
     await once(this.child, 'exit');
   }
 }
 
-/** The server's end: starts on the first message, then says what it cost, or stops, when asked. */
+/** The server's end: starts on the first message, stops when asked. */
 export function serve<Task>(start: (task: Task) => Promise<{ port: number; stop: () => Promise<void> | void }>): void {
   process.once('message', (task) => {
     void start(task as Task).then(({ port, stop }) => {
-      process.on('message', (message) => {
-        if (message === 'cpu') {
-          const { user, system } = process.cpuUsage();
-          process.send?.({ cpu: user + system });
-        } else if (message === 'stop') {
-          // A peer may keep sockets of clients that left; nobody waits for those.
-          void Promise.resolve(stop()).then(() => process.exit(0));
-        }
-      });
+      // A peer may keep sockets of clients that left; nobody waits for those.
+      process.once('message', () => void Promise.resolve(stop()).then(() => process.exit(0)));
       process.send?.({ port });
     });
   });

@@ -1,19 +1,26 @@
 import type { HsmConfig } from '@nest-hsm/hsm';
 
-/** What a server of this bench is asked to serve: one certificate whose EC key is on the token. */
-export interface ServerTask {
-  readonly config: HsmConfig & { readonly token: { readonly label: string }; readonly pin: { readonly file: string } };
+/** What our server is asked to serve: one certificate whose key is on the token. */
+export interface TerminatorTask {
+  readonly config: HsmConfig;
   readonly keyLabel: string;
   /** PEM, leaf only. */
   readonly certificateFile: string;
-  /** The PKCS#11 engine for OpenSSL; the peer's only. */
-  readonly engine?: string;
 }
 
-export interface LoadTask {
+/** What Node's own tls is asked to serve: the key is in a PEM file, or behind an engine for OpenSSL. */
+export interface NodeTask {
+  readonly certificateFile: string;
+  readonly key: { readonly file: string } | { readonly engine: string; readonly uri: string };
+}
+
+interface ClientTask {
   readonly port: number;
   /** PEM of the one trusted root. */
   readonly rootFile: string;
+}
+
+export interface LoadTask extends ClientTask {
   readonly clients: number;
   readonly seconds: number;
 }
@@ -21,4 +28,13 @@ export interface LoadTask {
 export interface LoadResult {
   readonly handshakesPerSecond: number;
   readonly handshakes: number;
+}
+
+export interface RequestsTask extends ClientTask {
+  readonly seconds: number;
+}
+
+export interface RequestsResult {
+  readonly p90Milliseconds: number;
+  readonly requests: number;
 }
