@@ -4,6 +4,7 @@ import {
   authorityInfoAccess,
   authorityKeyIdentifier,
   basicConstraints,
+  certificatePolicies,
   crlDistributionPoints,
   keyUsage,
   nameConstraints,
@@ -15,7 +16,7 @@ import { crlLocation } from '../revocation/crl-location.js';
 import { validityOf } from '../issuance/validity.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { NameConstraints } from '../profile/name-constraints.js';
-import { issuingProfile, type Profile, rootProfile, sealProfile } from '../profile/profile.js';
+import { type Profile, rootProfile, subordinateProfile } from '../profile/profile.js';
 import type { ConfiguredCa } from './configured-ca.js';
 
 /** Who is written as the requester of a CA's own certificates. */
@@ -53,7 +54,7 @@ export function ownOrder(ca: ConfiguredCa, key: HsmKey, parent: Issuer, context:
     name,
     subject: encodeDistinguishedName(subject),
     subjectPublicKeyInfo: signingAuthority(key, parent.name).subjectPublicKeyInfo,
-    profile: caProfile(`${ca.kind}-ca`, validityDays, pathLength),
+    profile: subordinateProfile(`${ca.kind}-ca`, validityDays, pathLength),
     nameConstraints: constraints && NameConstraints.of(constraints),
   };
   return certifiedOrder(certified, parent, context);
@@ -89,6 +90,7 @@ export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now
       keyUsage(profile.keyUsage),
       basicConstraints(profile.authority),
       authorityKeyIdentifier(parent.keyIdentifier),
+      certificatePolicies(profile.policies),
       ...(ca.nameConstraints === undefined ? [] : [nameConstraints(ca.nameConstraints)]),
       ...(parentUrl === undefined ? [] : [authorityInfoAccess({ caIssuers: [parentUrl] })]),
       ...(publicUrl === undefined
@@ -97,10 +99,4 @@ export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now
     ],
     requester,
   };
-}
-
-/** A profile of CAs that certify CAs. */
-export function caProfile(name: string, validityDays: number, pathLength: number | undefined): Profile {
-  const { version: _, ...content } = issuingProfile(validityDays);
-  return sealProfile({ ...content, name, authority: { ...(pathLength !== undefined && { pathLength }) } });
 }

@@ -1,13 +1,14 @@
 import { parseDer } from '../der/der-reader.js';
-import { oids } from '../der/oid.js';
+import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { readCaCertificate } from '../issuance/ca-certificate.js';
-import { viewTbsCertificate } from '../issuance/certificate-view.js';
+import { type ExtensionView, viewTbsCertificate } from '../issuance/certificate-view.js';
 import type { IssuedCertificate } from '../issuance/issuance.js';
 import { type Issuer } from '../issuance/issuer.js';
 import { keyIdentifier } from '../issuance/key-identifier.js';
 import { acceptPublicKey } from '../request/key-policy.js';
-import { caProfile, certifiedOrder } from './ca-order.js';
+import { subordinateProfile } from '../profile/profile.js';
+import { certifiedOrder } from './ca-order.js';
 import type { HierarchyContext } from './hierarchy.js';
 
 /** Extensions that are kept, made anew, or that limit nothing. */
@@ -37,8 +38,10 @@ export async function crossSign(
   const { issuance, config, now } = context;
   const other = readCaCertificate(der);
   const { subjectPublicKeyInfo, extensions } = viewTbsCertificate(parseDer(der).children[0]);
-  // What limits the other CA must limit it here too; purposes and policies are not carried over, so a CA that has them is refused.
-  const others = extensions.map(({ oid }) => oid).filter((oid) => !carried.includes(oid));
+  // What limits the other CA must limit it here too; purposes and policies are not carried over, so a CA that is limited to some is refused.
+  const others = extensions
+    .filter((extension) => !carried.includes(extension.oid) && !isAnyPolicy(extension))
+    .map(({ oid }) => oid);
   if (others.length > 0)
     throw new CaError('ERR_CA_IMPORT_REFUSED', `cross-signing: want a CA without extensions ${others.join(', ')}`);
   acceptPublicKey(subjectPublicKeyInfo);
@@ -54,7 +57,7 @@ export async function crossSign(
   const { subject, nameConstraints } = other;
   const pathLength =
     other.pathLength ?? (by.certificate.pathLength === undefined ? undefined : by.certificate.pathLength - 1);
-  const profile = caProfile('cross-ca', days, pathLength);
+  const profile = subordinateProfile('cross-ca', days, pathLength);
   const certified = {
     name: 'cross-signed',
     subject,
@@ -64,4 +67,11 @@ export async function crossSign(
   };
   const order = certifiedOrder(certified, by, { publicUrl: config.publicUrl, now: now() });
   return issuance.redeem(await issuance.prepare(order));
+}
+
+/** Policies that limit nothing, as every CA below a root has them here. */
+function isAnyPolicy({ oid, value: { children: policies } }: ExtensionView): boolean {
+  if (oid !== oids.certificatePolicies || policies.length !== 1) return false;
+  const [policy, ...qualifiers] = policies[0].children;
+  return decodeOid(policy.content) === oids.anyPolicy && qualifiers.length === 0;
 }

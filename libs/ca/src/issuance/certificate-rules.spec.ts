@@ -4,7 +4,7 @@ import { der } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { dnsName } from '../name/general-name.js';
-import { issuingProfile, type Profile } from '../profile/profile.js';
+import { type Profile, subordinateProfile } from '../profile/profile.js';
 import { resolveProfiles } from '../profile/profiles.js';
 import type { CertificateIntent } from './certificate-intent.js';
 import { certificateRules } from './certificate-rules.js';
@@ -13,9 +13,11 @@ import {
   authorityInfoAccess,
   authorityKeyIdentifier,
   basicConstraints,
+  certificatePolicies,
   crlDistributionPoints,
   extendedKeyUsage,
   keyUsage,
+  ocspNoCheck,
   subjectAltName,
   subjectKeyIdentifier,
 } from './extensions.js';
@@ -98,6 +100,8 @@ test.each<[string, Partial<TbsCertificate>, string]>([
   ['another subject', { subject: sequence() }, 'the subject is the decided one'],
   ['a commonName of 65 characters', { subject: encodeDistinguishedName({ commonName: 'a'.repeat(65) }) }, 'name attributes are non-empty, within bounds'],
   ['a commonName that is not in SubjectAltName', { subject: encodeDistinguishedName({ commonName: 'b.example.test' }) }, 'a commonName that is a name is also in SubjectAltName'],
+  ['a country that is none', { subject: encodeDistinguishedName({ commonName: 'a.example.test', country: 'UK' }) }, 'name attributes are non-empty, within bounds'],
+  ['a replacement character', { subject: encodeDistinguishedName({ commonName: 'a\ufffdb' }) }, 'name attributes are non-empty, within bounds'],
   ["somebody else's key", { subjectPublicKeyInfo: generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }) }, 'the public key is the requested one'],
   ['an extension twice', withExtensions({}, extensions.keyUsage), 'no extension appears twice'],
   ['an extension nobody meant', withExtensions({}, rawExtension('1.3.6.1.5.5.7.1.24', tlv(0x04, sequence()))), 'every extension is one the profile means'],
@@ -110,6 +114,7 @@ test.each<[string, Partial<TbsCertificate>, string]>([
   ['another subject key identifier', withExtensions({ subjectKeyIdentifier: subjectKeyIdentifier(Buffer.alloc(20)) }), 'the subject key identifier is there and derived'],
   ['no key usage', withExtensions({ keyUsage: undefined }), "the key usage is the profile's"],
   ['a key usage too many', withExtensions({ keyUsage: keyUsage(['digitalSignature', 'keyAgreement']) }), "the key usage is the profile's"],
+  ['a bit that goes with no purpose', withExtensions({ keyUsage: keyUsage(['digitalSignature', 'nonRepudiation']) }), 'each bit of the key usage goes with a purpose'],
   ['keyCertSign for an end entity', withExtensions({ keyUsage: keyUsage(['keyCertSign']) }), 'keyCertSign goes with cA and nothing else'],
   ['keyEncipherment for an EC key', withExtensions({ keyUsage: keyUsage(['digitalSignature', 'keyEncipherment']) }), 'keyEncipherment and dataEncipherment are not for EC'],
   ['no SubjectAltName', withExtensions({ subjectAltName: undefined }), 'SubjectAltName holds exactly the names allowed'],
@@ -122,6 +127,7 @@ test.each<[string, Partial<TbsCertificate>, string]>([
   ['any purpose', withExtensions({ extendedKeyUsage: extendedKeyUsage([oids.anyExtendedKeyUsage]) }), "the extended key usage is the profile's"],
   ['no purpose', withExtensions({ extendedKeyUsage: undefined }), "the extended key usage is the profile's"],
   ['an https CRL', withExtensions({ crlDistributionPoints: crlDistributionPoints(['https://ca.test/crl']) }), 'CRL, OCSP and issuer locations are http URIs'],
+  ['one place for two things', withExtensions({ authorityInfoAccess: authorityInfoAccess({ ocsp: ['http://ca.test/'], caIssuers: ['http://ca.test/'] }) }), 'each place once'],
   ['a space in an URI', withExtensions({ authorityInfoAccess: authorityInfoAccess({ caIssuers: ['http://ca.test/a b'] }) }), 'CRL, OCSP and issuer locations are http URIs'],
 ])('%s is found', (_, change, finding) => {
   const tbs = encodeTbsCertificate({ ...sound, ...change });
@@ -149,9 +155,13 @@ test.each([
 }); // prettier-ignore
 
 test('an issuing CA must have cA, its path length and a subject of its own', () => {
-  const profile = issuingProfile(90);
+  const profile = subordinateProfile('issuing-ca', 90, 0);
   const subject = encodeDistinguishedName({ commonName: 'Another CA' });
-  const fixed = [keyUsage(profile.keyUsage), extensions.authorityKeyIdentifier];
+  const fixed = [
+    keyUsage(profile.keyUsage),
+    extensions.authorityKeyIdentifier,
+    certificatePolicies([{ oid: oids.anyPolicy }]),
+  ];
   const fixedExtensions = [...fixed, basicConstraints({ pathLength: 0 })];
   const meant: CertificateIntent = { ...intent, profile, subject, names: [], fixedExtensions };
   const tbs = (constraints: Buffer, name = subject, ...more: Buffer[]): Buffer =>
@@ -175,6 +185,25 @@ test('an issuing CA must have cA, its path length and a subject of its own', () 
   expect(() => check(tbs(basicConstraints({ pathLength: 1 })), meant)).toThrow(ofItsOwn);
   const location = authorityInfoAccess({ caIssuers: ['http://ca.test/r.der'] });
   expect(() => check(tbs(basicConstraints({ pathLength: 0 }), subject, location), meant)).toThrow(ofItsOwn);
+});
+
+test("an OCSP responder's certificate points nowhere", () => {
+  const profile = resolveProfiles({ 'ocsp-responder': {} }).get('ocsp-responder') as Profile;
+  const subject = encodeDistinguishedName({ commonName: 'Responder' });
+  const fixedExtensions = [
+    extensions.keyUsage,
+    extendedKeyUsage(profile.extendedKeyUsage),
+    extensions.basicConstraints,
+    extensions.authorityKeyIdentifier,
+    ocspNoCheck(),
+  ];
+  const meant: CertificateIntent = { ...intent, profile, subject, names: [], fixedExtensions };
+  const validity = { notBefore: sound.validity.notBefore, notAfter: at('2026-12-01T00:00:00Z') };
+  const tbs = (...more: Buffer[]): Buffer =>
+    encodeTbsCertificate({ ...sound, subject, validity, extensions: [...fixedExtensions, extensions.subjectKeyIdentifier, ...more] }); // prettier-ignore
+  expect(() => check(tbs(), meant)).not.toThrow();
+  for (const pointer of [extensions.authorityInfoAccess, extensions.crlDistributionPoints])
+    expect(() => check(tbs(pointer), meant)).toThrow("an OCSP responder's certificate points nowhere");
 });
 
 test('every rule of the table cites its source', () => {

@@ -3,7 +3,7 @@ import { contextConstructed, contextPrimitive, tags } from '../der/der-writer.js
 import { decodeOid, oids } from '../der/oid.js';
 import type { GeneralName } from '../name/general-name.js';
 import { keyUsageFor } from '../profile/key-usage.js';
-import { bitsOfPurpose } from '../profile/profile-rules.js';
+import { areBitsOfPurposes, bitsOfPurpose } from '../profile/profile-rules.js';
 import type { Profile } from '../profile/profile.js';
 import {
   findExtension,
@@ -43,9 +43,11 @@ export const extensionRules: readonly CertificateRule[] = [
   rule('RFC 5280 §4.2.1.10', 'name constraints are for CAs, of permitted and excluded subtrees in this order, neither empty', ({ view }) => isNameConstraints(findExtension(view, oids.nameConstraints), view)),
   rule('RFC 5280 §4.2.1.12', "the extended key usage is the profile's, each purpose once, without anyExtendedKeyUsage", ({ view, intent }) => isExtendedKeyUsage(view, intent.profile)),
   rule('RFC 5280 §4.2.1.12', 'each purpose goes with the key usage', ({ view, intent }) => intent.profile.authority !== undefined || readPurposes(view).every((purpose) => bitsOfPurpose[purpose]?.some((bit) => readKeyUsage(view).includes(bit)) !== false)),
+  rule('RFC 5280 §4.2.1.12', 'each bit of the key usage goes with a purpose', ({ view, intent }) => intent.profile.authority !== undefined || areBitsOfPurposes(readKeyUsage(view), readPurposes(view))),
   rule('RFC 5280 §4.2.1.13', 'a CRL distribution point is a full name, without reasons or another issuer', ({ view }) => areDistributionPoints(findExtension(view, oids.crlDistributionPoints)?.value)),
   rule('RFC 5280 §4.2.1.13, §4.2.2.1', 'CRL, OCSP and issuer locations are http URIs', ({ view }) => [oids.crlDistributionPoints, oids.authorityInfoAccess].every((oid) => hasHttpUris(findExtension(view, oid)))),
   rule('RFC 5280 §4.2.2.1', 'authority information is OCSP and caIssuers, each place once', ({ view }) => isAuthorityInfoAccess(findExtension(view, oids.authorityInfoAccess)?.value)),
+  rule('CABF BR §7.1.2.8', "an OCSP responder's certificate points nowhere, and has neither names nor policies", ({ view, intent }) => !intent.profile.ocspNoCheck || pointers.every((oid) => findExtension(view, oid) === undefined)),
   rule('RFC 6960 §4.2.2.2.1', 'ocsp-nocheck is NULL, and goes with OCSPSigning', ({ view, intent }) => isNullIf(findExtension(view, oids.ocspNoCheck), intent.profile.ocspNoCheck) && (!intent.profile.ocspNoCheck || readPurposes(view).includes(oids.ocspSigning))),
   rule('RFC 9608 §2', 'noRevAvail is NULL, without CRLs and OCSP beside it, and not in a CA', ({ view, intent }) => isNullIf(findExtension(view, oids.noRevAvail), intent.profile.noRevocation) && (!intent.profile.noRevocation || !pointsToStatus(view))),
   rule('RFC 7633 §4', 'the TLS feature is status_request alone, where the profile has it', ({ view, intent }) => isTlsFeature(findExtension(view, oids.tlsFeature)?.value, intent.profile)),
@@ -59,6 +61,14 @@ const always: readonly string[] = [
   oids.authorityKeyIdentifier,
   oids.authorityInfoAccess,
   oids.crlDistributionPoints,
+  oids.certificatePolicies,
+];
+
+/** What a certificate whose own status is not asked for does without. */
+const pointers: readonly string[] = [
+  oids.authorityInfoAccess,
+  oids.crlDistributionPoints,
+  oids.subjectAltName,
   oids.certificatePolicies,
 ];
 
@@ -195,12 +205,10 @@ function hasHttpUris(extension: ExtensionView | undefined): boolean {
 
 function isAuthorityInfoAccess(value: DerNode | undefined): boolean {
   if (value === undefined) return true;
-  const places = value.children.map(
-    ({ children: [method, place] }) => `${decodeOid(method.content)} ${place.content.toString('latin1')}`,
-  );
-  const isKnown = (place: string): boolean =>
-    place.startsWith(`${oids.ocsp} `) || place.startsWith(`${oids.caIssuers} `);
-  return places.length > 0 && new Set(places).size === places.length && places.every(isKnown);
+  const methods = value.children.map(({ children: [method] }) => decodeOid(method.content));
+  const places = value.children.map(({ children: [, place] }) => place.content.toString('latin1'));
+  const isKnown = (method: string): boolean => method === oids.ocsp || method === oids.caIssuers;
+  return places.length > 0 && new Set(places).size === places.length && methods.every(isKnown);
 }
 
 function isNullIf(extension: ExtensionView | undefined, isMeant: boolean): boolean {

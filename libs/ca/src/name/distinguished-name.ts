@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { der, tags } from '../der/der-writer.js';
 import type { DerNode } from '../der/der-reader.js';
 import { decodeOid, oids } from '../der/oid.js';
+import { isCountryCode } from './country-code.js';
 
 interface AttributeFacts {
   readonly oid: string;
@@ -29,6 +30,11 @@ export const nameAttributes = {
 export type AttributeName = keyof typeof nameAttributes;
 export const attributeNames = Object.keys(nameAttributes) as readonly AttributeName[];
 
+/** UTF-8 that somebody has read as Windows-1252 and encoded again: a capital A with tilde and what the second octet became. */
+const mixedUp = new RegExp(
+  `\u00c3[${new TextDecoder('windows-1252').decode(Uint8Array.from({ length: 64 }, (_, index) => 0x80 + index))}]`,
+);
+
 const text = (maximum: number) =>
   z
     .string()
@@ -37,7 +43,10 @@ const text = (maximum: number) =>
     .regex(/^[^\p{Cc}]*$/u, 'want no control characters')
     .refine((value) => value === value.trim(), 'want no spaces around')
     // A dash or a dot in place of a value says nothing (CABF BR §7.1.4.2, and linters).
-    .regex(/[\p{L}\p{N}]/u, 'want a letter or a digit');
+    .regex(/[\p{L}\p{N}]/u, 'want a letter or a digit')
+    // Traces of a wrong conversion on the way here, which linters know as well.
+    .refine((value) => !value.includes('\ufffd') && !mixedUp.test(value), 'want text in its own characters')
+    .refine((value) => !/&#?[A-Za-z0-9]+;/.test(value), 'want no HTML entities');
 
 /** One schema for each attribute's value: what may stand in a name we write. */
 export const attributeValueSchemas = {
@@ -46,8 +55,7 @@ export const attributeValueSchemas = {
   organization: text(nameAttributes.organization.maximum),
   locality: text(nameAttributes.locality.maximum),
   stateOrProvince: text(nameAttributes.stateOrProvince.maximum),
-  /** Two letters (ISO 3166-1). */
-  country: z.string().regex(/^[A-Z]{2}$/, 'want two upper-case letters'),
+  country: z.string().refine(isCountryCode, 'want two upper-case letters of ISO 3166-1, such as GB'),
   /** A PrintableString (X.680 §41.4). */
   serialNumber: text(nameAttributes.serialNumber.maximum).regex(
     /^[A-Za-z0-9 '()+,\-./:=?]*$/,

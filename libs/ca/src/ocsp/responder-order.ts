@@ -21,6 +21,7 @@ export function responderProfile(validityDays: number): Profile {
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: [oids.ocspSigning],
     ocspNoCheck: true,
+    caIssuers: [],
     ocsp: [],
     crl: [],
   });

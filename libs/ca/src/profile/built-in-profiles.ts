@@ -1,3 +1,4 @@
+import { oids } from '../der/oid.js';
 import type { ProfileInput } from './profile-schema.js';
 
 const tls = {
@@ -23,12 +24,14 @@ export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
     subjectAltName: { allowed: ['dns', 'ip', 'uri'], required: ['any'] },
     extendedKeyUsage: ['serverAuth', 'clientAuth'],
   },
+  /** Without a policy of its own whatever is below it would be under none (RFC 5280 §6.1.3 (e)). */
   intermediate: {
     validityDays: 1825,
     subject: { ...person.subject, commonName: 'required' },
     keys: ['rsa', 'ec-p256', 'ec-p384'],
     keyUsage: ['keyCertSign', 'cRLSign'],
     authority: { pathLength: 0 },
+    policies: [{ oid: oids.anyPolicy }],
   },
   /** Its own status is not asked for, so it is renewed often (RFC 6960 §4.2.2.2.1). */
   'ocsp-responder': {
@@ -37,6 +40,7 @@ export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: ['ocspSigning'],
     ocspNoCheck: true,
+    caIssuers: [],
     ocsp: [],
     crl: [],
   },

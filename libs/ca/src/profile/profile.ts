@@ -94,23 +94,33 @@ export function isPrivileged({ authority, ocspNoCheck, extendedKeyUsage }: Profi
   return authority !== undefined || ocspNoCheck || extendedKeyUsage.includes(oids.ocspSigning);
 }
 
-/** Of the CA's own root. */
+/** Of the CA's own root, which limits no policies. */
 export function rootProfile(validityDays: number): Profile {
   return authorityProfile('root-ca', validityDays, {});
 }
 
-/** Of the CA's own issuing CA: signs end entities only. */
-export function issuingProfile(validityDays: number): Profile {
-  return authorityProfile('issuing-ca', validityDays, { pathLength: 0 });
+/**
+ * Of a CA below it. It has anyPolicy, since below a CA without policies the policies of a profile would count for nothing (RFC 5280
+ * §6.1.3 (e)).
+ */
+export function subordinateProfile(name: string, validityDays: number, pathLength: number | undefined): Profile {
+  const authority = pathLength === undefined ? {} : { pathLength };
+  return authorityProfile(name, validityDays, authority, [{ oid: oids.anyPolicy }]);
 }
 
-function authorityProfile(name: string, validityDays: number, authority: NonNullable<Profile['authority']>): Profile {
+function authorityProfile(
+  name: string,
+  validityDays: number,
+  authority: NonNullable<Profile['authority']>,
+  policies: readonly CertificatePolicy[] = [],
+): Profile {
   return sealProfile({
     ...profileDefaults,
     name,
     validitySeconds: validityDays * 86_400,
     keyUsage: ['keyCertSign', 'cRLSign'],
     authority,
+    policies,
   });
 }
 
