@@ -69,12 +69,12 @@ export type {
 } from './store/revocation-store.js';
 export {
   caEntities,
-  caMigrations,
   type DatabaseConfig,
   databaseUrl,
   databaseConfigSchema,
   openCaDatabase,
 } from './store/typeorm/database.js';
+export { caMigrations } from './store/typeorm/migrate.js';
 export { TypeOrmOrderStore } from './store/typeorm/typeorm-order-store.js';
 export { TypeOrmApiTokenStore } from './store/typeorm/typeorm-api-token-store.js';
 export { TypeOrmAuthorityStore } from './store/typeorm/typeorm-authority-store.js';

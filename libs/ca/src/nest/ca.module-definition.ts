@@ -8,7 +8,7 @@ import type { SharedJobs } from '../schedule.js';
 export interface CaModuleOptions {
   /** The token that holds the issuer keys: an `Hsm`. Its owner closes it. */
   readonly hsm: IssuerToken;
-  /** A database with `caEntities` and its migrations (`caMigrations`) run, as `openCaDatabase` returns. Its owner closes it. */
+  /** A database with `caEntities` and its migrations (`caMigrations`, `transaction: 'each'`) run, as `openCaDatabase` returns. Its owner closes it. */
   readonly dataSource: DataSource;
   readonly config: CaConfig;
   readonly observer?: CaObserver;

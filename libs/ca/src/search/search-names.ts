@@ -15,9 +15,14 @@ export const searchCommonName = (commonName: string): string => `cn:${commonName
 export const searchName = ({ type, value }: GeneralName): string => `${type}:${value}`;
 
 /** Of an issued certificate; none when it cannot be read. @param der  Certificate */
-export function searchNamesOf(der: Buffer): string[] {
+export const searchNamesOf = (der: Buffer): string[] => readableNames(() => parseDer(der).children[0]);
+
+/** Of one that is still to be signed; none when it cannot be read. @param der  TBSCertificate */
+export const searchNamesOfTbs = (der: Buffer): string[] => readableNames(() => parseDer(der));
+
+function readableNames(tbs: () => DerNode): string[] {
   try {
-    const { subject, extensions } = viewTbsCertificate(parseDer(der).children[0]);
+    const { subject, extensions } = viewTbsCertificate(tbs());
     const subjectAltName = extensions.find(({ oid }) => oid === oids.subjectAltName);
     return searchNames(subject, (subjectAltName?.value.children ?? []).map(readGeneralName));
   } catch {

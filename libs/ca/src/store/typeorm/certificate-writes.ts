@@ -1,5 +1,5 @@
 import type { SearchableReservation, TicketRedemption } from '../certificate-store.js';
-import { rowsOfJson, sql, type Steps, type Statement } from './sql.js';
+import { sqlOfRows, type Statement, type Steps, type Value } from './sql.js';
 
 /** A step of a certificate's life, to be committed together with those of others. */
 export type CertificateWrite =
@@ -65,6 +65,7 @@ const reservationColumns = {
   idempotency_key: 'text',
   request_sha256: 'text',
 } as const;
+const inputColumns = { ...reservationColumns, spki_sha256: 'text' } as const;
 
 function reserveStatement(isPostgres: boolean, reservations: readonly SearchableReservation[]): Statement | undefined {
   if (reservations.length === 0) return undefined;
@@ -86,19 +87,28 @@ function reserveStatement(isPostgres: boolean, reservations: readonly Searchable
     request_sha256: each.requestSha256 ?? null,
     spki_sha256: each.spkiSha256,
   }));
-  return sql(
-    `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${rowsOfJson(isPostgres, { ...reservationColumns, spki_sha256: 'text' })}
+  return sqlOfRows(
+    isPostgres,
+    inputColumns,
+    rows,
+    (input) => `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${input}
      WHERE NOT EXISTS (SELECT 1 FROM ca_compromised_key AS bad WHERE bad.spki_sha256 = input.spki_sha256)
      ON CONFLICT DO NOTHING RETURNING serial`,
-    JSON.stringify(rows),
   );
 }
 
-function nameStatement(isPostgres: boolean, names: readonly object[]): Statement {
-  return sql(
-    `INSERT INTO ca_certificate_name (value, reserved_at, serial) SELECT value, reserved_at, serial
-     FROM ${rowsOfJson(isPostgres, { value: 'text', reserved_at: 'bigint', serial: 'text' })} WHERE true ON CONFLICT DO NOTHING`,
-    JSON.stringify(names),
+const nameColumns = { value: 'text', reserved_at: 'bigint', serial: 'text' } as const;
+
+function nameStatement(
+  isPostgres: boolean,
+  names: readonly Readonly<Record<keyof typeof nameColumns, Value>>[],
+): Statement {
+  return sqlOfRows(
+    isPostgres,
+    nameColumns,
+    names,
+    (input) => `INSERT INTO ca_certificate_name (value, reserved_at, serial) SELECT value, reserved_at, serial
+     FROM ${input} WHERE true ON CONFLICT DO NOTHING`,
   );
 }
 
@@ -125,13 +135,15 @@ function commitStatement(isPostgres: boolean, tickets: readonly TicketRedemption
     seal: each.seal ?? null,
     moment: each.now.getTime(),
   }));
-  return sql(
-    `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256, seal = input.seal
-     FROM ${rowsOfJson(isPostgres, commitColumns)}
+  return sqlOfRows(
+    isPostgres,
+    commitColumns,
+    rows,
+    (input) => `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256, seal = input.seal
+     FROM ${input}
      WHERE row.serial = input.serial AND row.state = 'reserved' AND row.issuer_id = input.issuer_id
        AND row.profile_version = input.profile_version AND row.requester = input.requester AND row.ticket_expires_at > input.moment
      RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
-    JSON.stringify(rows),
   );
 }
 
@@ -142,12 +154,13 @@ function completeStatement(isPostgres: boolean, completions: readonly WriteOf<'c
     certificate: certificate.toString('base64'),
     issued_at: issuedAt.getTime(),
   }));
-  const columns = { serial: 'text', certificate: 'text', issued_at: 'bigint' } as const;
-  return sql(
-    `UPDATE ca_certificate AS row SET state = 'issued', certificate = input.certificate, issued_at = input.issued_at, tbs = NULL
-     FROM ${rowsOfJson(isPostgres, columns)}
+  return sqlOfRows(
+    isPostgres,
+    { serial: 'text', certificate: 'text', issued_at: 'bigint' } as const,
+    rows,
+    (input) => `UPDATE ca_certificate AS row SET state = 'issued', certificate = input.certificate, issued_at = input.issued_at, tbs = NULL
+     FROM ${input}
      WHERE row.serial = input.serial AND row.state = 'signing'
      RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
-    JSON.stringify(rows),
   );
 }

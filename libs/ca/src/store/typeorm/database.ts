@@ -4,20 +4,11 @@ import { z } from 'zod';
 import { CaError } from '../../errors.js';
 import { ApiTokenEntity } from './api-token.entity.js';
 import { CertificateEntity } from './certificate.entity.js';
-import { exclusively } from './exclusively.js';
 import { GenerationEntity, ImportedCertificateEntity, SignedDocumentEntity } from './authority.entities.js';
 import { OrderEntity } from './order.entity.js';
-import { CertificatesAndCrls1764000000000 } from './migrations/1764000000000-certificates-and-crls.js';
-import { ApiTokens1764100000000 } from './migrations/1764100000000-api-tokens.js';
-import { Generations1764150000000 } from './migrations/1764150000000-generations.js';
-import { Status1764200000000 } from './migrations/1764200000000-status.js';
-import { RequestsAndSearch1764300000000 } from './migrations/1764300000000-requests-and-search.js';
-import { CrlLocations1764400000000 } from './migrations/1764400000000-crl-locations.js';
-import { CompromisedKeys1764500000000 } from './migrations/1764500000000-compromised-keys.js';
-import { Presigning1764600000000 } from './migrations/1764600000000-presigning.js';
-import { DecisionSeals1764700000000 } from './migrations/1764700000000-decision-seals.js';
+import { caMigrations, migrate } from './migrate.js';
 
-/** Entities and migrations, for a service that keeps the CA's tables in a DataSource of its own. */
+/** For a service that keeps the CA's tables in a DataSource of its own, with `caMigrations`. */
 export const caEntities = [
   CertificateEntity,
   ApiTokenEntity,
@@ -25,17 +16,6 @@ export const caEntities = [
   GenerationEntity,
   ImportedCertificateEntity,
   SignedDocumentEntity,
-];
-export const caMigrations = [
-  CertificatesAndCrls1764000000000,
-  ApiTokens1764100000000,
-  Generations1764150000000,
-  Status1764200000000,
-  RequestsAndSearch1764300000000,
-  CrlLocations1764400000000,
-  CompromisedKeys1764500000000,
-  Presigning1764600000000,
-  DecisionSeals1764700000000,
 ];
 
 export const databaseConfigSchema = z.discriminatedUnion('type', [
@@ -67,10 +47,10 @@ export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource
   try {
     const options = { ...connection(config), entities: caEntities, migrations: caMigrations };
     if (options.type === 'postgres') await migrateUnhurried(options);
-    const opened = new DataSource(options);
-    dataSource = await opened.initialize();
-    await migrate(opened);
-    return opened;
+    dataSource = new DataSource(options);
+    await dataSource.initialize();
+    if (options.type !== 'postgres') await migrate(dataSource);
+    return dataSource;
   } catch (error) {
     if (dataSource?.isInitialized === true) await dataSource.destroy();
     const where = config.type === 'postgres' ? 'a PostgreSQL server' : `a writable SQLite file ${config.database}`;
@@ -79,11 +59,6 @@ export async function openCaDatabase(config: DatabaseConfig): Promise<DataSource
   }
 }
 
-async function migrate(dataSource: DataSource): Promise<void> {
-  await exclusively(dataSource, () => dataSource.runMigrations({ transaction: 'each' }));
-}
-
-/** A change of a large table takes longer than any other statement may. */
 async function migrateUnhurried(options: DataSourceOptions): Promise<void> {
   const dataSource = new DataSource({ ...options, extra: {} });
   await dataSource.initialize();

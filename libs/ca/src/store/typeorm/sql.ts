@@ -1,16 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
+import { type LoggedConnection, WriteAheadLog } from './write-ahead-log.js';
 
+export type Value = string | number | null;
 /** One statement with `$1`, `$2`, …, which both databases take. */
 export interface Statement {
   readonly text: string;
-  readonly values: readonly (string | number | null)[];
+  /** Those of one run, and of the next: its rows are those of all runs. */
+  readonly runs: readonly (readonly Value[])[];
 }
-export type Row = Readonly<Record<string, string | number | null>>;
+export type Row = Readonly<Record<string, Value>>;
 export type Steps<T> = Generator<Statement, T, Row[]>;
 
-export function sql(text: string, ...values: readonly (string | number | null)[]): Statement {
-  return { text, values };
+export function sql(text: string, ...values: readonly Value[]): Statement {
+  return { text, runs: [values] };
+}
+
+/**
+ * A statement that reads many rows as the table `input`. PostgreSQL gets them at once, in JSON; SQLite one by one, where a run is
+ * no round trip and its JSON functions would read the text of a row anew for each column.
+ * @param columns  their names and types
+ */
+export function sqlOfRows<Name extends string>(
+  isPostgres: boolean,
+  columns: Readonly<Record<Name, string>>,
+  rows: readonly Readonly<Record<Name, Value>>[],
+  text: (input: string) => string,
+): Statement {
+  if (isPostgres) return sql(text(rowsOfJson(true, columns)), JSON.stringify(rows));
+  const names = Object.keys(columns) as Name[];
+  const input = `(SELECT ${names.map((name, index) => `$${index + 1} AS ${name}`).join(', ')}) AS input`;
+  return { text: text(input), runs: rows.map((row) => names.map((name) => row[name])) };
 }
 
 /** The rows of a JSON array in `$1`, as a table. */
@@ -21,15 +41,15 @@ export function rowsOfJson(isPostgres: boolean, columns: Readonly<Record<string,
 }
 
 /** What is used of better-sqlite3's Database. */
-interface SqliteConnection {
+interface SqliteConnection extends LoggedConnection {
   readonly inTransaction: boolean;
   prepare(text: string): SqliteStatement;
   transaction<T>(work: () => T): { immediate(): T };
 }
 interface SqliteStatement {
   readonly reader: boolean;
-  all(values: Readonly<Record<string, string | number | null>>): Row[];
-  run(values: Readonly<Record<string, string | number | null>>): unknown;
+  all(values: Readonly<Record<string, Value>>): Row[];
+  run(values: Readonly<Record<string, Value>>): unknown;
 }
 
 /** Thrown inside `atomically` to undo what was done, and to return a value nevertheless. */
@@ -64,7 +84,7 @@ export class Sql {
     return this.isPostgres ? ' COLLATE "C"' : '';
   }
 
-  async all(text: string, ...values: readonly (string | number | null)[]): Promise<Row[]> {
+  async all(text: string, ...values: readonly Value[]): Promise<Row[]> {
     if (!this.isPostgres) return this.#runOnSqlite(sql(text, ...values));
     const runner = this.dataSource.createQueryRunner();
     try {
@@ -90,8 +110,10 @@ export class Sql {
       const generator = steps();
       let step = generator.next();
       while (step.done !== true) {
-        const { text, values } = step.value;
-        step = generator.next(rowsOf(await runner.query(text, [...values], true)));
+        const { text, runs } = step.value;
+        const rows: Row[] = [];
+        for (const values of runs) rows.push(...rowsOf(await runner.query(text, [...values], true)));
+        step = generator.next(rows);
       }
       await runner.commitTransaction();
       return step.value;
@@ -108,26 +130,29 @@ export class Sql {
     const connection = this.#connection;
     for (const giveUp = performance.now() + patienceMilliseconds; connection.inTransaction; await delay(1))
       if (performance.now() > giveUp) throw new Error('another transaction of this process that does not end');
-    return connection
-      .transaction(() => {
-        const generator = steps();
-        let step = generator.next();
-        while (step.done !== true) step = generator.next(this.#runOnSqlite(step.value));
-        return step.value;
-      })
-      .immediate();
+    const transaction = connection.transaction(() => {
+      const generator = steps();
+      let step = generator.next();
+      while (step.done !== true) step = generator.next(this.#runOnSqlite(step.value));
+      return step.value;
+    });
+    const log = WriteAheadLog.of(connection);
+    return log === undefined ? transaction.immediate() : log.commit(() => transaction.immediate());
   }
 
-  #runOnSqlite({ text, values }: Statement): Row[] {
+  #runOnSqlite({ text, runs }: Statement): Row[] {
     let statement = this.#prepared.get(text);
     if (statement === undefined) {
       statement = this.#connection.prepare(text);
       this.#prepared.set(text, statement);
     }
-    const named = Object.fromEntries(values.map((value, index) => [String(index + 1), value]));
-    if (statement.reader) return statement.all(named);
-    statement.run(named);
-    return [];
+    const rows: Row[] = [];
+    for (const values of runs) {
+      const named = Object.fromEntries(values.map((value, index) => [String(index + 1), value]));
+      if (statement.reader) rows.push(...statement.all(named));
+      else statement.run(named);
+    }
+    return rows;
   }
 
   get #connection(): SqliteConnection {

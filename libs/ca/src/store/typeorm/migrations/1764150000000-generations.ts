@@ -1,11 +1,13 @@
-import { type MigrationInterface, type QueryRunner, Table, TableIndex } from 'typeorm';
+import { type MigrationInterface, type QueryRunner, Table } from 'typeorm';
+import { createIndex, createTables, dropIndex } from '../migration-steps.js';
 
 /** Generations of issuers, CA certificates made elsewhere, what else CA keys sign, and the index by which each issuer's certificates expire. */
 export class Generations1764150000000 implements MigrationInterface {
   readonly name = 'Generations1764150000000';
+  readonly transaction = false;
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.createTable(
+    await createTables(runner, [
       new Table({
         name: 'ca_generation',
         columns: [
@@ -15,8 +17,6 @@ export class Generations1764150000000 implements MigrationInterface {
           { name: 'active_from', type: 'bigint' },
         ],
       }),
-    );
-    await runner.createTable(
       new Table({
         name: 'ca_imported_certificate',
         columns: [
@@ -31,8 +31,6 @@ export class Generations1764150000000 implements MigrationInterface {
           { name: 'ca_imported_certificate_name', columnNames: ['subject_sha256'] },
         ],
       }),
-    );
-    await runner.createTable(
       new Table({
         name: 'ca_signed_document',
         columns: [
@@ -44,8 +42,6 @@ export class Generations1764150000000 implements MigrationInterface {
         ],
         indices: [{ name: 'ca_signed_document_issuer', columnNames: ['issuer_id'] }],
       }),
-    );
-    await runner.createTable(
       new Table({
         name: 'ca_expiry_position',
         columns: [
@@ -55,15 +51,16 @@ export class Generations1764150000000 implements MigrationInterface {
           { name: 'serial', type: 'varchar', length: '40' },
         ],
       }),
-    );
-    await runner.createIndex(
-      'ca_certificate',
-      new TableIndex({ name: 'ca_certificate_expiry', columnNames: ['issuer_id', 'not_after'] }),
-    );
+    ]);
+    await createIndex(runner, {
+      name: 'ca_certificate_expiry',
+      table: 'ca_certificate',
+      columns: 'issuer_id, not_after',
+    });
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.dropIndex('ca_certificate', 'ca_certificate_expiry');
+    await dropIndex(runner, 'ca_certificate_expiry');
     await runner.dropTable('ca_expiry_position');
     await runner.dropTable('ca_signed_document');
     await runner.dropTable('ca_imported_certificate');
