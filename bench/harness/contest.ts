@@ -39,6 +39,7 @@ export interface Outcome extends Result {
 /**
  * Runs the contenders in turn, forwards and backwards, so that a machine that is slow for a while is slow for all of them, then
  * takes the median of each. The first round only warms up.
+ * @param rounds  that are measured; 0: what is counted and not timed needs no warming up, and one round is all
  */
 export async function contest(
   cases: Readonly<Record<string, CaseFacts>>,
@@ -51,7 +52,7 @@ export async function contest(
   for (let round = 0; round <= rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : [...contenders].reverse()) {
       const sample = await contender.run();
-      if (round > 0) samples.get(contender)?.push(sample);
+      if (round > 0 || rounds === 0) samples.get(contender)?.push(sample);
       progress(round, rounds, contender.name, sample);
     }
   }
@@ -82,6 +83,6 @@ export async function contest(
 
 function progress(round: number, rounds: number, name: string, sample: Samples): void {
   const values = Object.entries(sample).map(([name, each]) => `${name} ${each?.value.toPrecision(4)}`);
-  const title = round === 0 ? 'warm-up' : `round ${round}/${rounds}`;
+  const title = rounds > 0 && round === 0 ? 'warm-up' : `round ${round}/${rounds}`;
   process.stderr.write(`  ${title}  ${name}: ${values.join('  ')}\n`);
 }

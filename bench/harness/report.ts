@@ -16,7 +16,7 @@ export function report(outcomes: readonly Outcome[], remarks: readonly string[] 
     unit,
     cpu_us: cpu_us === null ? null : rounded(cpu_us),
     peer: peer === null ? null : rounded(peer),
-    ratio: ratio === null ? null : Math.round(ratio * 1000) / 1000,
+    ratio: ratio === null || !Number.isFinite(ratio) ? null : Math.round(ratio * 1000) / 1000,
     peer_name,
   }));
   mkdirSync(dirname(path), { recursive: true });
@@ -31,7 +31,7 @@ export function report(outcomes: readonly Outcome[], remarks: readonly string[] 
     each.peer_name ?? '',
     text(each.peer),
     text(each.peerCpu),
-    each.ratio === null ? '' : `${each.ratio.toFixed(2)}×`,
+    ratioText(each.ratio),
     each.target ?? '',
   ]);
   const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0].model}; ${path}`;
@@ -46,6 +46,11 @@ function rounded(value: number): number {
 function text(value: number | null): string {
   if (value === null) return '';
   return Number.isNaN(value) ? '–' : String(Number(value.toPrecision(4)));
+}
+
+/** None of what is divided by nothing, or by what never was. */
+function ratioText(ratio: number | null): string {
+  return ratio === null || !Number.isFinite(ratio) ? '' : `${ratio.toFixed(2)}×`;
 }
 
 function table(rows: readonly (readonly string[])[]): string {

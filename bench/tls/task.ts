@@ -38,3 +38,28 @@ export interface RequestsResult {
   readonly p90Milliseconds: number;
   readonly requests: number;
 }
+
+export type PersistentTask = LoadTask;
+
+export interface PersistentResult {
+  readonly failed: number;
+  /** Milliseconds since the epoch, ascending. */
+  readonly succeededAt: readonly number[];
+}
+
+export interface LeavingTask extends ClientTask {
+  readonly connections: number;
+}
+
+export interface LeavingResult {
+  readonly stayed: number;
+  readonly left: number;
+}
+
+/** What lives in our server when nobody is connected. */
+export interface Residue {
+  readonly liveSessions: number;
+  readonly pausedJobs: number;
+  /** Of V8, without an object in it. */
+  readonly freeHeapBytes: number;
+}
