@@ -6,7 +6,7 @@ import type { Profile } from '../profile/profile.js';
 import { searchNames } from '../search/search-names.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { CertificateIntent } from './certificate-intent.js';
-import { certificateRules } from './certificate-rules.js';
+import { certificateRulesFor } from './certificate-rules.js';
 import { viewTbsCertificate } from './certificate-view.js';
 import { subjectAltName, subjectKeyIdentifier } from './extensions.js';
 import type { DecisionSeals } from './decision-seals.js';
@@ -253,7 +253,8 @@ function lintCertificate(tbs: Buffer, serial: string, order: UnfinishedOrder): v
     issuerKeyIdentifier: authority.keyIdentifier,
     signatureAlgorithm: authority.signatureAlgorithm.identifier,
   };
-  lint(`certificate ${serial}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), certificateRules);
+  const rules = certificateRulesFor(order.profile);
+  lint(`certificate ${serial}`, tbs, (node) => ({ view: viewTbsCertificate(node), intent }), rules);
 }
 
 /** What is sealed of a certificate that is about to be signed. */

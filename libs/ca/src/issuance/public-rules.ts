@@ -1,6 +1,15 @@
 import { decodeOid, oids } from '../der/oid.js';
-import { isReservedAddress, isReservedDomain } from '../name/reserved-names.js';
-import { maximumPublicValidityDays, reservedPolicies } from '../profile/public-style.js';
+import { type AttributeName, attributeNameOf, readDistinguishedName } from '../name/distinguished-name.js';
+import { isOnPublicHost, isPublicDomain, isReservedAddress } from '../name/reserved-names.js';
+import type { KeyUsageBit } from '../profile/key-usage.js';
+import {
+  isShortLived,
+  maximumPublicValidityDays,
+  type PublicKind,
+  publicKindOf,
+  type PublicPolicy,
+  publicPolicyOf,
+} from '../profile/public-style.js';
 import {
   findExtension,
   keyKindOf,
@@ -14,36 +23,48 @@ import type { CertificateRule, CertificateUnderLint } from './certificate-intent
 import { rule } from './lint.js';
 
 /**
- * The Baseline Requirements of the CA/Browser Forum for TLS server certificates, as far as octets show them: for a profile that says
- * `publicStyle`.
+ * The Baseline Requirements of the CA/Browser Forum for TLS servers, mail and code, as far as octets show them: for a profile that
+ * says `publicStyle`. The numbers are those of `public-style.ts`; sections are those for TLS servers where no other document is named.
  */
 export const publicRules: readonly CertificateRule[] = [
-  publicRule('CABF BR §6.3.2', 'the validity is at most that of its day: 200 days since 2026-03-15, 100 since 2027-03-15, 47 since 2029-03-15', ({ view }) => isShortEnough(milliseconds(view.notBefore), milliseconds(view.notAfter))),
+  publicRule('CABF BR §6.3.2', 'the validity is at most that of its day: for TLS servers 200 days since 2026-03-15, 100 since 2027-03-15, 47 since 2029-03-15; for code 460; for mail 825', ({ view, kind }) => isShortEnough(kind, milliseconds(view.notBefore), milliseconds(view.notAfter))),
   publicRule('CABF BR §7.1.2.7', 'notBefore lies back at most 48 hours, as far as the profile says', ({ intent }) => intent.profile.backdateSeconds <= 48 * 3600),
-  publicRule('CABF BR §7.1.3.1', 'the key is RSA of whole octets, or EC', ({ view }) => keyKindOf(view) !== 'ed25519' && keyKindOf(view) !== undefined),
-  publicRule('CABF BR §7.1.2.7.11', 'an EC key signs', ({ view }) => keyKindOf(view) === 'rsa' || readKeyUsage(view).includes('digitalSignature')),
-  publicRule('CABF BR §7.1.2.7.10', 'the purpose is serverAuth, and at most clientAuth besides', ({ view }) => readPurposes(view).includes(oids.serverAuth) && readPurposes(view).every((purpose) => purpose === oids.serverAuth || purpose === oids.clientAuth)),
-  publicRule('CABF BR §7.1.2.7.12', 'SubjectAltName is there, of DNS names and addresses alone', ({ view }) => namesOf(view).length > 0 && namesOf(view).every(({ type }) => type === 'dns' || type === 'ip')),
-  publicRule('CABF BR §7.1.2.7.12', 'DNS names are fully qualified and not internal, without underscores', ({ view }) => namesOf(view).every(({ type, value }) => type !== 'dns' || isPublicDomain(value))),
+  publicRule('CABF BR §7.1.3.1', 'the key is of a kind that the Forum has', ({ view, kind }) => kind.keys.some((key) => key === keyKindOf(view))),
+  publicRule('CABF BR §7.1.2.7.11', 'the key usage is what the purpose is for, and nonRepudiation goes with digitalSignature', ({ view, kind }) => isKeyUsageOf(readKeyUsage(view), kind)),
+  publicRule('CABF BR §7.1.2.7.11', 'an EC key of a server or for code signs', ({ view, kind }) => keyKindOf(view) === 'rsa' || kind.keyUsage.includes('keyAgreement') || readKeyUsage(view).includes('digitalSignature')),
+  publicRule('CABF BR §7.1.2.7.10', 'the purpose is there, and besides it what the policy allows', ({ view, kind, policy }) => readPurposes(view).includes(kind.purpose) && readPurposes(view).every((purpose) => purpose === kind.purpose || policy?.otherPurposes.includes(purpose))),
+  publicRule('CABF BR §7.1.2.7.12', 'SubjectAltName is there, of DNS names and addresses alone; for mail of mailboxes alone, and not there for code', ({ view, kind }) => namesOf(view).length > 0 === kind.names.length > 0 && namesOf(view).every(({ type }) => kind.names.includes(type))),
+  publicRule('CABF BR §7.1.2.7.12', 'DNS names and hosts of mailboxes are fully qualified and not internal, without underscores', ({ view }) => namesOf(view).every(({ type, value }) => type === 'ip' || isPublicDomain(value.slice(value.lastIndexOf('@') + 1)))),
   publicRule('CABF BR §7.1.2.7.12', 'addresses are not reserved', ({ view }) => namesOf(view).every(({ type, value }) => type !== 'ip' || !isReservedAddress(value))),
-  publicRule('CABF BR §7.1.6.1', 'one policy says how the subject was validated', ({ view }) => policiesOf(view).filter((policy) => Object.values(reservedPolicies).includes(policy)).length === 1),
-  publicRule('CABF BR §7.1.2.7.7', 'authority information is there', ({ view }) => findExtension(view, oids.authorityInfoAccess) !== undefined),
-  publicRule('CABF BR §7.1.2.11.2', 'there is a CRL or an OCSP responder, unless it is short-lived', ({ view }) => isShortLived(milliseconds(view.notAfter) - milliseconds(view.notBefore)) || pointsToStatus(view)),
+  publicRule('CABF BR §7.1.6.1', 'one policy says how the subject was validated', ({ policy }) => policy !== undefined),
+  publicRule('CABF BR §7.1.2.7.2', 'the subject has what its policy wants, and nothing else', ({ view, policy }) => policy !== undefined && isSubjectOf(policy, attributesOf(view))),
+  publicRule('CABF BR §7.1.2.7.7', 'authority information is there, for code with the place of the issuer', ({ view, kind }) => accessMethodsOf(view).length > 0 && (!kind.namesIssuer || accessMethodsOf(view).includes(oids.caIssuers))),
+  publicRule('CABF BR §7.1.2.11.2', 'there is a CRL; for a TLS server an OCSP responder will do, or a short life', ({ view, kind }) => namesCrl(view) || (!kind.namesCrl && (accessMethodsOf(view).includes(oids.ocsp) || isShortLived((milliseconds(view.notAfter) - milliseconds(view.notBefore)) / 1000 + 1)))),
+  publicRule('CABF BR §7.1.2.7.7, §7.1.2.11.2', 'places are on hosts that the public can name', ({ view }) => placesOf(view).every(isOnPublicHost)),
 ]; // prettier-ignore
 
-function publicRule(source: string, requires: string, holds: CertificateRule['holds']): CertificateRule {
-  return rule(source, requires, (subject) => !subject.intent.profile.publicStyle || holds(subject));
-}
-
 type View = CertificateUnderLint['view'];
-
-function isShortEnough(notBefore: number, notAfter: number): boolean {
-  return notAfter - notBefore + 1000 <= maximumPublicValidityDays(new Date(notBefore)) * 86_400_000;
+interface PublicSubject extends CertificateUnderLint {
+  readonly kind: PublicKind;
+  /** Undefined: not just one of the Forum's for the purpose. */
+  readonly policy: PublicPolicy | undefined;
 }
 
-/** CABF BR §1.6.1: at most 7 days, for certificates since 2026-03-15. */
-function isShortLived(validityMilliseconds: number): boolean {
-  return validityMilliseconds + 1000 <= 7 * 86_400_000;
+function publicRule(source: string, requires: string, holds: (subject: PublicSubject) => boolean): CertificateRule {
+  return rule(source, requires, (subject) => {
+    const { view, intent } = subject;
+    const kind = publicKindOf(intent.profile.extendedKeyUsage);
+    return kind !== undefined && holds({ ...subject, kind, policy: publicPolicyOf(kind, policiesOf(view)) });
+  });
+}
+
+function isShortEnough(kind: PublicKind, notBefore: number, notAfter: number): boolean {
+  return notAfter - notBefore + 1000 <= maximumPublicValidityDays(kind, new Date(notBefore)) * 86_400_000;
+}
+
+function isKeyUsageOf(bits: readonly KeyUsageBit[], { keyUsage }: PublicKind): boolean {
+  const repudiates = !bits.includes('nonRepudiation') || bits.includes('digitalSignature');
+  return repudiates && bits.every((bit) => keyUsage.includes(bit));
 }
 
 function namesOf(view: View): ReturnType<typeof writtenNames> {
@@ -51,19 +72,31 @@ function namesOf(view: View): ReturnType<typeof writtenNames> {
   return extension === undefined ? [] : writtenNames(extension);
 }
 
-function isPublicDomain(name: string): boolean {
-  const domain = name.replace(/^\*\./, '');
-  return domain.includes('.') && !domain.includes('_') && !isReservedDomain(domain);
-}
-
 function policiesOf(view: View): string[] {
   const policies = findExtension(view, oids.certificatePolicies)?.value.children ?? [];
   return policies.map(({ children }) => decodeOid(children[0].content));
 }
 
-function pointsToStatus(view: View): boolean {
+function attributesOf({ subject }: View): (AttributeName | undefined)[] {
+  return (readDistinguishedName(subject) ?? []).map(({ type }) => attributeNameOf(type));
+}
+
+function isSubjectOf(policy: PublicPolicy, attributes: readonly (AttributeName | undefined)[]): boolean {
+  const isKnown = attributes.every((attribute) => attribute !== undefined && policy.subject.includes(attribute));
+  return isKnown && policy.subjectWants.every((names) => names.some((name) => attributes.includes(name)));
+}
+
+function accessMethodsOf(view: View): string[] {
   const access = findExtension(view, oids.authorityInfoAccess)?.value.children ?? [];
-  const hasOcsp = access.some(({ children }) => decodeOid(children[0].content) === oids.ocsp);
+  return access.map(({ children }) => decodeOid(children[0].content));
+}
+
+function namesCrl(view: View): boolean {
   const crl = findExtension(view, oids.crlDistributionPoints);
-  return hasOcsp || (crl !== undefined && urisIn(crl.value).length > 0);
+  return crl !== undefined && urisIn(crl.value).length > 0;
+}
+
+function placesOf(view: View): string[] {
+  const places = [oids.authorityInfoAccess, oids.crlDistributionPoints].map((oid) => findExtension(view, oid)?.value);
+  return places.flatMap((value) => (value === undefined ? [] : urisIn(value)));
 }

@@ -1,6 +1,6 @@
 import { CaError } from '../errors.js';
 import type { Profile } from '../profile/profile.js';
-import { maximumPublicValidityDays } from '../profile/public-style.js';
+import { maximumPublicValidityDays, publicKindOf } from '../profile/public-style.js';
 import type { Validity } from './tbs-certificate.js';
 
 /** How far CRLs and CA certificates are dated back. */
@@ -11,7 +11,7 @@ export const backdateMilliseconds = 60_000;
  * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when the issuer is not valid now
  */
 export function validityOf(
-  profile: Pick<Profile, 'validitySeconds' | 'backdateSeconds' | 'publicStyle'>,
+  profile: Pick<Profile, 'validitySeconds' | 'backdateSeconds' | 'publicStyle' | 'extendedKeyUsage'>,
   now: Date,
   issuer?: Validity,
 ): Validity {
@@ -32,8 +32,13 @@ export function validityOf(
 
 /** The day the Baseline Requirements shorten what they allow is known, and no reason to stop issuing on it. */
 function validitySecondsFrom(
-  { validitySeconds, publicStyle }: Pick<Profile, 'validitySeconds' | 'publicStyle'>,
+  {
+    validitySeconds,
+    publicStyle,
+    extendedKeyUsage,
+  }: Pick<Profile, 'validitySeconds' | 'publicStyle' | 'extendedKeyUsage'>,
   notBefore: Date,
 ): number {
-  return publicStyle ? Math.min(validitySeconds, maximumPublicValidityDays(notBefore) * 86_400) : validitySeconds;
+  const kind = publicStyle ? publicKindOf(extendedKeyUsage) : undefined;
+  return kind ? Math.min(validitySeconds, maximumPublicValidityDays(kind, notBefore) * 86_400) : validitySeconds;
 }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /**
@@ -29,4 +30,16 @@ export function isReservedDomain(name: string): boolean {
 /** An address that is not for the public Internet (IANA special-purpose registries). @param address  as `ipAddress` returns it */
 export function isReservedAddress(address: string): boolean {
   return ipaddr.parse(address).range() !== 'unicast';
+}
+
+/** A fully qualified name that the public DNS may have. @param name  as `normalizeDnsName` returns it, with or without `*.` */
+export function isPublicDomain(name: string): boolean {
+  const domain = name.replace(/^\*\./, '');
+  return domain.includes('.') && !domain.includes('_') && !isReservedDomain(domain);
+}
+
+/** Whether a URL names its host, and by a name of the public DNS. */
+export function isOnPublicHost(url: string): boolean {
+  const hostname = URL.parse(url)?.hostname ?? '';
+  return isIP(hostname.replace(/^\[|\]$/g, '')) === 0 && isPublicDomain(hostname);
 }

@@ -73,6 +73,39 @@ export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: ['clientAuth'],
   },
+  /** As the Baseline Requirements of the CA/Browser Forum have them: for servers domain-validated, for mail mailbox-validated and strict. */
+  'public-tls-server': {
+    ...tls,
+    publicStyle: true,
+    keys: ['rsa', 'ec-p256', 'ec-p384'],
+    extendedKeyUsage: ['serverAuth'],
+    policies: [{ oid: '2.23.140.1.2.1' }],
+  },
+  'public-smime': {
+    publicStyle: true,
+    validityDays: 365,
+    subject: { commonName: 'name' },
+    subjectAltName: { allowed: ['email'], required: ['email'] },
+    keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+    extendedKeyUsage: ['emailProtection'],
+    policies: [{ oid: '2.23.140.1.5.1.3' }],
+  },
+  'public-code-signing': {
+    publicStyle: true,
+    validityDays: 365,
+    subject: {
+      commonName: 'required',
+      organization: 'required',
+      locality: 'required',
+      stateOrProvince: 'optional',
+      country: 'required',
+    },
+    keys: ['rsa', 'ec-p256', 'ec-p384', 'ec-p521'],
+    minimumRsaBits: 3072,
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: ['codeSigning'],
+    policies: [{ oid: '2.23.140.1.4.1' }],
+  },
 };
 
 /** What a CA offers whose configuration says nothing. */

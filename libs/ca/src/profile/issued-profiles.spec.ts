@@ -51,11 +51,15 @@ const config: Partial<CaConfig> = {
       ocsp: ['http://ocsp.example.com'],
       mustStaple: true,
     },
+    'public-tls-server': {},
+    'public-smime': {},
+    'public-code-signing': {},
     'thirty-year': { extends: 'tls-server', validityDays: 36_500 },
   },
   allowedNames: undefined,
   nameRules: [
     { dns: ['*.example.com'], email: ['@example.com'], uri: ['spiffe://example.com/*'], subject: { commonName: ['*'], serialNumber: ['*'] } },
+    { profiles: ['public-code-signing'], subject: { organization: ['Example'], locality: ['Berlin'], country: ['DE'] } },
     { profiles: ['ocsp-responder'], subject: { commonName: ['*'] } },
   ],
 }; // prettier-ignore
@@ -88,6 +92,9 @@ const cases: Case[] = [
   { profile: 'ocsp-responder', csr: buildCsr({ subject: commonName('Responder') }), says: ['OCSP Signing', 'OCSP No Check'], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'ocsphelper', nssUsages: [10] },
   { profile: 'short-lived', csr: buildCsr(tlsName), says: [/No Revocation Available|2\.5\.29\.56/], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'sslserver', nssUsages: [1] },
   { profile: 'public', csr: buildCsr({ ...tlsName, attributes: [extensionRequest(subjectAltName(dns('a.example.com')), mustStaple)] }), says: ['2.23.140.1.2.1', 'TLS Feature', 'status_request', 'OCSP - URI:http://ocsp.example.com'], purpose: 'sslserver', nssUsages: [1] },
+  { profile: 'public-tls-server', csr: buildCsr(tlsName), says: ['2.23.140.1.2.1', 'http://ca.example.com/v1/crl/'], purpose: 'sslserver', nssUsages: [1] },
+  { profile: 'public-smime', csr: buildCsr({ subject: sequence(attribute(cn, 'ada@example.com')) }), says: ['2.23.140.1.5.1.3', 'CN = ada@example.com', 'email:ada@example.com'], purpose: 'smimesign', nssUsages: [4] },
+  { profile: 'public-code-signing', csr: buildCsr({ subject: sequence(attribute('550406', 'DE', 0x13), attribute('550407', 'Berlin'), attribute(o, 'Example'), attribute(cn, 'Example')), key: rsa }), says: ['2.23.140.1.4.1', 'C = DE, L = Berlin, O = Example, CN = Example'] },
 ]; // prettier-ignore
 
 describe('a certificate of each profile', () => {
@@ -180,6 +187,13 @@ describe('a certificate of each profile', () => {
     };
     expect([await days('2027-03-15T00:00:30Z'), await days('2027-03-15T00:01:00Z'), await days('2029-03-15T12:00:00Z')]).toEqual([200, 100, 47]); // prettier-ignore
     ca.now = now;
+  });
+
+  test('a certificate under a policy of the Forum is revoked for reasons that the Forum knows', async () => {
+    const { serial } = await authority.issue(buildCsr(tlsName), 'public-tls-server');
+    for (const reason of ['certificateHold', 'aACompromise', 'cACompromise'] as const)
+      await expect(authority.status.revoke(serial, { reason })).rejects.toMatchObject({ code: 'ERR_CA_REVOCATION_INVALID' }); // prettier-ignore
+    expect(await authority.status.revoke(serial, { reason: 'superseded' })).toMatchObject({ state: 'revoked' });
   });
 
   test.each<[string, string, Buffer, string]>([

@@ -98,6 +98,20 @@ test.each<[string, string, string]>([
   ['a public certificate of Ed25519', 'tls-server: { publicStyle: true, policies: [{ oid: 2.23.140.1.2.1 }] }', 'publicStyle: want no Ed25519'],
   ['a public certificate for a year', 'tls-server: { publicStyle: true, validityDays: 365, keys: [rsa], policies: [{ oid: 2.23.140.1.2.1 }] }', 'publicStyle: want a validity of at most 200 days'],
   ['a public certificate without a policy', 'tls-server: { publicStyle: true, keys: [rsa] }', 'publicStyle: want one policy of the CA/Browser Forum'],
+  ['two policies of the Forum', 'public-tls-server: { policies: [{ oid: 2.23.140.1.2.1 }, { oid: 2.23.140.1.2.2 }] }', 'publicStyle: want one policy of the CA/Browser Forum, 2.23.140.1.2.1 or 2.23.140.1.2.2'],
+  ['extended validation', 'public-tls-server: { policies: [{ oid: 2.23.140.1.1 }] }', 'publicStyle: want one policy of the CA/Browser Forum'],
+  ['a policy of the Forum that nobody keeps', 'tls-server: { policies: [{ oid: 2.23.140.1.2.1 }] }', 'publicStyle: want no policy of the CA/Browser Forum without publicStyle'],
+  ['an organization that is not validated', 'public-tls-server: { subject: { commonName: name, organization: required } }', 'publicStyle: want no organization in a subject of policy 2.23.140.1.2.1'],
+  ['an organization that may be nowhere', 'public-tls-server: { subject: { organization: required, country: optional }, policies: [{ oid: 2.23.140.1.2.2 }] }', 'publicStyle: want country, stateOrProvince or locality in every subject'],
+  ['a mailbox with a name', 'public-smime: { subject: { commonName: required } }', 'publicStyle: want a commonName that is one of the names'],
+  ['a strict mailbox for more', 'public-smime: { extendedKeyUsage: [emailProtection, clientAuth] }', 'publicStyle: want no purpose 1.3.6.1.5.5.7.3.2 beside policy 2.23.140.1.5.1.3'],
+  ['mail without a CRL', 'public-smime: { crl: [] }', 'publicStyle: want a CRL'],
+  ['code without the place of its issuer', 'public-code-signing: { caIssuers: [] }', "publicStyle: want the place of the issuer's certificate"],
+  ['code of small keys', 'public-code-signing: { minimumRsaBits: 2048 }', 'publicStyle: want RSA from 3072 bits'],
+  ['code for longer', 'public-code-signing: { validityDays: 461 }', 'publicStyle: want a validity of at most 460 days'],
+  ['a public server that repudiates nothing', 'public-tls-server: { keyUsage: [digitalSignature, nonRepudiation] }', 'publicStyle: want a key usage of digitalSignature, keyEncipherment'],
+  ['a public server with URIs', 'public-tls-server: { subjectAltName: { allowed: [dns, uri], required: [dns] } }', 'publicStyle: want names of the kinds dns, ip alone'],
+  ['a public client', 'tls-client: { publicStyle: true }', 'publicStyle: want an end entity for serverAuth, codeSigning or emailProtection'],
   ['a CA without a subject', 'intermediate: { subject: { commonName: optional } }', 'subject: want a subject that is never empty'],
   ['a name that is no profile name', 'Web_1: {}', 'want a name of at most 48'],
   ['a key twice', 'a: {}\na: {}', '2:1: want YAML, got: Map keys must be unique'],
@@ -124,13 +138,17 @@ test('a file that is not there, and two places at once', () => {
 
 test('places that a profile promises and the configuration does not have are faults', () => {
   const stapling = { profiles: { 'tls-server': { mustStaple: true } } };
-  const publicUrl = 'http://ca.test';
+  const publicUrl = 'http://ca.example.com';
   expect(() => loadProfiles({ ...stapling, publicUrl })).toThrow('tls-server.mustStaple: want an OCSP responder');
   expect(() => loadProfiles({ ...stapling, ocsp: {} })).toThrow('tls-server.mustStaple: want an OCSP responder');
   expect(loadProfiles({ ...stapling, publicUrl, ocsp: {} }).size).toBe(1);
   const tls = { publicStyle: true, keys: ['rsa' as const], policies: [{ oid: '2.23.140.1.2.1' }] };
   expect(() => loadProfiles({ profiles: { 'tls-server': tls } })).toThrow('tls-server.publicStyle: want places');
   expect(loadProfiles({ profiles: { 'tls-server': tls }, publicUrl }).size).toBe(1);
+  const internal = { profiles: { 'tls-server': tls }, publicUrl: 'http://ca.internal' };
+  expect(() => loadProfiles(internal)).toThrow('tls-server.publicStyle: want places on hosts of the public DNS');
+  const monthly = { profiles: { 'tls-server': tls }, publicUrl, crl: { validityHours: 720 } };
+  expect(() => loadProfiles(monthly)).toThrow('want crl.validityHours of at most 240');
 });
 
 function faultsOf(text: string): string[] {

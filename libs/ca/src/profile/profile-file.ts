@@ -1,6 +1,8 @@
 import { ConfigurationFaults, ConfigurationFile } from '@nest-hsm/hsm';
 import { CaError } from '../errors.js';
+import { isOnPublicHost } from '../name/reserved-names.js';
 import type { Profile } from './profile.js';
+import { isShortLived, publicKindOf } from './public-style.js';
 import { profilesSchema, type ProfilesInput } from './profile-schema.js';
 import { resolveProfiles, tryProfiles } from './profiles.js';
 
@@ -8,6 +10,7 @@ interface LocationConfig {
   readonly publicUrl?: string;
   /** Absent: the CA answers no OCSP. */
   readonly ocsp?: object;
+  readonly crl?: { readonly validityHours: number };
 }
 
 /**
@@ -30,7 +33,7 @@ export function loadProfiles(
 }
 
 /** What a profile wants relying parties to be told, and nothing of the configuration tells them. */
-function locationFaults(profile: Profile, { publicUrl, ocsp }: LocationConfig): string[] {
+function locationFaults(profile: Profile, { publicUrl, ocsp, crl }: LocationConfig): string[] {
   const has = (own: readonly string[] | undefined, issuers: boolean): boolean => (own?.length ?? Number(issuers)) > 0;
   const hasUrl = publicUrl !== undefined;
   const answersOcsp = has(profile.ocsp, hasUrl && ocsp !== undefined);
@@ -39,12 +42,22 @@ function locationFaults(profile: Profile, { publicUrl, ocsp }: LocationConfig): 
     faults.push(
       `- ${profile.name}.mustStaple: want an OCSP responder to staple from: ocsp of the profile or of the CA`,
     );
-  const isPublished = answersOcsp || (!profile.noRevocation && has(profile.crl, hasUrl));
+  if (!profile.publicStyle) return faults;
+  const namesCrl = !profile.noRevocation && has(profile.crl, hasUrl);
+  const isPublished = namesCrl || (publicKindOf(profile.extendedKeyUsage)?.namesCrl !== true && answersOcsp);
   const hasAccess = answersOcsp || has(profile.caIssuers, hasUrl);
-  const isShortLived = profile.validitySeconds <= 7 * 86_400;
-  if (profile.publicStyle && (!hasAccess || !(isPublished || isShortLived)))
+  if (!hasAccess || !(isPublished || isShortLived(profile.validitySeconds)))
     faults.push(
       `- ${profile.name}.publicStyle: want places of issuer and status: publicUrl of the CA, or those of the profile`,
+    );
+  const places = [publicUrl, ...[profile.ocsp, profile.crl, profile.caIssuers].flat()].filter(
+    (url) => url !== undefined,
+  );
+  if (!places.every(isOnPublicHost))
+    faults.push(`- ${profile.name}.publicStyle: want places on hosts of the public DNS, got ${places.join(', ')}`);
+  if (crl !== undefined && crl.validityHours > 240)
+    faults.push(
+      `- ${profile.name}.publicStyle: want crl.validityHours of at most 240 (CABF BR §4.9.7), got ${crl.validityHours}`,
     );
   return faults;
 }

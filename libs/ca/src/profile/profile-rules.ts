@@ -2,7 +2,7 @@ import { oids } from '../der/oid.js';
 import { attributeNames } from '../name/distinguished-name.js';
 import { generalName } from '../name/general-name.js';
 import { keyUsageFor, type KeyUsageBit } from './key-usage.js';
-import { maximumPublicValidityDays, reservedPolicies } from './public-style.js';
+import { publicFaultsOf } from './public-profile-rules.js';
 import type { ProfileContent } from './profile.js';
 
 /** One thing that must hold of a profile with what it inherits. */
@@ -60,19 +60,15 @@ const rules: readonly ProfileRule[] = [
   { field: 'noRevocation', wants: 'no CRL, no OCSP, no must-staple and no CA: their absence is what it says (RFC 9608 §2, §4)', holds: (p) => !p.noRevocation || ((p.ocsp ?? []).length + (p.crl ?? []).length === 0 && !p.mustStaple && p.authority === undefined) },
   { field: 'mustStaple', wants: 'a TLS server (RFC 7633 §4)', holds: (p) => !p.mustStaple || has(p.extendedKeyUsage, oids.serverAuth) },
   { field: 'mustStaple', wants: 'an OCSP responder to staple from', holds: (p) => !p.mustStaple || !isEmpty(p.ocsp) },
-  { field: 'publicStyle', wants: 'a TLS server and at most clientAuth besides (CABF BR §7.1.2.7.10)', holds: (p) => !p.publicStyle || (has(p.extendedKeyUsage, oids.serverAuth) && p.extendedKeyUsage.every((purpose) => purpose === oids.serverAuth || purpose === oids.clientAuth)) },
-  { field: 'publicStyle', wants: 'DNS names and addresses alone, at least one (CABF BR §7.1.2.7.12)', holds: (p) => !p.publicStyle || (p.allowedNames.every((kind) => kind === 'dns' || kind === 'ip') && p.requiredNames.length > 0) },
-  { field: 'publicStyle', wants: 'a commonName that is one of the names, or none (CABF BR §7.1.4.3)', holds: (p) => !p.publicStyle || p.subject.commonName === undefined || p.subject.commonName === 'name' },
-  { field: 'publicStyle', wants: 'no organizationalUnit, serialNumber or emailAddress (CABF BR §7.1.2.7)', holds: (p) => !p.publicStyle || (p.subject.organizationalUnit ?? p.subject.serialNumber ?? p.subject.emailAddress) === undefined },
-  { field: 'publicStyle', wants: 'no Ed25519 (CABF BR §7.1.3.1)', holds: (p) => !p.publicStyle || !has(p.keys, 'ed25519') },
-  { field: 'publicStyle', wants: 'one policy of the CA/Browser Forum, domain-validated if the subject has no organization (CABF BR §7.1.6.1)', holds: (p) => !p.publicStyle || hasPublicPolicy(p) },
-  { field: 'publicStyle', wants: `a validity of at most ${maximumPublicValidityDays(new Date('2026-03-15T00:00:00Z'))} days (CABF BR §6.3.2)`, holds: (p) => !p.publicStyle || p.validitySeconds <= maximumPublicValidityDays(new Date('2026-03-15T00:00:00Z')) * 86_400 },
   { field: 'validityDays', wants: 'more than the backdating', holds: (p) => p.validitySeconds > p.backdateSeconds },
 ]; // prettier-ignore
 
 /** What does not hold of a profile. */
 export function faultsOf(profile: ProfileContent): { readonly field: string; readonly message: string }[] {
-  return rules.filter(({ holds }) => !holds(profile)).map(({ field, wants }) => ({ field, message: `want ${wants}` }));
+  const own = rules
+    .filter(({ holds }) => !holds(profile))
+    .map(({ field, wants }) => ({ field, message: `want ${wants}` }));
+  return [...own, ...publicFaultsOf(profile).map((message) => ({ field: 'publicStyle', message }))];
 }
 
 /** An attribute in a template. */
@@ -95,10 +91,4 @@ function isNameTemplate({ type, value }: ProfileContent['addedNames'][number]): 
   } catch {
     return false;
   }
-}
-
-function hasPublicPolicy({ policies, subject }: ProfileContent): boolean {
-  const reserved = policies.map(({ oid }) => oid).filter((oid) => Object.values(reservedPolicies).includes(oid));
-  const isDomainValidated = subject.organization === undefined;
-  return reserved.length === 1 && (reserved[0] === reservedPolicies.domainValidated) === isDomainValidated;
 }

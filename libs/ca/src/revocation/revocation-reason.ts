@@ -18,6 +18,16 @@ export const requestableReasons: readonly RevocationReason[] = (
   Object.keys(revocationReasons) as RevocationReason[]
 ).filter((reason) => reason !== 'removeFromCRL');
 
+/** Reasons that the CA/Browser Forum knows for certificates of end entities (CABF BR §7.2.2). */
+export const forumReasons: readonly RevocationReason[] = [
+  'unspecified',
+  'keyCompromise',
+  'affiliationChanged',
+  'superseded',
+  'cessationOfOperation',
+  'privilegeWithdrawn',
+];
+
 const names = new Map(Object.entries(revocationReasons).map(([name, code]) => [code, name as RevocationReason]));
 
 /** Undefined for a value RFC 5280 does not know. */

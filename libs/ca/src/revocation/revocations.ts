@@ -1,15 +1,16 @@
 import { parseDer } from '../der/der-reader.js';
 import { contextPrimitive } from '../der/der-writer.js';
-import { oids } from '../der/oid.js';
+import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { type CertificateView, viewTbsCertificate } from '../issuance/certificate-view.js';
 import { digestOf } from '../issuance/signing.js';
 import { responderProfileName } from '../ocsp/responder-order.js';
+import { isForumPolicy } from '../profile/public-style.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { StoredOcspResponse } from '../store/ocsp-store.js';
 import type { RevocationRecord, RevocationStore, StatusChange, StatusDecision } from '../store/revocation-store.js';
 import { shardOfLocation } from './crl-location.js';
-import { requestableReasons, type RevocationReason } from './revocation-reason.js';
+import { forumReasons, requestableReasons, type RevocationReason } from './revocation-reason.js';
 
 export interface RevokeOptions {
   /** Default `unspecified`. `certificateHold` may be released again. */
@@ -67,6 +68,10 @@ export class Revocations {
       throw invalid('invalidity date: want a time from 1970 on that is not in the future, got another');
     const subject = await this.#subject(serial, options);
     const { issuerId, notAfter } = subject;
+    if (subject.view !== undefined && isUnderForumPolicy(subject.view) && !forumReasons.includes(reason))
+      throw invalid(
+        `reason: want one of ${forumReasons.join(', ')} for a certificate under a policy of the CA/Browser Forum (CABF BR §7.2.2), got ${reason}`,
+      );
     const state = reason === 'certificateHold' ? ('held' as const) : ('revoked' as const);
     const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
     const shard = subject.view === undefined ? 0 : shardOf(subject.view);
@@ -158,6 +163,12 @@ function viewOf({ certificate, tbs = Buffer.alloc(0) }: CertificateRecord): Cert
     // Somebody put it in the place of what was committed: the complete CRL tells of the serial all the same.
     return undefined;
   }
+}
+
+/** It says that the Baseline Requirements are kept, which know no hold (CABF BR §4.9.13). */
+function isUnderForumPolicy({ extensions }: CertificateView): boolean {
+  const policies = extensions.find(({ oid }) => oid === oids.certificatePolicies)?.value.children ?? [];
+  return policies.some(({ children: [policy] }) => isForumPolicy(decodeOid(policy.content)));
 }
 
 function keyOf(view: CertificateView | undefined): string | undefined {
