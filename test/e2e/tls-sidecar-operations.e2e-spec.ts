@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
+import { ClientPki } from '../../libs/tls-offload/test/client-pki.js';
 import { connectTls } from '../../libs/tls-offload/test/listen.js';
 import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
 import { Application } from '../support/application.js';
@@ -61,9 +62,9 @@ const certificate = (keyLabel: string, more: object = {}, name = 'localhost', ke
   ...more,
 });
 
-function configure(document: object): void {
+function configure(document: object, to = file): void {
   const basics = { hsm: token.config(), admin: { port: 0 }, adminSocket, drainSeconds: 20 };
-  writeFileSync(file, stringify({ ...basics, ...document }));
+  writeFileSync(to, stringify({ ...basics, ...document }));
 }
 
 function start(document: object): Application {
@@ -72,10 +73,10 @@ function start(document: object): Application {
 }
 
 /** The ports that it says it listens on, by the names of listeners. */
-async function port(name: string): Promise<number> {
+async function port(name: string, of = sidecar): Promise<number> {
   const line = new RegExp(`TLS on 127\\.0\\.0\\.1:(\\d+) \\(${name}\\)`);
-  await sidecar?.says(line);
-  return Number(line.exec(sidecar?.output ?? '')?.[1]);
+  await of?.says(line);
+  return Number(line.exec(of?.output ?? '')?.[1]);
 }
 
 async function admin(method: string, path: string): Promise<{ status?: number; body: Record<string, never> }> {
@@ -87,10 +88,10 @@ async function admin(method: string, path: string): Promise<{ status?: number; b
   return { status: response.statusCode, body: JSON.parse(text) as Record<string, never> };
 }
 
-async function monitoring(path: string): Promise<{ status: number; text: string }> {
+async function monitoring(path: string, of = sidecar): Promise<{ status: number; text: string }> {
   const base = /admin on (http:\/\/[\d.:]+)/;
-  await sidecar?.says(base);
-  const response = await fetch(`${base.exec(sidecar?.output ?? '')?.[1]}${path}`);
+  await of?.says(base);
+  const response = await fetch(`${base.exec(of?.output ?? '')?.[1]}${path}`);
   return { status: response.status, text: await response.text() };
 }
 
@@ -241,6 +242,82 @@ test('workers share the port, are counted as one, and are replaced when they die
   expect(await sidecar?.stop()).toBe('SIGTERM');
   expect(last.filter(exists)).toEqual([]);
 });
+
+test('a session is resumed by another sidecar without a signature, and only while clients meet the same rules', async () => {
+  const pki = new ClientPki();
+  const sessionTickets = { keyLabel: 'tickets', directory: join(token.directory, 'tickets') };
+  const listening = (tls: object = {}): object => ({
+    listeners: [l4({ port: 0 }, { name: 'resumed', tls })],
+    certificates: [certificate('first')],
+    adminSocket: undefined,
+    sessionTickets,
+  });
+  const otherFile = join(token.directory, 'other.yaml');
+  configure(listening(), otherFile);
+  start(listening());
+  const first = await port('resumed');
+  const other = new Application('tls-sidecar', otherFile);
+  try {
+    const second = await port('resumed', other);
+    const session = join(token.directory, 'session.pem');
+    const fresh = await openssl(first, '-sess_out', session);
+    expect(fresh).toMatch(/^New, TLSv1\.3/m);
+    const resumed = async (...more: string[]) =>
+      /^Reused, TLSv1\.3/m.test(await openssl(second, '-sess_in', session, ...more));
+    expect(await resumed()).toBe(true);
+    expect(fresh).not.toMatch(/Max Early Data: [1-9]/);
+    expect(await resumed('-servername', 'other.example')).toBe(false);
+    expect(await resumed('-tls1_2')).toBe(false);
+    const { text } = await monitoring('/metrics', other);
+    expect(text).toContain('nest_hsm_tls_handshakes_resumed_total{listener="resumed"} 1');
+    expect(text).toMatch(/nest_hsm_tls_session_ticket_keys [12]\n/);
+    expect(text).toContain('nest_hsm_tls_session_tickets_issuing 1');
+    expect(text).toContain('signature_wait_seconds_count{key="first",result="signed"} 2');
+
+    // From here on clients may show a certificate: whoever was let in without being asked is asked.
+    const crl = pki.write('crl.pem', pki.crl());
+    configure(
+      listening({
+        clientCertificates: {
+          mode: 'optional',
+          caFile: pki.rootFile,
+          crlFiles: [crl],
+          reloadIntervalMilliseconds: 100,
+        },
+      }),
+      otherFile,
+    );
+    other.process.kill('SIGHUP');
+    await other.says(/configuration read again: .*changed: listeners/);
+    expect(await resumed()).toBe(false);
+    const after = await monitoring('/metrics', other);
+    const left = /client_crl_expiry_seconds{listener="resumed",issuer="\/CN=client root"} (\d+)/.exec(after.text)?.[1];
+    expect(Number(left)).toBeGreaterThan(4 * 86_400);
+    // As before, what the addresses that are gone have counted included.
+    expect(after.text).toContain('nest_hsm_tls_handshakes_resumed_total{listener="resumed"} 1');
+
+    // A directory that cannot be used: nothing changes.
+    configure({ ...listening(), sessionTickets: { ...sessionTickets, directory: `${file}/tickets` } }, otherFile);
+    other.process.kill('SIGHUP');
+    await other.says(/not reloaded, everything stays as it was: session tickets: want keys from store and HSM/);
+    pki.write('crl.pem', pki.crl('root', '-crlsec', '1'));
+    await eventually(async () => {
+      const { status, text: health } = await monitoring('/health', other);
+      return status === 503 && health.includes('"error":{"clientCrls":{"ended":[{"listener":"resumed"');
+    });
+  } finally {
+    await other.stop();
+    pki.remove();
+  }
+});
+
+/** One request with openssl, to the end that the upstream makes. @returns what it says of the connection */
+async function openssl(to: number, ...options: string[]): Promise<string> {
+  const connection = ['-connect', `127.0.0.1:${to}`, '-servername', 'localhost', '-CAfile', ca.rootFile, '-ign_eof'];
+  const running = run('openssl', ['s_client', ...connection, ...options]);
+  running.child.stdin?.end('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+  return (await running).stdout;
+}
 
 test('a socket of the service manager is served, and a file is checked without serving', async () => {
   configure({ listeners: [l4({ activated: 'https' }, { name: 'activated' })], certificates: [certificate('first')] });

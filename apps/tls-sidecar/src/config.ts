@@ -4,6 +4,7 @@ import {
   fileCredentialConfigSchema,
   l4ProxyConfigSchema,
   l7ProxyConfigSchema,
+  sessionTicketConfigSchema,
   terminatorConfigSchema,
 } from '@nest-hsm/tls-offload';
 import { z } from 'zod';
@@ -62,6 +63,8 @@ export const configSchema = z
     /** Where clients connect with TLS, and where what they say goes. */
     listeners: z.array(listenerSchema).min(1).max(64),
     certificates: z.array(certificateSchema).min(1).max(256),
+    /** Has clients of TLS 1.3 come back without a signature; absent: each handshake is a full one. */
+    sessionTickets: sessionTicketConfigSchema.optional(),
     /** /health, /ready and /metrics, in plain HTTP. */
     admin: addressSchema,
     /** A Unix socket (0600) that takes `GET /status`, `POST /reload` and `POST /drain`. */

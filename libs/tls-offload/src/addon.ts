@@ -92,6 +92,8 @@ export interface PeerAuth {
   update(files: { readonly authorities: readonly Uint8Array[]; readonly crls: readonly Uint8Array[] }): string[];
   /** In force; seconds since the epoch. */
   crls(): { readonly issuer: string; readonly thisUpdate: number; readonly nextUpdate: number }[];
+  /** The same in DER. */
+  encodedCrls(): Buffer[];
   /** Certificates refused, by OpenSSL's reason. */
   refusals(): Record<string, number>;
 }

@@ -1,13 +1,18 @@
-import { isTls13Suite } from './algorithms.js';
-import { loadAddon, type ServerContext, type ServerContextOptions } from './addon.js';
+import {
+  loadAddon,
+  type NativeCertificate,
+  type ServerContext,
+  type ServerContextOptions,
+  type TicketKeys,
+} from './addon.js';
 import type { ClientPolicies } from './client-auth.js';
 import type { ParsedTerminatorConfig } from './config.js';
 import type { Credential } from './credential.js';
 import { TlsOffloadError } from './errors.js';
 import type { KeySigner, KeySigners } from './handshake-signer.js';
+import { negotiationOf } from './negotiation.js';
 import { lookUp, plainServerName } from './server-name.js';
 import type { Staples } from './stapling.js';
-import type { SessionTickets } from './tickets.js';
 
 /** The certificates and keys of a terminator. */
 export interface ServedCredentials {
@@ -15,6 +20,12 @@ export interface ServedCredentials {
   readonly credentials: readonly Credential[];
   /** Served to clients that name the server; `*.example.org` stands for one label (RFC 6125 §6.4.3). */
   readonly serverNames?: Readonly<Record<string, readonly Credential[]>>;
+}
+
+export interface TicketOffer {
+  readonly keys: TicketKeys;
+  /** Of other scopes no session is resumed. */
+  readonly scope: string;
 }
 
 /** What a handshake is made with, from its beginning to its end. */
@@ -34,18 +45,16 @@ export function makeOffer(
   keySigners: KeySigners,
   policies: ClientPolicies,
   staples: Staples,
-  tickets: SessionTickets | undefined,
+  tickets: TicketOffer | undefined,
 ): Offer {
   const signers: KeySigner[] = [];
   const certificates = (of: readonly Credential[]) =>
     of.map((credential) => ({
-      chain: credential.chain.map(({ raw }) => raw),
-      keyIndex: indexIn(signers, keySigners.of(credential)),
+      ...nativeCertificate(credential, signers, keySigners),
       staple: staples.of(credential)?.native,
     }));
   const byName = new Map(Object.entries(serverNames).map(([name, of]) => [plainServerName(name), of]));
   const names = new Set([...byName.keys(), ...policies.names]);
-  const ciphersTls12 = config.cipherSuites.filter((suite) => !isTls13Suite(suite)).join(':');
   const context = newContext({
     credentials: [
       { serverNames: [], certificates: certificates(credentials), clientAuth: policies.of(undefined) },
@@ -55,16 +64,23 @@ export function makeOffer(
         clientAuth: policies.of(name),
       })),
     ],
-    ticketKeys: tickets?.native,
+    ticketKeys: tickets?.keys,
+    ticketScope: tickets?.scope,
     alpnProtocols: config.alpnProtocols,
-    tls13Only: config.minimumVersion === 'TLSv1.3' || ciphersTls12 === '',
     refuseUnknownNames: config.unknownServerNames === 'refuse',
-    ciphersTls12,
-    ciphersTls13: config.cipherSuites.filter(isTls13Suite).join(':'),
-    groups: config.groups.join(':'),
-    signatureAlgorithms: config.signatureAlgorithms.join(':'),
+    ...negotiationOf(config),
   });
   return { context, signers };
+}
+
+/** @param signers  gets that of its key */
+export function nativeCertificate(
+  credential: Credential,
+  signers: KeySigner[],
+  keySigners: KeySigners,
+): NativeCertificate {
+  const chain = credential.chain.map(({ raw }) => raw);
+  return { chain, keyIndex: indexIn(signers, keySigners.of(credential)) };
 }
 
 function indexIn<Item>(list: Item[], item: Item): number {

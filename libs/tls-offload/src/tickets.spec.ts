@@ -6,7 +6,7 @@ import { Hsm, type HsmKey } from '@nest-hsm/hsm';
 import { TestToken } from '../../../test/support/token.js';
 import { ClientPki } from '../test/client-pki.js';
 import { credentialOf, makeIdentity, softwareSigner } from '../test/identity.js';
-import { connectTls, eventually, listen, type Listener } from '../test/listen.js';
+import { connectTls, deferred, eventually, listen, type Listener } from '../test/listen.js';
 import type { TlsOffloadError } from './errors.js';
 import type { TlsSocket } from './socket.js';
 import { TlsTerminator, type TerminatorOptions } from './terminator.js';
@@ -103,6 +103,17 @@ describe('a session', () => {
     expect((await visit(listener, { session })).resumed).toBe(true);
   });
 
+  it('of one scope is not resumed in another', async () => {
+    const tickets = await openTickets(newDirectory());
+    const shop = await serve(tickets, { ticketScope: 'shop' });
+    await using _ = shop.listener;
+    const database = await serve(tickets, { ticketScope: 'database' });
+    await using __ = database.listener;
+    const { session } = await visit(shop.listener);
+    expect((await visit(database.listener, { session })).resumed).toBe(false);
+    expect((await visit(shop.listener, { session })).resumed).toBe(true);
+  });
+
   it('is not resumed for long after its handshake, however often its ticket was renewed', async () => {
     const { listener, signer } = await serve(await openTickets(newDirectory(), { sessionSeconds: 3 }));
     await using _ = listener;
@@ -123,8 +134,21 @@ describe('a session', () => {
     await using _ = listener;
     const { session } = await visit(listener);
     await tickets.close();
-    expect(tickets.isIssuing).toBe(false);
+    expect(tickets.status.isIssuing).toBe(false);
     expect(await visit(listener, { session })).toEqual({ session: undefined, resumed: false, heard: 'welcome' });
+  });
+
+  it('begins without a ticket when the keys go in the middle of its handshake', async () => {
+    const tickets = await openTickets(newDirectory());
+    const { listener, signer } = await serve(tickets);
+    await using _ = listener;
+    const keysAreGone = deferred<void>();
+    signer.before = () => keysAreGone.promise;
+    const visiting = visit(listener);
+    await eventually(() => signer.calls === 1);
+    await tickets.close();
+    keysAreGone.resolve();
+    expect(await visiting).toEqual({ session: undefined, resumed: false, heard: 'welcome' });
   });
 });
 
@@ -235,11 +259,29 @@ describe('the keys', () => {
     }
     const failures: TlsOffloadError[] = [];
     const tickets = await openTickets(store, { failed: (error) => failures.push(error) });
-    expect(tickets.isIssuing).toBe(false);
+    expect(tickets.status.isIssuing).toBe(false);
     expect(failures[0]).toMatchObject({ code: 'ERR_TLS_OFFLOAD_TICKET_KEYS' });
     const { listener } = await serve(tickets);
     await using _ = listener;
     expect(await visit(listener)).toMatchObject({ session: undefined, heard: 'welcome' });
+  });
+
+  it('are wrapped by a key that is made, found by its label, and may be rotated', async () => {
+    const config = { keyLabel: 'wrapping', directory: newDirectory(), lifetimeSeconds: 14_400, sessionSeconds: 43_200 };
+    const failures: TlsOffloadError[] = [];
+    const open = async (): Promise<SessionTickets> => {
+      const tickets = await SessionTickets.openConfigured(hsm, config, (error) => failures.push(error));
+      opened.push(tickets);
+      return tickets;
+    };
+    const first = await serve(await open());
+    await using _ = first.listener;
+    const { session } = await visit(first.listener);
+    await hsm.rotateKey('wrapping');
+    const second = await serve(await open());
+    await using __ = second.listener;
+    expect((await visit(second.listener, { session })).resumed).toBe(true);
+    expect(failures).toEqual([]);
   });
 
   it('of another period do not pass for those of this one', async () => {
@@ -261,10 +303,10 @@ describe('the keys', () => {
       decrypt: hsm.decrypt.bind(hsm),
     };
     const tickets = await openTickets(newDirectory(), { hsm: away, lifetimeSeconds: 60 });
-    expect(tickets.isIssuing).toBe(false);
+    expect(tickets.status.isIssuing).toBe(false);
     isAway = false;
     await tickets.refresh();
-    await eventually(() => tickets.isIssuing);
+    await eventually(() => tickets.status.isIssuing);
   });
 
   it.each([

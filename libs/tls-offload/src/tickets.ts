@@ -1,7 +1,9 @@
-import type { HsmKey } from '@nest-hsm/hsm';
+import type { Hsm, HsmKey } from '@nest-hsm/hsm';
 import { loadAddon, type TicketKeys } from './addon.js';
+import { parseConfig, type ParsedSessionTicketConfig, sessionLifetimesSchema } from './config.js';
 import { TlsOffloadError } from './errors.js';
-import type { TicketKeyStore } from './ticket-key-store.js';
+import { wrappingKeyVersions } from './ticket-wrapping-key.js';
+import { TicketKeyDirectory, type TicketKeyStore } from './ticket-key-store.js';
 
 /** What wraps the keys of tickets. `Hsm` of @nest-hsm/hsm is one. */
 export interface TicketKeyWrapper {
@@ -12,8 +14,8 @@ export interface TicketKeyWrapper {
 
 export interface SessionTicketOptions {
   readonly hsm: TicketKeyWrapper;
-  /** AES-256, usage `encrypt`, the same for all replicas. */
-  readonly key: HsmKey;
+  /** AES-256, usage `encrypt`, the same for all replicas; or how to find its versions, newest first, whenever they are wanted. */
+  readonly key: HsmKey | (() => Promise<readonly HsmKey[]>);
   readonly store: TicketKeyStore;
   /** How long a client may come back with a ticket: 10 seconds to 4 hours. Default 4 hours. */
   readonly lifetimeSeconds?: number;
@@ -30,11 +32,17 @@ const nameBytes = 16;
 const secretBytes = 32;
 /** Name, encryption key, authentication key. */
 const keyBytes = nameBytes + 2 * secretBytes;
-const longestLifetimeSeconds = 4 * 60 * 60;
-const longestSessionSeconds = 7 * 24 * 60 * 60;
-const defaultSessionSeconds = 12 * 60 * 60;
 const retryMilliseconds = 5_000;
 const longestRestMilliseconds = 60_000;
+
+export interface SessionTicketStatus {
+  /** Whether tickets are given out now. */
+  readonly isIssuing: boolean;
+  /** Keys that tickets are opened with. */
+  readonly keys: number;
+  /** Since when keys cannot be brought up to date, and why; absent while they can. */
+  readonly failing?: { readonly since: Date; readonly code: string; readonly message: string };
+}
 
 /** A key as the addon takes it, and the memory behind it. */
 interface OpenKey {
@@ -55,6 +63,17 @@ export class SessionTickets {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   #refreshing: Promise<void> | undefined;
+  #failing: SessionTicketStatus['failing'];
+
+  /** As `open`, with a key that is found by its label, or made where there is none, and with a directory to share. */
+  static openConfigured(
+    hsm: Hsm,
+    { keyLabel, directory, ...lifetimes }: ParsedSessionTicketConfig,
+    failed: (error: TlsOffloadError) => void,
+  ): Promise<SessionTickets> {
+    const store = new TicketKeyDirectory(directory);
+    return this.open({ hsm, key: () => wrappingKeyVersions(hsm, keyLabel), store, ...lifetimes, failed });
+  }
 
   /**
    * Returns once there are keys, or when they cannot be had for now: handshakes then go on without tickets.
@@ -67,26 +86,18 @@ export class SessionTickets {
   }
 
   private constructor(private readonly options: SessionTicketOptions) {
-    const { key, lifetimeSeconds = longestLifetimeSeconds, sessionSeconds = defaultSessionSeconds } = options;
-    if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 10 || lifetimeSeconds > longestLifetimeSeconds) {
-      const message = `session tickets: want a lifetime of 10 to ${longestLifetimeSeconds} s, got ${lifetimeSeconds}`;
-      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
-    }
-    if (!Number.isInteger(sessionSeconds) || sessionSeconds < 1 || sessionSeconds > longestSessionSeconds) {
-      const message = `session tickets: want sessions of 1 to ${longestSessionSeconds} s, got ${sessionSeconds}`;
-      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
-    }
-    if (key.usage !== 'encrypt') {
-      const message = `session tickets: want a key that encrypts, got ${key.label}, which is to ${key.usage}`;
-      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
-    }
+    const { key, lifetimeSeconds: life, sessionSeconds: session } = options;
+    const lifetimes = { lifetimeSeconds: life, sessionSeconds: session };
+    const { lifetimeSeconds, sessionSeconds } = parseConfig(sessionLifetimesSchema, 'session tickets', lifetimes);
+    if (typeof key !== 'function') checkUsage(key);
     this.#periodSeconds = lifetimeSeconds;
     this.native = new (loadAddon().TicketKeys)(lifetimeSeconds, sessionSeconds);
   }
 
-  /** Whether tickets are given out now. */
-  get isIssuing(): boolean {
-    return this.#open.some(({ period }) => period === this.#periodAt(Date.now()));
+  get status(): SessionTicketStatus {
+    const now = this.#periodAt(Date.now());
+    const keys = this.#open.filter(({ period }) => period >= now - 1);
+    return { isIssuing: keys.some(({ period }) => period === now), keys: keys.length, failing: this.#failing };
   }
 
   /** Brings the keys up to date, as is done by itself all the time. Never rejects. */
@@ -107,10 +118,13 @@ export class SessionTickets {
     let rest = Math.min((this.#periodSeconds * 1000) / 8, longestRestMilliseconds);
     try {
       await this.#update();
+      this.#failing = undefined;
     } catch (cause) {
       rest = Math.min(rest, retryMilliseconds);
       const message = `session tickets: want keys from store and HSM, got ${(cause as Error).message}`;
-      this.options.failed?.(new TlsOffloadError('ERR_TLS_OFFLOAD_TICKET_KEYS', message, { cause }));
+      const error = new TlsOffloadError('ERR_TLS_OFFLOAD_TICKET_KEYS', message, { cause });
+      this.#failing = { since: this.#failing?.since ?? new Date(), code: error.code, message };
+      this.options.failed?.(error);
     }
     // Between half and all of it, so that replicas do not come in step.
     const wait = rest * (0.5 + Math.random() / 2);
@@ -125,10 +139,11 @@ export class SessionTickets {
     this.#take(this.#open.filter(({ period }) => period >= current - 1));
     await store.removeBefore(this.#periodSeconds, current - 1);
     const wanted = [current, this.#periodAt(now + (this.#periodSeconds * 1000) / 2)];
+    const versions = this.#newVersions();
     let stored = await store.read(this.#periodSeconds);
     for (const period of new Set(wanted)) {
       if (stored.some((key) => key.period === period)) continue;
-      await store.add(this.#periodSeconds, { period, wrapped: await this.#makeKey(period) });
+      await store.add(this.#periodSeconds, { period, wrapped: await this.#makeKey(period, await versions()) });
       stored = await store.read(this.#periodSeconds);
     }
     const open: OpenKey[] = [...this.#open];
@@ -136,7 +151,7 @@ export class SessionTickets {
       for (const { period, wrapped } of stored) {
         const isOpen = open.some((key) => key.period === period);
         if (isOpen || period < current - 1 || period > current + 1) continue;
-        open.push({ period, bytes: await this.#unwrap(period, wrapped) });
+        open.push({ period, bytes: await this.#unwrap(period, wrapped, await versions()) });
       }
     } finally {
       // Those that could be unwrapped are of use even where another could not.
@@ -145,22 +160,42 @@ export class SessionTickets {
     }
   }
 
-  async #makeKey(period: number): Promise<Buffer> {
-    const { hsm, key } = this.options;
+  /** Asked once, and only when a key is to be wrapped or unwrapped. */
+  #newVersions(): () => Promise<readonly HsmKey[]> {
+    const { key } = this.options;
+    if (typeof key !== 'function') return () => Promise.resolve([key]);
+    let found: Promise<readonly HsmKey[]> | undefined;
+    return () => (found ??= key());
+  }
+
+  async #makeKey(period: number, [newest]: readonly HsmKey[]): Promise<Buffer> {
+    const { hsm } = this.options;
+    checkUsage(newest);
     const bytes = await hsm.random(keyBytes);
     try {
-      return await hsm.encrypt(key, bytes, { aad: this.#associatedData(period) });
+      return await hsm.encrypt(newest, bytes, { aad: this.#associatedData(period) });
     } finally {
       bytes.fill(0);
     }
   }
 
-  async #unwrap(period: number, wrapped: Uint8Array): Promise<Buffer> {
-    const { hsm, key } = this.options;
-    const bytes = await hsm.decrypt(key, wrapped, { aad: this.#associatedData(period) });
+  async #unwrap(period: number, wrapped: Uint8Array, versions: readonly HsmKey[]): Promise<Buffer> {
+    const bytes = await this.#decrypt(wrapped, versions, { aad: this.#associatedData(period) });
     if (bytes.length === keyBytes) return bytes;
     bytes.fill(0);
     throw new Error(`want ${keyBytes} bytes in the key of period ${period}, got ${bytes.length}`);
+  }
+
+  /** It may have been wrapped before the wrapping key was rotated. */
+  async #decrypt(wrapped: Uint8Array, versions: readonly HsmKey[], options: { aad: Uint8Array }): Promise<Buffer> {
+    const [newest, ...older] = versions;
+    try {
+      return await this.options.hsm.decrypt(newest, wrapped, options);
+    } catch (error) {
+      const isOfAnother = (error as { code?: string }).code === 'ERR_HSM_DECRYPTION_FAILED';
+      if (!isOfAnother || older.length === 0) throw error;
+      return this.#decrypt(wrapped, older, options);
+    }
   }
 
   /** A key is of no use for another purpose, nor in another period than its own. */
@@ -188,4 +223,10 @@ export class SessionTickets {
   #periodAt(milliseconds: number): number {
     return Math.floor(milliseconds / 1000 / this.#periodSeconds);
   }
+}
+
+function checkUsage({ label, usage }: HsmKey): void {
+  if (usage === 'encrypt') return;
+  const message = `session tickets: want a key that encrypts, got ${label}, which is to ${usage}`;
+  throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
 }

@@ -13,6 +13,7 @@ export class TrafficMetrics {
   readonly #requests: Counter;
   readonly #requestSeconds: Histogram;
   readonly #upstreamFailures: Counter;
+  readonly #upkeepFailures: Counter;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -47,6 +48,11 @@ export class TrafficMetrics {
       'Connections and requests ended for a fault of the upstream',
       ...['listener', 'code'],
     );
+    this.#upkeepFailures = counter(
+      'upkeep_failures_total',
+      'Files of client authorities and CRLs, OCSP responses and keys of session tickets that could not be brought up to date',
+      ...['listener', 'code'],
+    );
   }
 
   handshakeEnded(listener: string, { code, protocol = '', cipher = '', milliseconds }: HandshakeEvent): void {
@@ -70,5 +76,10 @@ export class TrafficMetrics {
 
   upstreamFailed(listener: string, code: string): void {
     this.#upstreamFailures.inc({ listener, code });
+  }
+
+  /** @param listener  empty: of all */
+  upkeepFailed(listener: string, code: string): void {
+    this.#upkeepFailures.inc({ listener, code });
   }
 }

@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net';
 import { Logger } from '@nestjs/common';
 import {
+  type CrlStatus,
   type ExchangeRecord,
   L4Proxy,
   L7Proxy,
   type ServedCredentials,
+  type SessionTickets,
+  type StaplingStatus,
   type TlsOffloadError,
   TlsTerminator,
 } from '@nest-hsm/tls-offload';
@@ -34,6 +37,7 @@ export class Lane {
     readonly config: ListenerConfig,
     served: ServedCredentials,
     private readonly observers: LaneObservers,
+    readonly tickets?: SessionTickets,
   ) {
     const { name, tls } = config;
     const { metrics } = observers;
@@ -42,10 +46,15 @@ export class Lane {
     this.#terminator = new TlsTerminator({
       ...tls,
       ...served,
+      tickets,
+      ticketScope: name,
       observer: {
         handshakeEnded: (event) => metrics.handshakeEnded(name, event),
         signatureEnded: (event) => metrics.signatureEnded(event),
-        upkeepFailed: (error) => logFault(logger, error),
+        upkeepFailed: (error) => {
+          metrics.upkeepFailed(name, error.code);
+          logFault(logger, error);
+        },
       },
     });
     try {
@@ -94,12 +103,17 @@ export class Lane {
   }
 
   get statistics(): LaneStatistics {
-    const { handshaking, open, signatures } = this.#terminator.statistics;
-    const proxy = this.#proxy.statistics;
-    const bytes = 'bytesFromClients' in proxy ? [proxy.bytesFromClients, proxy.bytesFromUpstream] : [0, 0];
+    const { handshaking, open, signatures, resumed, clientCertificates, staples } = this.#terminator.statistics;
+    const { refusals, crls } = clientCertificates;
     const pending = Object.fromEntries(Object.entries(signatures).map(([key, each]) => [key, each.pending]));
-    const [fromClients, fromUpstream] = bytes;
-    return { handshaking, open, pending, totals: { refused: proxy.refused, fromClients, fromUpstream } };
+    return {
+      handshaking,
+      open,
+      pending,
+      crls,
+      staples,
+      totals: { resumed, clientsRefused: refusals, ...this.#traffic },
+    };
   }
 
   /** Ends what is open in order, GOAWAY included, and what is open after that time anyhow. */
@@ -107,6 +121,14 @@ export class Lane {
     // It does not listen; an HTTP server tells its clients so.
     this.#proxy.server.close();
     await this.#proxy.close(graceMilliseconds);
+  }
+
+  get #traffic(): Omit<LaneTotals, 'resumed' | 'clientsRefused'> {
+    const proxy = this.#proxy.statistics;
+    const { refused } = proxy;
+    if (!('bytesFromClients' in proxy)) return { refused, refusedBySource: 0, fromClients: 0, fromUpstream: 0 };
+    const { refusedBySource, bytesFromClients: fromClients, bytesFromUpstream: fromUpstream } = proxy;
+    return { refused, refusedBySource, fromClients, fromUpstream };
   }
 
   #noteEnd(): void {
@@ -144,9 +166,15 @@ export class Lane {
 
 /** What only grows while a lane lives. */
 export interface LaneTotals {
+  /** At the limit of connections, and at that of one source. */
   readonly refused: number;
+  readonly refusedBySource: number;
   readonly fromClients: number;
   readonly fromUpstream: number;
+  /** Handshakes with a session ticket. */
+  readonly resumed: number;
+  /** Certificates of clients, by OpenSSL's reason. */
+  readonly clientsRefused: Readonly<Record<string, number>>;
 }
 
 export interface LaneStatistics {
@@ -154,6 +182,9 @@ export interface LaneStatistics {
   readonly open: number;
   /** Signatures that are waited for, by key label. */
   readonly pending: Readonly<Record<string, number>>;
+  /** In force for clients that connect now. */
+  readonly crls: readonly CrlStatus[];
+  readonly staples: readonly StaplingStatus[];
   readonly totals: LaneTotals;
 }
 

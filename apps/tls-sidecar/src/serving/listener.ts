@@ -1,12 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Socket } from 'node:net';
-import type { ServedCredentials } from '@nest-hsm/tls-offload';
+import type { ServedCredentials, SessionTickets } from '@nest-hsm/tls-offload';
 import type { ListenerConfig } from '../config.js';
 import type { ActivatedSockets } from './activation.js';
 import { BoundPort } from './bound-port.js';
 import { Lane, type LaneObservers, type LaneStatistics, type LaneTotals } from './lane.js';
 
-const nothing: LaneTotals = { refused: 0, fromClients: 0, fromUpstream: 0 };
+const nothing: LaneTotals = {
+  refused: 0,
+  refusedBySource: 0,
+  fromClients: 0,
+  fromUpstream: 0,
+  resumed: 0,
+  clientsRefused: {},
+};
 
 /** One address, the lane that its next connection takes, and lanes before it that still have connections. */
 export class Listener {
@@ -45,9 +52,10 @@ export class Listener {
   }
 
   /** The lane for a configuration: the one there is, where nothing is different. @throws {TlsOffloadError} as `Lane` */
-  laneFor(config: ListenerConfig, served: ServedCredentials, observers: LaneObservers): Lane {
-    const isSame = isDeepStrictEqual([this.#lane.config, this.#lane.served], [config, served]);
-    return isSame ? this.#lane : new Lane(config, served, observers);
+  laneFor(config: ListenerConfig, served: ServedCredentials, observers: LaneObservers, tickets?: SessionTickets): Lane {
+    const { config: before, served: servedBefore, tickets: ticketsBefore } = this.#lane;
+    const isSame = tickets === ticketsBefore && isDeepStrictEqual([before, servedBefore], [config, served]);
+    return isSame ? this.#lane : new Lane(config, served, observers, tickets);
   }
 
   /** Closes one of `laneFor` that is not taken. */
@@ -83,19 +91,20 @@ export class Listener {
     await Promise.all(this.#lanes.map((lane) => lane.reloadClientAuthorities()));
   }
 
-  /** Of all its lanes. */
+  /** Of all its lanes; CRLs and staples of the one that takes connections. */
   get statistics(): LaneStatistics {
-    return this.#lanes
-      .map((lane) => lane.statistics)
-      .reduce(
-        (sum, each) => ({
-          handshaking: sum.handshaking + each.handshaking,
-          open: sum.open + each.open,
-          pending: addedByKey(sum.pending, each.pending),
-          totals: added(sum.totals, each.totals),
-        }),
-        { handshaking: 0, open: 0, pending: {}, totals: this.#left },
-      );
+    const [current, ...others] = this.#lanes.map((lane) => lane.statistics);
+    const first = { ...current, totals: added(this.#left, current.totals) };
+    return others.reduce(
+      (sum, each) => ({
+        ...sum,
+        handshaking: sum.handshaking + each.handshaking,
+        open: sum.open + each.open,
+        pending: addedByKey(sum.pending, each.pending),
+        totals: added(sum.totals, each.totals),
+      }),
+      first,
+    );
   }
 
   /** Accepts no more, and closes when its connections have ended, in their own time. */
@@ -130,8 +139,11 @@ export class Listener {
 function added(a: LaneTotals, b: LaneTotals): LaneTotals {
   return {
     refused: a.refused + b.refused,
+    refusedBySource: a.refusedBySource + b.refusedBySource,
     fromClients: a.fromClients + b.fromClients,
     fromUpstream: a.fromUpstream + b.fromUpstream,
+    resumed: a.resumed + b.resumed,
+    clientsRefused: addedByKey(a.clientsRefused, b.clientsRefused),
   };
 }
 

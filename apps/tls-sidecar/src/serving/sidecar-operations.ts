@@ -4,6 +4,7 @@ import type { Hsm, HsmHealthIndicator } from '@nest-hsm/hsm';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config.js';
 import type { AccessLog } from '../monitoring/access-log.js';
+import { checkClientCrls, checkStaples, checkTickets } from '../monitoring/upkeep-health.js';
 import type { HealthReport, Operations, Reloaded } from '../operations.js';
 import type { Prepared, Sidecar } from './sidecar.js';
 
@@ -28,6 +29,9 @@ export class SidecarOperations implements Operations {
       const report = await this.checks.check([
         () => this.#checkServing(),
         () => this.#checkCertificates(),
+        () => checkClientCrls(this.indicators, this.sidecar),
+        () => checkStaples(this.indicators, this.sidecar),
+        () => checkTickets(this.indicators, this.sidecar),
         () => this.hsmHealth.isHealthy(),
       ]);
       return { isUp: true, report };
@@ -46,9 +50,9 @@ export class SidecarOperations implements Operations {
   }
 
   status(): Promise<object> {
-    const { state, certificates, statistics } = this.sidecar;
+    const { state, certificates, statistics: listeners, sessionTickets } = this.sidecar;
     const members = this.hsm.members.map((member) => ({ name: member.name, state: member.state }));
-    return Promise.resolve({ pid: process.pid, state, certificates, listeners: statistics, members });
+    return Promise.resolve({ pid: process.pid, state, certificates, listeners, sessionTickets, members });
   }
 
   /** One reload after the other. */

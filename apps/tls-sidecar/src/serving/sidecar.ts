@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
 import { changedSettings, type Hsm } from '@nest-hsm/hsm';
+import type { SessionTicketStatus, TlsOffloadError } from '@nest-hsm/tls-offload';
 import type { Config } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { ActivatedSockets } from './activation.js';
 import { Certificates, type CertificateStatus } from './certificates.js';
 import { Lane, type LaneObservers, type LaneStatistics } from './lane.js';
 import { Listener } from './listener.js';
+import { Tickets } from './tickets.js';
 
 export type SidecarState = 'starting' | 'serving' | 'draining';
 
@@ -21,7 +23,7 @@ export interface Prepared {
 }
 
 /** The settings that change while clients are served; all others wait for a restart. */
-const reloadable = /^(hsm\.members|listeners|certificates|accessLog|drainSeconds)/;
+const reloadable = /^(hsm\.members|listeners|certificates|sessionTickets|accessLog|drainSeconds)/;
 /** What a reload may take to get certificates that are new. */
 const reloadMilliseconds = 60_000;
 
@@ -32,6 +34,7 @@ export class Sidecar implements BeforeApplicationShutdown {
   #state: SidecarState = 'starting';
   #config: Config;
   #certificates = Certificates.none;
+  #tickets = Tickets.none;
   /** By name. */
   #listeners: ReadonlyMap<string, Listener> = new Map();
   /** Of listeners that are not configured any more, until their connections have ended. */
@@ -70,6 +73,11 @@ export class Sidecar implements BeforeApplicationShutdown {
 
   get certificates(): Readonly<Record<string, CertificateStatus>> {
     return this.#certificates.status;
+  }
+
+  /** Undefined: none are configured. */
+  get sessionTickets(): SessionTicketStatus | undefined {
+    return this.#tickets.status;
   }
 
   /** By listener. */
@@ -134,6 +142,7 @@ export class Sidecar implements BeforeApplicationShutdown {
     const graceMilliseconds = this.#config.drainSeconds * 1_000;
     const listeners = [...this.#leaving, ...this.#listeners.values()];
     await Promise.all(listeners.map((listener) => listener.close(graceMilliseconds)));
+    await this.#tickets.stopUnless(Tickets.none);
   }
 
   /** Before the Hsm closes. */
@@ -148,6 +157,7 @@ export class Sidecar implements BeforeApplicationShutdown {
   ): Promise<Omit<Prepared, 'changed' | 'awaitingRestart'>> {
     const replaced = (): void => this.#serveCertificates();
     const certificates = await this.#certificates.next(config.certificates, this.hsm, { patience, signal, replaced });
+    let tickets = this.#tickets;
     const lanes = new Map<Listener, Lane>();
     const opened: Listener[] = [];
     const listeners = new Map<string, Listener>();
@@ -155,15 +165,19 @@ export class Sidecar implements BeforeApplicationShutdown {
       await Promise.all(opened.map((listener) => listener.close(0)));
       await Promise.all([...lanes].map(([listener, lane]) => listener.discard(lane)));
       await certificates.stopUnless(this.#certificates);
+      await tickets.stopUnless(this.#tickets);
     };
+    const failed = ({ code }: TlsOffloadError): void => this.observers.metrics.upkeepFailed('', code);
     try {
+      tickets = await tickets.next(config.sessionTickets, this.hsm, { patience, failed });
       for (const each of config.listeners) {
         const served = certificates.servedBy(each);
         const known = [...this.#listeners.values()].find(({ config: its }) =>
           isDeepStrictEqual(its.listen, each.listen),
         );
-        if (known !== undefined) lanes.set(known, known.laneFor(each, served, this.observers));
-        const listener = known ?? (await Listener.open(new Lane(each, served, this.observers), this.activated));
+        const offered = [each, served, this.observers, tickets.served] as const;
+        if (known !== undefined) lanes.set(known, known.laneFor(...offered));
+        const listener = known ?? (await Listener.open(new Lane(...offered), this.activated));
         if (known === undefined) opened.push(listener);
         listeners.set(each.name, listener);
       }
@@ -171,19 +185,21 @@ export class Sidecar implements BeforeApplicationShutdown {
       await abort();
       throw error;
     }
-    return { abort, commit: () => this.#take(certificates, listeners, lanes) };
+    return { abort, commit: () => this.#take(certificates, tickets, listeners, lanes) };
   }
 
   /** Nothing in here fails: all of it has been made before. */
   async #take(
     certificates: Certificates,
+    tickets: Tickets,
     listeners: ReadonlyMap<string, Listener>,
     lanes: ReadonlyMap<Listener, Lane>,
   ): Promise<void> {
-    const [before, left] = [this.#certificates, [...this.#listeners.values()]];
+    const [before, ticketsBefore, left] = [this.#certificates, this.#tickets, [...this.#listeners.values()]];
     for (const [listener, lane] of lanes) listener.take(lane);
     for (const listener of listeners.values()) listener.serve();
     this.#certificates = certificates;
+    this.#tickets = tickets;
     this.#listeners = listeners;
     this.#state = 'serving';
     this.#serveCertificates();
@@ -196,6 +212,7 @@ export class Sidecar implements BeforeApplicationShutdown {
       this.#logger.log(`TLS on ${address} (${config.name}): ${config.l4 === undefined ? 'L7' : 'L4'}`);
     }
     await before.stopUnless(certificates);
+    await ticketsBefore.stopUnless(tickets);
   }
 
   /** What was replaced since the lanes were made, too. */

@@ -58,6 +58,7 @@ class PeerAuthObject : public Napi::ObjectWrap<PeerAuthObject> {
                        {
                            InstanceMethod<&PeerAuthObject::Update>("update"),
                            InstanceMethod<&PeerAuthObject::Crls>("crls"),
+                           InstanceMethod<&PeerAuthObject::EncodedCrls>("encodedCrls"),
                            InstanceMethod<&PeerAuthObject::Refusals>("refusals"),
                        });
   }
@@ -101,6 +102,14 @@ class PeerAuthObject : public Napi::ObjectWrap<PeerAuthObject> {
       object["thisUpdate"] = static_cast<double>(description.this_update);
       object["nextUpdate"] = static_cast<double>(description.next_update);
       list[list.Length()] = object;
+    }
+    return list;
+  }
+
+  Napi::Value EncodedCrls(const Napi::CallbackInfo& info) {
+    auto list = Napi::Array::New(info.Env());
+    for (const Bytes& der : peer_auth_->EncodedCrls()) {
+      list[list.Length()] = Napi::Buffer<uint8_t>::Copy(info.Env(), der.data(), der.size());
     }
     return list;
   }

@@ -34,7 +34,9 @@ bool ReadOptions(const Napi::Value& value, ServerOptions* options) {
   const auto object = value.As<Napi::Object>();
   const Napi::Value ticket_keys = object.Get("ticketKeys");
   options->ticket_keys = TicketKeysOf(ticket_keys);
+  const Napi::Value ticket_scope = object.Get("ticketScope");
   return (ticket_keys.IsUndefined() || options->ticket_keys != nullptr) &&
+         (ticket_scope.IsUndefined() || ReadText(ticket_scope, &options->ticket_scope)) &&
          ReadNegotiation(object, &options->negotiation) &&
          ReadFlag(object.Get("refuseUnknownNames"), &options->refuse_unknown_names) &&
          ReadList(object.Get("alpnProtocols"), &options->alpn_protocols, ReadText) &&

@@ -1,17 +1,12 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "peer_auth.h"
+#include "server_name.h"
 
 namespace nest_hsm {
 namespace {
-
-std::string LowerCase(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 /// The subject alternative names of one kind, whatever octets they hold.
 std::vector<std::string> NamesOf(const X509* certificate, int kind) {

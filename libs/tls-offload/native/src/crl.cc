@@ -3,7 +3,6 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-#include <ctime>
 #include <utility>
 
 #include "provider.h"
@@ -28,11 +27,6 @@ Bytes ScopeOf(const X509_CRL* crl, const X509* issuer) {
     Append(&scope, ASN1_STRING_get0_data(value), static_cast<size_t>(ASN1_STRING_length(value)));
   }
   return scope;
-}
-
-int64_t SecondsOf(const ASN1_TIME* time) {
-  std::tm fields{};
-  return time != nullptr && ASN1_TIME_to_tm(time, &fields) == 1 ? static_cast<int64_t>(timegm(&fields)) : 0;
 }
 
 }  // namespace
@@ -84,6 +78,14 @@ bool IsOlder(const X509_CRL* crl, const ASN1_INTEGER* number, const X509_CRL* ot
   if (number == nullptr && other_number != nullptr) return true;
   if (number != nullptr && other_number != nullptr && ASN1_INTEGER_cmp(number, other_number) < 0) return true;
   return ASN1_TIME_compare(X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_lastUpdate(other)) < 0;
+}
+
+Bytes EncodeCrl(const X509_CRL* crl) {
+  const int size = i2d_X509_CRL(crl, nullptr);
+  if (size <= 0) return {};
+  Bytes der(static_cast<size_t>(size));
+  unsigned char* position = der.data();
+  return i2d_X509_CRL(crl, &position) == size ? der : Bytes();
 }
 
 CrlDescription DescribeCrl(const X509_CRL* crl) {

@@ -28,6 +28,9 @@ const X509* CrlIssuer(X509_CRL* crl, const std::vector<X509Ptr>& authorities);
 /// By CRL number (RFC 5280 §5.2.3) where both have one, else and besides by thisUpdate.
 bool IsOlder(const X509_CRL* crl, const ASN1_INTEGER* number, const X509_CRL* other, const ASN1_INTEGER* other_number);
 
+/// @returns empty when out of memory
+Bytes EncodeCrl(const X509_CRL* crl);
+
 CrlDescription DescribeCrl(const X509_CRL* crl);
 
 }  // namespace nest_hsm

@@ -2,7 +2,14 @@
 
 #include <openssl/err.h>
 
+#include <ctime>
+
 namespace nest_hsm {
+
+int64_t SecondsOf(const ASN1_TIME* time) {
+  std::tm fields{};
+  return time != nullptr && ASN1_TIME_to_tm(time, &fields) == 1 ? static_cast<int64_t>(timegm(&fields)) : 0;
+}
 
 std::string TakeErrorReason() {
   const char* data = nullptr;

@@ -60,6 +60,9 @@ struct ByteView {
   size_t size = 0;
 };
 
+/// Since the epoch; 0 for what is no time.
+int64_t SecondsOf(const ASN1_TIME* time);
+
 /// Empties the thread's error queue. @returns the reason of its first error, which is where the fault began, and what was said of it
 std::string TakeErrorReason();
 

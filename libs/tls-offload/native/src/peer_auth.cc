@@ -114,6 +114,12 @@ std::vector<CrlDescription> PeerAuth::crls() const {
   return descriptions;
 }
 
+std::vector<Bytes> PeerAuth::EncodedCrls() const {
+  std::vector<Bytes> encoded;
+  for (const Crl& each : crls_) encoded.push_back(EncodeCrl(each.crl.get()));
+  return encoded;
+}
+
 bool PeerAuth::Apply(SSL* ssl) const {
   SSL_set_verify(ssl, SSL_VERIFY_PEER | (settings_.required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
   SSL_set_max_cert_list(ssl, static_cast<long>(settings_.maximum_chain_bytes));

@@ -67,6 +67,8 @@ class PeerAuth {
 
   const Settings& settings() const { return settings_; }
   std::vector<CrlDescription> crls() const;
+  /// Those in force, in DER.
+  std::vector<Bytes> EncodedCrls() const;
   /// 32 bytes that change with the authorities: what a resumption must not cross.
   const Bytes& version() const { return version_; }
   /// Certificates refused so far, by reason.

@@ -60,6 +60,7 @@ bool ServerContext::Add(const Credentials& credentials, const ServerOptions& opt
   auto entry = std::make_unique<ServerEntry>();
   entry->client_auth = credentials.client_auth;
   entry->ticket_keys = options.ticket_keys;
+  entry->ticket_scope = options.ticket_scope;
   entry->context = NewServerSslContext(options);
   SSL_CTX* context = entry->context.get();
   if (context == nullptr) {

@@ -37,6 +37,8 @@ struct ServerOptions {
   bool refuse_unknown_names = false;
   /// Null: no session is resumed.
   std::shared_ptr<const TicketKeys> ticket_keys;
+  /// Sessions of another scope are not resumed.
+  std::string ticket_scope;
 };
 
 /// Immutable after Create(). A session keeps its context alive, so credentials are replaced by making another one.

@@ -25,6 +25,7 @@ struct ServerEntry {
   std::shared_ptr<PeerAuth> client_auth;
   /// Null: no session is resumed.
   std::shared_ptr<const TicketKeys> ticket_keys;
+  std::string ticket_scope;
 
   /// The one that the connection has chosen, or the default before it has.
   static const ServerEntry* Of(const SSL* ssl) { return static_cast<const ServerEntry*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl))); }

@@ -1,12 +1,17 @@
 #include "server_name.h"
 
 #include <algorithm>
-#include <cctype>
+#include <utility>
 
 namespace nest_hsm {
 
+std::string LowerCase(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return 'A' <= c && c <= 'Z' ? c + ('a' - 'A') : c; });
+  return text;
+}
+
 std::string PlainServerName(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  name = LowerCase(std::move(name));
   while (!name.empty() && name.back() == '.') name.pop_back();
   return name;
 }

@@ -7,6 +7,9 @@
 
 namespace nest_hsm {
 
+/// Of its ASCII letters.
+std::string LowerCase(std::string text);
+
 /// In lower case, and without dots at the end: `Example.org.` is example.org, and meets its rules (RFC 6066 §3 has none there).
 std::string PlainServerName(std::string name);
 

@@ -21,11 +21,6 @@ using CertIdPtr = std::unique_ptr<OCSP_CERTID, Deleter<OCSP_CERTID_free>>;
 using RequestPtr = std::unique_ptr<OCSP_REQUEST, Deleter<OCSP_REQUEST_free>>;
 using ResponsePtr = std::unique_ptr<OCSP_RESPONSE, Deleter<OCSP_RESPONSE_free>>;
 
-int64_t SecondsOf(const ASN1_GENERALIZEDTIME* time) {
-  std::tm fields{};
-  return ASN1_TIME_to_tm(time, &fields) == 1 ? static_cast<int64_t>(timegm(&fields)) : 0;
-}
-
 /// The issuer is the trust anchor: the response is its own, or of a certificate that it issued for that purpose.
 bool IsSignedFor(OCSP_BASICRESP* response, X509* issuer) {
   const StorePtr store(X509_STORE_new());

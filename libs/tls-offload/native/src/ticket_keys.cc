@@ -88,13 +88,15 @@ bool HasProvedItselfWithin(int64_t seconds, SSL_SESSION* session) {
 
 using SessionContext = std::array<uint8_t, SSL_MAX_SID_CTX_LENGTH>;
 
-/// A session of another context is not resumed: what a client proved for one name, or to other authorities, counts for nothing here.
+/// A session of another context is not resumed: what a client proved for one name, or to other authorities, counts for nothing
+/// here, and neither does what a server of another scope has proved to it.
 bool MakeSessionContext(const ServerEntry& entry, const std::string& server_name, SessionContext* context) {
   static_assert(SSL_MAX_SID_CTX_LENGTH == 32, "a SHA-256 digest fits");
   const DigestContextPtr hash(EVP_MD_CTX_new());
   const Bytes none;
   const Bytes& version = entry.client_auth == nullptr ? none : entry.client_auth->version();
   return hash != nullptr && EVP_DigestInit_ex2(hash.get(), EVP_sha256(), nullptr) == 1 &&
+         EVP_DigestUpdate(hash.get(), entry.ticket_scope.c_str(), entry.ticket_scope.size() + 1) == 1 &&
          EVP_DigestUpdate(hash.get(), server_name.c_str(), server_name.size() + 1) == 1 &&
          EVP_DigestUpdate(hash.get(), version.data(), version.size()) == 1 &&
          EVP_DigestFinal_ex(hash.get(), context->data(), nullptr) == 1;
@@ -168,8 +170,8 @@ bool TicketKeys::Apply(SSL* ssl, const std::string& server_name) {
 int TicketKeys::Seal(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int encrypt) {
   const TicketKeys* keys = ServerEntry::Of(ssl)->ticket_keys.get();
   const TicketKey* key = keys == nullptr ? nullptr : encrypt == 1 ? keys->Issuing() : keys->Named(name);
-  // There was one when the ticket was promised; TLS 1.3 has no way to send none instead.
-  if (key == nullptr) return encrypt == 1 ? -1 : 0;
+  // There may have been one when the handshake began: it goes on without a ticket.
+  if (key == nullptr) return 0;
   if (encrypt == 1) {
     std::memcpy(name, key->name.data(), key->name.size());
     if (RAND_bytes_ex(LibraryContext(), iv, 16, 0) != 1) return -1;

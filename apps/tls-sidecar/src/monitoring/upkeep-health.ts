@@ -1,0 +1,33 @@
+import type { HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import type { Sidecar } from '../serving/sidecar.js';
+
+/** Whether clients with certificates can be let in: `down` where a CRL has ended, since all clients of its issuer are refused. */
+export function checkClientCrls(indicators: HealthIndicatorService, { statistics }: Sidecar): HealthIndicatorResult {
+  const check = indicators.check('clientCrls');
+  const ended = Object.entries(statistics).flatMap(([listener, { crls }]) =>
+    crls
+      .filter(({ nextUpdate }) => nextUpdate <= new Date())
+      .map(({ issuer, nextUpdate }) => ({ listener, issuer, ended: nextUpdate.toISOString() })),
+  );
+  return ended.length > 0 ? check.down({ ended }) : check.up();
+}
+
+/** `down` for a certificate that its issuer has revoked; `degraded` where one promises a staple that it has not. */
+export function checkStaples(indicators: HealthIndicatorService, { statistics }: Sidecar): HealthIndicatorResult {
+  const check = indicators.check('ocspStaples');
+  const all = Object.values(statistics).flatMap(({ staples }) => staples);
+  const subjects = (of: typeof all): string[] => [...new Set(of.map(({ subject }) => subject))];
+  const revoked = subjects(all.filter(({ isRevoked }) => isRevoked));
+  const missing = subjects(all.filter(({ isMissing }) => isMissing));
+  if (revoked.length > 0) return check.down({ revoked, missing });
+  return missing.length > 0 ? check.degraded({ missing }) : check.up();
+}
+
+/** `degraded` while clients get no tickets that are to: handshakes go on, each with a signature. */
+export function checkTickets(indicators: HealthIndicatorService, { sessionTickets }: Sidecar): HealthIndicatorResult {
+  const check = indicators.check('sessionTickets');
+  if (sessionTickets === undefined) return check.up({ configured: false });
+  const { isIssuing, keys, failing } = sessionTickets;
+  const facts = { keys, failing: failing?.code, since: failing?.since.toISOString() };
+  return isIssuing ? check.up(facts) : check.degraded(facts);
+}
