@@ -29,7 +29,8 @@ export class CertificateSummaryDto {
 }
 
 export class CertificatePageDto {
+  /** May be fewer than `limit`, even none, before the last page. */
   certificates: CertificateSummaryDto[];
-  /** Value of `cursor` for the next page; absent on the last one. */
+  /** Value of `cursor` for the next page; absent on the last one, and on no other. */
   next?: string;
 }

@@ -118,10 +118,11 @@ export class Requests {
 
   async #find(serial: string): Promise<FoundCertificate> {
     const isWhole = /^[0-9a-f]{1,40}$/i.test(serial);
-    const query = isWhole ? parseQuery({ serial: serial.padStart(4, '0'), limit: 1 }) : undefined;
-    const [found] =
-      query === undefined ? [] : await this.context.search.search(query, this.#issuerIds(), this.context.now());
-    if (found?.serial === serial.toLowerCase()) return found;
+    if (isWhole) {
+      const query = parseQuery({ serial: serial.padStart(4, '0'), limit: 1 });
+      const { found } = await this.context.search.search(query, this.#issuerIds(), this.context.now());
+      if (found.at(0)?.serial === serial.toLowerCase()) return found[0];
+    }
     throw new CaError(
       'ERR_CA_CERTIFICATE_NOT_FOUND',
       `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,

@@ -17,6 +17,7 @@ export interface CertificateSummary extends Omit<FoundCertificate, 'certificate'
 }
 
 export interface CertificatePage {
+  /** As many as the limit, or fewer, even none, where what is asked for is rare among many: the next page goes on behind them. */
   readonly certificates: readonly CertificateSummary[];
   /** The cursor of the next page; absent on the last one. */
   readonly next?: string;
@@ -33,11 +34,11 @@ export async function searchCertificates(
   now: Date,
 ): Promise<CertificatePage> {
   const parsed = parseQuery(query);
-  const found = await store.search(parsed, issuerIds, now);
+  const { found, end } = await store.search(parsed, issuerIds, now);
   const page = found.slice(0, parsed.limit);
   const certificates = page.map((each) => summaryOf(each, now));
-  if (found.length === page.length) return { certificates };
-  return { certificates, next: writeCursor(parsed, positionOf(page[page.length - 1], parsed)) };
+  const last = found.length > page.length ? positionOf(page[page.length - 1], parsed) : end;
+  return { certificates, ...(last !== undefined && { next: writeCursor(parsed, last) }) };
 }
 
 function positionOf({ serial, notAfter, reservedAt }: FoundCertificate, { order }: ParsedQuery): Position {

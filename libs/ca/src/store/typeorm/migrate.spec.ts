@@ -42,16 +42,21 @@ describe.each(['better-sqlite3', 'postgres'] as const)('a filled database on %s'
     rmSync(directory, { recursive: true, force: true });
   });
 
-  test.each([
+  const steps: [string, number][] = [
     ['of the first schema', first],
     ['from before names were searched by', beforeNames],
     ['from before compromised keys were kept', beforeKeys],
-  ])('%s becomes as a new one, and nothing is lost', async (_, step) => {
-    const config = await filled(`step${step}`, step);
-    const dataSources = await Promise.all([openCaDatabase(config), openCaDatabase(config), openCaDatabase(config)]);
-    await expectMigrated(dataSources[0], step);
-    for (const dataSource of dataSources) await dataSource.destroy();
-  });
+  ];
+  // The other tests begin at one of them too.
+  test.each(type === 'postgres' ? steps.slice(0, 1) : steps)(
+    '%s becomes as a new one, and nothing is lost',
+    async (_, step) => {
+      const config = await filled(`step${step}`, step);
+      const dataSources = await Promise.all([openCaDatabase(config), openCaDatabase(config), openCaDatabase(config)]);
+      await expectMigrated(dataSources[0], step);
+      for (const dataSource of dataSources) await dataSource.destroy();
+    },
+  );
 
   test('goes on wherever a migration was broken off', async () => {
     const config = await filled('broken', beforeNames);

@@ -9,6 +9,7 @@ import { CrlLocations1764400000000 } from './migrations/1764400000000-crl-locati
 import { CompromisedKeys1764500000000 } from './migrations/1764500000000-compromised-keys.js';
 import { Presigning1764600000000 } from './migrations/1764600000000-presigning.js';
 import { DecisionSeals1764700000000 } from './migrations/1764700000000-decision-seals.js';
+import { RevocationsByState1764800000000 } from './migrations/1764800000000-revocations-by-state.js';
 
 /** The CA's schema. Some of it is made outside a transaction: TypeORM is to be told `transaction: 'each'`. */
 export const caMigrations = [
@@ -21,6 +22,7 @@ export const caMigrations = [
   CompromisedKeys1764500000000,
   Presigning1764600000000,
   DecisionSeals1764700000000,
+  RevocationsByState1764800000000,
 ];
 
 /**
