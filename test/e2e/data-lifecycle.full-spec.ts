@@ -52,7 +52,7 @@ describe('encrypting anew under writers and kills', () => {
     );
 
   it('loses no write and leaves nothing on the old key', async () => {
-    const key = await encryption.lifecycle.rotate('Patient');
+    const [key] = await encryption.lifecycle.rotate('Patient');
     const written = new Map<number, string>();
     let isOver = false;
     // Each writes rows of its own, one after the other.

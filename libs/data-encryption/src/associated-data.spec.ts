@@ -8,6 +8,7 @@ const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', im
   commitment: string;
   wrapAssociatedData: string;
   indexWrapAssociatedData: string;
+  scopedWrapAssociatedData: { cell: string; index: string };
 };
 
 describe('associated data', () => {
@@ -16,6 +17,7 @@ describe('associated data', () => {
       id: vectors.dataKeyId,
       databaseId: 'clinic',
       tableId: 'Patient',
+      tenant: '',
       kekVersion: '0f'.repeat(16),
       commitment: Buffer.from(vectors.commitment, 'hex'),
     };
@@ -28,6 +30,14 @@ describe('associated data', () => {
       algorithm: 'hmac-sha-256/email',
     });
     expect(ofIndex.toString('hex')).toBe(vectors.indexWrapAssociatedData);
+    const scoped = { ...key, columnId: 'name', tenant: 'north' };
+    for (const [purpose, algorithm] of [
+      ['cell', 'aes-256-gcm'],
+      ['index', 'hmac-sha-256/email'],
+    ] as const) {
+      const made = dataKeyAssociatedData({ ...scoped, purpose, algorithm });
+      expect(made.toString('hex')).toBe(vectors.scopedWrapAssociatedData[purpose]);
+    }
   });
 
   it('of two different keys is never the same', () => {

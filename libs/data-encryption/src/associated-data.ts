@@ -1,4 +1,5 @@
 import type { DataKeyId } from './envelope.js';
+import type { KeyScope, KeyScopeKind } from './key-scope.js';
 import { type CellType, cellTypes } from './value-encoding.js';
 
 /** What makes a column the same column through migrations: logical ids, never physical names. */
@@ -9,18 +10,22 @@ export interface ColumnIdentity {
   readonly type: CellType;
   /** Whether its cells are bound to the primary key of their row. */
   readonly isRowBound: boolean;
+  /** What its data keys are for. */
+  readonly keyScope: KeyScopeKind;
 }
 
 /**
  * The associated data of a cell (docs/ENVELOPE.md) up to the row: it is the same for every row of a column and a data key.
  * Each field is preceded by its length (4 bytes, big-endian), so that no two lists of fields have the same bytes.
  */
-export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: DataKeyId): Buffer {
+export function cellAssociatedDataPrefix(column: ColumnIdentity, dataKeyId: DataKeyId, tenant = ''): Buffer {
+  const isOfTenant = tenant !== '';
   return lengthPrefixed([
-    column.isRowBound ? 'nest-hsm cell v1' : 'nest-hsm unbound cell v1',
+    `nest-hsm ${column.isRowBound ? '' : 'unbound '}${isOfTenant ? 'tenant ' : ''}cell v1`,
     column.databaseId,
     column.tableId,
     column.columnId,
+    ...(isOfTenant ? [tenant] : []),
     Buffer.of(cellTypes[column.type]),
     Buffer.from(dataKeyId, 'hex'),
   ]);
@@ -46,23 +51,25 @@ export function isSameRow(left: RowKey, right: RowKey): boolean {
 }
 
 /** What a wrapped data key is bound to: it decrypts for this purpose, place and KEK only. */
-export function dataKeyAssociatedData(dataKey: {
-  readonly id: DataKeyId;
-  readonly purpose: 'cell' | 'index';
-  readonly databaseId: string;
-  readonly tableId: string;
-  readonly columnId: string;
-  readonly algorithm: string;
-  readonly kekVersion: string;
-  readonly commitment: Buffer;
-}): Buffer {
+export function dataKeyAssociatedData(
+  dataKey: KeyScope & {
+    readonly id: DataKeyId;
+    readonly purpose: 'cell' | 'index';
+    readonly databaseId: string;
+    readonly algorithm: string;
+    readonly kekVersion: string;
+    readonly commitment: Buffer;
+  },
+): Buffer {
+  const { purpose, columnId, tenant } = dataKey;
+  const isOfTable = tenant === '' && (purpose === 'index' || columnId === '');
   return lengthPrefixed([
-    'nest-hsm data key v1',
-    dataKey.purpose,
+    isOfTable ? 'nest-hsm data key v1' : 'nest-hsm scoped data key v1',
+    purpose,
     Buffer.from(dataKey.id, 'hex'),
     dataKey.databaseId,
     dataKey.tableId,
-    ...(dataKey.purpose === 'index' ? [dataKey.columnId] : []),
+    ...(isOfTable ? (purpose === 'index' ? [columnId] : []) : [columnId, tenant]),
     dataKey.algorithm,
     dataKey.kekVersion,
     dataKey.commitment,

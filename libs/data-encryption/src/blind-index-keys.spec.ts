@@ -6,7 +6,7 @@ import { createDataKey, type DataKeyRecord, indexKeys } from './data-key.js';
 import { DataKeyRing } from './data-key-ring.js';
 import { KeyEncryptionKey } from './key-encryption-key.js';
 
-const place = { purpose: 'index', tableId: 'Patient', columnId: 'email' } as const;
+const place = { purpose: 'index', tableId: 'Patient', columnId: 'email', tenant: '' } as const;
 
 function open({
   kek = new SoftwareKek(),
@@ -17,7 +17,15 @@ function open({
   const key = new KeyEncryptionKey({ hsm: kek, label: 'kek', create: true });
   const index = new BlindIndex('email', 'string', normalization, 'Patient.email');
   const now = () => clock.seconds * 1_000;
-  const options = { databaseId: 'test', kek: key, store, maxAgeSeconds: 3_600, outageSeconds: 14_400, now };
+  const options = {
+    databaseId: 'test',
+    kek: key,
+    store,
+    maxAgeSeconds: 3_600,
+    outageSeconds: 14_400,
+    maxLoadedKeys: 16,
+    now,
+  };
   const ring = new DataKeyRing<undefined, IndexKey>({ ...options, kind: indexKeys });
   const keys = new BlindIndexKeys<undefined>({ ...options, ring, indexes: new Map([['Patient', [index]]]) });
   return { kek, store, clock, key, index, keys };
@@ -82,7 +90,7 @@ describe('the keys of a blind index', () => {
     store.change(record.id, change);
     const { columnId = 'email', tableId = 'Patient', algorithm = 'hmac-sha-256/email' } = change;
     const index = new BlindIndex(columnId, 'string', algorithm.split('/')[1] as Normalization, 'x');
-    const options = { databaseId: 'test', store, maxAgeSeconds: 60, outageSeconds: 60 };
+    const options = { databaseId: 'test', store, maxAgeSeconds: 60, outageSeconds: 60, maxLoadedKeys: 16 };
     const kekOf = { ...options, kek: new KeyEncryptionKey({ hsm: kek, label: 'kek', create: false }) };
     const ring = new DataKeyRing<undefined, IndexKey>({ ...kekOf, kind: indexKeys });
     const reader = new BlindIndexKeys<undefined>({ ...kekOf, ring, indexes: new Map([[tableId, [index]]]) });

@@ -1,8 +1,10 @@
 import { type BlindIndex, type IndexKey, otherNormalization } from './blind-index.js';
 import { createDataKey, type DataKeyRecord, type DataKeyStore } from './data-key.js';
 import type { DataKeyRing } from './data-key-ring.js';
+import type { DataKeyId } from './envelope.js';
 import { keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import { scopeKey } from './key-scope.js';
 
 export interface BlindIndexKeysOptions<Session> {
   readonly databaseId: string;
@@ -11,14 +13,19 @@ export interface BlindIndexKeysOptions<Session> {
   readonly ring: DataKeyRing<Session, IndexKey>;
   /** The searchable columns of each table. */
   readonly indexes: ReadonlyMap<string, readonly BlindIndex[]>;
+  /** Tables whose rows are of tenants: each tenant has index keys of its own. */
+  readonly tenantTables?: ReadonlySet<string>;
+  /** Tenants' tables held at a time. */
+  readonly maxLoadedKeys: number;
   readonly maxAgeSeconds: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number;
 }
 
 interface LoadedTable {
-  /** The active key of each index first. */
-  readonly keys: ReadonlyMap<string, readonly IndexKey[]>;
+  readonly tenant: string;
+  /** By column, the active key of its index first. The keys themselves are in the ring alone. */
+  readonly keys: ReadonlyMap<string, readonly DataKeyId[]>;
   readonly freshUntil: number;
 }
 
@@ -31,10 +38,12 @@ const retryMilliseconds = 5_000;
  * while the rows are indexed anew.
  */
 export class BlindIndexKeys<Session> {
+  /** In the order in which they were used last. */
   readonly #tables = new Map<string, LoadedTable>();
   readonly #loading = new Map<string, Promise<void>>();
+  readonly #preparing = new Map<string, Promise<void>>();
   readonly #now: () => number;
-  /** Until when every table is fresh. */
+  /** Until when every table is fresh; never where tables are of tenants. */
   #freshUntil = -Infinity;
 
   constructor(private readonly options: BlindIndexKeysOptions<Session>) {
@@ -48,13 +57,16 @@ export class BlindIndexKeys<Session> {
   }
 
   /** Also for a table without a searchable column. */
-  isFreshFor(tableId: string): boolean {
+  isFreshFor(tableId: string, tenant = ''): boolean {
     if (!this.options.indexes.has(tableId)) return true;
-    return this.#now() < (this.#tables.get(tableId)?.freshUntil ?? -Infinity);
+    const table = this.#tables.get(place(tableId, tenant));
+    if (table === undefined || this.#now() >= table.freshUntil) return false;
+    // Keys of a tenant may have made room for others'.
+    return tenant === '' || [...table.keys.values()].flat().every((id) => this.options.ring.peek(id) !== undefined);
   }
 
-  isLoaded(tableId: string): boolean {
-    return this.#tables.has(tableId);
+  isLoaded(tableId: string, tenant = ''): boolean {
+    return this.#tables.has(place(tableId, tenant));
   }
 
   /**
@@ -62,17 +74,10 @@ export class BlindIndexKeys<Session> {
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_MAPPING_INVALID when an index was made with
    * another normalization
    */
-  async prepare(tableId: string): Promise<void> {
+  async prepare(tableId: string, tenant = ''): Promise<void> {
     const indexes = this.options.indexes.get(tableId);
-    if (indexes === undefined || this.isFreshFor(tableId)) return;
-    const { store, kek, databaseId } = this.options;
-    const records = await store.findIndexKeys(tableId);
-    for (const { columnId, algorithm } of indexes) {
-      if (findActive(records, columnId) !== undefined) continue;
-      // Another process may be faster: whichever is stored is loaded.
-      await store.add(await createDataKey(kek, databaseId, { purpose: 'index', tableId, columnId }, algorithm));
-    }
-    await this.load(tableId);
+    if (indexes === undefined || this.isFreshFor(tableId, tenant)) return;
+    await once(this.#preparing, place(tableId, tenant), () => this.#prepare(indexes, tableId, tenant));
   }
 
   /**
@@ -80,24 +85,30 @@ export class BlindIndexKeys<Session> {
    * @param session  as of `DataKeyRing.open`
    * @throws {DataEncryptionError} as `prepare`
    */
-  async load(tableId: string, session?: Session): Promise<void> {
-    let loading = this.#loading.get(tableId);
-    if (loading === undefined) {
-      loading = this.#load(tableId, session).finally(() => this.#loading.delete(tableId));
-      this.#loading.set(tableId, loading);
-    }
-    await loading;
+  async load(tableId: string, tenant = '', session?: Session): Promise<void> {
+    await once(this.#loading, place(tableId, tenant), () => this.#load(tableId, tenant, session));
   }
 
   /**
    * The keys of an index, its active one first.
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE when they are not loaded or have expired
    */
-  keys(tableId: string, { columnId, name }: BlindIndex): readonly IndexKey[] {
-    const keys = this.#tables.get(tableId)?.keys.get(columnId);
-    const isServing = ({ id }: IndexKey) => ['fresh', 'outage'].includes(this.options.ring.state(id) ?? '');
-    if (keys?.every(isServing)) return keys;
+  keys(tableId: string, { columnId, name }: BlindIndex, tenant = ''): readonly IndexKey[] {
+    const at = place(tableId, tenant);
+    const table = this.#tables.get(at);
+    const ids = table?.keys.get(columnId);
+    const keys = ids?.flatMap((id) => this.options.ring.peek(id) ?? []);
+    if (table !== undefined && keys !== undefined && keys.length === ids?.length) {
+      this.#hold(at, table);
+      return keys;
+    }
     throw keyUnavailable(`blind index of ${name}: want its key loaded, got none`);
+  }
+
+  /** Forgets the keys of a tenant. */
+  dropTenant(tenant: string): void {
+    for (const tableId of this.options.tenantTables ?? []) this.#tables.delete(place(tableId, tenant));
+    this.options.ring.dropTenant(tenant);
   }
 
   /** Keys held. */
@@ -112,27 +123,55 @@ export class BlindIndexKeys<Session> {
     this.#freshUntil = -Infinity;
   }
 
-  async #load(tableId: string, session?: Session): Promise<void> {
+  async #prepare(indexes: readonly BlindIndex[], tableId: string, tenant: string): Promise<void> {
+    const { store, kek, databaseId } = this.options;
+    const records = await this.#find(store.findIndexKeys(tableId, tenant));
+    for (const { columnId, algorithm } of indexes) {
+      if (findActive(records, columnId) !== undefined) continue;
+      // Another process may be faster: whichever is stored is loaded.
+      await store.add(await createDataKey(kek, databaseId, { purpose: 'index', tableId, columnId, tenant }, algorithm));
+    }
+    await this.load(tableId, tenant);
+  }
+
+  async #load(tableId: string, tenant: string, session?: Session): Promise<void> {
     const { indexes, store, ring, maxAgeSeconds } = this.options;
-    const records = await this.#find(store.findIndexKeys(tableId, session));
+    const records = await this.#find(store.findIndexKeys(tableId, tenant, session));
     const wanted = new Map((indexes.get(tableId) ?? []).map((index) => [index, recordsOf(records, index)]));
     const ids = [...wanted.values()].flatMap((each) => each.map(({ id }) => id));
     const opened = await ring.open(ids, session);
-    const keys = new Map<string, readonly IndexKey[]>();
+    const keys = new Map<string, readonly DataKeyId[]>();
     for (const [{ columnId }, each] of wanted) {
       const ofColumn = each.flatMap(({ id }) => opened.get(id) ?? []);
+      ofColumn.sort((left, right) => Number(right.isActive) - Number(left.isActive));
       keys.set(
         columnId,
-        ofColumn.sort((left, right) => Number(right.isActive) - Number(left.isActive)),
+        ofColumn.map(({ id }) => id),
       );
     }
     const isOutage = ids.some((id) => ring.state(id) === 'outage');
     const freshUntil = this.#now() + (isOutage ? retryMilliseconds : maxAgeSeconds * 1_000);
-    this.#tables.set(tableId, { keys, freshUntil });
-    const isComplete = this.#tables.size === indexes.size;
-    this.#freshUntil = isComplete
-      ? Math.min(...[...this.#tables.values()].map((table) => table.freshUntil))
-      : -Infinity;
+    this.#hold(place(tableId, tenant), { tenant, keys, freshUntil });
+    if (tenant === '') this.#freshUntil = this.#earliest();
+  }
+
+  /** Until when all tables are fresh that are no tenants'; -Infinity unless those are all there are. */
+  #earliest(): number {
+    const { indexes } = this.options;
+    const tables = [...indexes.keys()].map((tableId) => this.#tables.get(place(tableId, '')));
+    return Math.min(...tables.map((table) => table?.freshUntil ?? -Infinity));
+  }
+
+  #hold(at: string, table: LoadedTable): void {
+    this.#tables.delete(at);
+    this.#tables.set(at, table);
+    const { maxLoadedKeys, indexes } = this.options;
+    if (this.#tables.size <= maxLoadedKeys + indexes.size) return;
+    for (const [oldest, { tenant }] of this.#tables) {
+      if (tenant === '') continue;
+      this.#tables.delete(oldest);
+      return;
+    }
   }
 
   async #find(records: Promise<readonly DataKeyRecord[]>): Promise<readonly DataKeyRecord[]> {
@@ -154,4 +193,18 @@ function recordsOf(records: readonly DataKeyRecord[], index: BlindIndex): readon
   if (active === undefined) throw keyUnavailable(`blind index of ${index.name}: want its active key, got none`);
   if (active.algorithm !== index.algorithm) throw otherNormalization(index, active.algorithm);
   return records.filter(({ columnId, algorithm }) => columnId === index.columnId && algorithm === index.algorithm);
+}
+
+function place(tableId: string, tenant: string): string {
+  return scopeKey({ tableId, columnId: '', tenant });
+}
+
+/** Does something once, however many ask at a time. */
+async function once(running: Map<string, Promise<void>>, key: string, work: () => Promise<void>): Promise<void> {
+  let run = running.get(key);
+  if (run === undefined) {
+    run = work().finally(() => running.delete(key));
+    running.set(key, run);
+  }
+  await run;
 }

@@ -14,6 +14,7 @@ import { ColumnCipher } from './column-cipher.js';
 import type { CellKey } from './data-key.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
 import type { CellType, Plaintext, ValueType } from './value-encoding.js';
+import { type KeyScope, tableScope } from './key-scope.js';
 
 interface Vectors {
   readonly dataKey: string;
@@ -28,14 +29,20 @@ interface Vectors {
     cell: string;
   }[];
   readonly unbound: { readonly value: string; readonly aad: string; readonly cell: string };
+  readonly ofTenant: { readonly tenant: string; readonly row: RowKey } & Vectors['unbound'];
 }
 
 const vectors = JSON.parse(readFileSync(new URL('../test/vectors/cells.json', import.meta.url), 'utf8')) as Vectors;
 
-function cellKey(dataKey: Buffer = randomBytes(32), id = randomBytes(16).toString('hex') as DataKeyId): CellKey {
+function cellKey(
+  dataKey: Buffer = randomBytes(32),
+  id = randomBytes(16).toString('hex') as DataKeyId,
+  scope: Partial<KeyScope> = {},
+): CellKey {
   const header = formatHeader(id);
   const key = Buffer.from(hkdfSync('sha256', dataKey, '', 'nest-hsm cell key v1', 32));
-  return { id, header, secret: cells().importKey(header, key), isRetired: false };
+  const place = { ...tableScope('Patient'), ...scope };
+  return { id, scope: place, header, secret: cells().importKey(header, key), isRetired: false };
 }
 
 function encrypt(cipher: ColumnCipher, value: unknown, row: RowKey, key: CellKey): string {
@@ -55,7 +62,7 @@ function decrypt(cipher: ColumnCipher, text: unknown, row: RowKey, ...keys: Cell
 }
 
 function cipherOf(type: CellType, change: Partial<ColumnIdentity> = {}): ColumnCipher {
-  return new ColumnCipher({ ...vectors.place, type, ...change }, 'Patient.name');
+  return new ColumnCipher({ ...vectors.place, keyScope: 'table', type, ...change }, 'Patient.name');
 }
 
 /** JSON has no bytes, dates or 64-bit integers. */
@@ -69,7 +76,7 @@ describe('cells made by other software', () => {
   const key = cellKey(Buffer.from(vectors.dataKey, 'hex'), vectors.dataKeyId);
 
   it.each(vectors.cells)('$type $value', ({ type, value, row, aad, cell }) => {
-    const identity = { ...vectors.place, type };
+    const identity = { ...vectors.place, keyScope: 'table' as const, type };
     const associatedData = Buffer.concat([
       cellAssociatedDataPrefix(identity, vectors.dataKeyId),
       rowAssociatedData(row),
@@ -86,6 +93,19 @@ describe('cells made by other software', () => {
     expect(Buffer.concat([prefix, rowAssociatedData(unboundRow)]).toString('hex')).toBe(aad);
     expect(decrypt(cipher, cell, unboundRow, key)).toBe(value);
     expect(() => decrypt(cipherOf('string'), cell, unboundRow, key)).toThrow(/want a cell written for this row/);
+  });
+
+  it('of a tenant, under no other scope of key', () => {
+    const { tenant, row, value, aad, cell } = vectors.ofTenant;
+    const cipher = cipherOf('string', { keyScope: 'tenant' });
+    const prefix = cellAssociatedDataPrefix(cipher.identity, vectors.dataKeyId, tenant);
+    expect(Buffer.concat([prefix, rowAssociatedData(row)]).toString('hex')).toBe(aad);
+    const scoped = (scope: Partial<KeyScope>) => cellKey(Buffer.from(vectors.dataKey, 'hex'), vectors.dataKeyId, scope);
+    expect(decrypt(cipher, cell, row, scoped({ tenant }))).toBe(value);
+    for (const scope of [{}, { tenant: 'south' }, { tenant, tableId: 'Doctor' }, { tenant, columnId: 'email' }]) {
+      expect(() => decrypt(cipher, cell, row, scoped(scope))).toThrow(/want a cell written for this row/);
+    }
+    expect(() => decrypt(cipherOf('string'), cell, row, scoped({ tenant }))).toThrow(/want a cell written/);
   });
 });
 
@@ -128,6 +148,19 @@ describe('a cell', () => {
     const cipher = cipherOf('string');
     const nonces = Array.from({ length: 5_000 }, () => encrypt(cipher, 'x', row, key).slice(28, 44));
     expect(new Set(nonces).size).toBe(nonces.length);
+  });
+
+  it('may be of the key of its table or of its column, and of no other column', () => {
+    const ofColumn = cellKey(randomBytes(32), key.id, { columnId: 'name' });
+    for (const keyScope of ['table', 'column'] as const) {
+      const reader = cipherOf('string', { keyScope });
+      expect(decrypt(reader, encrypt(cipherOf('string'), 'Ada', row, key), row, key)).toBe('Ada');
+      expect(decrypt(reader, encrypt(reader, 'Ada', row, ofColumn), row, ofColumn)).toBe('Ada');
+    }
+    const other = cipherOf('string', { columnId: 'email' });
+    const cell = encrypt(cipherOf('string'), 'Ada', row, ofColumn);
+    expect(() => decrypt(other, cell, row, ofColumn)).toThrow(/want a cell written/);
+    expect(() => encrypt(other, 'Ada', row, ofColumn)).toThrow(/want a data key of its scope, got another/);
   });
 
   const cipher = cipherOf('string');

@@ -26,6 +26,17 @@ export class CellBatch<Cell> {
     this.cells.push(cell);
     if (cell !== null && cell !== undefined) this.filled++;
   }
+
+  /** Some of its rows and columns, by their numbers. */
+  part(rows: readonly number[], columns: readonly number[]): CellBatch<Cell> {
+    const part = new CellBatch<Cell>(columns.map((column) => this.columns[column]));
+    const keyTexts = this.rowKeys.length / this.rows;
+    for (const row of rows) {
+      part.addRow(this.rowKeys.slice(row * keyTexts, (row + 1) * keyTexts));
+      for (const column of columns) part.addCell(this.cells[row * this.columns.length + column]);
+    }
+    return part;
+  }
 }
 
 /** Those of a batch, in the order of its cells. */
@@ -36,6 +47,9 @@ export type Plaintexts = readonly (Plaintext | null | undefined)[];
  * @returns the texts of the cells, in the order of their plaintexts
  */
 export function encryptCells(batch: CellBatch<Plaintext>, cellKey: CellKey): readonly (string | null | undefined)[] {
+  for (const column of batch.columns) {
+    if (!column.isInScope(cellKey)) throw new TypeError(`${column.name}: want a data key of its scope, got another`);
+  }
   const prefixes = batch.columns.map((column) => column.associatedDataPrefix(cellKey));
   return cells().encrypt(cellKey.secret, prefixes, rowsOf(batch));
 }

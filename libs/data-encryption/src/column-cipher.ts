@@ -1,14 +1,18 @@
 import { cellAssociatedDataPrefix, type ColumnIdentity } from './associated-data.js';
 import type { CellKey } from './data-key.js';
 import { decryptionFailed } from './errors.js';
+import type { KeyScope } from './key-scope.js';
 import { decodeValue, encodeValue, isText, type Plaintext } from './value-encoding.js';
+
+/** What no cell is bound to. */
+const outOfScope = Buffer.from('nest-hsm key out of scope');
 
 /** One encrypted column: what its cells are bound to, and how its values become plaintexts and come back. */
 export class ColumnCipher {
   /** Whether its plaintexts are strings. */
   readonly isText: boolean;
-  /** By data key header. */
-  readonly #prefixes = new Map<string, Buffer>();
+  /** By data key. */
+  readonly #prefixes = new WeakMap<CellKey, Buffer>();
 
   constructor(
     readonly identity: ColumnIdentity,
@@ -20,14 +24,28 @@ export class ColumnCipher {
     this.isText = isText(identity.type);
   }
 
-  /** The associated data of its cells under a data key, up to the row. */
+  /** The associated data of its cells under a data key, up to the row; under a key that is not for them, of no cell there is. */
   associatedDataPrefix(cellKey: CellKey): Buffer {
-    let prefix = this.#prefixes.get(cellKey.header);
+    let prefix = this.#prefixes.get(cellKey);
     if (prefix === undefined) {
-      prefix = cellAssociatedDataPrefix(this.identity, cellKey.id);
-      this.#prefixes.set(cellKey.header, prefix);
+      const { id, scope } = cellKey;
+      prefix = this.isInScope(cellKey) ? cellAssociatedDataPrefix(this.identity, id, scope.tenant) : outOfScope;
+      this.#prefixes.set(cellKey, prefix);
     }
     return prefix;
+  }
+
+  /** The scope of the key of a cell of a tenant; empty where cells are no tenant's. */
+  scope(tenant: string): KeyScope {
+    const { tableId, columnId, keyScope } = this.identity;
+    return { tableId, columnId: keyScope === 'column' ? columnId : '', tenant: keyScope === 'tenant' ? tenant : '' };
+  }
+
+  /** Whether a data key is for its cells. A column may have had a key of its own once, or the table's; a tenant's cells are never under a key that is not the tenant's. */
+  isInScope({ scope: { tableId, columnId, tenant } }: CellKey): boolean {
+    const { identity } = this;
+    const isOfColumn = columnId === '' || columnId === identity.columnId;
+    return tableId === identity.tableId && isOfColumn && (tenant !== '') === (identity.keyScope === 'tenant');
   }
 
   /** @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID */

@@ -4,6 +4,8 @@ import type { DataKeyRing } from './data-key-ring.js';
 import { within } from './deadline.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import { isShredded } from './tenant.js';
+import { type KeyScope, scopeKey, scopeName } from './key-scope.js';
 
 export interface DataKeyLeasesOptions<Session> {
   readonly databaseId: string;
@@ -13,11 +15,13 @@ export interface DataKeyLeasesOptions<Session> {
   readonly leaseMessages: number;
   /** How long a key is written with before it is asked whether it has been retired. */
   readonly leaseSeconds: number;
-  /** Makes ready what else a table needs before it can be written, as it is done before each lease. */
-  readonly prepareTable?: (tableId: string) => Promise<void>;
+  /** Leases of tenants held at a time. What is left of one that goes is lost. */
+  readonly maxLoadedKeys: number;
+  /** Makes ready what else a scope needs before it can be written, as it is done before each lease. */
+  readonly prepareScope?: (scope: KeyScope) => Promise<void>;
   /** Delay before the first further attempt after a failure; it doubles up to twenty times as much. */
   readonly retryMilliseconds?: number;
-  /** How long a caller waits for a table's key to be made ready. */
+  /** How long a caller waits for a key to be made ready. */
   readonly deadlineMilliseconds?: number;
 }
 
@@ -25,13 +29,14 @@ export interface DataKeyStatus {
   /** ready: every table can be written · degraded: so, while the HSM is down · unready: some table cannot be written */
   readonly state: 'ready' | 'degraded' | 'unready' | 'closed';
   readonly loadedKeys: number;
-  /** Tables that cannot be written, with the reason. */
-  readonly unready: readonly { readonly tableId: string; readonly reason: string }[];
+  /** Tables, and columns with keys of their own, that cannot be written, with the reason. Tenants are not among them. */
+  readonly unready: readonly { readonly tableId: string; readonly columnId: string; readonly reason: string }[];
 }
 
 /** Messages reserved of one data key and not yet used. */
 interface Lease {
   readonly id: DataKeyId;
+  readonly scope: KeyScope;
   /** Milliseconds of `performance.now()`: until when the key is known not to have been retired. */
   activeUntil: number;
   /** All that was reserved of the key, by every process, when this lease was taken. */
@@ -42,18 +47,22 @@ interface Lease {
 interface Failure {
   readonly error: DataEncryptionError;
   readonly delay: number;
-  readonly timer: NodeJS.Timeout;
+  /** Absent for a tenant: its next writer tries again. */
+  readonly timer?: NodeJS.Timeout;
+  readonly until: number;
 }
 
 /**
- * The keys a process writes with: per table the active data key and the messages reserved of it in its row, in blocks, before
+ * The keys a process writes with: per scope the active data key and the messages reserved of it in its row, in blocks, before
  * any is used. A key whose messages are all reserved is retired and another is made.
  *
  * What fails (the HSM down at the start, the table of keys not made yet) is tried again in the background until it succeeds;
- * until then writers get the failure at once.
+ * until then writers get the failure at once. Tables and columns are made ready at the start and kept so; tenants, of which there may be
+ * any number, when they are first written for.
  */
 export class DataKeyLeases<Session = unknown> {
-  readonly #tableIds = new Set<string>();
+  readonly #standing = new Map<string, KeyScope>();
+  /** In the order in which they were used last. */
   readonly #leases = new Map<string, Lease>();
   readonly #preparing = new Map<string, Promise<void>>();
   readonly #failures = new Map<string, Failure>();
@@ -65,42 +74,46 @@ export class DataKeyLeases<Session = unknown> {
   }
 
   /**
-   * Makes the active keys of tables ready. An outage leaves them unready and trying; it is no error here.
+   * Makes the active keys of tables and columns ready. An outage leaves them unready and trying; it is no error here.
    * @throws {DataEncryptionError} ERR_DATA_KEY_REJECTED
    */
-  async prepare(tableIds: Iterable<string>): Promise<void> {
-    for (const tableId of tableIds) this.#tableIds.add(tableId);
-    const missing = [...this.#tableIds].filter((tableId) => !this.#leases.has(tableId));
-    const results = await Promise.allSettled(missing.map((tableId) => this.#prepareTable(tableId)));
+  async prepare(scopes: Iterable<KeyScope>): Promise<void> {
+    for (const scope of scopes) this.#standing.set(scopeKey(scope), scope);
+    const missing = [...this.#standing].filter(([key]) => !this.#leases.has(key));
+    const results = await Promise.allSettled(missing.map(([, scope]) => this.#prepareScope(scope)));
     const refused = results.find((result) => result.status === 'rejected' && !isOutage(result.reason));
     if (refused?.status === 'rejected') throw refused.reason;
   }
 
   /**
-   * The key to encrypt a table's next cells with; their number is counted against its limit.
+   * The key to encrypt a scope's next cells with; their number is counted against its limit.
    * @param messages  at most the 65,535 parameters a statement may have, hence never more than a lease
    * @param session  the connection of the writer, see `DataKeyRing.open`
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
    */
-  async reserve(tableId: string, messages: number, session?: Session): Promise<CellKey> {
-    this.#tableIds.add(tableId);
+  async reserve(scope: KeyScope, messages: number, session?: Session): Promise<CellKey> {
+    const key = this.#note(scope);
     for (let attempt = 0; attempt < 3; attempt++) {
-      const lease = await this.#take(tableId, messages);
-      if (lease.remaining < this.options.leaseMessages / 2 || this.#isAging(lease)) this.#renew(tableId);
+      const lease = await this.#take(scope, messages);
+      if (lease.remaining < this.options.leaseMessages / 2 || this.#isAging(lease)) this.#renew(scope);
       const cellKey = (await this.options.ring.open([lease.id], session)).get(lease.id);
       if (cellKey !== undefined && !cellKey.isRetired) return cellKey;
-      if (this.#leases.get(tableId) === lease) this.#leases.delete(tableId);
+      if (this.#leases.get(key) === lease) this.#leases.delete(key);
     }
-    throw keyUnavailable(`data key of ${tableId}: want an active one, got none after 3 attempts`);
+    throw keyUnavailable(`data key of ${scopeName(scope)}: want an active one, got none after 3 attempts`);
   }
 
   /**
-   * Waits until a table's keys have been made ready once.
+   * Waits until a scope's keys have been made ready once.
    * @throws {DataEncryptionError} as `reserve`
    */
-  async ready(tableId: string): Promise<void> {
-    this.#tableIds.add(tableId);
-    if (!this.#leases.has(tableId)) await this.#prepareUnlessFailing(tableId);
+  async ready(scope: KeyScope): Promise<void> {
+    if (!this.#leases.has(this.#note(scope))) await this.#prepareUnlessFailing(scope);
+  }
+
+  /** Forgets what was reserved for a tenant. */
+  dropTenant(tenant: string): void {
+    for (const [key, { scope }] of this.#leases) if (scope.tenant === tenant) this.#leases.delete(key);
   }
 
   /** When a key is retired, how long until no process writes with it any more: what was begun before has ended too. */
@@ -109,24 +122,24 @@ export class DataKeyLeases<Session = unknown> {
   }
 
   /**
-   * Puts a new data key in the place of a table's active one.
+   * Puts a new data key in the place of a scope's active one.
    * @throws {DataEncryptionError} as `reserve`
    */
-  async rotate(tableId: string): Promise<DataKeyId> {
+  async rotate(scope: KeyScope): Promise<DataKeyId> {
     const { kek, databaseId, store } = this.options;
-    const successor = await createDataKey(kek, databaseId, { purpose: 'cell', tableId, columnId: '' });
+    const successor = await createDataKey(kek, databaseId, { purpose: 'cell', ...scope });
     // Ended here, the next writer makes a key.
-    const active = await store.findActive(tableId);
+    const active = await store.findActive(scope);
     if (active !== undefined) await store.retire(active.id);
     await store.add(successor);
-    this.#leases.delete(tableId);
-    await this.ready(tableId);
-    return (await store.findActive(tableId))?.id ?? successor.id;
+    this.#leases.delete(scopeKey(scope));
+    await this.ready(scope);
+    return (await store.findActive(scope))?.id ?? successor.id;
   }
 
   /** Asks the HSM for what has grown too old, then says how things are. */
   async check(): Promise<DataKeyStatus> {
-    const active = [...this.#leases.values()].map((lease) => lease.id);
+    const active = [...this.#standing.keys()].flatMap((key) => this.#leases.get(key)?.id ?? []);
     // What fails shows in the status.
     await Promise.allSettled(active.map((id) => this.options.ring.open([id])));
     return this.status();
@@ -134,17 +147,18 @@ export class DataKeyLeases<Session = unknown> {
 
   status(): DataKeyStatus {
     const { ring } = this.options;
-    const tables = [...this.#tableIds].map((tableId) => {
-      const lease = this.#leases.get(tableId);
-      return { tableId, state: lease && ring.state(lease.id) };
+    const scopes = [...this.#standing].map(([key, { tableId, columnId }]) => {
+      const lease = this.#leases.get(key);
+      return { key, tableId, columnId, state: lease && ring.state(lease.id) };
     });
-    const unready = tables
+    const unready = scopes
       .filter(({ state }) => state === undefined || state === 'expired')
-      .map(({ tableId }) => ({
+      .map(({ key, tableId, columnId }) => ({
         tableId,
-        reason: this.#failures.get(tableId)?.error.message ?? 'no data key is loaded',
+        columnId,
+        reason: this.#failures.get(key)?.error.message ?? 'no data key is loaded',
       }));
-    const isDegraded = tables.some(({ state }) => state === 'outage');
+    const isDegraded = scopes.some(({ state }) => state === 'outage');
     const state = this.#isClosed ? 'closed' : unready.length > 0 ? 'unready' : isDegraded ? 'degraded' : 'ready';
     return { state, loadedKeys: ring.size, unready };
   }
@@ -157,81 +171,117 @@ export class DataKeyLeases<Session = unknown> {
   }
 
   /** Takes messages of a lease. Each round gives a block to those who wait, so every one of them gets its turn. */
-  async #take(tableId: string, messages: number): Promise<Lease> {
+  async #take(scope: KeyScope, messages: number): Promise<Lease> {
+    const key = scopeKey(scope);
     for (;;) {
-      const lease = this.#leases.get(tableId);
+      const lease = this.#leases.get(key);
       if (lease !== undefined && lease.remaining >= messages && performance.now() < lease.activeUntil) {
         // Before anybody else can look.
         lease.remaining -= messages;
+        this.#hold(key, lease);
         return lease;
       }
-      await this.#prepareUnlessFailing(tableId);
+      await this.#prepareUnlessFailing(scope);
     }
   }
 
-  async #prepareUnlessFailing(tableId: string): Promise<void> {
-    const failure = this.#failures.get(tableId);
-    if (failure !== undefined && !this.#preparing.has(tableId)) throw failure.error;
-    await this.#prepareTable(tableId);
+  /** @returns its name among leases and failures */
+  #note(scope: KeyScope): string {
+    const key = scopeKey(scope);
+    if (scope.tenant === '') this.#standing.set(key, scope);
+    return key;
+  }
+
+  #hold(key: string, lease: Lease): void {
+    this.#leases.delete(key);
+    this.#leases.set(key, lease);
+    this.#dropOldest(this.#leases);
+  }
+
+  /** Of the tenants; what is standing stays. */
+  #dropOldest(entries: Map<string, unknown>): void {
+    const most = this.options.maxLoadedKeys + this.#standing.size;
+    if (entries.size <= most) return;
+    for (const key of entries.keys()) {
+      if (this.#standing.has(key)) continue;
+      entries.delete(key);
+      if (entries.size <= most) return;
+    }
+  }
+
+  async #prepareUnlessFailing(scope: KeyScope): Promise<void> {
+    const key = scopeKey(scope);
+    const failure = this.#failures.get(key);
+    const isFailing = failure !== undefined && (failure.timer !== undefined || performance.now() < failure.until);
+    if (isFailing && !this.#preparing.has(key)) throw failure.error;
+    await this.#prepareScope(scope);
   }
 
   /** Takes the next block before this one is used up, so that writers need not wait. */
-  #renew(tableId: string): void {
-    if (this.#failures.has(tableId) || this.#preparing.has(tableId)) return;
-    this.#prepareInBackground(tableId);
+  #renew(scope: KeyScope): void {
+    const key = scopeKey(scope);
+    if (this.#failures.has(key) || this.#preparing.has(key)) return;
+    this.#prepareInBackground(scope);
   }
 
-  #prepareInBackground(tableId: string): void {
+  #prepareInBackground(scope: KeyScope): void {
     // A failure is kept for whoever needs the key, and tried again.
-    this.#prepareTable(tableId).catch(() => undefined);
+    this.#prepareScope(scope).catch(() => undefined);
   }
 
-  async #prepareTable(tableId: string): Promise<void> {
-    let preparing = this.#preparing.get(tableId);
+  async #prepareScope(scope: KeyScope): Promise<void> {
+    const key = scopeKey(scope);
+    let preparing = this.#preparing.get(key);
     if (preparing === undefined) {
-      preparing = this.#attempt(tableId).finally(() => this.#preparing.delete(tableId));
-      this.#preparing.set(tableId, preparing);
+      preparing = this.#attempt(scope).finally(() => this.#preparing.delete(key));
+      this.#preparing.set(key, preparing);
     }
     const { deadlineMilliseconds = 10_000 } = this.options;
     await within(preparing, deadlineMilliseconds, () =>
-      keyUnavailable(`data key of ${tableId}: want it ready within ${deadlineMilliseconds} ms`),
+      keyUnavailable(`data key of ${scopeName(scope)}: want it ready within ${deadlineMilliseconds} ms`),
     );
   }
 
-  async #attempt(tableId: string): Promise<void> {
-    const earlier = this.#failures.get(tableId);
+  async #attempt(scope: KeyScope): Promise<void> {
+    const key = scopeKey(scope);
+    const earlier = this.#failures.get(key);
     clearTimeout(earlier?.timer);
     try {
-      await this.#lease(tableId);
-      this.#failures.delete(tableId);
+      await this.#lease(scope);
+      this.#failures.delete(key);
     } catch (error) {
       const reason =
-        error instanceof DataEncryptionError ? error : keyUnavailable(`data key of ${tableId}: want it stored`, error);
-      if (!this.#isClosed) this.#tryAgain(tableId, reason, earlier?.delay);
+        error instanceof DataEncryptionError
+          ? error
+          : keyUnavailable(`data key of ${scopeName(scope)}: want it stored`, error);
+      if (!this.#isClosed && !isShredded(reason)) this.#tryAgain(scope, reason, earlier?.delay);
       throw reason;
     }
   }
 
-  #tryAgain(tableId: string, error: DataEncryptionError, lastDelay?: number): void {
+  #tryAgain(scope: KeyScope, error: DataEncryptionError, lastDelay?: number): void {
     const delay =
       lastDelay === undefined ? this.#retryMilliseconds : Math.min(lastDelay * 2, this.#retryMilliseconds * 20);
-    const timer = setTimeout(() => this.#prepareInBackground(tableId), delay).unref();
-    this.#failures.set(tableId, { error, delay, timer });
+    const isStanding = scope.tenant === '';
+    const timer = isStanding ? setTimeout(() => this.#prepareInBackground(scope), delay).unref() : undefined;
+    this.#failures.set(scopeKey(scope), { error, delay, timer, until: performance.now() + delay });
+    this.#dropOldest(this.#failures);
   }
 
-  async #lease(tableId: string): Promise<void> {
+  async #lease(scope: KeyScope): Promise<void> {
     const { store, ring, kek, databaseId, leaseMessages } = this.options;
-    await this.options.prepareTable?.(tableId);
+    const key = scopeKey(scope);
+    await this.options.prepareScope?.(scope);
     for (let attempt = 0; attempt < 4; attempt++) {
       const activeUntil = performance.now() + this.options.leaseSeconds * 1_000;
-      const record = await store.findActive(tableId);
+      const record = await store.findActive(scope);
       if (record === undefined) {
         // Another process may be faster: whichever is stored is found by the next attempt.
-        await store.add(await createDataKey(kek, databaseId, { purpose: 'cell', tableId, columnId: '' }));
+        await store.add(await createDataKey(kek, databaseId, { purpose: 'cell', ...scope }));
         continue;
       }
       await ring.open([record.id]);
-      const before = this.#leases.get(tableId);
+      const before = this.#leases.get(key);
       if (before?.id === record.id && before.remaining >= leaseMessages / 2 && this.#isAging(before)) {
         before.activeUntil = activeUntil;
         return;
@@ -239,20 +289,20 @@ export class DataKeyLeases<Session = unknown> {
       const known = before?.id === record.id ? before.total : 0;
       const total = await store.reserve(record.id, leaseMessages, known);
       if (total !== undefined) {
-        this.#extend(tableId, { id: record.id, total, activeUntil });
+        this.#extend(key, { id: record.id, scope, total, activeUntil });
         return;
       }
       await store.retire(record.id);
     }
-    throw keyUnavailable(`data key of ${tableId}: want an active one, got none after 4 attempts`);
+    throw keyUnavailable(`data key of ${scopeName(scope)}: want an active one, got none after 4 attempts`);
   }
 
-  #extend(tableId: string, lease: Omit<Lease, 'remaining'>): void {
+  #extend(key: string, lease: Omit<Lease, 'remaining'>): void {
     if (this.#isClosed)
       throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it open, got it closed');
-    const before = this.#leases.get(tableId);
+    const before = this.#leases.get(key);
     const left = before?.id === lease.id ? before.remaining : 0;
-    this.#leases.set(tableId, { ...lease, remaining: left + this.options.leaseMessages });
+    this.#hold(key, { ...lease, remaining: left + this.options.leaseMessages });
   }
 
   #isAging({ activeUntil }: Lease): boolean {

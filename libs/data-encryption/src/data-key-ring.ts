@@ -3,7 +3,9 @@ import { within } from './deadline.js';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import { type KeyScope, scopeName } from './key-scope.js';
 import type { DataEncryptionObserver } from './observer.js';
+import { isShredded, shredded } from './tenant.js';
 
 export interface DataKeyRingOptions<Session, Key> {
   /** Keys of another purpose are not found. */
@@ -13,7 +15,11 @@ export interface DataKeyRingOptions<Session, Key> {
   readonly store: DataKeyStore<Session>;
   readonly maxAgeSeconds: number;
   readonly outageSeconds: number;
+  /** Keys held at a time: that of a tenant which was unused for longest makes room. */
+  readonly maxLoadedKeys: number;
   readonly observer?: Required<DataEncryptionObserver>;
+  /** Throws when the keys of a tenant must not be used any more, or it is not known whether they may. */
+  readonly admit?: (tenant: string) => void;
   /** How long the database may take to answer: its pool may be used up by those who wait for the key. */
   readonly deadlineMilliseconds?: number;
   /** Milliseconds of a clock that never goes back. */
@@ -26,22 +32,29 @@ export type HeldKeyState = 'fresh' | 'outage' | 'expired';
 interface HeldKey<Key> {
   readonly key: Key;
   readonly freshUntil: number;
+  readonly scope: KeyScope;
   /** Set while the HSM is down: when to ask it again. */
   retryAt?: number;
 }
 
 /** While the HSM is down, how long a stale key serves before the HSM is asked again. */
 const retryMilliseconds = 5_000;
+/** How often keys that expired unused are looked for. */
+const sweepMilliseconds = 1_000;
 
 /**
  * The data keys a process holds, by the ids that cells name. A key is decrypted by the HSM once, by one call however many
  * ask, and again when it is older than `maxAgeSeconds`. While the HSM is down an older key serves for `outageSeconds` more,
  * then it is forgotten. A refusal (the KEK is gone, the key was altered) is no outage: it drops the key at once.
+ *
+ * The bytes of a key are inside OpenSSL, which overwrites them when nobody holds the key any more: a statement that is being built
+ * finishes with a key that the ring has dropped.
  */
 export class DataKeyRing<Session, Key> {
   readonly #held = new Map<DataKeyId, HeldKey<Key>>();
   readonly #loading = new Map<DataKeyId, Promise<Key | undefined>>();
   readonly #now: () => number;
+  #sweepAt = -Infinity;
   #isClosed = false;
 
   constructor(private readonly options: DataKeyRingOptions<Session, Key>) {
@@ -51,19 +64,43 @@ export class DataKeyRing<Session, Key> {
   /**
    * The keys of these ids; one that is not stored is missing from the result.
    * @param session  read the stored keys through it: whoever holds a connection and waits here must not wait for another
-   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_SHREDDED | ERR_DATA_CLOSED
    */
   async open(ids: Iterable<DataKeyId>, session?: Session): Promise<ReadonlyMap<DataKeyId, Key>> {
+    const { opened, failures } = await this.#open(ids, session);
+    for (const error of failures.values()) throw error;
+    return opened;
+  }
+
+  /**
+   * `open` for whoever looks at everything that is stored.
+   * @returns beside the keys which of the ids are those of shredded ones
+   */
+  async openRemaining(
+    ids: Iterable<DataKeyId>,
+    session?: Session,
+  ): Promise<{ readonly opened: ReadonlyMap<DataKeyId, Key>; readonly shredded: ReadonlySet<DataKeyId> }> {
+    const { opened, failures } = await this.#open(ids, session);
+    for (const error of failures.values()) if (!isShredded(error)) throw error;
+    return { opened, shredded: new Set(failures.keys()) };
+  }
+
+  async #open(ids: Iterable<DataKeyId>, session?: Session) {
     this.#assertOpen();
     this.#forgetExpired();
     const opened = new Map<DataKeyId, Key>();
+    const failures = new Map<DataKeyId, unknown>();
     const missing: DataKeyId[] = [];
     for (const id of ids) {
-      const key = this.#usable(id);
-      if (key === undefined) missing.push(id);
-      else opened.set(id, key);
+      try {
+        const key = this.#usable(id);
+        if (key === undefined) missing.push(id);
+        else opened.set(id, key);
+      } catch (error) {
+        failures.set(id, error);
+      }
     }
-    if (missing.length === 0) return opened;
+    if (missing.length === 0) return { opened, failures };
 
     this.#startLoading(
       missing.filter((id) => !this.#loading.has(id)),
@@ -71,10 +108,25 @@ export class DataKeyRing<Session, Key> {
     );
     const results = await Promise.allSettled(missing.map(async (id) => this.#loading.get(id)));
     for (const [index, result] of results.entries()) {
-      if (result.status === 'rejected') throw result.reason;
-      if (result.value !== undefined) opened.set(missing[index], result.value);
+      if (result.status === 'rejected') failures.set(missing[index], result.reason);
+      else if (result.value !== undefined) opened.set(missing[index], result.value);
     }
-    return opened;
+    return { opened, failures };
+  }
+
+  /** A key that is held and serves, without asking anybody. */
+  peek(id: DataKeyId): Key | undefined {
+    const held = this.#held.get(id);
+    const isServing = held !== undefined && ['fresh', 'outage'].includes(this.state(id) ?? '');
+    if (!isServing) return undefined;
+    this.#admit(held.scope);
+    this.#hold(id, held);
+    return held.key;
+  }
+
+  /** Forgets the keys of a tenant. */
+  dropTenant(tenant: string): void {
+    for (const [id, { scope }] of this.#held) if (scope.tenant === tenant) this.#held.delete(id);
   }
 
   /** @returns undefined for a key that is not held */
@@ -97,15 +149,40 @@ export class DataKeyRing<Session, Key> {
 
   #forgetExpired(): void {
     const now = this.#now();
+    if (now < this.#sweepAt) return;
+    this.#sweepAt = now + sweepMilliseconds;
     for (const [id, held] of this.#held) if (now >= this.#servesUntil(held)) this.#held.delete(id);
+  }
+
+  /** In the order in which keys were used last. */
+  #hold(id: DataKeyId, held: HeldKey<Key>): void {
+    this.#held.delete(id);
+    this.#held.set(id, held);
+    if (this.#held.size <= this.options.maxLoadedKeys) return;
+    for (const [oldest, { scope }] of this.#held) {
+      if (scope.tenant === '') continue;
+      this.#held.delete(oldest);
+      return;
+    }
   }
 
   #usable(id: DataKeyId): Key | undefined {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
     const now = this.#now();
-    if (now < held.freshUntil) return held.key;
-    return held.retryAt !== undefined && now < held.retryAt ? held.key : undefined;
+    if (now >= this.#servesUntil(held)) {
+      this.#held.delete(id);
+      return undefined;
+    }
+    const isUsable = now < held.freshUntil || (held.retryAt !== undefined && now < held.retryAt);
+    if (!isUsable) return undefined;
+    this.#admit(held.scope);
+    this.#hold(id, held);
+    return held.key;
+  }
+
+  #admit({ tenant }: KeyScope): void {
+    if (tenant !== '') this.options.admit?.(tenant);
   }
 
   #servesUntil(held: HeldKey<Key>): number {
@@ -141,13 +218,18 @@ export class DataKeyRing<Session, Key> {
         this.#held.delete(id);
         return undefined;
       }
+      if (record.state === 'shredded') throw shredded(scopeName(record));
       const key = await this.#unwrap(record);
       this.#assertOpen();
-      this.#held.set(id, { key, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
+      const { tableId, columnId, tenant } = record;
+      const scope = { tableId, columnId, tenant };
+      this.#admit(scope);
+      this.#hold(id, { key, scope, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
       return key;
     } catch (error) {
       const now = this.#now();
       if (held !== undefined && isOutage(error) && now < this.#servesUntil(held)) {
+        this.#admit(held.scope);
         held.retryAt = now + retryMilliseconds;
         return held.key;
       }

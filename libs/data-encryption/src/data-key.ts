@@ -6,6 +6,7 @@ import { cells } from './cells/load-cells.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
 import { DataEncryptionError } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import type { KeyScope } from './key-scope.js';
 
 export const dataKeyBytes = 32;
 export const commitmentBytes = 32;
@@ -17,16 +18,12 @@ export const dataKeyAlgorithm = 'aes-256-gcm';
  */
 export const maximumMessages = 2 ** 30;
 
-/** What a key may be used for: the cells of a table, or the blind index of one of its columns. */
+/** What a key may be used for: cells, or the blind index of a column. */
 export type DataKeyPurpose = 'cell' | 'index';
 
-/** Where a key belongs. */
-export interface DataKeyPlace {
+/** Where a key belongs. That of an index is always for one column. */
+export interface DataKeyPlace extends KeyScope {
   readonly purpose: DataKeyPurpose;
-  /** The logical table. */
-  readonly tableId: string;
-  /** Of an index; empty for the key of a table's cells. */
-  readonly columnId: string;
 }
 
 /** A data key (DEK) as it is stored: useless without its KEK. */
@@ -40,8 +37,8 @@ export interface DataKeyRecord extends DataKeyPlace {
   readonly wrapped: Buffer;
   /** 32 bytes that only this key has: AES-GCM alone would accept a ciphertext under several keys. */
   readonly commitment: Buffer;
-  /** A table's cells and a column's index have one active key each: what is written is written with it. */
-  readonly state: 'active' | 'retired';
+  /** A scope has one active key for each purpose: what is written is written with it. Of a shredded one nothing is left to open. */
+  readonly state: 'active' | 'retired' | 'shredded';
   /** Messages that processes have reserved so far, used or not. */
   readonly reservedMessages: number;
 }
@@ -51,12 +48,12 @@ export interface DataKeyRecord extends DataKeyPlace {
  * @typeParam Session  a connection that the caller already holds
  */
 export interface DataKeyStore<Session> {
-  /** The key that encrypts a table's cells now. */
-  findActive(tableId: string): Promise<DataKeyRecord | undefined>;
+  /** The key that encrypts the cells of a scope now. */
+  findActive(scope: KeyScope): Promise<DataKeyRecord | undefined>;
   /** @param session  read through it: a reader inside a transaction may hold the last connection of its pool */
   find(ids: readonly DataKeyId[], session?: Session): Promise<readonly DataKeyRecord[]>;
-  /** Every key of the blind indexes of a table, in any state. */
-  findIndexKeys(tableId: string, session?: Session): Promise<readonly DataKeyRecord[]>;
+  /** Every key of the blind indexes of a table, or of a tenant's rows of it, in any state. */
+  findIndexKeys(tableId: string, tenant: string, session?: Session): Promise<readonly DataKeyRecord[]>;
   /**
    * Stores a new active key so that no rollback can take it away again.
    * @returns false when another process has stored one first
@@ -85,6 +82,7 @@ export type WrappedDataKey = Pick<DataKeyRecord, 'kekVersion' | 'wrapped'>;
 /** A data key that is loaded. The bytes are inside OpenSSL; nothing here can print them. */
 export interface CellKey {
   readonly id: DataKeyId;
+  readonly scope: KeyScope;
   /** The first 28 characters of the cells it encrypts. */
   readonly header: string;
   /** AES-256, derived from the data key: an algorithm never shares a key with another. */
@@ -105,8 +103,10 @@ export async function createDataKey(
   try {
     const commitment = commit(secret);
     const described = { ...place, id, algorithm, commitment };
-    const { kekVersion, wrapped } = await kek.encrypt(secret, (kekVersion) =>
-      dataKeyAssociatedData({ ...described, databaseId, kekVersion }),
+    const { kekVersion, wrapped } = await kek.encrypt(
+      secret,
+      (kekVersion) => dataKeyAssociatedData({ ...described, databaseId, kekVersion }),
+      kek.labelFor(place.tenant),
     );
     return { ...described, kekVersion, wrapped, state: 'active', reservedMessages: 0 };
   } finally {
@@ -131,6 +131,7 @@ export const cellKeys: DataKeyKind<CellKey> = {
     const header = formatHeader(record.id);
     return openDataKey(kek, record, databaseId, 'nest-hsm cell key v1', (key) => ({
       id: record.id,
+      scope: { tableId: record.tableId, columnId: record.columnId, tenant: record.tenant },
       header,
       secret: cells().importKey(header, key),
       isRetired: record.state === 'retired',
@@ -151,7 +152,7 @@ export const indexKeys: DataKeyKind<IndexKey> = {
 };
 
 /**
- * Encrypts a data key under the newest version of the KEK: three HSM round trips, since nothing but the HSM can tell that what
+ * Encrypts a data key under the newest version of its KEK: three HSM round trips, since nothing but the HSM can tell that what
  * it returned will decrypt.
  * @throws {DataEncryptionError} ERR_DATA_KEY_REJECTED | ERR_DATA_KEY_UNAVAILABLE
  */
@@ -160,9 +161,12 @@ export async function rewrapDataKey(
   record: DataKeyRecord,
   databaseId: string,
 ): Promise<WrappedDataKey> {
+  const label = await kek.labelAfter(record);
   return withDataKey(kek, record, databaseId, async (secret) => {
-    const wrapped = await kek.encrypt(secret, (kekVersion) =>
-      dataKeyAssociatedData({ ...record, databaseId, kekVersion }),
+    const wrapped = await kek.encrypt(
+      secret,
+      (kekVersion) => dataKeyAssociatedData({ ...record, databaseId, kekVersion }),
+      label,
     );
     await withDataKey(kek, { ...record, ...wrapped }, databaseId, () => undefined);
     return wrapped;

@@ -10,11 +10,14 @@ const faults = {
   ERR_DATA_OPERATION_REFUSED: 'caller',
   ERR_DATA_VALUE_INVALID: 'caller',
   ERR_DATA_CLOSED: 'caller',
+  ERR_DATA_TENANT_MISSING: 'caller',
+  ERR_DATA_SHREDDED: 'caller',
   // Set-up, mended by the operator.
   ERR_DATA_TYPEORM_INCOMPATIBLE: 'operator',
   ERR_DATA_KEY_REJECTED: 'operator',
   // What is stored is not what was written.
   ERR_DATA_DECRYPTION_FAILED: 'integrity',
+  ERR_DATA_TENANT_MISMATCH: 'integrity',
   // The HSM or the table of data keys cannot be reached.
   ERR_DATA_KEY_UNAVAILABLE: 'token',
 } as const satisfies Record<string, DataEncryptionFault>;

@@ -8,6 +8,9 @@ export {
 export type { DataKeyStatus } from './data-key-lease.js';
 export type { KekHolder } from './key-encryption-key.js';
 export type { DataEncryptionObserver } from './observer.js';
+export type { KeyScopeKind } from './key-scope.js';
+export type { Tenant } from './tenant.js';
+export { TenantContext } from './tenant-context.js';
 export type { Normalization } from './blind-index.js';
 export type { ValueType } from './value-encoding.js';
 export {
@@ -23,6 +26,7 @@ export type { DataKeyView, DataLifecycle, Rewrapping } from './typeorm/lifecycle
 export type { Reencryption, ReencryptionProgress, ReencryptOptions } from './typeorm/lifecycle/reencryption.js';
 export type { Verification, VerificationProgress, VerifyOptions } from './typeorm/lifecycle/verification.js';
 export { DataKeyEntity } from './typeorm/store/data-key.entity.js';
+export { AddDataEncryptionKeyScopes1767484800000 } from './typeorm/store/add-key-scopes.migration.js';
 export { AddBlindIndexKeys1767312000000 } from './typeorm/store/add-blind-index-keys.migration.js';
 export { CreateDataEncryptionKeys1767225600000 } from './typeorm/store/create-data-keys.migration.js';
 export { CreateDataEncryptionRanges1767398400000 } from './typeorm/store/create-ranges.migration.js';

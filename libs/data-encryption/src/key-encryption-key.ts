@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Hsm, HsmError, type HsmKey, type KeyId } from '@nest-hsm/hsm';
 import { DataEncryptionError } from './errors.js';
 
@@ -10,7 +11,17 @@ export interface KeyEncryptionKeyOptions {
   readonly label: string;
   /** Makes the key when the token has none of this label. Of several processes that start at once all use the same one. */
   readonly create: boolean;
+  /** Names the KEKs of tenants, together with the label. */
+  readonly databaseId?: string;
+  /** Whether new data keys of a tenant are encrypted under a KEK of the tenant's own, which is made when there is none. */
+  readonly perTenant?: boolean;
 }
+
+/** A tenant's KEK: the shared one's label, this, and 32 hexadecimal digits. */
+const tenantMark = '-tenant-';
+export const tenantLabelCharacters = tenantMark.length + 32;
+/** Versions that are remembered: with a KEK for each tenant there may be many. */
+const mostVersions = 10_000;
 
 /**
  * The KEK: new data keys are encrypted under the newest version of the label's key; old ones are decrypted under the version they
@@ -22,19 +33,41 @@ export class KeyEncryptionKey {
 
   constructor(private readonly options: KeyEncryptionKeyOptions) {}
 
-  /** CKA_ID of the version that new data keys are encrypted under. */
-  async newestVersion(): Promise<string> {
-    return this.#use(async () => (await this.#find()).id);
+  /** The label of the KEK that encrypts new data keys. @param tenant  empty: of none */
+  labelFor(tenant: string): string {
+    return tenant !== '' && this.options.perTenant ? this.tenantLabel(tenant) : this.options.label;
+  }
+
+  /** The label of the KEK that only this tenant's data keys are under, whether there is one or not. */
+  tenantLabel(tenant: string): string {
+    const digest = createHash('sha256').update(JSON.stringify([this.options.databaseId, tenant]));
+    return `${this.options.label}${tenantMark}${digest.digest('hex').slice(0, 32)}`;
+  }
+
+  /**
+   * The label that a stored data key stays under when it is encrypted anew: what was ever under a shared KEK is in backups so, and to
+   * shred it that KEK has to go.
+   */
+  async labelAfter({ tenant, kekVersion }: { readonly tenant: string; readonly kekVersion: string }): Promise<string> {
+    if (tenant === '') return this.options.label;
+    const { label } = await this.#use(() => this.#version(kekVersion));
+    return label === this.tenantLabel(tenant) ? label : this.options.label;
+  }
+
+  /** CKA_ID of the version that data keys are encrypted under. @param label  default: the shared KEK's */
+  async newestVersion(label = this.options.label): Promise<string> {
+    return this.#use(async () => (await this.#find(label)).id);
   }
 
   /** @param associatedData  built for the version that encrypts, which is bound too */
   async encrypt(
     secret: Buffer,
     associatedData: (kekVersion: string) => Buffer,
+    label = this.options.label,
   ): Promise<{ kekVersion: string; wrapped: Buffer }> {
     return this.#use(async () => {
       // Looked up each time, which is once in a million cells: the key may have been rotated.
-      const key = await this.#find();
+      const key = await this.#find(label);
       const wrapped = await this.options.hsm.encrypt(key, secret, { aad: associatedData(key.id) });
       return { kekVersion: key.id, wrapped };
     });
@@ -43,17 +76,24 @@ export class KeyEncryptionKey {
   /** The caller owns and zeroes the result. */
   async decrypt(wrapped: Buffer, kekVersion: string, associatedData: Buffer): Promise<Buffer> {
     return this.#use(async () => {
-      let key = this.#versions.get(kekVersion);
-      if (key === undefined) {
-        key = requireKek(await this.options.hsm.findKey({ id: kekVersion as KeyId }));
-        this.#versions.set(kekVersion, key);
-      }
+      const key = await this.#version(kekVersion);
       return this.options.hsm.decrypt(key, wrapped, { aad: associatedData, hedge: true });
     });
   }
 
-  async #find(): Promise<HsmKey> {
-    const { hsm, label, create } = this.options;
+  async #version(kekVersion: string): Promise<HsmKey> {
+    let key = this.#versions.get(kekVersion);
+    if (key === undefined) {
+      key = requireKek(await this.options.hsm.findKey({ id: kekVersion as KeyId }));
+      if (this.#versions.size >= mostVersions) this.#versions.clear();
+      this.#versions.set(kekVersion, key);
+    }
+    return key;
+  }
+
+  async #find(label: string): Promise<HsmKey> {
+    const { hsm } = this.options;
+    const create = this.options.create || label !== this.options.label;
     try {
       return requireKek(await hsm.findKey({ label }));
     } catch (error) {

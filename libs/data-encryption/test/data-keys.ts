@@ -11,6 +11,7 @@ import { DataKeyLeases } from '../src/data-key-lease.js';
 import { DataKeyRing } from '../src/data-key-ring.js';
 import type { DataKeyId } from '../src/envelope.js';
 import { KeyEncryptionKey } from '../src/key-encryption-key.js';
+import { type KeyScope, scopeKey } from '../src/key-scope.js';
 import { SoftwareKek } from './software-kek.js';
 
 /** Data keys in memory: a database whose outages a test chooses. */
@@ -19,10 +20,10 @@ export class MemoryStore implements DataKeyStore<undefined> {
   fault: Error | undefined;
   hangs = false;
 
-  async findActive(tableId: string): Promise<DataKeyRecord | undefined> {
+  async findActive(scope: KeyScope): Promise<DataKeyRecord | undefined> {
     await this.#turn();
     return [...this.records.values()].find(
-      (record) => record.purpose === 'cell' && record.tableId === tableId && record.state === 'active',
+      (record) => record.purpose === 'cell' && scopeKey(record) === scopeKey(scope) && record.state === 'active',
     );
   }
 
@@ -31,16 +32,16 @@ export class MemoryStore implements DataKeyStore<undefined> {
     return ids.flatMap((id) => this.records.get(id) ?? []);
   }
 
-  async findIndexKeys(tableId: string): Promise<readonly DataKeyRecord[]> {
+  async findIndexKeys(tableId: string, tenant: string): Promise<readonly DataKeyRecord[]> {
     await this.#turn();
-    return [...this.records.values()].filter((record) => record.purpose === 'index' && record.tableId === tableId);
+    return [...this.records.values()].filter(
+      (record) => record.purpose === 'index' && record.tableId === tableId && record.tenant === tenant,
+    );
   }
 
   async add(record: DataKeyRecord): Promise<boolean> {
     await this.#turn();
-    const { purpose, tableId, columnId } = record;
-    const isSame = (other: DataKeyRecord) =>
-      other.purpose === purpose && other.tableId === tableId && other.columnId === columnId;
+    const isSame = (other: DataKeyRecord) => other.purpose === record.purpose && scopeKey(other) === scopeKey(record);
     if ([...this.records.values()].some((other) => isSame(other) && other.state === 'active')) return false;
     this.records.set(record.id, record);
     return true;
@@ -88,17 +89,19 @@ export function openKeys({
   store = new MemoryStore(),
   kek = new SoftwareKek(),
   createKek = true,
+  maxLoadedKeys = 100,
   ...timing
 }: {
   store?: MemoryStore;
   kek?: SoftwareKek;
   createKek?: boolean;
+  maxLoadedKeys?: number;
   retryMilliseconds?: number;
   deadlineMilliseconds?: number;
 } = {}) {
   const clock = { seconds: 0 };
   const key = new KeyEncryptionKey({ hsm: kek, label: 'kek', create: createKek });
-  const options = { databaseId: 'test', kek: key, store, maxAgeSeconds: 3_600, outageSeconds: 14_400 };
+  const options = { databaseId: 'test', kek: key, store, maxAgeSeconds: 3_600, outageSeconds: 14_400, maxLoadedKeys };
   const { deadlineMilliseconds } = timing;
   const ring = new DataKeyRing<undefined, CellKey>({
     ...options,

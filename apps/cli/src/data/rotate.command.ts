@@ -1,17 +1,28 @@
-import { SubCommand } from 'nest-commander';
+import { Option, SubCommand } from 'nest-commander';
 import { print } from '../hsm.command.js';
 import { TableCommand, type TableCommandOptions } from './data.command.js';
 
+interface RotateCommandOptions extends TableCommandOptions {
+  readonly tenant?: string;
+}
+
 @SubCommand({
   name: 'rotate',
-  description: 'Gives tables a new data key, which is used from then on; reencrypt then leaves nothing to the old one',
+  description:
+    'Gives tables, columns and tenants new data keys, which are used from then on; reencrypt then leaves nothing to the old ones',
 })
 export class DataRotateCommand extends TableCommand {
-  async run(_: string[], options: TableCommandOptions): Promise<void> {
+  @Option({ flags: '--tenant <name>', description: 'only the keys of this tenant' })
+  parseTenant(value: string): string {
+    return value;
+  }
+
+  async run(_: string[], options: RotateCommandOptions): Promise<void> {
     await this.withLifecycle(options, async (lifecycle) => {
       const rotated: { tableId: string; dataKey: string }[] = [];
       for (const tableId of this.tables(lifecycle, options)) {
-        rotated.push({ tableId, dataKey: await lifecycle.rotate(tableId) });
+        const dataKeys = await lifecycle.rotate(tableId, options.tenant);
+        rotated.push(...dataKeys.map((dataKey) => ({ tableId, dataKey })));
       }
       print(
         rotated,

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import { cellKeys, type DataKeyRecord } from '../data-key.js';
 import { DataKeyRing } from '../data-key-ring.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
+import { tableScope } from '../key-scope.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
 import { testDatabases } from '../../test/typeorm/databases.js';
 import { encryptedDatabase, type EncryptedDatabase, somebody } from '../../test/typeorm/encrypted-database.js';
@@ -122,13 +123,15 @@ describe.each(testDatabases())('attacks on $name', (database) => {
     ['wrapped', 'substr(wrapped, 1, length(wrapped) - 4)'],
     ['algorithm', `'rot13'`],
     ['table_id', `'Employer'`, 'test'],
+    ['column_id', `'name'`],
+    ['tenant', `'north'`],
     ['id', 'id', 'another database'],
   ])('a data key whose %s is %s in %s is rejected', async (column, value, databaseId = 'test') => {
     const { dataSource, kek } = opened;
     const store = new TypeOrmDataKeyStore(dataSource);
-    const { id } = (await store.findActive('Person')) as DataKeyRecord;
+    const { id } = (await store.findActive(tableScope('Person'))) as DataKeyRecord;
     const keys = () => {
-      const options = { databaseId, store, kind: cellKeys, maxAgeSeconds: 60, outageSeconds: 60 };
+      const options = { databaseId, store, kind: cellKeys, maxAgeSeconds: 60, outageSeconds: 60, maxLoadedKeys: 16 };
       return new DataKeyRing({ ...options, kek: new KeyEncryptionKey({ hsm: kek, label: 'kek', create: false }) }).open(
         [id],
       );

@@ -5,6 +5,7 @@ import { Column, DataSource, type DataSourceOptions, Entity, PrimaryGeneratedCol
 import { SoftwareKek } from '../../test/software-kek.js';
 import { maximumMessages } from '../data-key.js';
 import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
+import { tableScope } from '../key-scope.js';
 import { DataEncryption, withDataEncryption } from './data-encryption.js';
 import { EncryptedColumn } from './decorators.js';
 import { dataEncryptionMigrations } from './store/migrations.js';
@@ -155,7 +156,7 @@ describe('the life of an encrypted data source', () => {
       configOf(new SoftwareKek()),
     ).initialize();
     const store = new TypeOrmDataKeyStore(dataSource);
-    const active = await store.findActive('Note');
+    const active = await store.findActive(tableScope('Note'));
     await store.retire(active!.id);
     await dataSource.transaction(async (manager) => {
       await expect(store.add({ ...active!, id: 'ff'.repeat(16) as DataKeyId })).rejects.toMatchObject({
@@ -172,7 +173,7 @@ describe('the life of an encrypted data source', () => {
       configOf(new SoftwareKek()),
     ).initialize();
     const store = new TypeOrmDataKeyStore(dataSource);
-    const { id, reservedMessages } = (await store.findActive('Note'))!;
+    const { id, reservedMessages } = (await store.findActive(tableScope('Note')))!;
     expect(reservedMessages).toBe(2 ** 16);
     expect(await store.reserve(id, 1_000, 0)).toBe(2 ** 16 + 1_000);
     expect(await store.reserve(id, 1_000, 10_000_000)).toBe(10_001_000);

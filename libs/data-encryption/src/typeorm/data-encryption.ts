@@ -8,13 +8,15 @@ import { DataKeyRing } from '../data-key-ring.js';
 import { DataEncryptionError } from '../errors.js';
 import { DataLifecycle } from './lifecycle/data-lifecycle.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
+import { parseTenant, type Tenant, tenantMissing } from '../tenant.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
 import { addCheckConstraints } from './check-constraints.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
 import type { EncryptedEntities } from './encrypted-entity.js';
 import { warnOfFewValues } from './few-values.js';
 import { installHooks, refuseMissing, register } from './hooks.js';
-import { Installation } from './installation.js';
+import { Installation, tenantTables } from './installation.js';
+import type { KeyScope } from '../key-scope.js';
 import { mapEncryptedEntities } from './mapping.js';
 import { decryptRaw, type RawNames } from './raw-rows.js';
 import { DataKeyEntity } from './store/data-key.entity.js';
@@ -82,6 +84,17 @@ export class DataEncryption {
   }
 
   /**
+   * Makes the data keys of a tenant, which otherwise are made when it is first written for. On SQLite, whose one connection may be in a
+   * transaction then, that needs a tenant in context or this.
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_SHREDDED | ERR_DATA_VALUE_INVALID | ERR_DATA_CLOSED
+   */
+  async prepareTenant(tenant: Tenant): Promise<void> {
+    const parsed = parseTenant(tenant);
+    if (parsed === undefined) throw tenantMissing('tenant: want one to make keys for');
+    await this.#opened().prepareTenant(parsed);
+  }
+
+  /**
    * Decrypts what a statement passed to `query()` returned: the cells of an entity are replaced by their values, in place. The rows need
    * the entity's primary key.
    * @param names  by property path: under which name the result has it, where that is not the database column's
@@ -93,9 +106,7 @@ export class DataEncryption {
     rows: readonly Row[],
     names: RawNames = {},
   ): Promise<readonly Row[]> {
-    const installation = this.#installation;
-    if (installation === undefined)
-      throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it initialized, got it not yet');
+    const installation = this.#opened();
     await decryptRaw(installation, installation.dataSource.getMetadata(entity), rows, names);
     return rows;
   }
@@ -112,12 +123,17 @@ export class DataEncryption {
     this.#followLife(dataSource);
   }
 
+  #opened(): Installation {
+    if (this.#installation !== undefined) return this.#installation;
+    throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it initialized, got it not yet');
+  }
+
   /** Installs when the entities are known and before anything is written, and makes keys ready when their table is there. */
   #followLife(dataSource: DataSource): void {
     let isReady = false;
     const prepare = async () => {
       const installation = this.#installation;
-      if (isReady && installation !== undefined) await installation.leases.prepare(installation.tableIds);
+      if (isReady && installation !== undefined) await installation.leases.prepare(installation.standingScopes);
     };
     after(dataSource, 'buildMetadatas', () => this.#install(dataSource));
     after(dataSource, 'initialize', async () => {
@@ -141,19 +157,26 @@ export class DataEncryption {
   }
 
   #install(dataSource: DataSource): void {
-    const { hsm, kekLabel, createKek, ...options } = this.#config;
-    const entities = mapEncryptedEntities(dataSource, options.databaseId);
+    const { hsm, kekLabel, createKek, kekPerTenant, tenant, ...options } = this.#config;
+    const { databaseId } = options;
+    const entities = mapEncryptedEntities(dataSource, databaseId, tenant !== undefined);
     addCheckConstraints(entities);
     const store = new TypeOrmDataKeyStore(dataSource);
-    const kek = new KeyEncryptionKey({ hsm, label: kekLabel, create: createKek });
+    const kekOptions = { hsm, label: kekLabel, create: createKek, databaseId, perTenant: kekPerTenant };
+    const kek = new KeyEncryptionKey(kekOptions);
     const ringOptions = { ...options, kek, store, observer: this.#observer };
     const ring = new DataKeyRing<QueryRunner, CellKey>({ ...ringOptions, kind: cellKeys });
     const indexRing = new DataKeyRing<QueryRunner, IndexKey>({ ...ringOptions, kind: indexKeys });
     const indexes = blindIndexes(entities);
-    const blindIndexKeys = new BlindIndexKeys<QueryRunner>({ ...options, kek, store, ring: indexRing, indexes });
-    const prepareTable = (tableId: string) => blindIndexKeys.prepare(tableId);
-    const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring, prepareTable });
-    const installation = new Installation(dataSource, entities, ring, leases, blindIndexKeys, this.#observer);
+    const blindIndexKeys = new BlindIndexKeys<QueryRunner>({
+      ...{ ...options, kek, store, ring: indexRing, indexes },
+      tenantTables: tenantTables(entities),
+    });
+    const prepareScope = ({ tableId, tenant: of }: KeyScope) => blindIndexKeys.prepare(tableId, of);
+    const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring, prepareScope });
+    const installation = new Installation(
+      ...[dataSource, entities, ring, leases, blindIndexKeys, this.#observer, tenant],
+    );
     // From here on the hooks stand where the columns refused to work without them.
     for (const column of [...installation.ciphers.keys(), ...installation.indexed.keys()])
       column.transformer = undefined;

@@ -1,6 +1,7 @@
 import { Column, Index, type ValueTransformer } from 'typeorm';
 import { indexCharacters, type Normalization } from '../blind-index.js';
 import { DataEncryptionError } from '../errors.js';
+import type { KeyScopeKind } from '../key-scope.js';
 import type { ValueType } from '../value-encoding.js';
 
 export interface EncryptedColumnOptions {
@@ -48,6 +49,17 @@ export interface EncryptedEntityOptions {
    * and whoever can write to the database can exchange them unnoticed. It cannot be changed once rows are written.
    */
   readonly rowBinding?: 'pk' | 'none';
+  /**
+   * table (default): the cells of a table have one data key. column: each of its columns has its own; `reencrypt` moves rows from the one to
+   * the other. tenant: each tenant has its own, is written, read and searched inside its context only (the option `tenant`), and can be
+   * shredded; that cannot be changed once rows are written.
+   */
+  readonly keyScope?: KeyScopeKind;
+  /**
+   * With `keyScope: 'tenant'`: the property that says whose a row is, a plain column that never changes. Rows are then written and read by
+   * what they say also outside of a context, and inside one must say the same. Compared as text.
+   */
+  readonly tenantColumn?: string;
   /**
    * Makes the database refuse what is no cell, by CHECK constraints that come out of `migration:generate`. Default false: they stand in
    * the way while plaintext is being encrypted.

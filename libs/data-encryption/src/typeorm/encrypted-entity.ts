@@ -2,7 +2,9 @@ import type { EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { BlindIndex } from '../blind-index.js';
 import type { ColumnCipher } from '../column-cipher.js';
+import type { KeyScopeKind } from '../key-scope.js';
 import type { PrimaryKey } from './primary-key.js';
+import type { TenantColumn } from './tenant-column.js';
 
 /** An entity with encrypted columns, as the hooks need it. */
 export interface EncryptedEntity {
@@ -10,6 +12,9 @@ export interface EncryptedEntity {
   /** The logical table: single-table inheritance has one for all its entities. */
   readonly tableId: string;
   readonly primaryKey: PrimaryKey;
+  readonly keyScope: KeyScopeKind;
+  /** Of one whose rows are of tenants, if a column says whose. */
+  readonly tenantColumn?: TenantColumn;
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   /** By the encrypted column. */
   readonly indexes: ReadonlyMap<ColumnMetadata, IndexedColumn>;

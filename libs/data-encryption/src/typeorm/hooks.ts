@@ -12,6 +12,7 @@ import {
   UpdateQueryBuilder,
   type UpdateResult,
 } from 'typeorm';
+import { AbstractSqliteQueryRunner } from 'typeorm/driver/sqlite-abstract/AbstractSqliteQueryRunner.js';
 import { SubjectChangedColumnsComputer } from 'typeorm/persistence/SubjectChangedColumnsComputer.js';
 import { SoftDeleteQueryBuilder } from 'typeorm/query-builder/SoftDeleteQueryBuilder.js';
 import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
@@ -20,6 +21,7 @@ import { computeDiffColumns } from './dirty-check.js';
 import * as insert from './insert-hooks.js';
 import type { Installation } from './installation.js';
 import { type BuilderInternals, mainMetadata, type SubjectInternals } from './internals.js';
+import { isInTransaction } from './store/application-transaction.js';
 import { createReturningExpression, decryptReturned } from './returned-rows.js';
 import * as select from './select-hooks.js';
 import * as update from './update-hooks.js';
@@ -70,7 +72,22 @@ export const hooks: readonly Hook[] = [
   hook(SelectQueryBuilder, 'stream', 0, select.stream),
   hook(RawSqlResultsToEntityTransformer, 'transform', 2, select.transform),
   hook(SubjectChangedColumnsComputer, 'computeDiffColumns', 1, computeDiffColumns),
+  hook(AbstractSqliteQueryRunner, 'startTransaction', 1, startTransaction),
 ];
+
+/** SQLite has one connection: a data key that was stored inside a transaction would go with it. So the tenant's are made before it begins. */
+async function startTransaction(
+  installation: Installation,
+  _: object,
+  original: () => Promise<void>,
+  __: string | undefined,
+): Promise<void> {
+  const tenant = installation.currentTenant();
+  // What fails here is said where the keys are needed.
+  if (tenant !== undefined && !isInTransaction(installation.dataSource))
+    await installation.prepareTenant(tenant).catch(() => undefined);
+  return original();
+}
 
 async function executeReturning<Result extends DeleteResult | UpdateResult>(
   installation: Installation,

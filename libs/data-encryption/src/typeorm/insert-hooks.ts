@@ -1,6 +1,5 @@
 import type { InsertResult, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import type { CellKey } from '../data-key.js';
 import { type GeneratedKey, generateKeys, ownKey } from './generated-keys.js';
 import type { Installation } from './installation.js';
 import { type InsertInternals, mainMetadata } from './internals.js';
@@ -9,13 +8,14 @@ import { refuse, refuseIf } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { encryptRows } from './row-encryption.js';
+import { KeyDemand, type StatementKeys } from './statement-keys.js';
 import { selectedCell } from './select-hooks.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
 interface InsertInProgress {
   readonly entity: EncryptedEntity;
   /** Absent when no row has a value to encrypt. */
-  readonly cellKey?: CellKey;
+  readonly keys?: StatementKeys;
   readonly generated: readonly GeneratedKey[];
   /** Once the statement is being built. */
   cells?: EncryptedCells;
@@ -34,11 +34,11 @@ export async function execute(
 ): Promise<InsertResult> {
   const entity = installation.entity(mainMetadata(builder));
   if (entity === undefined || builder.getValueSets().length === 0) return original();
-  await installation.readyToIndex([entity.tableId], builder.queryRunner);
-  const cells = countCells(builder, entity);
+  const demand = demandOf(installation, builder, entity);
+  await installation.readyToIndex(entity, demand, builder.queryRunner);
   const insert: InsertInProgress = {
     entity,
-    cellKey: cells === 0 ? undefined : await installation.reserveKey(entity, cells, builder.queryRunner),
+    keys: demand.isNone ? undefined : await installation.reserveKeys(demand, builder.queryRunner),
     generated: entity.primaryKey.isBound ? await generateKeys(builder, entity.metadata) : noKeys,
   };
   inserts.set(builder, insert);
@@ -51,17 +51,23 @@ export async function execute(
   }
 }
 
-/** How many cells the rows have, or may have once listeners have seen them. */
-function countCells(builder: InsertInternals, { metadata, ciphers }: EncryptedEntity): number {
-  const rows = builder.getValueSets();
+/** How many cells of each scope the rows have, or may have once listeners have seen them. */
+function demandOf(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): KeyDemand {
+  const { metadata, ciphers, keyScope } = entity;
   const { callListeners } = builder.expressionMap;
   const hasListeners = metadata.beforeInsertListeners.length > 0 || builder.dataSource.subscribers.length > 0;
-  if (callListeners && hasListeners) return rows.length * ciphers.size;
   const isCell = (value: unknown) => value !== null && value !== undefined;
-  return rows.reduce(
-    (sum, row) => sum + [...ciphers.keys()].filter((column) => isCell(column.getEntityValue(row))).length,
-    0,
-  );
+  const demand = new KeyDemand();
+  for (const row of builder.getValueSets()) {
+    const columns = [...ciphers].filter(
+      ([column]) => (callListeners && hasListeners) || isCell(column.getEntityValue(row)),
+    );
+    if (columns.length === 0) continue;
+    const tenant = installation.tenantOf(entity, row);
+    if (keyScope === 'column') for (const [, cipher] of columns) demand.add(cipher.scope(tenant), 1);
+    else demand.add(columns[0][1].scope(tenant), columns.length);
+  }
+  return demand;
 }
 
 /** `InsertQueryBuilder.createInsertExpression`: what an insert must not be. */
@@ -119,7 +125,7 @@ function withIndexes(onUpdate: Upsert, { indexes }: EncryptedEntity): Upsert {
 
 function encryptInserted(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): void {
   const insert = inserts.get(builder);
-  if (insert?.cellKey === undefined) return;
+  if (insert?.keys === undefined) return;
   const inserted = new Set(builder.getInsertedColumns());
   const values = builder.getValueSets();
   const rows = {
@@ -127,9 +133,10 @@ function encryptInserted(installation: Installation, builder: InsertInternals, e
     rows: values.length,
     key: (row: number) =>
       entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated[row]?.get(column)),
+    tenant: (row: number) => installation.tenantOf(entity, values[row]),
     value: (row: number, column: ColumnMetadata) => column.getEntityValue(values[row]) as unknown,
   };
-  insert.cells = encryptRows(installation, rows, insert.cellKey);
+  insert.cells = encryptRows(installation, rows, insert.keys);
 }
 
 /** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
@@ -183,7 +190,7 @@ export function createColumnValueExpression(
     return insertGenerated(builder, column, index, generated);
   }
   const indexed = installation.indexed.get(column);
-  if (indexed !== undefined) return indexValue(installation, builder, indexed, values[index]);
+  if (indexed !== undefined) return indexValue(installation, builder, entity, indexed, values[index]);
   const cipher = entity.ciphers.get(column);
   const value = column.getEntityValue(values[index]) as unknown;
   if (typeof value === 'function') {
@@ -196,13 +203,16 @@ export function createColumnValueExpression(
 
 /** Of a function the source's own turn says that it is refused. */
 function indexValue(
-  { search }: Installation,
+  installation: Installation,
   builder: InsertInternals,
+  entity: EncryptedEntity,
   indexed: IndexedColumn,
   values: ObjectLiteral,
 ): string {
   const value = indexed.source.getEntityValue(values) as unknown;
-  return builder.createParameter(typeof value === 'function' ? null : search.stored(indexed, value));
+  const isNone = value === null || value === undefined || typeof value === 'function';
+  const text = isNone ? null : installation.search.stored(indexed, value, installation.tenantOf(entity, values));
+  return builder.createParameter(text);
 }
 
 function insertGenerated(builder: InsertInternals, column: ColumnMetadata, index: number, value: unknown): string {

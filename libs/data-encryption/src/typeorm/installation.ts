@@ -1,4 +1,4 @@
-import type { DataSource, EntityMetadata } from 'typeorm';
+import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { QueryRunner } from 'typeorm';
 import type { ColumnCipher } from '../column-cipher.js';
@@ -9,17 +9,22 @@ import type { DataKeyId } from '../envelope.js';
 import type { DataKeyLeases } from '../data-key-lease.js';
 import type { DataKeyRing } from '../data-key-ring.js';
 import type { BlindIndexKeys } from '../blind-index-keys.js';
+import { type KeyScope, scopeKey, tableScope } from '../key-scope.js';
+import { parseTenant, type Tenant, tenantMismatch, tenantMissing } from '../tenant.js';
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { SearchParameters } from './search-parameters.js';
 import type { SelectedRow } from './selected-rows.js';
+import { type KeyDemand, StatementKeys } from './statement-keys.js';
 
 /** What the hooks know about one data source, and what they hand each other while a statement is built or a result read. */
 export class Installation {
   readonly names: EncryptedNames;
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   readonly search: SearchParameters;
+  /** Tables whose rows are of tenants. */
+  readonly tenantTables: ReadonlySet<string>;
   /** Columns of blind indexes, each with the column it is the index of. */
   readonly indexed: ReadonlyMap<ColumnMetadata, IndexedColumn>;
   /** Set while an update is built, which is synchronous: what its blind indexes become. */
@@ -40,11 +45,13 @@ export class Installation {
     readonly leases: DataKeyLeases<QueryRunner>,
     readonly indexKeys: BlindIndexKeys<QueryRunner>,
     readonly observer: Required<DataEncryptionObserver>,
+    private readonly resolveTenant?: () => string | undefined,
   ) {
     this.names = new EncryptedNames(entities);
     const indexed = [...entities.values()].flatMap((entity) => [...entity.indexes.values()]);
     this.indexed = new Map(indexed.map((each) => [each.column, each]));
-    this.search = new SearchParameters(indexed, indexKeys);
+    this.search = new SearchParameters(indexed, indexKeys, (tableId) => this.#searchedTenant(tableId));
+    this.tenantTables = tenantTables(entities);
     this.ciphers = new Map([...entities.values()].flatMap((entity) => [...entity.ciphers]));
   }
 
@@ -52,14 +59,60 @@ export class Installation {
     return new Set([...this.entities.values()].map((entity) => entity.tableId));
   }
 
+  /** What is written with a key that is known from the start: tables, and columns that have their own. */
+  get standingScopes(): readonly KeyScope[] {
+    const ciphers = [...this.ciphers.values()].filter(({ identity }) => identity.keyScope !== 'tenant');
+    const scopes = ciphers.map((cipher) => cipher.scope(''));
+    return [...new Map(scopes.map((scope) => [scopeKey(scope), scope])).values()];
+  }
+
   entity(metadata: EntityMetadata | undefined): EncryptedEntity | undefined {
     return metadata && this.entities.get(metadata);
   }
 
-  /** The key for so many cells of a statement, see `DataKeyLeases.reserve`. */
-  async reserveKey(entity: EncryptedEntity, cells: number, session?: QueryRunner): Promise<CellKey> {
+  /**
+   * The tenant that the work under way is for.
+   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID
+   */
+  currentTenant(): Tenant | undefined {
+    return this.tenantTables.size === 0 ? undefined : parseTenant(this.resolveTenant?.());
+  }
+
+  /**
+   * Whose a row that is written is: as the work under way is for and as the row says, which must be the same.
+   * @returns empty where rows are no tenants'
+   * @throws {DataEncryptionError} ERR_DATA_TENANT_MISSING | ERR_DATA_TENANT_MISMATCH | ERR_DATA_VALUE_INVALID
+   */
+  tenantOf({ keyScope, tenantColumn, metadata }: EncryptedEntity, row: ObjectLiteral): string {
+    if (keyScope !== 'tenant') return '';
+    const current = this.currentTenant();
+    const said = tenantColumn?.ofEntity(row);
+    if (current !== undefined && said !== undefined && current !== said) throw tenantMismatch(metadata.name);
+    const tenant = current ?? said;
+    if (tenant === undefined) throw tenantMissing(`${metadata.name}: want a tenant to write for`);
+    return tenant;
+  }
+
+  /** Makes the keys of a tenant ready, in every table that has rows of tenants. */
+  async prepareTenant(tenant: Tenant): Promise<void> {
+    for (const tableId of this.tenantTables) {
+      const scope = { tableId, columnId: '', tenant };
+      await this.leases.ready(scope);
+      await this.indexKeys.prepare(tableId, tenant);
+    }
+  }
+
+  /**
+   * The keys for so many cells of a statement, see `DataKeyLeases.reserve`.
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_SHREDDED | ERR_DATA_CLOSED
+   */
+  async reserveKeys(demand: KeyDemand, session?: QueryRunner): Promise<StatementKeys> {
     try {
-      return await this.leases.reserve(entity.tableId, cells, session);
+      const keys = new StatementKeys();
+      for (const { scope, messages } of demand.entries()) {
+        keys.add(scope, await this.leases.reserve(scope, messages, session));
+      }
+      return keys;
     } catch (error) {
       this.noteFailure(error);
       throw error;
@@ -69,25 +122,40 @@ export class Installation {
   /**
    * Makes the keys of blind indexes ready for a statement that is about to be built.
    * @param build  the part of the statement that has its conditions; asked only when keys are missing or too old
-   * @throws {DataEncryptionError} as `DataKeyLeases.reserve`
+   * @throws {DataEncryptionError} as `DataKeyLeases.reserve`, and ERR_DATA_TENANT_MISSING
    */
   async readyToSearch(build: () => string, session?: QueryRunner): Promise<void> {
-    if (!this.indexKeys.isFresh) await this.readyToIndex(this.search.tablesIn(build()), session);
+    if (this.indexKeys.isFresh) return;
+    for (const tableId of this.search.tablesIn(build())) {
+      await this.#readyIndexKeys(tableId, this.#searchedTenant(tableId), session);
+    }
   }
 
-  /** The same for the indexes of tables. */
-  async readyToIndex(tableIds: Iterable<string>, session?: QueryRunner): Promise<void> {
+  /** The same for the indexes of rows that are about to be written. */
+  async readyToIndex({ tableId }: EncryptedEntity, demand: KeyDemand, session?: QueryRunner): Promise<void> {
     if (this.indexKeys.isFresh) return;
+    const tenants = new Set([...demand.entries()].map(({ scope }) => scope.tenant));
+    for (const tenant of tenants) await this.#readyIndexKeys(tableId, tenant, session);
+  }
+
+  async #readyIndexKeys(tableId: string, tenant: string, session?: QueryRunner): Promise<void> {
+    if (this.indexKeys.isFreshFor(tableId, tenant)) return;
     try {
-      for (const tableId of tableIds) {
-        if (this.indexKeys.isFreshFor(tableId)) continue;
-        if (this.indexKeys.isLoaded(tableId)) await this.indexKeys.load(tableId, session);
-        else await this.leases.ready(tableId);
-      }
+      if (this.indexKeys.isLoaded(tableId, tenant)) await this.indexKeys.load(tableId, tenant, session);
+      else if (tenant === '') await this.leases.ready(tableScope(tableId));
+      else await this.indexKeys.prepare(tableId, tenant);
     } catch (error) {
       this.noteFailure(error);
       throw error;
     }
+  }
+
+  /** An index is searched with one tenant's key: of rows of all tenants it finds nothing. */
+  #searchedTenant(tableId: string): string {
+    if (!this.tenantTables.has(tableId)) return '';
+    const tenant = this.currentTenant();
+    if (tenant === undefined) throw tenantMissing(`${tableId}: want a tenant to search for`);
+    return tenant;
   }
 
   /** Builds a statement, which is synchronous, and tells the observer when it fails for its cells. */
@@ -104,7 +172,18 @@ export class Installation {
     if (error instanceof DataEncryptionError) this.observer.failed(error.code);
   }
 
-  openKeys(ids: Iterable<DataKeyId>, session?: QueryRunner): Promise<ReadonlyMap<DataKeyId, CellKey>> {
+  async openKeys(ids: Iterable<DataKeyId>, session?: QueryRunner): Promise<ReadonlyMap<DataKeyId, CellKey>> {
     return this.ring.open(ids, session);
   }
+
+  /** The same without those of shredded tenants. */
+  async openRemainingKeys(ids: Iterable<DataKeyId>, session?: QueryRunner) {
+    return this.ring.openRemaining(ids, session);
+  }
+}
+
+/** Tables whose rows are of tenants. */
+export function tenantTables(entities: EncryptedEntities): ReadonlySet<string> {
+  const ofTenants = [...entities.values()].filter(({ keyScope }) => keyScope === 'tenant');
+  return new Set(ofTenants.map(({ tableId }) => tableId));
 }

@@ -1,6 +1,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import { refuseUntilInstalled } from './decorators.js';
+import { keyScopeKinds } from '../key-scope.js';
+import { type EncryptedEntityOptions, refuseUntilInstalled } from './decorators.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
 import { sqlNames } from './sql-names.js';
 
@@ -29,6 +30,21 @@ export function columnFaults(metadata: EntityMetadata, column: ColumnMetadata, n
     ],
   ];
   return checks.filter(([isFault]) => isFault).map(([, fault]) => `${name}: ${fault}`);
+}
+
+/** What the scope of an entity's keys must not be. */
+export function keyScopeFaults(
+  { name }: EntityMetadata,
+  { keyScope = 'table', tenantColumn }: EncryptedEntityOptions,
+  knowsTenant: boolean,
+): MappingFault[] {
+  if (!keyScopeKinds.includes(keyScope)) return [`${name}: want keyScope of ${keyScopeKinds.join(', ')}, got another`];
+  const isOfTenants = keyScope === 'tenant';
+  if (!isOfTenants && tenantColumn !== undefined)
+    return [`${name}: want tenantColumn with keyScope tenant, got it with ${keyScope}`];
+  if (isOfTenants && tenantColumn === undefined && !knowsTenant)
+    return [`${name}: want a way to know its tenants, got none; the way out: the option tenant, or a tenantColumn`];
+  return [];
 }
 
 /** What must not be anywhere in a data source with encrypted entities. */

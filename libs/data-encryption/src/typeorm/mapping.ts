@@ -11,20 +11,27 @@ import {
   type SearchDeclaration,
 } from './decorators.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
-import { columnFaults, entityFaults, type MappingFault } from './mapping-faults.js';
+import { columnFaults, entityFaults, keyScopeFaults, type MappingFault } from './mapping-faults.js';
 import { type DatabaseType, PrimaryKey } from './primary-key.js';
+import { TenantColumn } from './tenant-column.js';
 
 /**
  * Finds what is to be encrypted and checks that it can be.
+ * @param knowsTenant  whether the configuration says which tenant the work under way is for
  * @throws {DataEncryptionError} ERR_DATA_MAPPING_INVALID listing all faults together
  */
-export function mapEncryptedEntities(dataSource: DataSource, databaseId: string): EncryptedEntities {
+export function mapEncryptedEntities(
+  dataSource: DataSource,
+  databaseId: string,
+  knowsTenant = false,
+): EncryptedEntities {
   const databaseType = dataSource.options.type as DatabaseType;
   const faults: MappingFault[] = [];
   const entities = new Map<EntityMetadata, EncryptedEntity>();
   for (const metadata of dataSource.entityMetadatas) {
     const root = rootOf(metadata);
-    const { tableId = root.name, rowBinding = 'pk' } = encryptedEntityOptions(root.target) ?? {};
+    const options = encryptedEntityOptions(root.target) ?? {};
+    const { tableId = root.name, rowBinding = 'pk', keyScope = 'table' } = options;
     const isRowBound = rowBinding !== 'none';
     const ciphers = new Map<ColumnMetadata, ColumnCipher>();
     const indexes = new Map<ColumnMetadata, IndexedColumn>();
@@ -41,7 +48,7 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
         );
         continue;
       }
-      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type, isRowBound }, name, padTo);
+      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type, isRowBound, keyScope }, name, padTo);
       ciphers.set(column, cipher);
       faults.push(...columnFaults(metadata, column, name));
       const { search } = declaration;
@@ -52,10 +59,15 @@ export function mapEncryptedEntities(dataSource: DataSource, databaseId: string)
       else faults.push(`${name}: ${fault}`);
     }
     if (ciphers.size === 0) continue;
+    const tenantColumn =
+      options.tenantColumn === undefined ? undefined : TenantColumn.of(metadata, options.tenantColumn);
+    if (typeof tenantColumn === 'string') faults.push(tenantColumn);
+    faults.push(...keyScopeFaults(metadata, options, knowsTenant));
     const primaryKey = isRowBound ? PrimaryKey.of(metadata, databaseType) : PrimaryKey.none;
     if (typeof primaryKey === 'string')
       faults.push(`${metadata.name}: ${primaryKey}; the way out is a uuid primary key`);
-    else entities.set(metadata, { metadata, tableId, primaryKey, ciphers, indexes });
+    else if (typeof tenantColumn !== 'string')
+      entities.set(metadata, { metadata, tableId, primaryKey, keyScope, tenantColumn, ciphers, indexes });
   }
   faults.push(...entityFaults(dataSource, entities));
   if (faults.length === 0) return entities;

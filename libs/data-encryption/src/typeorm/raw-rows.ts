@@ -26,5 +26,7 @@ export async function decryptRaw(
   const primaryKeys = new Map(
     metadata.primaryColumns.filter(isThere).map((column): [ColumnMetadata, string] => [column, nameOf(column)]),
   );
-  await decryptRows(installation, rows as readonly RawRow[], [{ entity, cells, primaryKeys }]);
+  const { tenantColumn } = entity;
+  const tenantKey = tenantColumn && isThere(tenantColumn.column) ? nameOf(tenantColumn.column) : undefined;
+  await decryptRows(installation, rows as readonly RawRow[], [{ entity, cells, primaryKeys, tenantKey }]);
 }

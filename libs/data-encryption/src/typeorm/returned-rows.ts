@@ -24,7 +24,9 @@ export async function decryptReturned(
   if (returned.length === 0) return;
   const cells = returned.map(([column, cipher]) => ({ key: column.databaseName, cipher }));
   const primaryKeys = new Map(entity.metadata.primaryColumns.map((column) => [column, column.databaseName]));
-  await decryptRows(installation, rows, [{ entity, cells, primaryKeys }], builder.queryRunner);
+  const tenantName = entity.tenantColumn?.column.databaseName;
+  const tenantKey = rows.some((row) => tenantName !== undefined && tenantName in row) ? tenantName : undefined;
+  await decryptRows(installation, rows, [{ entity, cells, primaryKeys, tenantKey }], { session: builder.queryRunner });
 
   const { whereEntities, updateEntity } = builder.expressionMap;
   for (const [index, row] of rows.entries()) {

@@ -3,8 +3,11 @@ import { isSameRow, type RowKey } from '../associated-data.js';
 import { CellBatch, decryptCells, type Plaintexts } from '../cell-batch.js';
 import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
 import { DataEncryptionError, decryptionFailed } from '../errors.js';
+import type { Tenant } from '../tenant.js';
+import type { EncryptedEntity } from './encrypted-entity.js';
 import type { Installation } from './installation.js';
 import { refuse } from './refusal.js';
+import { refuseOtherTenants } from './row-tenants.js';
 import type { SelectedRow } from './selected-rows.js';
 
 export type RawRow = Record<string, unknown>;
@@ -12,13 +15,13 @@ export type RawRow = Record<string, unknown>;
 /**
  * Replaces the cells of result rows by their values, in place. Keys that are not loaded are fetched first, all at once.
  * @throws {DataEncryptionError} ERR_DATA_DECRYPTION_FAILED | ERR_DATA_OPERATION_REFUSED | ERR_DATA_KEY_UNAVAILABLE |
- * ERR_DATA_KEY_REJECTED
+ * ERR_DATA_KEY_REJECTED | ERR_DATA_TENANT_MISSING | ERR_DATA_TENANT_MISMATCH | ERR_DATA_SHREDDED
  */
 export async function decryptRows(
   installation: Installation,
   rows: readonly RawRow[],
   selected: readonly SelectedRow[],
-  session?: QueryRunner,
+  { session, tenant = installation.currentTenant() }: { session?: QueryRunner; tenant?: Tenant } = {},
 ): Promise<void> {
   try {
     for (const { entity, primaryKeys, cells } of selected) {
@@ -26,7 +29,7 @@ export async function decryptRows(
       if (!isKnown) refuse(cells[0].cipher.name, 'withoutKey');
     }
     const parts = selected.map((part) => gather(rows, part));
-    const plaintexts = await decryptParts(installation, parts, session);
+    const plaintexts = await decryptParts(installation, parts, tenant, session);
     let decrypted = 0;
     for (const [index, part] of parts.entries()) {
       putBack(rows, part, plaintexts[index]);
@@ -41,16 +44,20 @@ export async function decryptRows(
 
 /** The cells of one alias, and by row its place among them, -1 for a row that has none. */
 interface Gathered {
+  readonly entity: EncryptedEntity;
   readonly cells: SelectedRow['cells'];
   readonly batch: CellBatch<unknown>;
   readonly places: Int32Array;
+  /** By row of the batch: whose the database says it is; empty where no column says it. */
+  readonly tenants: readonly (Tenant | undefined)[];
 }
 
 // Plain loops from here on: they run for every row and cell of a result, where a closure costs as much as the decryption.
 
-function gather(rows: readonly RawRow[], { entity, primaryKeys, cells }: SelectedRow): Gathered {
+function gather(rows: readonly RawRow[], { entity, primaryKeys, cells, tenantKey }: SelectedRow): Gathered {
   const batch = new CellBatch(cells.map(({ cipher }) => cipher));
   const places = new Int32Array(rows.length).fill(-1);
+  const tenants: (Tenant | undefined)[] = [];
   const readKey = entity.primaryKey.reader((column) => primaryKeys.get(column) ?? '');
   // A join repeats a row: the same cells of the same row have the same values. Of another row they are copies, and must fail.
   let last: RawRow | undefined;
@@ -63,12 +70,13 @@ function gather(rows: readonly RawRow[], { entity, primaryKeys, cells }: Selecte
     if (last === undefined || !isSameRow(rowKey, lastKey) || !haveSameCells(cells, row, last)) {
       batch.addRow(rowKey);
       for (const { key } of cells) batch.addCell(row[key]);
+      if (tenantKey !== undefined) tenants.push(entity.tenantColumn?.ofValue(row[tenantKey]));
       last = row;
       lastKey = rowKey;
     }
     places[index] = batch.rows - 1;
   }
-  return { cells, batch, places };
+  return { entity, cells, batch, places, tenants };
 }
 
 function hasCells(cells: SelectedRow['cells'], row: RawRow): boolean {
@@ -82,19 +90,24 @@ function haveSameCells(cells: SelectedRow['cells'], left: RawRow, right: RawRow)
 }
 
 /**
- * Decrypts the cells of each alias, in one batch. Nearly always all of them name the key that the first does: the others are
- * looked at only where that key is not the one.
+ * Decrypts the cells of each alias, in one batch. Nearly always all of them name the keys that the first do: the others are
+ * looked at only where those are not the ones.
  */
 async function decryptParts(
   installation: Installation,
   parts: readonly Gathered[],
+  tenant: Tenant | undefined,
   session?: QueryRunner,
 ): Promise<readonly Plaintexts[]> {
   const decryptWith = async (ids: ReadonlySet<DataKeyId>) => {
-    const cellKeys = [...(await installation.openKeys(ids, session)).values()];
+    const opened = await installation.openKeys(ids, session);
+    for (const { entity, batch, tenants } of parts) {
+      if (entity.keyScope === 'tenant') refuseOtherTenants(entity, batch, tenants, tenant, opened);
+    }
+    const cellKeys = [...opened.values()];
     return parts.map(({ batch }) => decryptCells(batch, cellKeys));
   };
-  const ids = keysNamed(parts.map(({ batch }) => batch.cells.find((cell) => typeof cell === 'string')));
+  const ids = keysNamed(parts.flatMap(firstCells));
   try {
     return await decryptWith(ids);
   } catch (error) {
@@ -103,6 +116,12 @@ async function decryptParts(
     if (allIds.size === ids.size) throw error;
     return decryptWith(allIds);
   }
+}
+
+/** The first cell; of columns that have keys of their own those of the first row. */
+function firstCells({ entity, batch: { cells, columns } }: Gathered): readonly unknown[] {
+  if (entity.keyScope === 'column') return cells.slice(0, columns.length);
+  return [cells.find((cell) => typeof cell === 'string')];
 }
 
 /** The keys that cells name. A text that names none is left to fail when it is decrypted. */

@@ -19,6 +19,8 @@ export class SearchParameters {
   constructor(
     private readonly columns: readonly IndexedColumn[],
     readonly keys: BlindIndexKeys<unknown>,
+    /** The tenant whose rows of a table are searched, empty where they are no tenant's. */
+    private readonly tenantOf: (tableId: string) => string,
   ) {
     this.#numbers = new Map(columns.map((column, number) => [column, number]));
   }
@@ -38,7 +40,7 @@ export class SearchParameters {
 
   /**
    * `Driver.escapeQueryWithParameters`: the parameters of a statement with those that its rewritten conditions name.
-   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID | ERR_DATA_KEY_UNAVAILABLE
+   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_TENANT_MISSING
    */
   resolve(sql: string, parameters: ObjectLiteral): ObjectLiteral {
     if (!sql.includes(mark)) return parameters;
@@ -53,10 +55,10 @@ export class SearchParameters {
     return resolved;
   }
 
-  /** The text that is stored beside a value; null stays null. */
-  stored(column: IndexedColumn, value: unknown): string | null {
-    const [active] = this.#keys(column);
-    return value === null || value === undefined ? null : column.index.text(value, active);
+  /** The text that is stored beside a value. @param tenant  whose the row is, empty where it is no tenant's */
+  stored({ tableId, index }: IndexedColumn, value: unknown, tenant: string): string {
+    const [active] = this.keys.keys(tableId, index, tenant);
+    return index.text(value, active);
   }
 
   #texts(column: IndexedColumn, value: unknown): readonly (string | null)[] {
@@ -66,7 +68,7 @@ export class SearchParameters {
   }
 
   #keys({ tableId, index }: IndexedColumn): readonly IndexKey[] {
-    return this.keys.keys(tableId, index);
+    return this.keys.keys(tableId, index, this.tenantOf(tableId));
   }
 }
 

@@ -17,7 +17,7 @@ export async function loadRawResults(
   await installation.readyToSearch(() => builder.getQuery(), queryRunner);
   const rows = await original();
   // Noted when the statement was built, by `createSelectExpression`.
-  await decryptRows(installation, rows, installation.selections.get(builder) ?? [], queryRunner);
+  await decryptRows(installation, rows, installation.selections.get(builder) ?? [], { session: queryRunner });
   installation.decrypted.add(rows);
   return rows;
 }
@@ -30,12 +30,14 @@ export async function stream(
 ): Promise<NodeJS.ReadableStream> {
   await installation.readyToSearch(() => builder.getQuery(), builder.queryRunner);
   const source = await original();
+  // Whoever reads the stream may do so elsewhere.
+  const tenant = installation.currentTenant();
   const selected = installation.selections.get(builder) ?? [];
   const decryption = new Transform({
     objectMode: true,
     transform(row: RawRow, _, done) {
       // Not through the builder's connection: it is busy with this stream.
-      decryptRows(installation, [row], selected).then(
+      decryptRows(installation, [row], selected, { tenant }).then(
         () => done(null, row),
         (error: Error) => done(error),
       );

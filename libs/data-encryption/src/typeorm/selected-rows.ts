@@ -9,6 +9,8 @@ export interface SelectedRow {
   readonly entity: EncryptedEntity;
   readonly cells: readonly { readonly key: string; readonly cipher: ColumnCipher }[];
   readonly primaryKeys: ReadonlyMap<ColumnMetadata, string>;
+  /** Of the column that says whose a row is, where there is one and it is selected. */
+  readonly tenantKey?: string;
 }
 
 /** Which cells a select statement returns, found as TypeORM itself names its result columns. */
@@ -78,5 +80,7 @@ function selectedRow(builder: SelectInternals, aliasName: string, entity: Encryp
     const [key] = keysOf(column);
     if (key !== undefined) primaryKeys.set(column, key);
   }
-  return { entity, primaryKeys, cells: [...cells].map(([key, cipher]) => ({ key, cipher })) };
+  const { tenantColumn } = entity;
+  const tenantKey = tenantColumn && keysOf(tenantColumn.column)[0];
+  return { entity, primaryKeys, tenantKey, cells: [...cells].map(([key, cipher]) => ({ key, cipher })) };
 }

@@ -2,7 +2,8 @@ import { type EntityMetadata, type ObjectLiteral, type QueryRunner, UpdateResult
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { RowKey } from '../associated-data.js';
 import { isSameRow } from '../associated-data.js';
-import type { CellKey } from '../data-key.js';
+import type { ColumnCipher } from '../column-cipher.js';
+import { tenantMissing } from '../tenant.js';
 import type { Installation } from './installation.js';
 import { type BuilderInternals, mainMetadata, type UpdateInternals } from './internals.js';
 import { knownRow } from './known-key.js';
@@ -11,13 +12,16 @@ import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { encryptRows } from './row-encryption.js';
+import { KeyDemand, type StatementKeys } from './statement-keys.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
 
 /** What an update that sets cells knows while it executes. */
 interface UpdateInProgress {
-  readonly cellKey: CellKey;
+  readonly keys: StatementKeys;
+  /** Empty where cells are no tenant's. */
+  readonly tenant: string;
   /** Undefined when the primary key is not known. */
   readonly row: RowKey | undefined;
 }
@@ -36,13 +40,12 @@ export async function execute(
   const entity = installation.entity(mainMetadata(builder));
   await installation.readyToSearch(() => builder.createWhereExpression(), builder.queryRunner);
   if (entity === undefined) return original(builder);
-  await installation.readyToIndex([entity.tableId], builder.queryRunner);
-  const cells = cellsSet(builder, entity);
+  const ciphers = ciphersSet(builder, entity);
   const row = knownRow(builder, entity);
   const result =
-    cells === 0 || row !== undefined
-      ? await updateRow(installation, builder, entity, cells, row, original)
-      : await updateRows(installation, builder, entity, cells, original);
+    ciphers.length === 0 || row !== undefined
+      ? await updateRow(installation, builder, entity, ciphers, row, original)
+      : await updateRows(installation, builder, entity, ciphers, original);
   await decryptReturned(installation, builder, entity, result);
   return result;
 }
@@ -51,13 +54,16 @@ async function updateRow(
   installation: Installation,
   builder: UpdateInternals,
   entity: EncryptedEntity,
-  cells: number,
+  ciphers: readonly ColumnCipher[],
   row: RowKey | undefined,
   original: Execute,
 ): Promise<UpdateResult> {
-  if (cells > 0) {
-    const cellKey = await installation.reserveKey(entity, cells, builder.queryRunner);
-    updates.set(builder, { cellKey, row });
+  if (ciphers.length > 0) {
+    const tenant = tenantOfUpdate(installation, builder, entity);
+    const demand = new KeyDemand();
+    for (const cipher of ciphers) demand.add(cipher.scope(tenant), 1);
+    await installation.readyToIndex(entity, demand, builder.queryRunner);
+    updates.set(builder, { keys: await installation.reserveKeys(demand, builder.queryRunner), tenant, row });
   }
   try {
     return await original(builder);
@@ -71,7 +77,7 @@ async function updateRows(
   installation: Installation,
   builder: UpdateInternals,
   entity: EncryptedEntity,
-  cells: number,
+  ciphers: readonly ColumnCipher[],
   original: Execute,
 ): Promise<UpdateResult> {
   const queryRunner = builder.obtainQueryRunner();
@@ -83,7 +89,7 @@ async function updateRows(
     if (callListeners) await queryRunner.broadcaster.broadcast('BeforeUpdate', entity.metadata, valuesSet);
     const results: UpdateResult[] = [];
     for (const { update, row } of await updatesByRow(builder, entity, queryRunner)) {
-      results.push(await updateRow(installation, update, entity, cells, row, original));
+      results.push(await updateRow(installation, update, entity, ciphers, row, original));
     }
     if (callListeners) await queryRunner.broadcaster.broadcast('AfterUpdate', entity.metadata, valuesSet);
     if (isOurTransaction) await queryRunner.commitTransaction();
@@ -165,6 +171,7 @@ export function createUpdateExpression(
   }
   if (entity === undefined) return original();
   refuseOtherKey(builder, entity);
+  refuseOtherTenant(installation, builder, entity);
   return installation.observeBuilding(() => {
     installation.writing = encryptUpdated(installation, builder, entity);
     installation.indexing = indexUpdated(installation, builder, entity);
@@ -185,7 +192,9 @@ function indexUpdated(
 ): ReadonlyMap<ColumnMetadata, string | null> {
   const indexed = valuesSet(builder, metadata).flatMap(({ column, value }) => {
     const found = column?.isUpdate ? indexes.get(column) : undefined;
-    return found === undefined ? [] : [[found.column, search.stored(found, value)] as const];
+    if (found === undefined) return [];
+    const isNone = value === null || value === undefined;
+    return [[found.column, isNone ? null : search.stored(found, value, updates.get(builder)?.tenant ?? '')] as const];
   });
   return new Map(indexed);
 }
@@ -218,9 +227,10 @@ function encryptUpdated(
     columns,
     rows: 1,
     key: () => update.row,
+    tenant: () => update.tenant,
     value: (_: number, column: ColumnMetadata) => values.get(column),
   };
-  return encryptRows(installation, row, update.cellKey);
+  return encryptRows(installation, row, update.keys);
 }
 
 /** The cells of a row are bound to its key. Saving an entity may set the key to the same key in another spelling. */
@@ -236,11 +246,29 @@ function isRow(entity: EncryptedEntity, values: ObjectLiteral, row: RowKey | und
   return key !== undefined && row !== undefined && isSameRow(key, row);
 }
 
-function cellsSet(builder: UpdateInternals, entity: EncryptedEntity): number {
-  return valuesSet(builder, entity.metadata).filter(
-    ({ column, value }) =>
-      column && entity.ciphers.has(column) && value !== null && value !== undefined && typeof value !== 'function',
-  ).length;
+/** Whose the rows are: as the work under way is, or the one entity that is updated says. */
+function tenantOfUpdate(installation: Installation, builder: UpdateInternals, entity: EncryptedEntity): string {
+  const { whereEntities } = builder.expressionMap;
+  return installation.tenantOf(entity, whereEntities.length === 1 ? whereEntities[0] : {});
+}
+
+/** Whose a row is does not change: its cells are bound to it. Saving an entity may set what it is. */
+function refuseOtherTenant(installation: Installation, builder: UpdateInternals, entity: EncryptedEntity): void {
+  const { tenantColumn } = entity;
+  if (tenantColumn === undefined) return;
+  const set = valuesSet(builder, entity.metadata).find(({ column }) => column === tenantColumn.column);
+  if (set === undefined) return;
+  if (installation.currentTenant() === undefined)
+    throw tenantMissing(`${entity.metadata.name}: want a tenant to set it for`);
+  installation.tenantOf(entity, builder.getValueSet());
+}
+
+/** Of each cell that is set. */
+function ciphersSet(builder: UpdateInternals, entity: EncryptedEntity): readonly ColumnCipher[] {
+  return valuesSet(builder, entity.metadata).flatMap(({ column, value }) => {
+    const isCell = value !== null && value !== undefined && typeof value !== 'function';
+    return (isCell && column && entity.ciphers.get(column)) || [];
+  });
 }
 
 /** What an update sets; columns are known for entities only. */

@@ -29,8 +29,10 @@ def derive(secret, info):
 
 def cell(data_key, data_key_id, place, kind, row, nonce, plaintext):
     header = base64.b64decode("nhsm") + bytes([1, 1]) + data_key_id
-    purpose = "nest-hsm cell v1" if place["isRowBound"] else "nest-hsm unbound cell v1"
-    aad = fields(purpose, place["databaseId"], place["tableId"], place["columnId"], bytes([TYPES[kind]]), data_key_id)
+    tenant = place.get("tenant")
+    purpose = "nest-hsm " + ("" if place["isRowBound"] else "unbound ") + ("tenant " if tenant else "") + "cell v1"
+    aad = fields(purpose, place["databaseId"], place["tableId"], place["columnId"], *([tenant] if tenant else []))
+    aad += fields(bytes([TYPES[kind]]), data_key_id)
     aad += fields(*row)
     sealed = AESGCM(derive(data_key, "nest-hsm cell key v1")).encrypt(nonce, plaintext, aad)
     return aad, base64.b64encode(header + nonce + sealed).decode()
@@ -102,6 +104,16 @@ for number, (kind, value, plaintext, row) in enumerate(CASES):
 
 unbound_aad, unbound = cell(DATA_KEY, DATA_KEY_ID, {**PLACE, "isRowBound": False}, "string", [""], bytes([255]) * 12, b"anywhere")
 
+tenant_aad, of_tenant = cell(DATA_KEY, DATA_KEY_ID, {**PLACE, "tenant": "north"}, "string", ["1"], bytes([254]) * 12, b"of the north")
+
+
+def scoped(purpose, algorithm):
+    commitment = derive(DATA_KEY, "nest-hsm data key commitment v1")
+    return fields(
+        "nest-hsm scoped data key v1", purpose, DATA_KEY_ID, "clinic", "Patient", "name", "north", algorithm, "0f" * 16, commitment,
+    ).hex()
+
+
 print(
     json.dumps(
         {
@@ -116,6 +128,8 @@ print(
             ).hex(),
             "cells": vectors,
             "unbound": {"type": "string", "value": "anywhere", "aad": unbound_aad.hex(), "cell": unbound},
+            "ofTenant": {"tenant": "north", "row": ["1"], "value": "of the north", "aad": tenant_aad.hex(), "cell": of_tenant},
+            "scopedWrapAssociatedData": {"cell": scoped("cell", "aes-256-gcm"), "index": scoped("index", "hmac-sha-256/email")},
             "indexWrapAssociatedData": fields(
                 "nest-hsm data key v1", "index", DATA_KEY_ID, "clinic", "Patient", "name", "hmac-sha-256/email", "0f" * 16,
                 derive(DATA_KEY, "nest-hsm data key commitment v1"),

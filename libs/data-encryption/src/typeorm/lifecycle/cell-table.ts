@@ -2,8 +2,11 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { RowKey } from '../../associated-data.js';
 import type { ColumnCipher } from '../../column-cipher.js';
+import type { KeyScopeKind } from '../../key-scope.js';
+import type { Tenant } from '../../tenant.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from '../encrypted-entity.js';
 import type { PrimaryKey } from '../primary-key.js';
+import type { TenantColumn } from '../tenant-column.js';
 
 /** The primary key of a row as the driver returns it, one value per column. */
 export type StoredKey = readonly unknown[];
@@ -15,6 +18,8 @@ export interface StoredRow {
   readonly cells: readonly unknown[];
   /** In the order of `CellTable.indexes`. */
   readonly indexes: readonly unknown[];
+  /** Whose it is, where a column says it. */
+  readonly tenant?: Tenant;
 }
 
 /** What a row becomes. */
@@ -45,6 +50,8 @@ export class CellTable {
   readonly tableId: string;
   readonly columns: readonly ColumnCipher[];
   readonly indexes: readonly TableIndex[];
+  readonly keyScope: KeyScopeKind;
+  readonly #tenantColumn?: TenantColumn;
   readonly #primaryKey: PrimaryKey;
   readonly #keyColumns: readonly ColumnMetadata[];
   readonly #path: string;
@@ -54,11 +61,13 @@ export class CellTable {
 
   private constructor(
     private readonly dataSource: DataSource,
-    { metadata, tableId, primaryKey }: EncryptedEntity,
+    { metadata, tableId, primaryKey, keyScope, tenantColumn }: EncryptedEntity,
     { ciphers, indexes }: TableColumns,
   ) {
     const escape = (name: string) => dataSource.driver.escape(name);
     this.tableId = tableId;
+    this.keyScope = keyScope;
+    this.#tenantColumn = tenantColumn;
     this.columns = [...ciphers.values()];
     this.#primaryKey = primaryKey;
     this.#keyColumns = metadata.primaryColumns;
@@ -100,7 +109,14 @@ export class CellTable {
       ...(after === undefined ? [] : [bound('>', 0)]),
       ...(upTo === undefined ? [] : [bound('<=', after?.length ?? 0)]),
     ];
-    const selected = [...this.#keys, ...this.#cells, ...this.#indexes];
+    const tenant = this.#tenantColumn;
+    const tenantName = tenant && this.dataSource.driver.escape(tenant.column.databaseName);
+    const selected = [
+      ...this.#keys,
+      ...this.#cells,
+      ...this.#indexes,
+      ...(tenantName === undefined ? [] : [tenantName]),
+    ];
     const names = selected.map((name, index) => `${name} AS c${index}`).join(', ');
     const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
     const sql = `SELECT ${names} FROM ${this.#path}${where} ORDER BY ${keys} LIMIT ${limit}`;
@@ -109,7 +125,8 @@ export class CellTable {
       const values = selected.map((_, index) => row[`c${index}`]);
       const key = values.splice(0, this.#keys.length);
       const cells = values.splice(0, this.#cells.length);
-      return { key, cells, indexes: values };
+      const indexes = values.splice(0, this.#indexes.length);
+      return { key, cells, indexes, tenant: tenant?.ofValue(values[0]) };
     });
   }
 

@@ -52,7 +52,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
     const ids = await addPeople(dataSource, 60);
     const people = dataSource.getRepository(Person);
     const before = await people.findOneByOrFail({ id: ids[0] });
-    const key = await lifecycle.rotate('Person');
+    const [key] = await lifecycle.rotate('Person');
     Witness.names.length = 0;
     log.take();
 
@@ -90,7 +90,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
   it('goes on where it was ended', async () => {
     const { dataSource, lifecycle } = await openDatabase();
     await addPeople(dataSource, 50);
-    const key = await lifecycle.rotate('Person');
+    const [key] = await lifecycle.rotate('Person');
     const controller = new AbortController();
     const ended = lifecycle.reencrypt('Person', {
       pageRows: 10,
@@ -115,7 +115,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
       ['membership', 'membership'],
       ['Paper', 'paper'],
     ]) {
-      const key = await lifecycle.rotate(tableId);
+      const [key] = await lifecycle.rotate(tableId);
       await lifecycle.reencrypt(tableId, { pageRows: 1 });
       expect(await keysOf(dataSource, table)).toEqual(new Set([key]));
     }
@@ -128,7 +128,7 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
     const [first, second, third] = await addPeople(dataSource, 3);
     const copy = `UPDATE person SET name = (SELECT name FROM person WHERE id = '${first}') WHERE id = '${second}'`;
     await dataSource.query(copy);
-    const key = await lifecycle.rotate('Person');
+    const [key] = await lifecycle.rotate('Person');
     const result = await lifecycle.reencrypt('Person');
     expect(result).toMatchObject({ failed: 1, failedKeys: [[second]], replaced: 2 * cellsOfPerson });
     const verification = await lifecycle.verify('Person');

@@ -3,6 +3,8 @@ import { type DataKeyPurpose, type DataKeyRecord, type DataKeyStore, rewrapDataK
 import type { DataKeyId } from '../../envelope.js';
 import { DataEncryptionError } from '../../errors.js';
 import type { KeyEncryptionKey } from '../../key-encryption-key.js';
+import { type KeyScope, scopeKey } from '../../key-scope.js';
+import type { Tenant } from '../../tenant.js';
 import type { Installation } from '../installation.js';
 import { CellTable } from './cell-table.js';
 import { type Pass, RangeStore } from '../store/range.store.js';
@@ -14,9 +16,11 @@ export interface DataKeyView {
   readonly id: DataKeyId;
   readonly purpose: DataKeyPurpose;
   readonly tableId: string;
-  /** Of the key of a blind index; empty for the key of a table's cells. */
+  /** Of the key of a blind index, and of a column that has a key of its own; empty for a table's cells. */
   readonly columnId: string;
-  readonly state: 'active' | 'retired';
+  /** Empty: of no tenant. */
+  readonly tenant: string;
+  readonly state: DataKeyRecord['state'];
   /** CKA_ID of the KEK that it is encrypted under. */
   readonly kekVersion: string;
   /** Messages that processes have reserved, of at most 2^30. */
@@ -24,7 +28,7 @@ export interface DataKeyView {
 }
 
 export interface Rewrapping {
-  /** CKA_ID of the newest KEK. */
+  /** CKA_ID of the newest version of the shared KEK. */
   readonly kekVersion: string;
   /** Data keys that were encrypted anew. */
   readonly rewrapped: number;
@@ -52,12 +56,13 @@ export class DataLifecycle {
   async keys(): Promise<readonly DataKeyView[]> {
     const views: DataKeyView[] = [];
     for await (const { wrapped: _, commitment: __, algorithm: ___, ...view } of this.#records()) views.push(view);
-    const order = ({ tableId, columnId, state, id }: DataKeyView) => [tableId, columnId, state, id].join('\0');
+    const order = ({ tableId, tenant, columnId, state, id }: DataKeyView) =>
+      [tableId, tenant, columnId, state, id].join('\0');
     return views.sort((left, right) => (order(left) < order(right) ? -1 : 1));
   }
 
   /**
-   * Encrypts every data key under the newest version of the KEK. The older versions are unused when it returns, in this
+   * Encrypts every data key under the newest version of its KEK. The older versions are unused when it returns, in this
    * database: its backups still need them. Ended anywhere, it goes on when it is called again.
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED
    */
@@ -65,20 +70,25 @@ export class DataLifecycle {
     const kekVersion = await this.kek.newestVersion();
     let [rewrapped, current] = [0, 0];
     for await (const record of this.#records()) {
-      if (record.kekVersion === kekVersion) current++;
+      if (record.state === 'shredded') continue;
+      if (record.kekVersion === (await this.#newestFor(record, kekVersion))) current++;
       else if (await this.store.rewrap(record, await rewrapDataKey(this.kek, record, this.databaseId))) rewrapped++;
     }
     return { kekVersion, rewrapped, current };
   }
 
   /**
-   * Puts a new data key in the place of a table's active one: what is written from now on, in every process within two
+   * Puts a new data key in the place of each active one of a table, of its columns and of its tenants: what is written from now on, in every process within two
    * `leaseSeconds`, is written with it. `reencrypt` does the same to what has been written.
+   * @param tenant  of this one only
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CONFIG_INVALID for an unknown table
    */
-  async rotate(tableId: string): Promise<DataKeyId> {
-    this.#table(tableId);
-    return this.installation.leases.rotate(tableId);
+  async rotate(tableId: string, tenant?: Tenant): Promise<readonly DataKeyId[]> {
+    const ids: DataKeyId[] = [];
+    for (const scope of await this.#scopes(this.#table(tableId), tenant)) {
+      ids.push(await this.installation.leases.rotate(scope));
+    }
+    return ids;
   }
 
   /**
@@ -107,6 +117,25 @@ export class DataLifecycle {
     } finally {
       await session.release();
     }
+  }
+
+  /** Those that are written with a key of their own. Of tenants: those that have one. */
+  async #scopes({ tableId, columns, keyScope }: CellTable, tenant?: Tenant): Promise<readonly KeyScope[]> {
+    if (keyScope !== 'tenant') {
+      const scopes = columns.map((cipher) => cipher.scope(''));
+      return [...new Map(scopes.map((scope) => [scopeKey(scope), scope])).values()];
+    }
+    const tenants = new Set<Tenant>();
+    for await (const record of this.#records()) {
+      const isActive = record.purpose === 'cell' && record.tableId === tableId && record.state === 'active';
+      if (isActive && (tenant === undefined || record.tenant === tenant)) tenants.add(record.tenant);
+    }
+    return [...tenants].map((each) => ({ tableId, columnId: '', tenant: each }));
+  }
+
+  async #newestFor(record: DataKeyRecord, shared: string): Promise<string> {
+    const label = await this.kek.labelAfter(record);
+    return label === this.kek.labelFor('') ? shared : this.kek.newestVersion(label);
   }
 
   #table(tableId: string): CellTable {

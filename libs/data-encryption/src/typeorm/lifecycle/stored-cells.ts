@@ -1,6 +1,7 @@
 import type { QueryRunner } from 'typeorm';
 import { CellBatch, decryptCells } from '../../cell-batch.js';
 import type { CellKey } from '../../data-key.js';
+import type { DataKeyId } from '../../envelope.js';
 import { DataEncryptionError } from '../../errors.js';
 import type { Installation } from '../installation.js';
 import { keysNamed } from '../row-decryption.js';
@@ -10,6 +11,8 @@ import type { CellTable, StoredRow } from './cell-table.js';
 /** A row whose cells have been decrypted. */
 export interface OpenedRow {
   readonly row: StoredRow;
+  /** Whose it is, as the keys of its cells say; empty where rows are no tenant's, or it has no cell. */
+  readonly tenant: string;
   /** In the order of `CellTable.columns`. */
   readonly plaintexts: readonly (Plaintext | null | undefined)[];
 }
@@ -18,6 +21,8 @@ export interface OpenedRows {
   readonly opened: readonly OpenedRow[];
   /** Rows with a cell that does not decrypt in its place. */
   readonly failed: readonly StoredRow[];
+  /** How many rows are of tenants that were shredded. */
+  readonly shredded: number;
 }
 
 /**
@@ -31,28 +36,47 @@ export async function openRows(
   session: QueryRunner,
 ): Promise<OpenedRows> {
   const ids = keysNamed(rows.flatMap(({ cells }) => cells));
-  const cellKeys = [...(await installation.openKeys(ids, session)).values()];
-  const together = decryptTogether(table, rows, cellKeys);
-  if (together !== undefined) return { opened: together, failed: [] };
+  const keys = await installation.openRemainingKeys(ids, session);
+  const cellKeys = [...keys.opened.values()];
+  const remaining = rows.filter((row) => ![...keysNamed(row.cells)].some((id) => keys.shredded.has(id)));
+  const shredded = rows.length - remaining.length;
+  const owned = remaining.map((row) => ({ row, tenant: ownerOf(table, row, keys.opened) }));
+  const whole = owned.filter((each): each is OwnedRow => each.tenant !== undefined);
+  const together = decryptTogether(table, whole, cellKeys);
+  if (together !== undefined && whole.length === owned.length) return { opened: together, failed: [], shredded };
   // One of them does not decrypt: each by itself says which.
   const opened: OpenedRow[] = [];
   const failed: StoredRow[] = [];
-  for (const row of rows) {
-    const alone = decryptTogether(table, [row], cellKeys);
+  for (const { row, tenant } of owned) {
+    const alone = tenant === undefined ? undefined : decryptTogether(table, [{ row, tenant }], cellKeys);
     if (alone === undefined) failed.push(row);
     else opened.push(...alone);
   }
-  return { opened, failed };
+  return { opened, failed, shredded };
+}
+
+interface OwnedRow {
+  readonly row: StoredRow;
+  readonly tenant: string;
+}
+
+/** @returns undefined when the cells of a row are of several tenants, or of another than its column says */
+function ownerOf({ keyScope }: CellTable, row: StoredRow, opened: ReadonlyMap<DataKeyId, CellKey>): string | undefined {
+  if (keyScope !== 'tenant') return '';
+  const owners = new Set([...keysNamed(row.cells)].flatMap((id) => opened.get(id)?.scope.tenant ?? []));
+  const [owner = ''] = owners;
+  const isOne = owners.size <= 1 && (owner === '' || row.tenant === undefined || row.tenant === owner);
+  return isOne ? owner : undefined;
 }
 
 /** @returns undefined when a cell of any row does not decrypt */
 function decryptTogether(
   table: CellTable,
-  rows: readonly StoredRow[],
+  rows: readonly OwnedRow[],
   cellKeys: readonly CellKey[],
 ): readonly OpenedRow[] | undefined {
   const batch = new CellBatch<unknown>(table.columns);
-  for (const row of rows) {
+  for (const { row } of rows) {
     const key = table.rowKey(row);
     if (key === undefined) return undefined;
     batch.addRow(key);
@@ -61,7 +85,7 @@ function decryptTogether(
   try {
     const plaintexts = decryptCells(batch, cellKeys);
     const width = table.columns.length;
-    return rows.map((row, index) => ({ row, plaintexts: plaintexts.slice(index * width, (index + 1) * width) }));
+    return rows.map((each, index) => ({ ...each, plaintexts: plaintexts.slice(index * width, (index + 1) * width) }));
   } catch (error) {
     if (error instanceof DataEncryptionError && error.code === 'ERR_DATA_DECRYPTION_FAILED') return undefined;
     throw error;
@@ -70,17 +94,19 @@ function decryptTogether(
 
 /**
  * The texts of a row's blind indexes, one under each key of an index, that of the active one first; none for NULL.
- * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE
+ * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED
  */
-export function indexTexts(
-  installation: Installation,
+export async function indexTexts(
+  { indexKeys }: Installation,
   table: CellTable,
-  { plaintexts }: OpenedRow,
-): readonly (readonly string[])[] {
+  { plaintexts, tenant }: OpenedRow,
+): Promise<readonly (readonly string[])[]> {
+  // Right before they are used: a page may be of more tenants than have keys loaded.
+  if (!indexKeys.isFreshFor(table.tableId, tenant)) await indexKeys.prepare(table.tableId, tenant);
   return table.indexes.map(({ indexed: { tableId, index }, source }) => {
     const plaintext = plaintexts[source];
     if (plaintext === null || plaintext === undefined) return [];
     const value = table.columns[source].decode(plaintext);
-    return installation.indexKeys.keys(tableId, index).map((key) => index.text(value, key));
+    return indexKeys.keys(tableId, index, tenant).map((key) => index.text(value, key));
   });
 }

@@ -28,6 +28,8 @@ export interface Verification {
   readonly failed: number;
   /** The primary keys of the first hundred of them. */
   readonly failedKeys: readonly StoredKey[];
+  /** Rows of tenants that were shredded: nobody can decrypt them. */
+  readonly shredded: number;
   /** Rows that a search does not find, or finds for another value: `reencrypt` mends them. */
   readonly misindexed: number;
   /** The primary keys of the first hundred of them. */
@@ -53,16 +55,17 @@ export async function verifyTable(
   const keys = new Map<DataKeyId, number>();
   const failedKeys: StoredKey[] = [];
   const misindexedKeys: StoredKey[] = [];
-  let [rows, sound, failed, misindexed] = [0, 0, 0, 0];
+  let [rows, sound, failed, shredded, misindexed] = [0, 0, 0, 0, 0];
   let page: readonly StoredRow[] = [];
   do {
     signal?.throwIfAborted();
     page = await table.page(session, { after: page.at(-1)?.key }, pageRows);
-    const { opened, failed: faulty } = await openRows(installation, table, page, session);
-    if (!installation.indexKeys.isFreshFor(tableId)) await installation.indexKeys.load(tableId, session);
+    const { opened, failed: faulty, shredded: gone } = await openRows(installation, table, page, session);
+    shredded += gone;
     for (const each of opened) {
       const { key, cells, indexes } = each.row;
-      const isFound = indexTexts(installation, table, each).every((texts, index) => isOneOf(texts, indexes[index]));
+      const texts = await indexTexts(installation, table, each);
+      const isFound = texts.every((ofIndex, index) => isOneOf(ofIndex, indexes[index]));
       if (!isFound && ++misindexed <= mostFailedKeys) misindexedKeys.push(key);
       for (const cell of cells) {
         const dataKey = typeof cell === 'string' ? parseHeader(cell.slice(0, headerCharacters)) : undefined;
@@ -76,7 +79,7 @@ export async function verifyTable(
     rows += page.length;
     onProgress?.({ tableId, rows, ofRows });
   } while (page.length === pageRows);
-  return { tableId, rows, sound, keys, failed, failedKeys, misindexed, misindexedKeys };
+  return { tableId, rows, sound, keys, failed, failedKeys, shredded, misindexed, misindexedKeys };
 }
 
 /** Whether a stored text of an index is one of those that are searched; NULL where there is no value. */

@@ -1,8 +1,9 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** A wrapped data key. One key of a table's cells and of each index is active; the database's index makes processes agree which. */
+/** A wrapped data key. One key of each scope's cells and of each index is active; the database's index makes processes agree which. */
 @Entity('data_encryption_key')
-@Index('data_encryption_key_active_use', ['purpose', 'tableId', 'columnId'], {
+@Index('data_encryption_key_tenant', ['tenant', 'tableId'])
+@Index('data_encryption_key_active_scope', ['purpose', 'tableId', 'columnId', 'tenant'], {
   unique: true,
   where: `state = 'active'`,
 })
@@ -18,9 +19,13 @@ export class DataKeyEntity {
   @Column({ name: 'table_id', type: 'varchar', length: 255 })
   tableId: string;
 
-  /** Of an index; empty for a table's cells. */
+  /** Empty: the cells of all columns. */
   @Column({ name: 'column_id', type: 'varchar', length: 255, default: '' })
   columnId: string;
+
+  /** Empty: of no tenant. */
+  @Column({ type: 'varchar', length: 255, default: '' })
+  tenant: string;
 
   @Column({ type: 'varchar', length: 32 })
   algorithm: string;
@@ -29,7 +34,7 @@ export class DataKeyEntity {
   @Column({ name: 'kek_version', type: 'varchar', length: 64 })
   kekVersion: string;
 
-  /** base64 */
+  /** base64; empty once it is shredded */
   @Column({ type: 'text' })
   wrapped: string;
 

@@ -1,6 +1,7 @@
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { type DataKeyRecord, type DataKeyStore, maximumMessages, type WrappedDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
+import type { KeyScope } from '../../key-scope.js';
 import { keyUnavailable } from '../../errors.js';
 import { isInTransaction, outsideTransactions } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
@@ -12,9 +13,10 @@ const batchSize = 500;
 export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
   constructor(private readonly dataSource: DataSource) {}
 
-  async findActive(tableId: string): Promise<DataKeyRecord | undefined> {
+  async findActive({ tableId, columnId, tenant }: KeyScope): Promise<DataKeyRecord | undefined> {
+    const place = { purpose: 'cell', tableId, columnId, tenant };
     return this.#run(async (manager) => {
-      const found = await manager.findOneBy(DataKeyEntity, { purpose: 'cell', tableId, state: 'active' });
+      const found = await manager.findOneBy(DataKeyEntity, { ...place, state: 'active' });
       return found === null ? undefined : toRecord(found);
     });
   }
@@ -36,9 +38,9 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     return session === undefined ? this.#run(read) : read(session.manager);
   }
 
-  async findIndexKeys(tableId: string, session?: QueryRunner): Promise<readonly DataKeyRecord[]> {
+  async findIndexKeys(tableId: string, tenant: string, session?: QueryRunner): Promise<readonly DataKeyRecord[]> {
     const read = async (manager: EntityManager) =>
-      (await manager.findBy(DataKeyEntity, { purpose: 'index', tableId })).map(toRecord);
+      (await manager.findBy(DataKeyEntity, { purpose: 'index', tableId, tenant })).map(toRecord);
     return session === undefined ? this.#run(read) : read(session.manager);
   }
 
@@ -88,6 +90,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
         .update(DataKeyEntity)
         .set({ state: 'retired' })
         .where('id = :id', { id })
+        .andWhere(`state = 'active'`)
         .callListeners(false)
         .execute(),
     );
@@ -144,11 +147,12 @@ function toRecord(row: DataKeyEntity): DataKeyRecord {
     purpose: row.purpose === 'index' ? 'index' : 'cell',
     tableId: row.tableId,
     columnId: row.columnId,
+    tenant: row.tenant,
     algorithm: row.algorithm,
     kekVersion: row.kekVersion,
     wrapped: Buffer.from(row.wrapped, 'base64'),
     commitment: Buffer.from(row.commitment, 'hex'),
-    state: row.state === 'active' ? 'active' : 'retired',
+    state: row.state === 'active' || row.state === 'shredded' ? row.state : 'retired',
     reservedMessages: row.reservedMessages,
   };
 }

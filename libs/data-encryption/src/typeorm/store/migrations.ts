@@ -1,4 +1,5 @@
 import { AddBlindIndexKeys1767312000000 } from './add-blind-index-keys.migration.js';
+import { AddDataEncryptionKeyScopes1767484800000 } from './add-key-scopes.migration.js';
 import { CreateDataEncryptionKeys1767225600000 } from './create-data-keys.migration.js';
 import { CreateDataEncryptionRanges1767398400000 } from './create-ranges.migration.js';
 
@@ -7,4 +8,5 @@ export const dataEncryptionMigrations = [
   CreateDataEncryptionKeys1767225600000,
   AddBlindIndexKeys1767312000000,
   CreateDataEncryptionRanges1767398400000,
+  AddDataEncryptionKeyScopes1767484800000,
 ];

@@ -1,0 +1,38 @@
+import type { EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { parseTenant, type Tenant } from '../tenant.js';
+import type { MappingFault } from './mapping-faults.js';
+
+/** The column of an entity that says whose a row is. */
+export class TenantColumn {
+  private constructor(
+    readonly column: ColumnMetadata,
+    /** PostgreSQL takes any case, and stores lower case. */
+    private readonly isUuid: boolean,
+  ) {}
+
+  /** @returns what is wrong with it instead, when it cannot be one */
+  static of(metadata: EntityMetadata, property: string): TenantColumn | MappingFault {
+    const column = metadata.findColumnWithPropertyPath(property);
+    const fault = (want: string, got: string) =>
+      `${metadata.name}.${property}: want ${want} for tenantColumn, got ${got}`;
+    if (column === undefined) return fault('a column of the entity', 'none');
+    if (column.transformer !== undefined) return fault('a plain column', 'one with a transformer or an encrypted one');
+    if (column.isNullable) return fault('a column that every row has', 'one that may be NULL');
+    return new TenantColumn(column, metadata.dataSource.driver.normalizeType(column) === 'uuid');
+  }
+
+  /**
+   * @returns undefined when an entity, or what is set, does not say it
+   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID
+   */
+  ofEntity(entity: ObjectLiteral): Tenant | undefined {
+    return this.ofValue(this.column.getEntityValue(entity) as unknown);
+  }
+
+  /** @param value  of an entity, or as the database returned it */
+  ofValue(value: unknown): Tenant | undefined {
+    const tenant = parseTenant(value);
+    return this.isUuid ? tenant?.toLowerCase() : tenant;
+  }
+}
