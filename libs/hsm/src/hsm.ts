@@ -1,4 +1,3 @@
-import { createPublicKey } from 'node:crypto';
 import type { KeyAlgorithm } from './algorithm/key-algorithm.js';
 import type { SignatureScheme } from './algorithm/signature-scheme.js';
 import type { WrappingAlgorithm } from './algorithm/wrapping-algorithm.js';
@@ -10,8 +9,7 @@ import { Fleet } from './fleet/fleet.js';
 import type { HsmLoad, HsmObserver, MemberStatus } from './fleet/observer.js';
 import type { CallOptions, NewKeyPair, NewSecretKey, SignOptions } from './hsm-options.js';
 import type { HsmKey, KeyDescription, KeySelector, KeyUsage } from './key/key.js';
-import { formatKeyUri, keyUriType, parseKeyUri } from './key/key-uri.js';
-import { lineageOfLabel, newKeyId, versionOf } from './key/key-version.js';
+import { lineageOfLabel, newKeyId } from './key/key-version.js';
 import { isListed } from './key/label-pattern.js';
 import { type Departure, type KeyCustody, noDeparture } from './keyring/custody.js';
 import { type Enrolment, enrolAll } from './keyring/enrolment.js';
@@ -20,7 +18,7 @@ import type { ConsistencyReport } from './keyring/consistency-audit.js';
 import type { DestructionOptions } from './keyring/destruction.js';
 import { FleetKeys } from './keyring/fleet-keys.js';
 import { requireLabelOf } from './keyring/infrastructure.js';
-import type { FoundKeys } from './keyring/key-management.js';
+import { KeyDirectory } from './keyring/key-directory.js';
 import type { SignedReceipt } from './keyring/receipt.js';
 import { type KeyAge, keyAges } from './keyring/rotation.js';
 import { WrappedKeys } from './keyring/wrapped-keys.js';
@@ -56,6 +54,7 @@ export class Hsm {
   readonly #config: ParsedHsmConfig;
   readonly #fleet: Fleet;
   readonly #keys: FleetKeys;
+  readonly #directory: KeyDirectory;
   /** Or did: changes of the members overlap. */
   #sharesAgents: boolean;
 
@@ -64,6 +63,7 @@ export class Hsm {
     this.#config = config;
     this.#fleet = fleet;
     this.#keys = keys;
+    this.#directory = new KeyDirectory(keys, fleet);
     this.#sharesAgents = sharesAgents(config);
   }
 
@@ -147,21 +147,12 @@ export class Hsm {
    * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS | ERR_HSM_KEY_UNSAFE | ERR_HSM_KEY_NOT_REPLICATED
    */
   async findKey(selector: KeySelector | string, options: CallOptions = {}): Promise<HsmKey> {
-    const found =
-      typeof selector === 'string' ? await this.#resolve(selector, options) : await this.#keys.find(selector, options);
-    const choice = this.#keys.choose(found);
-    if ('key' in choice) return this.#adopt(choice.key);
-    const name = typeof selector === 'string' ? 'of that URI' : (selector.label ?? selector.id ?? '(any)');
-    const code = choice.count === 0 ? 'ERR_HSM_KEY_NOT_FOUND' : 'ERR_HSM_KEY_AMBIGUOUS';
-    throw new HsmError(
-      code,
-      `key ${name}: want one on token ${this.#tokenLabels.join(', ')}, got ${choice.count || 'none'}`,
-    );
+    return this.#directory.one(selector, options);
   }
 
   /** All keys that match, each version of them, on any member that serves; an empty selector lists every key. */
   async listKeys(selector: KeySelector = {}, options: CallOptions = {}): Promise<readonly HsmKey[]> {
-    return (await this.#keys.find(selector, options)).keys.map((key) => this.#adopt(key));
+    return this.#directory.all(selector, options);
   }
 
   /**
@@ -172,7 +163,7 @@ export class Hsm {
    * ERR_HSM_KEY_NOT_REPLICATED: the version before it is still the newest then
    */
   async rotateKey(label: string, options: CallOptions = {}): Promise<HsmKey> {
-    return this.#adopt(await this.#keys.rotate(label, options));
+    return this.#directory.entry(await this.#keys.rotate(label, options));
   }
 
   /** Every key, with its age and, where it is the newest of its label, whether it should be rotated (`rotation` of the configuration). */
@@ -206,7 +197,7 @@ export class Hsm {
 
   /** The key that signs receipts, made when there is none. Pin its public half where nobody who has the PIN can write. */
   async receiptKey(): Promise<HsmKey> {
-    return this.#adopt(await this.#keys.receiptKey());
+    return this.#directory.entry(await this.#keys.receiptKey());
   }
 
   /**
@@ -286,7 +277,7 @@ export class Hsm {
       wrapped,
     };
     this.#keys.requireUsable(unwrappingKey.id);
-    return this.#adopt(await this.#fleet.call('unwrapKey', request, options));
+    return this.#directory.entry(await this.#fleet.call('unwrapKey', request, options));
   }
 
   /** Waits for calls in flight, then ends the agents. Every later call throws ERR_HSM_CLOSED. */
@@ -301,7 +292,7 @@ export class Hsm {
     requireLabelOf(key.label, measurement);
     if (measurement) this.#keys.requireRecords();
     const id = newKeyId(key.label, first ? lineageOfLabel(key.label) : undefined);
-    return this.#adopt(await this.#keys.generate({ ...key, id }, options));
+    return this.#directory.entry(await this.#keys.generate({ ...key, id }, options));
   }
 
   /** A call with a key that is not destroyed or being so, wherever it may still be. */
@@ -319,42 +310,6 @@ export class Hsm {
   #mayBeIssuers(verb: KeyVerb, { label }: HsmKey): boolean {
     if (verb === 'sign' && this.#sharesAgents && this.#config.audit?.issuerKeys === undefined) return true;
     return isListed(issuerKeyPatterns(this.#config), label);
-  }
-
-  /** The keys that a URI names: none when it is about another token. */
-  async #resolve(text: string, options: CallOptions): Promise<FoundKeys> {
-    const uri = parseKeyUri(text);
-    const found = await this.#keys.find({ id: uri.id, label: uri.object }, options);
-    const isNamed = this.members.some(({ token }) => {
-      const here = token && { ...token, token: token.label };
-      return (
-        here &&
-        (['token', 'manufacturer', 'serial', 'model'] as const).every(
-          (each) => (uri[each] ?? here[each]) === here[each],
-        )
-      );
-    });
-    const keys = found.keys.filter((key) => isNamed && (uri.type === undefined || uri.type === keyUriType(key)));
-    return { ...found, keys };
-  }
-
-  #adopt({ members = [], ...key }: KeyDescription & { readonly members?: readonly string[] }): HsmKey {
-    const publicKey = key.spki && createPublicKey({ key: key.spki, format: 'der', type: 'spki' });
-    const { id, label } = key;
-    // Where the members' tokens are named differently the key is not of one of them.
-    const [token, another] = this.#tokenLabels;
-    const uri = formatKeyUri({
-      token: another === undefined ? token : undefined,
-      object: label,
-      id,
-      type: keyUriType(key),
-    });
-    const { version, madeOn } = versionOf(key);
-    return Object.freeze({ ...key, publicKey, uri, version, madeOn, members });
-  }
-
-  get #tokenLabels(): string[] {
-    return [...new Set(this.members.flatMap(({ token }) => (token ? [token.label] : [])))];
   }
 }
 
