@@ -113,9 +113,10 @@ it('sheds a storm of callers at the queue at once, and serves those that it took
   );
   const outcomes = await Promise.all(storm);
   const signed = outcomes.filter((each) => each === 'signed').length;
-  // Those in the queue, and those that went to the 16 sessions of each member; a probe may be on one.
-  expect(signed).toBeGreaterThanOrEqual(queueLimit + 2 * 15);
-  expect(signed).toBeLessThanOrEqual(queueLimit + 2 * 16);
+  // Those in the queue, of which one key takes as many places as it leaves free, and those that went to the 16 sessions of each
+  // member; a probe may be on one, and while that takes long its member is asked for nothing else.
+  expect(signed).toBeGreaterThanOrEqual(queueLimit / 2 + 15);
+  expect(signed).toBeLessThanOrEqual(queueLimit / 2 + 1 + 2 * 16);
   expect(new Set(outcomes)).toEqual(new Set(['signed', 'ERR_HSM_OVERLOADED true']));
   expect(await hsm.sign(ec, 'ecdsa-sha256', message)).toBeInstanceOf(Buffer);
 });

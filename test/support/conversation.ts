@@ -42,7 +42,7 @@ export class Conversation {
       this.#waiting.set(requestId, { answered, lost });
     });
     const writer = new FrameWriter();
-    const usual = { remainingMilliseconds: 60_000, attempt: 1, correlationId: '' };
+    const usual = { remainingMilliseconds: 60_000, attempt: 1, trafficClass: 'management', correlationId: '' } as const;
     writeRequest(writer, { ...usual, ...header, verb, requestId }, request);
     this.stream.write(writer.frames);
     return { requestId, answer };

@@ -30,7 +30,7 @@ describe('parseHsmConfig', () => {
       hangMilliseconds: 2_000,
       generateHangMilliseconds: 60_000,
       startMilliseconds: 10_000,
-      queueLimit: 1_024,
+      queueLimit: 2_048,
     });
   });
 

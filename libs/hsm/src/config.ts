@@ -173,8 +173,11 @@ export const hsmConfigSchema = z
     generateHangMilliseconds: z.int().min(50).default(60_000),
     /** How long an agent may take to load the module, log in and be ready. */
     startMilliseconds: z.int().min(50).default(10_000),
-    /** Calls waiting for a session beyond which a call is refused with ERR_HSM_OVERLOADED. */
-    queueLimit: z.int().min(1).default(1_024),
+    /**
+     * Calls of one class of traffic (docs/FLEET.md) waiting for a session beyond which a call is refused with ERR_HSM_OVERLOADED. The
+     * calls of one key may take as many of these places as they leave free.
+     */
+    queueLimit: z.int().min(1).default(2_048),
   })
   .superRefine(checkPolicy)
   .superRefine(checkStateDirectory);

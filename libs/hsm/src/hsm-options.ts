@@ -2,6 +2,7 @@
 import type { AsymmetricKeyAlgorithm, SecretKeyAlgorithm } from './algorithm/key-algorithm.js';
 import type { EcdsaSignatureFormat } from './algorithm/signature-scheme.js';
 import type { SignatureInput } from './agent/protocol.js';
+import type { TrafficClass } from './agent/traffic-class.js';
 
 /** Options every call takes. */
 export interface CallOptions {
@@ -15,6 +16,12 @@ export interface CallOptions {
    * @param ended  resolves when no agent has the call any more; never rejects
    */
   readonly onLingering?: (ended: Promise<void>) => void;
+  /**
+   * In which share of the sessions the call waits when there are not enough of them. By default as what it does: signatures
+   * `issuance`; encryption, decryption, MACs and random bytes `data`; all else `management`. `interactive` is for what anybody on the
+   * network can ask for, of which there may be any number: signatures of TLS handshakes.
+   */
+  readonly trafficClass?: TrafficClass;
   /** At most 64 bytes, written to the audit line of this operation. */
   readonly correlationId?: string;
   /**

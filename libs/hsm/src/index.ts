@@ -13,6 +13,7 @@ export { ConfigurationFaults, ConfigurationFile, type FieldFault } from './confi
 export { HsmError, type HsmErrorCode, hsmErrorCodes, type HsmErrorFault } from './errors.js';
 export type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';
 export type { PolicyRule, SignatureInput, TokenDescription } from './agent/protocol.js';
+export { type TrafficClass, trafficClasses } from './agent/traffic-class.js';
 export { type AsymmetricKeyAlgorithm, type KeyAlgorithm, keyAlgorithms } from './algorithm/key-algorithm.js';
 export { type EcdsaSignatureFormat, type SignatureScheme, signatureSchemes } from './algorithm/signature-scheme.js';
 export { type WrappingAlgorithm, wrappingAlgorithms } from './algorithm/wrapping-algorithm.js';

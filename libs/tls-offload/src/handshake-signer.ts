@@ -19,6 +19,8 @@ export interface HandshakeSignOptions {
   readonly signal: AbortSignal;
   /** A client waits: a second HSM may sign too when the first takes unusually long. */
   readonly hedge: true;
+  /** Anybody can ask for it: what else the HSM is for keeps its share. */
+  readonly trafficClass: 'interactive';
   /**
    * To be called where the promise is settled while a token may still be at work on it, before that.
    * @param ended  resolves when it is not any more; never rejects
@@ -126,7 +128,8 @@ export class KeySigner {
         this.#hold(ended);
         onLingering?.(ended);
       };
-      const options = { input, deadlineMilliseconds, signal, hedge: true, onLingering: hold } as const;
+      const how = { hedge: true, trafficClass: 'interactive' } as const;
+      const options = { input, deadlineMilliseconds, signal, onLingering: hold, ...how };
       const signature = await this.signer.sign(this.key, scheme, data, options);
       this.#count(signal.aborted ? 'cancelled' : 'signed', begun);
       return signature;

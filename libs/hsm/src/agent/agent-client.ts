@@ -3,6 +3,7 @@ import { HsmError } from '../errors.js';
 import { FrameSplitter, FrameWriter } from './frame.js';
 import { AnswerReader, writeRequest } from './message.js';
 import type { Answer, Hello, Request, RequestHeader, TokenDescription, Verb } from './protocol.js';
+import type { TrafficClass } from './traffic-class.js';
 
 /** How often a busy agent is asked whether it lives, and how many beats without a byte from it mean that it does not. */
 const heartbeatMilliseconds = 250;
@@ -12,7 +13,7 @@ const silentBeatsAllowed = 5;
 const outgoingBytes = 16_384;
 
 /** Of what no caller asked for. */
-const callless = { remainingMilliseconds: 0, attempt: 1, correlationId: '' };
+const callless = { remainingMilliseconds: 0, attempt: 1, trafficClass: 'management', correlationId: '' } as const;
 
 /** A request on its way, in the shape that its owner keeps it. */
 export interface AgentRequest {
@@ -21,6 +22,7 @@ export interface AgentRequest {
   readonly correlationId: string;
   /** 1 for the first of its call. */
   readonly attempt: number;
+  readonly trafficClass: TrafficClass;
   /** Given by the client when the request is accepted. */
   requestId: number;
   /** On the clock of performance.now(), given when the request has left this process; 0 until then. */
@@ -94,9 +96,9 @@ export class AgentClient<R extends AgentRequest> {
 
   /** @throws {HsmError} ERR_HSM_ARGUMENT_INVALID when the request does not fit the protocol; nothing was sent then */
   send(request: R, remainingMilliseconds: number): void {
-    const { verb, correlationId, attempt } = request;
+    const { verb, correlationId, attempt, trafficClass } = request;
     const requestId = this.#nextRequestId();
-    this.#write({ verb, requestId, remainingMilliseconds, attempt, correlationId }, request.request);
+    this.#write({ verb, requestId, remainingMilliseconds, attempt, trafficClass, correlationId }, request.request);
     request.requestId = requestId;
     request.sentAt = 0;
     request.answeredAt = 0;

@@ -15,6 +15,7 @@ import {
   type Verb,
   verbFacts,
 } from './protocol.js';
+import { trafficClasses } from './traffic-class.js';
 import { toPage } from './message-parts.js';
 
 const bytes = fc.uint8Array({ maxLength: 100 }).map((each) => Buffer.from(each));
@@ -201,6 +202,7 @@ const header = <V extends Verb>(verb: V): RequestHeader<V> => ({
   requestId: 7,
   remainingMilliseconds: 5_000,
   attempt: 1,
+  trafficClass: 'data',
   correlationId: '',
 });
 
@@ -237,6 +239,7 @@ describe('messages of the agent protocol', () => {
         requestId: fc.nat(2 ** 32 - 1),
         remainingMilliseconds: fc.nat(2 ** 32 - 1),
         attempt: fc.nat(255),
+        trafficClass: fc.constantFrom(...trafficClasses),
         correlationId: fc.string({ maxLength: 64 }),
       });
       fc.assert(
@@ -342,7 +345,8 @@ describe('messages of the agent protocol', () => {
 
   it('says little about a message with a great many faults', () => {
     const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`fault${index}`, index]));
-    const message = new FrameWriter().u8(verbFacts.findKeys.number).u32(1).u32(1).u8(1).text('').json(many).finish();
+    const frame = new FrameWriter().u8(verbFacts.findKeys.number).u32(1).u32(1).u8(1).u8(0).text('');
+    const message = frame.json(many).finish();
     decodes(() => decodeRequest(body(message)), 'ERR_HSM_ARGUMENT_INVALID');
     expect(() => decodeRequest(body(message))).toThrow(HsmError);
   });

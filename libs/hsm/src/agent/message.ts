@@ -1,7 +1,7 @@
 /**
  * Requests and answers as frames (frame.ts):
  *
- *   request = u8 verb ‖ u32 request id ‖ u32 remaining milliseconds ‖ u8 attempt ‖ text correlation id ‖ verb's fields
+ *   request = u8 verb ‖ u32 request id ‖ u32 remaining milliseconds ‖ u8 attempt ‖ u8 class ‖ text correlation id ‖ verb's fields
  *   answer  = u8 kind ‖ u32 request id ‖ (kind = 0, result: verb's fields | kind = 1, error: JSON)
  */
 import { HsmError } from '../errors.js';
@@ -15,6 +15,8 @@ import {
   type Verb,
   verbFacts,
 } from './protocol.js';
+import { indexOf, valueAt } from './codec.js';
+import { trafficClasses } from './traffic-class.js';
 import { errorCodec, verbCodecs } from './verb-codec.js';
 
 const resultKind = 0;
@@ -29,9 +31,10 @@ const verbByNumber = new Map(
  * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID; the writer is left as it was
  */
 export function writeRequest<V extends Verb>(writer: FrameWriter, header: RequestHeader<V>, request: Request<V>): void {
-  const { verb, requestId, remainingMilliseconds, attempt, correlationId } = header;
+  const { verb, requestId, remainingMilliseconds, attempt, trafficClass, correlationId } = header;
   try {
-    writer.u8(verbFacts[verb].number).u32(requestId).u32(remainingMilliseconds).u8(attempt).text(correlationId);
+    writer.u8(verbFacts[verb].number).u32(requestId).u32(remainingMilliseconds).u8(attempt);
+    writer.u8(indexOf(trafficClasses, trafficClass)).text(correlationId);
     verbCodecs[verb].request.write(writer, request);
     writer.endFrame();
   } catch (error) {
@@ -51,6 +54,7 @@ export function decodeRequest(body: Buffer): ReceivedRequest {
     requestId: reader.u32(),
     remainingMilliseconds: reader.u32(),
     attempt: reader.u8(),
+    trafficClass: valueAt(trafficClasses, reader.u8()),
     correlationId: readCorrelationId(reader),
     request: verbCodecs[verb].request.read(reader),
   };

@@ -10,9 +10,10 @@ import type { EcdsaSignatureFormat, SignatureScheme } from '../algorithm/signatu
 import type { TransportAlgorithm, WrappingAlgorithm } from '../algorithm/wrapping-algorithm.js';
 import type { AuditSettings } from '../audit/audit-settings.js';
 import type { KeyDescription, KeyId, KeySelector, KeyUsage } from '../key/key.js';
+import type { TrafficClass } from './traffic-class.js';
 
 /** Raised by every incompatible change; an agent and an application of different versions refuse each other. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 /** How an agent ends by itself; anything else is a crash or a kill. */
 export const agentExitCodes = {
@@ -313,6 +314,8 @@ export interface RequestHeader<V extends Verb = Verb> {
   readonly remainingMilliseconds: number;
   /** 1 for a call's first, more when it is made again or elsewhere too; 255 stands for any number above. */
   readonly attempt: number;
+  /** In which share of the sessions it waits. */
+  readonly trafficClass: TrafficClass;
   /** At most 64 bytes; empty when the caller gave none. */
   readonly correlationId: string;
 }

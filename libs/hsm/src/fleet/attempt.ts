@@ -1,5 +1,6 @@
 import type { AgentRequest } from '../agent/agent-client.js';
 import type { Request, Verb } from '../agent/protocol.js';
+import type { TrafficClass } from '../agent/traffic-class.js';
 import type { Call } from './call.js';
 
 /** One call on its way to one member. A call that is retried or hedged has several, at most one of which settles it. */
@@ -25,6 +26,10 @@ export class Attempt implements AgentRequest {
 
   get request(): Request<Verb> {
     return this.call.request;
+  }
+
+  get trafficClass(): TrafficClass {
+    return this.call.trafficClass;
   }
 
   get correlationId(): string {

@@ -1,4 +1,5 @@
 import type { Verb } from '../agent/protocol.js';
+import type { TrafficClass } from '../agent/traffic-class.js';
 
 export interface FleetCallOptions {
   readonly deadlineMilliseconds?: number;
@@ -8,6 +9,8 @@ export interface FleetCallOptions {
   readonly correlationId?: string;
   /** Send it to a second member when the first takes unusually long. */
   readonly hedge?: boolean;
+  /** By default that of the verb; `management` for a call on one member. */
+  readonly trafficClass?: TrafficClass;
   /** Default `application`. */
   readonly purpose?: CallPurpose;
 }

@@ -6,7 +6,14 @@ const newCall = () =>
   new Call(
     'ping',
     {},
-    { startedAt: 0, deadline: Infinity, correlationId: '', attemptsAllowed: 1, purpose: 'application' },
+    {
+      startedAt: 0,
+      deadline: Infinity,
+      correlationId: '',
+      attemptsAllowed: 1,
+      trafficClass: 'data',
+      purpose: 'application',
+    },
     () => undefined,
   );
 

@@ -10,6 +10,10 @@ export class CallQueue {
     return this.#length;
   }
 
+  get first(): Call | undefined {
+    return this.#first;
+  }
+
   push(call: Call): void {
     call.previous = this.#last;
     if (this.#last === undefined) this.#first = call;

@@ -1,4 +1,5 @@
 import type { Answer, Request, Verb } from '../agent/protocol.js';
+import type { TrafficClass } from '../agent/traffic-class.js';
 import type { HsmError, HsmErrorCode } from '../errors.js';
 import type { KeyId } from '../key/key.js';
 import type { CallPurpose } from './call-options.js';
@@ -24,6 +25,7 @@ export interface CallTerms {
   readonly attemptsAllowed: number;
   /** Whether it may be on two members at once. */
   readonly mayHedge?: boolean;
+  readonly trafficClass: TrafficClass;
   readonly purpose: CallPurpose;
 }
 
@@ -36,11 +38,14 @@ export class Call {
   readonly only: CallMember | undefined;
   readonly attemptsAllowed: number;
   readonly mayHedge: boolean;
+  readonly trafficClass: TrafficClass;
   readonly purpose: CallPurpose;
   /** The key it is about, which not every member need have. */
   readonly keyId: KeyId | undefined;
   /** How often it went to an agent. */
   attempts = 0;
+  /** When it first did, on the clock of `startedAt`; undefined while it has not. */
+  sentAt: number | undefined;
   /** How many of these an agent that was about to end did not take any more. */
   turnedAway = 0;
   /** The member that it was last with. */
@@ -74,6 +79,7 @@ export class Call {
     this.only = terms.only;
     this.attemptsAllowed = terms.attemptsAllowed;
     this.mayHedge = terms.mayHedge ?? false;
+    this.trafficClass = terms.trafficClass;
     this.purpose = terms.purpose;
     this.keyId = (request as { keyId?: KeyId }).keyId;
     this.#signal = terms.signal;
@@ -91,8 +97,9 @@ export class Call {
     this.#signal.addEventListener('abort', listener, { once: true });
   }
 
-  attemptBegan(): void {
+  attemptBegan(now: number): void {
     this.attempts++;
+    this.sentAt ??= now;
     this.underWay++;
   }
 

@@ -17,8 +17,8 @@ export function aborted(fleet: string, signal: AbortSignal | undefined, asked?: 
   return new HsmError('ERR_HSM_ABORTED', `${fleet}: the caller aborted`, details);
 }
 
-export function overloaded(fleet: string, queueLimit: number): HsmError {
-  const message = `${fleet}: want fewer than ${queueLimit} calls waiting`;
+export function overloaded(fleet: string, { trafficClass }: Call, queueLimit: number): HsmError {
+  const message = `${fleet}: want fewer ${trafficClass} calls waiting, of one key or of all (queueLimit is ${queueLimit})`;
   return new HsmError('ERR_HSM_OVERLOADED', message, { retryable: true });
 }
 
@@ -27,6 +27,13 @@ export function timedOut(fleet: string, call: Call, trouble: HsmError | undefine
   const waited = Math.round(performance.now() - call.startedAt);
   const message = `${fleet}: want an answer to ${call.verb} in time, got none in ${waited} ms`;
   return new HsmError('ERR_HSM_TIMEOUT', message, { member: call.member?.name, retryable: true, cause: trouble });
+}
+
+/** It was not sent, since no answer could come in time. */
+export function hopeless(fleet: string, { verb, deadline, startedAt }: Call): HsmError {
+  const wanted = Math.round(deadline - startedAt);
+  const message = `${fleet}: want an answer to ${verb} within ${wanted} ms, got a fleet whose answers take longer now`;
+  return new HsmError('ERR_HSM_TIMEOUT', message, { retryable: true });
 }
 
 export function outcomeUnknown(fleet: string, call: Call, cause?: unknown): HsmError {

@@ -38,13 +38,13 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
     await start();
     const asked = Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? `late ${40 - index}` : `echo-${index}`));
     await expect(Promise.all(asked.map((each) => sign(each)))).resolves.toEqual(asked);
-    expect(fleet.load).toEqual({ inFlight: 0, queued: 0 });
+    expect(fleet.load).toMatchObject({ inFlight: 0, queued: 0 });
   });
 
   it('lets no more calls to the agent than there are sessions', async () => {
     await start({ sessions: 2 });
     const calls = ['late 100', 'late 100', 'echo', 'echo'].map((each) => sign(each));
-    expect(fleet.load).toEqual({ inFlight: 2, queued: 2 });
+    expect(fleet.load).toMatchObject({ inFlight: 2, queued: 2, queuedByClass: { issuance: 2, data: 0 } });
     await Promise.all(calls);
   });
 
@@ -68,6 +68,22 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
     // The agent was told, so that it need not ask the token for nobody.
     expect(standIn.lines('cancelled')).toHaveLength(1);
     expect(standIn.started).toHaveLength(1);
+  });
+
+  it('does not ask the agent for what cannot come in time: neither lets it wait nor, when its turn comes, sends it', async () => {
+    await start({ sessions: 1 });
+    for (let warm = 0; warm < 3; warm++) await sign('late 100');
+    const onToken = sign('late 500');
+    const late = sign('too late', { deadlineMilliseconds: 540 });
+    const queued = [late, ...Array.from({ length: 30 }, () => sign('echo', { deadlineMilliseconds: 400 }))];
+    const ends = Promise.allSettled(queued);
+    // The places of those that can be answered, and nobody waits in the others.
+    expect(fleet.load.queued).toBeLessThanOrEqual(5);
+    const next = sign('next');
+    await onToken;
+    await expect(next).resolves.toBe('next');
+    for (const end of await ends) expect(end).toMatchObject({ reason: { code: 'ERR_HSM_TIMEOUT', retryable: true } });
+    expect(standIn.lines('verbs').filter((verb) => verb === 'sign')).toHaveLength(5);
   });
 
   it.each([Number.NaN, -1])('refuses a deadline of %p', async (deadlineMilliseconds) => {

@@ -47,10 +47,8 @@ export class Fleet implements MembershipOwner {
   }
 
   get load(): HsmLoad {
-    return {
-      inFlight: this.members.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      queued: this.#dispatcher.queued,
-    };
+    const { queued, queuedByClass } = this.#dispatcher;
+    return { inFlight: this.members.reduce((sum, { inFlight }) => sum + inFlight, 0), queued, queuedByClass };
   }
 
   get status(): readonly MemberStatus[] {

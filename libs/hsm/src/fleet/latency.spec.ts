@@ -4,7 +4,7 @@ import { LatencyWindow } from './latency.js';
 describe('LatencyWindow', () => {
   it('knows nothing without samples', () => {
     const latency = new LatencyWindow(100);
-    expect([latency.median, latency.percentile(0.99)]).toEqual([undefined, undefined]);
+    expect([latency.median, latency.quick, latency.percentile(0.99)]).toEqual([undefined, undefined, undefined]);
   });
 
   it('is right to a fifth about every percentile', () => {
@@ -23,6 +23,13 @@ describe('LatencyWindow', () => {
         },
       ),
     );
+  });
+
+  it('says what hardly any call is quicker than', () => {
+    const latency = new LatencyWindow(1_000);
+    for (let sample = 0; sample < 160; sample++) latency.add(sample % 8 === 0 ? 4 : 100);
+    expect(latency.quick).toBeLessThanOrEqual(4);
+    expect(latency.quick).toBeGreaterThan(4 / 1.2);
   });
 
   it('takes what is out of its range for the edge of it', () => {

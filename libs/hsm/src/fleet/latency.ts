@@ -2,15 +2,18 @@
 const bucketsAnOctave = 4;
 const octaves = 16;
 const smallestMilliseconds = 1 / 16;
-/** How many samples the median may lag behind. */
-const medianLag = 16;
+/** How many samples the percentiles that are kept may lag behind. */
+const lag = 16;
+/** Of which fraction of the calls it is said that they were quick. */
+const quickFraction = 0.05;
 
 /** A window of recent latencies, whose percentiles cost nothing to keep and little to ask. */
 export class LatencyWindow {
   readonly #counts = new Float64Array(bucketsAnOctave * octaves);
   #samples = 0;
   #median: number | undefined;
-  #untilMedian = 0;
+  #quick: number | undefined;
+  #untilKept = 0;
 
   /** @param memorySamples  after so many samples the old ones weigh half */
   constructor(private readonly memorySamples: number) {}
@@ -20,13 +23,20 @@ export class LatencyWindow {
     return this.#median;
   }
 
+  /** Hardly any call took less: one of twenty at most. In milliseconds; undefined without samples. */
+  get quick(): number | undefined {
+    return this.#quick;
+  }
+
   add(milliseconds: number): void {
     const bucket = Math.floor(Math.log2(milliseconds / smallestMilliseconds) * bucketsAnOctave);
     this.#counts[Math.min(Math.max(bucket, 0), this.#counts.length - 1)]++;
     this.#samples++;
-    if (--this.#untilMedian <= 0) {
-      this.#untilMedian = Math.min(this.#samples, medianLag);
+    if (--this.#untilKept <= 0) {
+      this.#untilKept = Math.min(this.#samples, lag);
       this.#median = this.percentile(0.5);
+      // The lower edge of its bucket.
+      this.#quick = (this.percentile(quickFraction) ?? 0) / 2 ** (1 / bucketsAnOctave);
     }
     if (this.#samples < this.memorySamples) return;
     this.#samples = 0;
@@ -48,7 +58,7 @@ export class LatencyWindow {
   /** Forgets everything: what was measured is no longer true. */
   clear(): void {
     this.#counts.fill(0);
-    this.#samples = this.#untilMedian = 0;
-    this.#median = undefined;
+    this.#samples = this.#untilKept = 0;
+    this.#median = this.#quick = undefined;
   }
 }

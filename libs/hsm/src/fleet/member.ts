@@ -118,7 +118,7 @@ export class Member {
     const attempt = new Attempt(call, Math.min(call.attempts + 1, highestAttempt));
     const remaining = Math.min(Math.ceil(call.deadline - now), longestMilliseconds);
     (this.#client as AgentClient<Attempt>).send(attempt, remaining);
-    call.attemptBegan();
+    call.attemptBegan(now);
   }
 
   /** Asks the agent to drop a call that still waits for the token. */

@@ -5,7 +5,14 @@ describe('guarded', () => {
   const token = {} as Parameters<NonNullable<HsmObserver['agentStarted']>>[0];
   const reason = new HsmError('ERR_HSM_UNAVAILABLE', 'gone');
   const attempt = { member: 'm1', verb: 'sign', code: 'OK', milliseconds: 1.5, purpose: 'application' } as const;
-  const call = { ...attempt, client: 'tests', correlationId: '', attempts: 1 };
+  const call = {
+    ...attempt,
+    client: 'tests',
+    correlationId: '',
+    attempts: 1,
+    queuedMilliseconds: 0.5,
+    trafficClass: 'issuance',
+  } as const;
 
   it('tells the observer as itself, of whatever it wants to know', () => {
     class Observer implements HsmObserver {

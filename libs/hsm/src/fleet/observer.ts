@@ -1,4 +1,5 @@
 import type { TokenDescription, Verb } from '../agent/protocol.js';
+import type { TrafficClass } from '../agent/traffic-class.js';
 import type { HsmError, HsmErrorCode } from '../errors.js';
 import type { KeyId } from '../key/key.js';
 import type { CallPurpose } from './call-options.js';
@@ -23,12 +24,18 @@ export interface HsmObserver {
   callHedged?(member: string, other: string): void;
 }
 
-/** Who asked for what of which key, and what came of it. */
+/**
+ * Who asked for what of which key, and what came of it. Calls that were shed are those with no attempts and ERR_HSM_OVERLOADED (no
+ * place was left) or ERR_HSM_TIMEOUT (it was too late, or could not but be).
+ */
 export interface CallEvent {
   readonly verb: Verb;
   readonly code: CallCode;
   /** From the caller's call to its answer. */
   readonly milliseconds: number;
+  /** As much of that as it waited for a session: until it was first sent, or, where it never was, to its end. */
+  readonly queuedMilliseconds: number;
+  readonly trafficClass: TrafficClass;
   readonly purpose: CallPurpose;
   /** The application, as the configuration names it. */
   readonly client: string;
@@ -82,6 +89,7 @@ export interface HsmLoad {
   readonly inFlight: number;
   /** Calls that wait for a session. */
   readonly queued: number;
+  readonly queuedByClass: Readonly<Record<TrafficClass, number>>;
 }
 
 /** What is known of one member. */

@@ -37,7 +37,7 @@ function member({
 
 function call(terms: Partial<CallTerms> = {}): Call {
   const standard = { startedAt: 0, deadline: Infinity, correlationId: '', attemptsAllowed: 2 };
-  const all = { ...standard, purpose: 'application' as const, ...terms };
+  const all = { ...standard, trafficClass: 'data' as const, purpose: 'application' as const, ...terms };
   return new Call('mac', { keyId: id, data: Buffer.alloc(0) }, all, () => undefined);
 }
 

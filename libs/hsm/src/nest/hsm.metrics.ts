@@ -1,10 +1,14 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { trafficClasses } from '../agent/traffic-class.js';
 import type { HsmErrorCode } from '../errors.js';
 import { memberStates } from '../fleet/member-state.js';
 import type { AttemptEvent, CallEvent, HsmLoad, MemberStatus } from '../fleet/observer.js';
 
 /** Seconds, from a token in memory to a network HSM that is about to be given up. */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Of calls that were never sent. */
+const shedCodes: ReadonlySet<string> = new Set(['ERR_HSM_OVERLOADED', 'ERR_HSM_TIMEOUT']);
 
 /** What gauges are read from. */
 export interface Watched {
@@ -16,6 +20,8 @@ export interface Watched {
 export class HsmMetrics {
   readonly #calls: Counter;
   readonly #duration: Histogram;
+  readonly #wait: Histogram;
+  readonly #shed: Counter;
   readonly #ownCalls: Counter;
   readonly #memberDuration: Histogram;
   readonly #memberErrors: Counter;
@@ -38,6 +44,12 @@ export class HsmMetrics {
 
     this.#calls = counter('calls_total', 'Calls of the application by verb and result: OK or a code', 'verb', 'code');
     this.#duration = histogram('call_duration_seconds', 'How long callers waited, in the queue and on tokens', 'verb');
+    this.#wait = histogram('call_wait_seconds', 'How long calls waited for a session', 'class');
+    this.#shed = counter(
+      'calls_shed_total',
+      'Calls that were never sent: no place was left for them to wait, or they could not be answered in time',
+      ...['class', 'code'],
+    );
     this.#ownCalls = counter(
       'own_calls_total',
       'Calls that nobody asked for: probes, and look-ups of keys that were being made when an agent was lost',
@@ -55,7 +67,9 @@ export class HsmMetrics {
     this.#hedged = counter('calls_hedged_total', 'Calls made elsewhere too, since the member took long', 'member');
     this.#gauges = [
       gauge('calls_in_flight', 'Calls that are with a token agent', ({ load }) => [[{}, load.inFlight]]),
-      gauge('calls_queued', 'Calls that wait for a session', ({ load }) => [[{}, load.queued]]),
+      gauge('calls_queued', 'Calls that wait for a session', ({ load }) =>
+        trafficClasses.map((each) => [{ class: each }, load.queuedByClass[each]]),
+      ),
       gauge('member_serving', 'Whether the member serves calls', ({ members }) =>
         members.map(({ name: member, state }) => [{ member }, Number(state === 'serving')]),
       ),
@@ -70,11 +84,14 @@ export class HsmMetrics {
     ];
   }
 
-  callEnded({ verb, code, milliseconds, purpose }: CallEvent): void {
+  callEnded(call: CallEvent): void {
+    const { verb, code, milliseconds, purpose, trafficClass, queuedMilliseconds, attempts } = call;
     const hsm = this.name;
     if (purpose !== 'application') return this.#ownCalls.inc({ hsm, purpose, verb, code });
     this.#calls.inc({ hsm, verb, code });
     this.#duration.observe({ hsm, verb }, milliseconds / 1_000);
+    this.#wait.observe({ hsm, class: trafficClass }, queuedMilliseconds / 1_000);
+    if (attempts === 0 && shedCodes.has(code)) this.#shed.inc({ hsm, class: trafficClass, code });
   }
 
   attemptEnded({ member, code, milliseconds }: AttemptEvent): void {
@@ -113,11 +130,11 @@ function shared<M>(registry: Registry, suffix: string, make: (metric: Metric) =>
   return (registry.getSingleMetric(name) as M | undefined) ?? make({ name, registers: [registry] });
 }
 
-type Reading = readonly [{ member?: string; state?: string }, number];
+type Reading = readonly [{ member?: string; state?: string; class?: string }, number];
 type Reader = (hsm: Watched) => readonly Reading[];
 
 /** A gauge that asks each Hsm when it is collected, so that calls cost nothing. */
-class WatchingGauge extends Gauge<'hsm' | 'member' | 'state'> {
+class WatchingGauge extends Gauge<'hsm' | 'member' | 'state' | 'class'> {
   readonly sources = new Map<string, Watched>();
 
   constructor(metric: Metric & { readonly help: string }, read: Reader) {
@@ -127,6 +144,6 @@ class WatchingGauge extends Gauge<'hsm' | 'member' | 'state'> {
         for (const [labels, value] of read(watched)) this.set({ hsm, ...labels }, value);
       }
     };
-    super({ ...metric, labelNames: ['hsm', 'member', 'state'], collect });
+    super({ ...metric, labelNames: ['hsm', 'member', 'state', 'class'], collect });
   }
 }

@@ -80,7 +80,8 @@ describe('HsmModule', () => {
       expect(text).toContain('nest_hsm_member_state{hsm="ca",member="nest-ca",state="serving"} 1');
       expect(text).toContain('nest_hsm_member_state{hsm="ca",member="nest-ca",state="down"} 0');
       expect(text).toContain('nest_hsm_calls_in_flight{hsm="ca"} 0');
-      expect(text).toContain('nest_hsm_calls_queued{hsm="tls"} 0');
+      expect(text).toContain('nest_hsm_calls_queued{hsm="tls",class="interactive"} 0');
+      expect(text).toContain('nest_hsm_call_wait_seconds_count{hsm="tls",class="data"} 2');
       expect(text).toContain('nest_hsm_agent_restarts_total{hsm="ca",member="nest-ca"} 0');
     });
 

@@ -87,6 +87,7 @@ describe('the stream', () => {
       requestId: 9,
       remainingMilliseconds: 1_000,
       attempt: 1,
+      trafficClass: 'data',
       correlationId: '',
     } as const;
     for (const byteLength of [1, 2]) writeRequest(twice, header, { byteLength });

@@ -1,4 +1,5 @@
 import { HsmError } from '../../errors.js';
+import type { TrafficClass } from '../traffic-class.js';
 import { type Caller, soleCaller } from './caller.js';
 
 /** One request on its way through the agent: how long its caller waits, and whether the caller still wants it. */
@@ -17,6 +18,8 @@ export class Call {
     readonly attempt = 1,
     /** Whose turn it is to have a session, when several wait. */
     readonly caller: Caller = soleCaller,
+    /** By default what agents do of themselves. */
+    readonly trafficClass: TrafficClass = 'management',
   ) {
     this.#deadline = performance.now() + remainingMilliseconds;
   }
@@ -39,12 +42,14 @@ export class Call {
     }
   }
 
-  /** It has a session. */
+  /** It has a session; `leaveToken` follows. */
   enterToken(): void {
+    this.caller.role.shares.take(this.trafficClass);
     this.#onTokenSince = performance.now();
   }
 
   leaveToken(): void {
+    this.caller.role.shares.give(this.trafficClass);
     this.#onTokenSince = undefined;
   }
 }

@@ -6,7 +6,7 @@ import { decodeRequest } from '../message.js';
 import { type Answer, type Hello, protocolVersion, type ReceivedRequest, type Verb } from '../protocol.js';
 import { AnswerBatch } from './answer-batch.js';
 import { Call } from './call.js';
-import { type Caller, soleCaller } from './caller.js';
+import { type Caller, type CallerRole, soleCaller } from './caller.js';
 import type { RequestHandler, TokenRequest } from './request-handler.js';
 
 /** How long a client may take to read its last answers when the agent ends. */
@@ -14,7 +14,7 @@ const lastAnswersMilliseconds = 3_000;
 
 /** Whose connection it is, and what it may have with the agent at once. */
 export interface ConnectionTerms {
-  readonly role: object;
+  readonly role: CallerRole;
   readonly callsInFlight: number;
   /** Of requests that are not answered yet. */
   readonly bytesInFlight: number;
@@ -46,7 +46,7 @@ export class Connection implements Caller {
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
   }
 
-  get role(): object {
+  get role(): CallerRole {
     return this.terms.role;
   }
 
@@ -165,8 +165,8 @@ export class Connection implements Caller {
   }
 
   async #serve(request: TokenRequest, body: Buffer): Promise<void> {
-    const { requestId, verb } = request;
-    const call = new Call(request.remainingMilliseconds, request.correlationId, request.attempt, this);
+    const { requestId, verb, trafficClass } = request;
+    const call = new Call(request.remainingMilliseconds, request.correlationId, request.attempt, this, trafficClass);
     this.#calls.set(requestId, { verb, call });
     this.#bytesInFlight += body.length;
     await this.#answer(request, body, () => {

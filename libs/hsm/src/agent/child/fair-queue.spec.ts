@@ -1,25 +1,39 @@
-import type { Caller } from './caller.js';
+import { SessionShares } from '../session-shares.js';
+import type { TrafficClass } from '../traffic-class.js';
+import type { Caller, CallerRole } from './caller.js';
 import { FairQueue } from './fair-queue.js';
 
-const tls = { name: 'tls' };
-const ca = { name: 'ca' };
-const callers: Record<string, Caller> = { t1: { role: tls }, t2: { role: tls }, c: { role: ca } };
+let tls: CallerRole;
+let ca: CallerRole;
+let callers: Record<string, Caller>;
+beforeEach(() => {
+  [tls, ca] = [{ shares: new SessionShares() }, { shares: new SessionShares() }];
+  callers = { t1: { role: tls }, t2: { role: tls }, c: { role: ca } };
+});
 
 interface Waiting {
   readonly name: string;
   readonly caller: Caller;
+  readonly trafficClass: TrafficClass;
 }
 const queueOf = (...names: string[]): FairQueue<Waiting> => {
-  const queue = new FairQueue<Waiting>(({ caller }) => caller);
+  const queue = new FairQueue<Waiting>((item) => item);
   for (const name of names) queue.push(waiting(name));
   return queue;
 };
-const waiting = (name: string): Waiting => ({ name, caller: callers[name.split(':')[0]] });
+const waiting = (name: string): Waiting => {
+  const [caller, what] = name.split(':');
+  return { name, caller: callers[caller], trafficClass: what.startsWith('data') ? 'data' : 'interactive' };
+};
 
-/** Who is served in which order, when these wait: `t1:a` is item a of connection t1. */
+/** Who is served in which order, and keeps the session, when these wait: `t1:a` is item a of connection t1. */
 function order(queue: FairQueue<Waiting>): string[] {
   const served: string[] = [];
-  while (!queue.isEmpty) served.push(queue.shift()?.name ?? '');
+  while (!queue.isEmpty) {
+    const { name, caller, trafficClass } = queue.shift() as Waiting;
+    caller.role.shares.take(trafficClass);
+    served.push(name);
+  }
   expect(queue.shift()).toBeUndefined();
   return served;
 }
@@ -31,6 +45,16 @@ test.each([
     'roles take turns, whatever their connections',
     ['t1:a', 't1:b', 't2:a', 'c:a', 'c:b'],
     ['t1:a', 'c:a', 't2:a', 'c:b', 't1:b'],
+  ],
+  [
+    'within a role classes have their shares, whoever waits in them',
+    ['t1:a', 't1:b', 't1:c', 't2:a', 't2:b', 't2:data-a', 't1:data-b'],
+    ['t1:a', 't2:data-a', 't2:a', 't1:data-b', 't1:b', 't2:b', 't1:c'],
+  ],
+  [
+    'and a role has no more for the classes that it names',
+    ['c:a', 'c:data-a', 'c:data-b', 't1:a', 't1:b', 't1:c'],
+    ['c:a', 't1:a', 'c:data-a', 't1:b', 'c:data-b', 't1:c'],
   ],
 ] as const)('%s', (_, items, served) => {
   expect(order(queueOf(...items))).toEqual(served);

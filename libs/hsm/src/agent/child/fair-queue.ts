@@ -1,69 +1,94 @@
-import type { Caller } from './caller.js';
+import { type TrafficClass } from '../traffic-class.js';
+import type { Caller, CallerRole } from './caller.js';
+
+/** Who waits, and for what. */
+interface Waiting {
+  readonly caller: Caller;
+  readonly trafficClass: TrafficClass;
+}
 
 /**
- * Waiting in turns: roles take turns, within a role its connections do, and within a connection who came first is first. So
- * whoever floods its own queue waits behind itself alone.
+ * Waiting in turns: roles take turns, within a role its classes of traffic have their shares, within a class connections take
+ * turns, and within a connection who came first is first. So whoever floods its own queue waits behind itself alone; and a role
+ * gains nothing by what it says of the classes of its calls.
  */
 export class FairQueue<T extends object> {
-  readonly #roles = new Turns<Turns<T[]>>();
-  readonly #lengths = new Map<object, number>();
+  readonly #roles = new Turns<CallerRole, RoleQueue<T>>();
 
-  constructor(private readonly callerOf: (item: T) => Caller) {}
+  constructor(private readonly waitingOf: (item: T) => Waiting) {}
 
   get isEmpty(): boolean {
     return this.#roles.isEmpty;
   }
 
   /** How many of that role wait. */
-  lengthOf(role: object): number {
-    return this.#lengths.get(role) ?? 0;
+  lengthOf(role: CallerRole): number {
+    return this.#roles.get(role)?.length ?? 0;
   }
 
   push(item: T): void {
-    const caller = this.callerOf(item);
-    const callers = this.#roles.enter(caller.role, () => new Turns());
-    callers.enter(caller, () => []).push(item);
-    this.#count(caller.role, 1);
+    const { caller, trafficClass } = this.waitingOf(item);
+    this.#roles.enter(caller.role, () => new RoleQueue(caller.role)).push(item, caller, trafficClass);
   }
 
   shift(): T | undefined {
-    const [, callers] = this.#roles.next() ?? [];
-    const [, items] = callers?.next() ?? [];
-    const [item] = items ?? [];
+    const item = this.#roles.next()?.first();
     if (item !== undefined) this.remove(item);
     return item;
   }
 
   /** @returns whether it waited */
   remove(item: T): boolean {
-    const caller = this.callerOf(item);
-    const callers = this.#roles.get(caller.role);
+    const { caller, trafficClass } = this.waitingOf(item);
+    const role = this.#roles.get(caller.role);
+    if (role?.remove(item, caller, trafficClass) !== true) return false;
+    if (role.length === 0) this.#roles.leave(caller.role);
+    return true;
+  }
+}
+
+/** Those of one role. */
+class RoleQueue<T> {
+  length = 0;
+  readonly #classes = new Map<TrafficClass, Turns<Caller, T[]>>();
+
+  constructor(private readonly role: CallerRole) {}
+
+  push(item: T, caller: Caller, trafficClass: TrafficClass): void {
+    const callers = this.#classes.get(trafficClass) ?? new Turns();
+    this.#classes.set(trafficClass, callers);
+    callers.enter(caller, () => []).push(item);
+    this.length++;
+  }
+
+  /** Who is served next. Its connection has had its turn. */
+  first(): T | undefined {
+    const next = this.role.shares.next((each) => this.#classes.has(each));
+    return next && this.#classes.get(next)?.next()?.[0];
+  }
+
+  remove(item: T, caller: Caller, trafficClass: TrafficClass): boolean {
+    const callers = this.#classes.get(trafficClass);
     const items = callers?.get(caller);
     const index = items?.indexOf(item) ?? -1;
     if (callers === undefined || items === undefined || index < 0) return false;
     items.splice(index, 1);
+    this.length--;
     if (items.length === 0) callers.leave(caller);
-    if (callers.isEmpty) this.#roles.leave(caller.role);
-    this.#count(caller.role, -1);
+    if (callers.isEmpty) this.#classes.delete(trafficClass);
     return true;
-  }
-
-  #count(role: object, change: number): void {
-    const length = this.lengthOf(role) + change;
-    if (length === 0) this.#lengths.delete(role);
-    else this.#lengths.set(role, length);
   }
 }
 
 /** Those who wait, in the order of their turns: a Map keeps the order in which its keys came. */
-class Turns<V> {
-  readonly #waiting = new Map<object, V>();
+class Turns<K, V> {
+  readonly #waiting = new Map<K, V>();
 
   get isEmpty(): boolean {
     return this.#waiting.size === 0;
   }
 
-  enter(key: object, make: () => V): V {
+  enter(key: K, make: () => V): V {
     const present = this.#waiting.get(key);
     if (present !== undefined) return present;
     const value = make();
@@ -71,21 +96,22 @@ class Turns<V> {
     return value;
   }
 
-  get(key: object): V | undefined {
+  get(key: K): V | undefined {
     return this.#waiting.get(key);
   }
 
   /** Whose turn it is; its next one comes after everybody else's. */
-  next(): [object, V] | undefined {
+  next(): V | undefined {
     const [first] = this.#waiting;
-    if (first !== undefined && this.#waiting.size > 1) {
+    if (first === undefined) return undefined;
+    if (this.#waiting.size > 1) {
       this.#waiting.delete(first[0]);
       this.#waiting.set(...first);
     }
-    return first;
+    return first[1];
   }
 
-  leave(key: object): void {
+  leave(key: K): void {
     this.#waiting.delete(key);
   }
 }

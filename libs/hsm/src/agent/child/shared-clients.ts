@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { HsmError } from '../../errors.js';
 import { type Hello, type SharedRole, type SharingSettings, slowVerbs, type Verb } from '../protocol.js';
+import { SessionShares } from '../session-shares.js';
+import type { CallerRole } from './caller.js';
 import { Connection } from './connection.js';
 import type { RequestHandler } from './request-handler.js';
 
@@ -13,7 +15,7 @@ const beatMilliseconds = 50;
 /** After a beat this late the process itself slept, and answers that came meanwhile are read first. */
 const lateMilliseconds = 500;
 
-interface Role extends SharedRole {
+interface Role extends SharedRole, CallerRole {
   readonly handler: RequestHandler;
   /** Connections, those that were turned away included. */
   open: number;
@@ -34,7 +36,11 @@ export class SharedClients {
     private readonly sharing: SharingSettings,
     handlerOf: (role: SharedRole) => RequestHandler,
   ) {
-    this.#roles = new Map(sharing.roles.map((role) => [role.name, { ...role, handler: handlerOf(role), open: 0 }]));
+    this.#roles = new Map(
+      sharing.roles.map((role) => {
+        return [role.name, { ...role, handler: handlerOf(role), shares: new SessionShares(), open: 0 }];
+      }),
+    );
   }
 
   /** Takes over a connection that was accepted on the socket of that role. */

@@ -21,7 +21,7 @@ interface Waiter {
 
 export class SessionPool {
   readonly #idle: SessionHandle[] = [];
-  readonly #waiting = new FairQueue<Waiter>(({ call }) => call.caller);
+  readonly #waiting = new FairQueue<Waiter>(({ call }) => call);
   #open = 0;
 
   constructor(
@@ -38,17 +38,16 @@ export class SessionPool {
   async withSession<T>(call: Call, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
     const acquired = this.#acquire(call);
     const session = acquired instanceof Promise ? await acquired : acquired;
-    call.enterToken();
+    let isSound = true;
     try {
-      const result = await work(session);
-      this.#release(session);
-      return result;
+      return await work(session);
     } catch (error) {
-      if (leavesDoubt(error)) this.#discard(session);
-      else this.#release(session);
+      isSound = !leavesDoubt(error);
       throw error;
     } finally {
       call.leaveToken();
+      if (isSound) this.#release(session);
+      else this.#discard(session);
     }
   }
 
@@ -57,10 +56,14 @@ export class SessionPool {
     for (const session of this.#idle.splice(0)) this.#close(session);
   }
 
+  /** The call has entered the token when it has its session. */
   #acquire(call: Call): Promise<SessionHandle> | SessionHandle {
     call.throwIfOver();
     const idle = this.#idle.pop() ?? this.#openOne();
-    if (idle) return idle;
+    if (idle) {
+      call.enterToken();
+      return idle;
+    }
     if (this.#waiting.lengthOf(call.caller.role) >= maximumWaiting) {
       throw new HsmError('ERR_HSM_OVERLOADED', `want at most ${maximumWaiting} calls waiting for a session`, {
         retryable: true,
@@ -93,8 +96,10 @@ export class SessionPool {
 
   #release(session: SessionHandle): void {
     const next = this.#nextWaiter();
-    if (next) next.resolve(session);
-    else this.#idle.push(session);
+    if (!next) return void this.#idle.push(session);
+    // At once: whoever is next but one is chosen by who has a session then.
+    next.call.enterToken();
+    next.resolve(session);
   }
 
   #discard(session: SessionHandle): void {
