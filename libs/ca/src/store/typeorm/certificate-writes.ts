@@ -65,11 +65,11 @@ const reservationColumns = {
   idempotency_key: 'text',
   request_sha256: 'text',
 } as const;
+const written = Object.keys(reservationColumns) as (keyof typeof reservationColumns)[];
 const inputColumns = { ...reservationColumns, spki_sha256: 'text' } as const;
 
 function reserveStatement(isPostgres: boolean, reservations: readonly SearchableReservation[]): Statement | undefined {
   if (reservations.length === 0) return undefined;
-  const columns = Object.keys(reservationColumns).join(', ');
   const rows = reservations.map((each) => ({
     serial: each.serial,
     issuer_id: each.issuerId,
@@ -91,9 +91,10 @@ function reserveStatement(isPostgres: boolean, reservations: readonly Searchable
     isPostgres,
     inputColumns,
     rows,
-    (input) => `INSERT INTO ca_certificate (${columns}, state) SELECT ${columns}, 'reserved' FROM ${input}
-     WHERE NOT EXISTS (SELECT 1 FROM ca_compromised_key AS bad WHERE bad.spki_sha256 = input.spki_sha256)
-     ON CONFLICT DO NOTHING RETURNING serial`,
+    ({ value, from, returning }) => `INSERT INTO ca_certificate AS row (${written.join(', ')}, state)
+     SELECT ${written.map(value).join(', ')}, 'reserved' ${from}
+     WHERE NOT EXISTS (SELECT 1 FROM ca_compromised_key AS bad WHERE bad.spki_sha256 = ${value('spki_sha256')})
+     ON CONFLICT DO NOTHING ${returning('serial')}`,
   );
 }
 
@@ -107,8 +108,8 @@ function nameStatement(
     isPostgres,
     nameColumns,
     names,
-    (input) => `INSERT INTO ca_certificate_name (value, reserved_at, serial) SELECT value, reserved_at, serial
-     FROM ${input} WHERE true ON CONFLICT DO NOTHING`,
+    ({ value, from }) => `INSERT INTO ca_certificate_name (value, reserved_at, serial)
+     SELECT ${value('value')}, ${value('reserved_at')}, ${value('serial')} ${from} WHERE true ON CONFLICT DO NOTHING`,
   );
 }
 
@@ -139,11 +140,12 @@ function commitStatement(isPostgres: boolean, tickets: readonly TicketRedemption
     isPostgres,
     commitColumns,
     rows,
-    (input) => `UPDATE ca_certificate AS row SET state = 'signing', tbs = input.tbs, tbs_sha256 = input.tbs_sha256, seal = input.seal
-     FROM ${input}
-     WHERE row.serial = input.serial AND row.state = 'reserved' AND row.issuer_id = input.issuer_id
-       AND row.profile_version = input.profile_version AND row.requester = input.requester AND row.ticket_expires_at > input.moment
-     RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
+    ({ value, from, returning }) => `UPDATE ca_certificate AS row
+     SET state = 'signing', tbs = ${value('tbs')}, tbs_sha256 = ${value('tbs_sha256')}, seal = ${value('seal')} ${from}
+     WHERE row.serial = ${value('serial')} AND row.state = 'reserved' AND row.issuer_id = ${value('issuer_id')}
+       AND row.profile_version = ${value('profile_version')} AND row.requester = ${value('requester')}
+       AND row.ticket_expires_at > ${value('moment')}
+     ${returning('serial')}`,
   );
 }
 
@@ -158,9 +160,9 @@ function completeStatement(isPostgres: boolean, completions: readonly WriteOf<'c
     isPostgres,
     { serial: 'text', certificate: 'text', issued_at: 'bigint' } as const,
     rows,
-    (input) => `UPDATE ca_certificate AS row SET state = 'issued', certificate = input.certificate, issued_at = input.issued_at, tbs = NULL
-     FROM ${input}
-     WHERE row.serial = input.serial AND row.state = 'signing'
-     RETURNING ${isPostgres ? 'row.serial' : 'serial'}`,
+    ({ value, from, returning }) => `UPDATE ca_certificate AS row
+     SET state = 'issued', certificate = ${value('certificate')}, issued_at = ${value('issued_at')}, tbs = NULL ${from}
+     WHERE row.serial = ${value('serial')} AND row.state = 'signing'
+     ${returning('serial')}`,
   );
 }

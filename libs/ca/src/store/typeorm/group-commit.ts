@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 interface Waiting<Item, Result> {
   readonly item: Item;
@@ -8,19 +8,14 @@ interface Waiting<Item, Result> {
 
 /** Most items of one transaction. */
 const maximumItems = 256;
-/** From so many items in one group on, more are on their way, and the next group waits for them. */
-const siblings = 5;
-const gatheringMilliseconds = 4;
 
 /**
  * Commits what several callers write in one transaction. A commit waits for the disk, so what arrives during one turn of the event
- * loop, or while a commit runs, shares the next; under load, what arrives in a few milliseconds (as commit_delay and commit_siblings
- * of PostgreSQL). An item's promise settles after its commit, never before.
+ * loop, or while a commit waits, shares the next. An item's promise settles after its commit, never before.
  */
 export class GroupCommit<Item, Result> {
   #waiting: Waiting<Item, Result>[] = [];
   #isRunning = false;
-  #lastGroup = 0;
 
   /**
    * @param commit  one transaction; its results in the order of the items. When it throws, none of them is written.
@@ -41,10 +36,8 @@ export class GroupCommit<Item, Result> {
   async #run(): Promise<void> {
     this.#isRunning = true;
     while (this.#waiting.length > 0) {
-      await (this.#lastGroup < siblings ? nextTurn() : delay(gatheringMilliseconds));
-      const group = this.#waiting.splice(0, maximumItems);
-      this.#lastGroup = group.length;
-      await this.#settle(group);
+      await nextTurn();
+      await this.#settle(this.#waiting.splice(0, maximumItems));
     }
     this.#isRunning = false;
   }

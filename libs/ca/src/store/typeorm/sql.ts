@@ -6,31 +6,48 @@ export type Value = string | number | null;
 /** One statement with `$1`, `$2`, …, which both databases take. */
 export interface Statement {
   readonly text: string;
-  /** Those of one run, and of the next: its rows are those of all runs. */
-  readonly runs: readonly (readonly Value[])[];
+  readonly values: readonly Value[];
+  /** Of `sqlOfRows` on SQLite: what is bound for each row. */
+  readonly runs?: readonly { readonly row: Row; readonly values: readonly Value[] }[];
 }
 export type Row = Readonly<Record<string, Value>>;
 export type Steps<T> = Generator<Statement, T, Row[]>;
 
 export function sql(text: string, ...values: readonly Value[]): Statement {
-  return { text, runs: [values] };
+  return { text, values };
+}
+
+/** How the text of `sqlOfRows` names a value of the row it is done for, where it says whence, and how it returns a column of the table `row`. */
+export interface RowInput<Name extends string> {
+  readonly value: (name: Name) => string;
+  readonly from: string;
+  readonly returning: (name: Name) => string;
 }
 
 /**
- * A statement that reads many rows as the table `input`. PostgreSQL gets them at once, in JSON; SQLite one by one, where a run is
- * no round trip and its JSON functions would read the text of a row anew for each column.
- * @param columns  their names and types
+ * A statement that is to be done for each of many rows, and whose result is those for which it wrote something. PostgreSQL does it
+ * once for all of them, from JSON. SQLite, to which a statement is no round trip, does it for one after the other: its JSON functions,
+ * `UPDATE … FROM` and `RETURNING` cost more than all the rest of it.
+ * @param columns  names and types
  */
 export function sqlOfRows<Name extends string>(
   isPostgres: boolean,
   columns: Readonly<Record<Name, string>>,
   rows: readonly Readonly<Record<Name, Value>>[],
-  text: (input: string) => string,
+  text: (input: RowInput<Name>) => string,
 ): Statement {
-  if (isPostgres) return sql(text(rowsOfJson(true, columns)), JSON.stringify(rows));
-  const names = Object.keys(columns) as Name[];
-  const input = `(SELECT ${names.map((name, index) => `$${index + 1} AS ${name}`).join(', ')}) AS input`;
-  return { text: text(input), runs: rows.map((row) => names.map((name) => row[name])) };
+  if (isPostgres) {
+    const from = `FROM ${rowsOfJson(true, columns)}`;
+    const all = text({ value: (name) => `input.${name}`, from, returning: (name) => `RETURNING row.${name}` });
+    return sql(all, JSON.stringify(rows));
+  }
+  const order: Name[] = [];
+  const value = (name: Name): string => {
+    order.push(name);
+    return '?';
+  };
+  const one = text({ value, from: '', returning: () => '' });
+  return { text: one, values: [], runs: rows.map((row) => ({ row, values: order.map((name) => row[name]) })) };
 }
 
 /** The rows of a JSON array in `$1`, as a table. */
@@ -49,7 +66,7 @@ interface SqliteConnection extends LoggedConnection {
 interface SqliteStatement {
   readonly reader: boolean;
   all(values: Readonly<Record<string, Value>>): Row[];
-  run(values: Readonly<Record<string, Value>>): unknown;
+  run(values: Readonly<Record<string, Value>> | readonly Value[]): { readonly changes: number };
 }
 
 /** Thrown inside `atomically` to undo what was done, and to return a value nevertheless. */
@@ -110,10 +127,8 @@ export class Sql {
       const generator = steps();
       let step = generator.next();
       while (step.done !== true) {
-        const { text, runs } = step.value;
-        const rows: Row[] = [];
-        for (const values of runs) rows.push(...rowsOf(await runner.query(text, [...values], true)));
-        step = generator.next(rows);
+        const { text, values } = step.value;
+        step = generator.next(rowsOf(await runner.query(text, [...values], true)));
       }
       await runner.commitTransaction();
       return step.value;
@@ -140,19 +155,20 @@ export class Sql {
     return log === undefined ? transaction.immediate() : log.commit(() => transaction.immediate());
   }
 
-  #runOnSqlite({ text, runs }: Statement): Row[] {
+  #runOnSqlite({ text, values, runs }: Statement): Row[] {
     let statement = this.#prepared.get(text);
     if (statement === undefined) {
       statement = this.#connection.prepare(text);
       this.#prepared.set(text, statement);
     }
-    const rows: Row[] = [];
-    for (const values of runs) {
-      const named = Object.fromEntries(values.map((value, index) => [String(index + 1), value]));
-      if (statement.reader) rows.push(...statement.all(named));
-      else statement.run(named);
+    if (runs !== undefined) {
+      const prepared = statement;
+      return runs.filter((run) => prepared.run(run.values).changes > 0).map(({ row }) => row);
     }
-    return rows;
+    const named = Object.fromEntries(values.map((value, index) => [String(index + 1), value]));
+    if (statement.reader) return statement.all(named);
+    statement.run(named);
+    return [];
   }
 
   get #connection(): SqliteConnection {

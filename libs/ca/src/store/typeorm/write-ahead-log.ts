@@ -9,25 +9,28 @@ export interface LoggedConnection {
   pragma(statement: string, options?: { simple: boolean }): unknown;
 }
 
-/** Levels of `PRAGMA synchronous`: NORMAL leaves the log to be synced by others, FULL waits for the disk in every commit. */
-const [normal, full] = [1, 2];
+/** `PRAGMA synchronous`: NORMAL leaves the log unsynced, from FULL on every commit waits for the disk. */
+const levels = { normal: 1, full: 2 } as const;
+
+const syncData = promisify(fdatasync);
+const syncAll = promisify(fsync);
 
 const logs = new WeakMap<LoggedConnection, WriteAheadLog>();
 
 /**
- * Commits of one SQLite connection that wait for the disk on a thread of the pool. SQLite's own wait stands still with the whole
- * event loop, for a millisecond or more with each commit. Here it appends the transaction to its log (WAL) and returns, and the
- * log is synced as SQLite would have done it; commits that come while a sync runs share the next one. Others on this database
- * see a transaction some moments before it is on the disk; whoever waits for it hears of it afterwards.
+ * Commits of one SQLite connection that wait for the disk on a thread of the pool. SQLite's own wait is the whole event loop's: a
+ * millisecond or more for each commit. Here it appends the transaction to its log (WAL) and returns, and the log is synced then as
+ * SQLite would have done it; commits that come while a sync runs share the next one. Others on this database see a transaction some
+ * moments before it is on the disk, and whoever made it hears of it afterwards.
  */
 export class WriteAheadLog {
-  /** @returns undefined where commits do not wait for the disk, or there is no such log: in memory, or as their owner has set it up */
+  /** @returns undefined where there is no such log, or its owner does not want commits to wait for the disk */
   static of(connection: LoggedConnection): WriteAheadLog | undefined {
     let log = logs.get(connection);
     if (log === undefined) {
       if (connection.pragma('journal_mode', { simple: true }) !== 'wal') return undefined;
       const level = Number(connection.pragma('synchronous', { simple: true }));
-      if (level < full) return undefined;
+      if (level < levels.full) return undefined;
       log = new WriteAheadLog(connection, level);
       logs.set(connection, log);
     }
@@ -47,8 +50,8 @@ export class WriteAheadLog {
   /**
    * Runs a transaction.
    * @param transaction  begins and commits; nothing is waited for in between
-   * @throws what the transaction throws, or what the disk said: it is then not known what is on it, and nothing more is committed until
-   * the database was closed, which brings all of the log into its own file
+   * @throws what the transaction throws; or when the disk failed, whereupon nothing more is committed: the system takes what it could
+   * not write for written, and what follows it in the log would be lost with it
    */
   async commit<T>(transaction: () => T): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure;
@@ -58,7 +61,7 @@ export class WriteAheadLog {
   }
 
   #unsynced<T>(transaction: () => T): T {
-    this.connection.pragma(`synchronous = ${normal}`);
+    this.connection.pragma(`synchronous = ${levels.normal}`);
     try {
       return transaction();
     } finally {
@@ -75,15 +78,15 @@ export class WriteAheadLog {
       if (this.#failure !== undefined) throw this.#failure;
       await this.#syncFile();
     } catch (error) {
-      this.#failure ??= new Error('a log on the disk, got a sync that failed; close the database', { cause: error });
+      this.#failure ??= new Error(`the log of ${this.connection.name} failed to reach the disk`, { cause: error });
       throw this.#failure;
     }
   }
 
   async #syncFile(): Promise<void> {
     const { name } = this.connection;
-    await synced(`${name}-wal`, promisify(fdatasync));
-    if (!this.#isNameSynced) await synced(dirname(name), promisify(fsync));
+    await synced(`${name}-wal`, syncData);
+    if (!this.#isNameSynced) await synced(dirname(name), syncAll);
     this.#isNameSynced = true;
   }
 }
