@@ -94,6 +94,19 @@ describe('the configuration file of the sidecar', () => {
       (yaml) => yaml.replace('    l7:', '    certificates: [internal]\n    l7:'),
       /listeners\.1: want a certificate without serverNames/,
     ],
+    [
+      'rules about clients by name where all names lead to one upstream',
+      (yaml) => yaml.replace('    l4:', '    tls: { clientCertificatesByName: { a.example: {} } }\n    l4:'),
+      /:11:12: listeners\.0\.tls\.clientCertificatesByName: want clientCertificates alone with l4/,
+    ],
+    [
+      'rules about clients by name that any Host may borrow',
+      (yaml) =>
+        yaml
+          .replace('    l7: {', '    tls: { clientCertificatesByName: { a.example: {} } }\n    l7: {')
+          .replace('    l7: {', '    l7: { requireMatchingHost: false,'),
+      /listeners\.1\.l7\.requireMatchingHost: want true with clientCertificatesByName/,
+    ],
   ])('is refused with %s', (_what, change, fault) => {
     expect(() => read(change(complete))).toThrow(fault);
   });

@@ -39,6 +39,19 @@ const listenerSchema = z.preprocess(
       l7: l7ProxyConfigSchema.optional(),
     })
     .refine(({ l4, l7 }) => (l4 === undefined) !== (l7 === undefined), { message: 'want one of l4 and l7' })
+    .superRefine(({ tls, l4, l7 }, context) => {
+      if (Object.keys(tls.clientCertificatesByName).length === 0) return;
+      const fault = (path: string[], message: string): void =>
+        context.addIssue({ code: 'custom', path, message, input: undefined });
+      if (l4 !== undefined) {
+        const got = 'since all server names lead to one upstream, got rules by name';
+        fault(['tls', 'clientCertificatesByName'], `want clientCertificates alone with l4, ${got}`);
+      }
+      if (l7?.requireMatchingHost === false) {
+        const why = 'else a Host would borrow the rules of another name';
+        fault(['l7', 'requireMatchingHost'], `want true with clientCertificatesByName, ${why}`);
+      }
+    })
     .transform((listener) => ({ ...listener, name: listener.name ?? addressOf(listener.listen) })),
 );
 export type ListenerConfig = Readonly<z.output<typeof listenerSchema>>;

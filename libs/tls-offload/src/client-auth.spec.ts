@@ -1,5 +1,8 @@
 import { jest } from '@jest/globals';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { basename } from 'node:path';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { type ClientIdentity, ClientPki } from '../test/client-pki.js';
@@ -7,10 +10,13 @@ import { credentialOf, makeIdentity } from '../test/identity.js';
 import { connectTls, eventually, listen, type Listener, readAll } from '../test/listen.js';
 import { thrownBy } from '../test/thrown-by.js';
 import { ClientPolicies } from './client-auth.js';
-import { type ClientCertificateConfig, parseConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
+import { type ClientCertificateConfig, parseConfig, terminatorConfigSchema } from './config.js';
 import type { TlsOffloadError } from './errors.js';
+import { createTlsOffloadServer } from './http-server.js';
+import { L4Proxy } from './proxy/l4.js';
+import { L7Proxy } from './proxy/l7.js';
 import type { TlsSocket } from './socket.js';
-import { TlsTerminator } from './terminator.js';
+import { TlsTerminator, type TerminatorOptions } from './terminator.js';
 
 const identity = makeIdentity('ec-p256');
 const pki = new ClientPki();
@@ -28,7 +34,7 @@ beforeEach(() => {
   reported.length = 0;
 });
 
-async function serve(clientCertificates: ClientCertificateConfig, config: TerminatorConfig = {}) {
+async function serve(clientCertificates: ClientCertificateConfig, config: Partial<TerminatorOptions> = {}) {
   const terminator = new TlsTerminator({
     ...config,
     credentials: [credentialOf(identity)],
@@ -187,6 +193,90 @@ describe('the rules about names', () => {
   });
 });
 
+describe('rules by server name', () => {
+  const byName = { clientCertificatesByName: { 'secret.example': required() } };
+  const terminatorOf = (): TlsTerminator => new TlsTerminator({ ...byName, credentials: [credentialOf(identity)] });
+
+  it.each<[string, (terminator: TlsTerminator) => unknown, RegExp]>([
+    [
+      'L4',
+      (terminator) => new L4Proxy(terminator, { upstream: { host: 'x', port: 1 } }),
+      /one rule about clients for all/,
+    ],
+    [
+      'L7 that asks for no Host in particular',
+      (terminator) => new L7Proxy(terminator, { upstreams: [{ url: 'http://x' }], requireMatchingHost: false }),
+      /want requireMatchingHost/,
+    ],
+  ])('are a fault of the configuration with %s', async (_what, make, message) => {
+    const terminator = terminatorOf();
+    expect(() => make(terminator)).toThrow(message);
+    await terminator.close(0);
+  });
+
+  it.each<[string, string, number]>([
+    ['its own name', 'GET / HTTP/1.1\r\nHost: Public.example:443\r\n\r\n', 200],
+    ['another name', 'GET / HTTP/1.1\r\nHost: secret.example\r\n\r\n', 421],
+    ['another name in its target', 'GET https://secret.example/ HTTP/1.1\r\nHost: public.example\r\n\r\n', 421],
+    ['another name too', 'GET / HTTP/1.1\r\nHost: public.example\r\nHost: secret.example\r\n\r\n', 421],
+    ['no name', 'GET / HTTP/1.0\r\n\r\n', 421],
+    [
+      'another name, to upgrade',
+      'GET / HTTP/1.1\r\nHost: secret.example\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+      421,
+    ],
+    [
+      'another name, before its body',
+      'POST / HTTP/1.1\r\nHost: secret.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n',
+      421,
+    ],
+  ])('let a request in HTTP/1.1 for %s reach an embedded server or not', async (_what, request, status) => {
+    await using server = await embedded();
+    const client = await connectTls({ port: server.port, servername: 'public.example', ca: identity.certificatePem, checkServerIdentity: () => undefined }); // prettier-ignore
+    client.write(
+      request
+        .replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')
+        .replace(/(Connection: Upgrade.*)\r\nConnection: close/s, '$1'),
+    );
+    expect(String(await readAll(client))).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(server.reached).toBe(status === 200 ? 1 : 0);
+  });
+
+  it.each([
+    ['public.example', 200],
+    ['secret.example', 421],
+  ])('let a request in HTTP/2 for %s reach an embedded server or not', async (authority, status) => {
+    await using server = await embedded();
+    const session = connectHttp2(`https://127.0.0.1:${server.port}`, { servername: 'public.example', ca: identity.certificatePem, checkServerIdentity: () => undefined }); // prettier-ignore
+    const stream = session.request({ ':path': '/', ':authority': authority });
+    const [headers] = (await once(stream, 'response')) as [Record<string, number>];
+    expect(headers[':status']).toBe(status);
+    expect(server.reached).toBe(status === 200 ? 1 : 0);
+    session.destroy();
+  });
+
+  async function embedded() {
+    let reached = 0;
+    const terminator = new TlsTerminator({ ...byName, credentials: [credentialOf(identity)], alpnProtocols: ['h2', 'http/1.1'] }); // prettier-ignore
+    const reach = (_request: unknown, response: { end(): void }): void => {
+      reached++;
+      response.end();
+    };
+    const server = createTlsOffloadServer(terminator, reach).on('upgrade', reach).on('checkContinue', reach);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+      port: (server.address() as AddressInfo).port,
+      get reached() {
+        return reached;
+      },
+      [Symbol.asyncDispose]: async () => {
+        server.close();
+        await terminator.close(0);
+      },
+    };
+  }
+});
+
 describe('a CRL', () => {
   const own = new ClientPki();
   afterAll(() => own.remove());
@@ -229,6 +319,31 @@ describe('a CRL', () => {
       refusals: { 'certificate revoked': 4 },
       crls: [{ issuer: '/CN=client root' }],
     });
+  });
+
+  it('is remembered: none older is taken after a restart, and the newest stays in force until a newer one comes', async () => {
+    const crlDirectory = own.file('remembered');
+    own.write('crl.pem', after);
+    const first = await serve(config, { crlDirectory });
+    await first.listener[Symbol.asyncDispose]();
+    // Of no authority here, or no CRL at all: nobody's fault.
+    writeFileSync(`${crlDirectory}/${'0'.repeat(64)}.crl`, 'garbage');
+
+    own.write('crl.pem', before);
+    const { listener, terminator } = await serve(config, { crlDirectory });
+    await using _ = listener;
+    expect(reported.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/crl\.pem: CRL 1: want one no older/),
+    ]);
+    await expect(visit(listener, bad)).rejects.toThrow(/certificate revoked/);
+    expect(await visit(listener, good)).toBe('welcome');
+
+    const kept = readdirSync(crlDirectory);
+    expect(kept).toHaveLength(2);
+    own.write('crl.pem', own.crl());
+    await terminator.reloadClientAuthorities();
+    expect(readdirSync(crlDirectory)).toHaveLength(2);
+    expect(readdirSync(crlDirectory)).not.toEqual(kept);
   });
 
   it('that has ended refuses everybody, and is reported', async () => {

@@ -22,6 +22,7 @@ export interface ClientCertificateStatistics {
 function clientAuthorities(
   config: ParsedClientCertificateConfig,
   failed: (error: TlsOffloadError) => void,
+  crlDirectory: string | undefined,
 ): PeerAuthorities {
   const { caFile, crlFiles, mode, maximumIntermediates, maximumChainBytes, allow } = config;
   // Never the roots of Node.js, which certify servers.
@@ -35,7 +36,7 @@ function clientAuthorities(
     maximumChainBytes,
     rules: allow.map(toRule),
   });
-  return new PeerAuthorities(native, { ...config, caFile }, 'ERR_TLS_OFFLOAD_CLIENT_AUTHORITIES', failed);
+  return new PeerAuthorities(native, { ...config, caFile, crlDirectory }, 'ERR_TLS_OFFLOAD_CLIENT_AUTHORITIES', failed);
 }
 
 interface Policy {
@@ -53,9 +54,10 @@ export class ClientPolicies {
   constructor(
     { clientCertificates, clientCertificatesByName }: ParsedTerminatorConfig,
     failed: (error: TlsOffloadError) => void,
+    crlDirectory?: string,
   ) {
     const policy = (config: ParsedClientCertificateConfig): Policy => ({
-      authorities: config.mode === 'none' ? undefined : clientAuthorities(config, failed),
+      authorities: config.mode === 'none' ? undefined : clientAuthorities(config, failed, crlDirectory),
     });
     this.#default = policy(clientCertificates);
     try {
@@ -68,6 +70,7 @@ export class ClientPolicies {
     }
   }
 
+  /** Names with a policy of their own. */
   get names(): Iterable<string> {
     return this.#byName.keys();
   }

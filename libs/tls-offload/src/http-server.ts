@@ -8,12 +8,19 @@ import {
   type ServerOptions as Http2ServerOptions,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { TlsOffloadError } from './errors.js';
+import { TlsOffloadError } from './errors.js';
 import { showSecureSocket } from './http2-socket-face.js';
+import { answerFault } from './proxy/l7-answer.js';
+import { namesItsServer } from './request-host.js';
 import type { TlsSocket } from './socket.js';
 import type { TlsTerminator } from './terminator.js';
 
 export interface TlsOffloadServerOptions extends ServerOptions {
+  /**
+   * Answers 421 to a request whose Host is not the server name of its handshake, of which it would borrow the rules about clients.
+   * Unless told, where what the terminator asks of clients depends on that name. False: the handler compares them itself.
+   */
+  readonly requireMatchingHost?: boolean;
   /** Of HTTP/2, which a terminator with `h2` among its `alpnProtocols` speaks with clients that want it. */
   readonly http2?: Http2ServerOptions & {
     /** Ends a session on which nothing moves for so long, once its streams are done; 120 s unless told, 0: never. */
@@ -44,6 +51,9 @@ export function createTlsOffloadServer(
   return new TlsOffloadServer(terminator, handler, options);
 }
 
+/** What an application meets requests by. */
+const requestEvents = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect']);
+
 class TlsOffloadServer extends Server {
   readonly #http2: Http2Server;
   readonly #http2IdleMilliseconds: number;
@@ -55,11 +65,12 @@ class TlsOffloadServer extends Server {
   #beginTracking: (() => void) | undefined;
   /** Not the same as `!listening`: somebody else may accept the connections. */
   #closing = false;
+  readonly #requiresMatchingHost: () => boolean;
 
   constructor(
     terminator: TlsTerminator | (() => TlsTerminator),
     handler: RequestListener | undefined,
-    { http2 = {}, ...options }: TlsOffloadServerOptions,
+    { http2 = {}, requireMatchingHost, ...options }: TlsOffloadServerOptions,
   ) {
     super(options, handler);
     const { idleTimeoutMilliseconds = http2IdleMilliseconds, ...http2Options } = http2;
@@ -75,6 +86,7 @@ class TlsOffloadServer extends Server {
     // One that cannot be accepted now (EMFILE) waits in the kernel's queue, and is no reason to end all others.
     this.once('listening', () => this.on('error', () => undefined));
     const current = typeof terminator === 'function' ? terminator : () => terminator;
+    this.#requiresMatchingHost = () => requireMatchingHost ?? current().asksClientsByName;
     this.on('connection', (socket: Socket) => {
       if (!this.#hold(socket)) return;
       // http ends its side itself, after the answer to what it has read: hence half-open.
@@ -101,7 +113,10 @@ class TlsOffloadServer extends Server {
     const [request, response] = details;
     if (response instanceof ServerResponse) this.#owe(response as ServerResponse);
     else if (event === 'upgrade' || event === 'connect') this.#owed.delete((request as IncomingMessage).socket);
-    return super.emit(event, ...details);
+    const isAsked = requestEvents.has(event) && this.#requiresMatchingHost();
+    if (!isAsked || namesItsServer(request as IncomingMessage)) return super.emit(event, ...details);
+    refuseMisdirected(response as ServerResponse | Socket);
+    return true;
   }
 
   /** Takes no more connections nor requests; `callback` when those under way are done. */
@@ -199,4 +214,14 @@ class TlsOffloadServer extends Server {
       response.writeHead(405).end();
     });
   }
+}
+
+/** @param answerable  the connection, for an upgrade and for CONNECT of HTTP/1.1 */
+function refuseMisdirected(answerable: ServerResponse | Http2ServerResponse | Socket): void {
+  if (!('writeHead' in answerable)) {
+    answerable.end('HTTP/1.1 421 Misdirected Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    return;
+  }
+  const message = 'request: want the server name of the handshake in Host, got another';
+  answerFault(answerable, new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_MISDIRECTED', message));
 }

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
 import type { PeerAuth } from './addon.js';
+import { CrlMemory } from './crl-memory.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
 import { WatchedFiles } from './watched-files.js';
 
@@ -20,6 +21,8 @@ export interface AuthorityFiles {
   readonly caFile: string | undefined;
   /** PEM or DER. */
   readonly crlFiles: readonly string[];
+  /** Keeps the CRLs in force; undefined: a process that starts takes whatever CRL there is. */
+  readonly crlDirectory?: string;
   readonly reloadIntervalMilliseconds: number;
 }
 
@@ -29,6 +32,7 @@ export interface AuthorityFiles {
  * refuses everybody (fails closed).
  */
 export class PeerAuthorities {
+  readonly #memory: CrlMemory | undefined;
   readonly #watched: WatchedFiles;
   readonly #expiry: NodeJS.Timeout;
   readonly #reportedExpired = new Set<string>();
@@ -46,9 +50,13 @@ export class PeerAuthorities {
     private readonly code: TlsOffloadErrorCode,
     private readonly failed: (error: TlsOffloadError) => void,
   ) {
-    const { caFile, crlFiles, reloadIntervalMilliseconds } = files;
-    const [fault] = this.#load();
-    if (fault !== undefined) throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', fault);
+    const { caFile, crlFiles, crlDirectory, reloadIntervalMilliseconds } = files;
+    if (crlDirectory !== undefined && crlFiles.length > 0) this.#memory = new CrlMemory(crlDirectory);
+    const remembered = this.#remember();
+    const faults = this.#load();
+    // What is remembered stays in force when the files are no good, as while it runs.
+    if (faults.length > 0 && remembered === 0) throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', faults[0]);
+    for (const fault of faults) this.#report(fault);
     const watched = caFile === undefined ? crlFiles : [caFile, ...crlFiles];
     this.#watched = new WatchedFiles(watched, reloadIntervalMilliseconds, () => this.#reload());
     this.#expiry = setInterval(() => this.#reportExpired(), reloadIntervalMilliseconds);
@@ -87,20 +95,52 @@ export class PeerAuthorities {
 
   /** @returns what of the CRLs was not taken @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
   #load(): string[] {
-    const { caFile, crlFiles } = this.files;
-    const crls = crlFiles.flatMap((file) => readCrls(file).map((der) => ({ file, der })));
-    const roots = caFile === undefined ? getCACertificates().join('\n') : read(caFile).toString('latin1');
-    const authorities = pemBlocks(roots, 'CERTIFICATE');
+    const crls = this.files.crlFiles.flatMap((file) => readCrls(file).map((der) => ({ file, der })));
+    const faults = this.#update(crls.map(({ der }) => der)).map((fault) => {
+      const [, position = '1'] = /^CRL (\d+)/.exec(fault) ?? [];
+      return `${crls[Number(position) - 1].file}: ${fault}`;
+    });
+    return [...faults, ...this.#keep()];
+  }
+
+  /** Puts in force what was before this process; what its authorities have not signed is nobody's fault. @returns how many */
+  #remember(): number {
+    if (this.#memory === undefined) return 0;
     try {
-      const faults = this.native.update({ authorities, crls: crls.map(({ der }) => der) });
-      return faults.map((fault) => {
-        const [, position = '1'] = /^CRL (\d+)/.exec(fault) ?? [];
-        return `${crls[Number(position) - 1].file}: ${fault}`;
-      });
+      this.#update(this.#memory.read());
+      this.#memory.keep(this.#inForce());
+    } catch (cause) {
+      if (cause instanceof TlsOffloadError) throw cause;
+      const message = `${this.files.crlDirectory}: want a directory of CRLs, got ${(cause as Error).message}`;
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message, { cause });
+    }
+    return this.#inForce().length;
+  }
+
+  #update(crls: readonly Buffer[]): string[] {
+    const { caFile } = this.files;
+    const roots = caFile === undefined ? getCACertificates().join('\n') : read(caFile).toString('latin1');
+    try {
+      return this.native.update({ authorities: pemBlocks(roots, 'CERTIFICATE'), crls });
     } catch (cause) {
       const message = `${caFile ?? 'roots of Node.js'}: ${(cause as Error).message}`;
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message, { cause });
     }
+  }
+
+  /** @returns why it could not be kept */
+  #keep(): string[] {
+    try {
+      this.#memory?.keep(this.#inForce());
+      return [];
+    } catch (cause) {
+      return [`${this.files.crlDirectory}: want to keep the CRLs in force, got ${(cause as Error).message}`];
+    }
+  }
+
+  #inForce(): { issuer: string; der: Buffer }[] {
+    const issuers = this.native.crls().map(({ issuer }) => issuer);
+    return this.native.encodedCrls().map((der, index) => ({ issuer: issuers[index], der }));
   }
 
   #reload(): Promise<void> {

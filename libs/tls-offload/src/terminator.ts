@@ -21,6 +21,8 @@ export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
    * service to another would take it for the first, having seen no certificate of its own.
    */
   readonly ticketScope?: string;
+  /** Keeps the CRLs that are in force for clients' certificates, so that none older is taken after a restart. Absent: forgotten. */
+  readonly crlDirectory?: string;
 }
 
 /** Who counts handshakes. Called synchronously: be quick. */
@@ -93,12 +95,12 @@ export class TlsTerminator {
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor(options: TerminatorOptions) {
-    const { credentials, serverNames, observer = {}, tickets, ticketScope = '', ...config } = options;
+    const { credentials, serverNames, observer = {}, tickets, ticketScope = '', crlDirectory, ...config } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
     this.#observer = observer;
     this.#tickets = tickets && { keys: tickets.native, scope: ticketScope };
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
-    this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error));
+    this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error), crlDirectory);
     this.#sources = new SourceLimits(this.#config.sourceLimits);
     this.#served = { credentials, serverNames };
     this.#staples = new Staples(this.#config.ocspStapling, (error) => observer.upkeepFailed?.(error));
@@ -140,6 +142,11 @@ export class TlsTerminator {
   /** Looks at once whether the files of authorities and CRLs have changed, as is done from time to time. */
   async reloadClientAuthorities(): Promise<void> {
     await this.#clientPolicies.look();
+  }
+
+  /** Whether what is asked of clients depends on the server name that they give. */
+  get asksClientsByName(): boolean {
+    return Object.keys(this.#config.clientCertificatesByName).length > 0;
   }
 
   get statistics(): TerminatorStatistics {

@@ -20,6 +20,12 @@ export interface LaneObservers {
   readonly accessLog: AccessLog;
 }
 
+/** What all lanes have in common. */
+export interface LaneStores {
+  readonly tickets?: SessionTickets;
+  readonly crlDirectory?: string;
+}
+
 /**
  * What a listener does with the connections it accepts: a terminator and the proxy behind it, with settings that do not change. A
  * listener that is configured otherwise gets another lane, and this one keeps the connections that it has.
@@ -37,7 +43,7 @@ export class Lane {
     readonly config: ListenerConfig,
     served: ServedCredentials,
     private readonly observers: LaneObservers,
-    readonly tickets?: SessionTickets,
+    readonly stores: LaneStores = {},
   ) {
     const { name, tls } = config;
     const { metrics } = observers;
@@ -46,7 +52,7 @@ export class Lane {
     this.#terminator = new TlsTerminator({
       ...tls,
       ...served,
-      tickets,
+      ...stores,
       ticketScope: name,
       observer: {
         handshakeEnded: (event) => metrics.handshakeEnded(name, event),

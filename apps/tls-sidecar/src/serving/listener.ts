@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Socket } from 'node:net';
-import type { ServedCredentials, SessionTickets } from '@nest-hsm/tls-offload';
+import type { ServedCredentials } from '@nest-hsm/tls-offload';
 import type { ListenerConfig } from '../config.js';
 import type { ActivatedSockets } from './activation.js';
 import { BoundPort } from './bound-port.js';
-import { Lane, type LaneObservers, type LaneStatistics, type LaneTotals } from './lane.js';
+import { Lane, type LaneObservers, type LaneStatistics, type LaneStores, type LaneTotals } from './lane.js';
 
 const nothing: LaneTotals = {
   refused: 0,
@@ -52,10 +52,10 @@ export class Listener {
   }
 
   /** The lane for a configuration: the one there is, where nothing is different. @throws {TlsOffloadError} as `Lane` */
-  laneFor(config: ListenerConfig, served: ServedCredentials, observers: LaneObservers, tickets?: SessionTickets): Lane {
-    const { config: before, served: servedBefore, tickets: ticketsBefore } = this.#lane;
-    const isSame = tickets === ticketsBefore && isDeepStrictEqual([before, servedBefore], [config, served]);
-    return isSame ? this.#lane : new Lane(config, served, observers, tickets);
+  laneFor(config: ListenerConfig, served: ServedCredentials, observers: LaneObservers, stores: LaneStores): Lane {
+    const before = this.#lane;
+    const isSame = isDeepStrictEqual([before.config, before.served], [config, served]);
+    return isSame && stores.tickets === before.stores.tickets ? before : new Lane(config, served, observers, stores);
   }
 
   /** Closes one of `laneFor` that is not taken. */

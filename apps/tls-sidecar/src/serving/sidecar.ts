@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
 import { changedSettings, type Hsm } from '@nest-hsm/hsm';
@@ -33,6 +34,8 @@ export class Sidecar implements BeforeApplicationShutdown {
   readonly #shutdown = new AbortController();
   #state: SidecarState = 'starting';
   #config: Config;
+  /** Undefined: a sidecar that has no directory of its own forgets. */
+  readonly #crlDirectory: string | undefined;
   #certificates = Certificates.none;
   #tickets = Tickets.none;
   /** By name. */
@@ -48,6 +51,8 @@ export class Sidecar implements BeforeApplicationShutdown {
     private readonly activated: ActivatedSockets,
   ) {
     this.#config = config;
+    const { stateDirectory } = config.hsm;
+    this.#crlDirectory = stateDirectory === undefined ? undefined : join(stateDirectory, 'client-crls');
   }
 
   /**
@@ -170,12 +175,13 @@ export class Sidecar implements BeforeApplicationShutdown {
     const failed = ({ code }: TlsOffloadError): void => this.observers.metrics.upkeepFailed('', code);
     try {
       tickets = await tickets.next(config.sessionTickets, this.hsm, { patience, failed });
+      const stores = { tickets: tickets.served, crlDirectory: this.#crlDirectory };
       for (const each of config.listeners) {
         const served = certificates.servedBy(each);
         const known = [...this.#listeners.values()].find(({ config: its }) =>
           isDeepStrictEqual(its.listen, each.listen),
         );
-        const offered = [each, served, this.observers, tickets.served] as const;
+        const offered = [each, served, this.observers, stores] as const;
         if (known !== undefined) lanes.set(known, known.laneFor(...offered));
         const listener = known ?? (await Listener.open(new Lane(...offered), this.activated));
         if (known === undefined) opened.push(listener);

@@ -77,6 +77,11 @@ export class L4Proxy {
     private readonly observer: L4ProxyObserver = {},
   ) {
     this.#config = parseConfig(l4ProxyConfigSchema, 'L4 proxy', config);
+    if (terminator.asksClientsByName) {
+      const message =
+        'L4 proxy: want one rule about clients for all server names, since all lead to one upstream, got rules by name';
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
+    }
     this.#trustedPeers = new TrustedPeers(this.#config.proxyProtocol.trustedPeers);
     this.#sources = new SourceConnections(this.#config.connectionLimitPerSource);
     this.server = createServer({ allowHalfOpen: true, noDelay: true });

@@ -1,7 +1,7 @@
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import { isIP } from 'node:net';
 import { TlsOffloadError } from '../errors.js';
+import { isAuthority, isMeantFor } from '../request-host.js';
 import type { TlsSocket } from '../socket.js';
 import { plainAddress, type TrustedPeers } from '../peer-address.js';
 import { writeIdentity } from './forwarded.js';
@@ -22,8 +22,6 @@ export interface UpstreamRequest {
   readonly expectsContinue: boolean;
 }
 
-// Of a registered name letters, digits, `-`, `_` and `.` alone: some upstreams decode `%2e`, and so read another name than we do.
-const authorityPattern = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
 const pathPattern = /^\/[\x21\x22\x24-\x7e\x80-\xff]*$/;
 
 export interface RequestRules {
@@ -85,17 +83,9 @@ function targetOf(request: ClientRequest, fields: Fields): { authority: string; 
     }
     authority = pseudo ?? authority;
   }
-  if (authority === undefined || !authorityPattern.test(authority)) throw invalid('want a host and port in Host');
+  if (authority === undefined || !isAuthority(authority)) throw invalid('want a host and port in Host');
   if (!pathPattern.test(path) && !(path === '*' && request.method === 'OPTIONS')) throw invalid('want a path');
   return { authority, path };
-}
-
-/** RFC 9110 §7.4: another name may have another certificate, and other rules about clients. */
-function isMeantFor(serverName: string | false, authority: string): boolean {
-  const host = authority.replace(/:\d+$/, '').toLowerCase();
-  if (serverName === false) return isIP(host.replace(/^\[|\]$/g, '')) !== 0;
-  // Not so the other way: a server name with a dot at its end (against RFC 6066 §3) got nobody's certificate and policy.
-  return host.replace(/\.$/, '') === serverName.toLowerCase();
 }
 
 /** How the body goes on to an upstream: with the length that the client told, or in chunks (RFC 9112 §6). */

@@ -65,6 +65,10 @@ export class L7Proxy {
   ) {
     this.#config = parseConfig(l7ProxyConfigSchema, 'L7 proxy', config);
     const { requireMatchingHost } = this.#config;
+    if (terminator.asksClientsByName && !requireMatchingHost) {
+      const message = 'L7 proxy: want requireMatchingHost where rules about clients differ by server name, got false';
+      throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
+    }
     const rules = { trustedPeers: new TrustedPeers(this.#config.trustedPeers), requireMatchingHost };
     this.#context = {
       pool: new UpstreamPool(this.#config, connectorsFor(this.#config.upstreamTls)),
@@ -115,6 +119,8 @@ export class L7Proxy {
       insecureHTTPParser: false,
       requireHostHeader: true,
       noDelay: true,
+      // An exchange compares them itself, and is counted.
+      requireMatchingHost: false,
       maxHeaderSize: headLimitBytes,
       headersTimeout: headTimeoutMilliseconds,
       // An exchange keeps the time of its request itself, alike for both protocols.
