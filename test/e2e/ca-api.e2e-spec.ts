@@ -64,6 +64,16 @@ beforeAll(async () => {
           scopes: ['certificates:issue'],
           profiles: ['tls-client'],
         },
+        {
+          name: 'unrevocable',
+          // There is no such CRL, so that nobody is let in.
+          certificate: {
+            issuerFile: home.file('foreign-ca.pem'),
+            crlFile: home.file('missing.crl'),
+            name: 'uri:spiffe://example.test/stranger',
+          },
+          scopes: ['certificates:issue'],
+        },
       ],
       oidc: [
         {
@@ -310,6 +320,19 @@ describe('who may use the API', () => {
       { bearer: ['certificates:issue'] },
       { mutualTLS: ['certificates:issue'] },
     ]);
+  });
+
+  test('the API page says what each answer is, and no refusal may be kept', () => {
+    const types = (path: string, status: string): string[] => {
+      const { paths } = call('/docs-json').body as { paths: Record<string, { get: { responses: Record<string, { content?: object }> } }> }; // prettier-ignore
+      return Object.keys(paths[path].get.responses[status].content ?? {});
+    };
+    expect(types('/v1/certificates/{serial}', 'default')).toEqual(['application/problem+json']);
+    expect(types('/v1/certificates/{serial}', '403')).toEqual(['application/problem+json']);
+    expect(types('/v1/ca/root.der', '200')).toEqual(['application/pkix-cert']);
+    expect(types('/v1/crl.der', '200')).toEqual(['application/pkix-crl']);
+    const missing = call(`/v1/certificates/${'0'.repeat(32)}`, { token: apiToken('reader', ['certificates:read']) });
+    expect([missing.status, missing.headers.get('cache-control')]).toEqual([404, 'no-store']);
   });
 });
 

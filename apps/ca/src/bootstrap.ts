@@ -5,8 +5,8 @@ import type { CaObserver } from '@nest-hsm/ca';
 import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Logger, PinoLogger } from 'nestjs-pino';
+import { serveApiDocument } from './api-document.js';
 import { AppModule } from './app.module.js';
 import { acceptBodies, maximumBodyBytes } from './certificates/body.js';
 import { type Config, readConfig } from './config.js';
@@ -52,7 +52,7 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
   logRequests(app.getHttpAdapter().getInstance(), (await app.resolve(PinoLogger)).logger);
   acceptBodies(app);
   app.enableShutdownHooks(shutdownSignals);
-  serveApiDocument(app);
+  serveApiDocument(app, config.ocsp !== undefined);
   const { host, port } = config.listen;
   try {
     await app.listen(port, host);
@@ -77,20 +77,4 @@ function tlsOf({ listen: { tls } }: Config): { https?: ServerOptions } {
       cause: error,
     });
   }
-}
-
-/** OpenAPI: the page at /docs, the document at /docs-json. */
-function serveApiDocument(app: NestFastifyApplication): void {
-  const description = new DocumentBuilder()
-    .setTitle('nest-hsm certificate authority')
-    .setDescription('Errors are problem documents (RFC 9457) with a stable `code`.')
-    .setVersion('1')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API token.' }, 'bearer')
-    .setOpenAPIVersion('3.1.0')
-    .build();
-  const document = SwaggerModule.createDocument(app, description);
-  // OpenAPI 3.1 has it, the builder's types have not.
-  const mutualTls = { type: 'mutualTLS', description: 'A client certificate that the configuration maps.' };
-  Object.assign(document.components?.securitySchemes ?? {}, { mutualTLS: mutualTls });
-  SwaggerModule.setup('docs', app, document);
 }

@@ -4,12 +4,13 @@ import { type CaCertificate, CertificateAuthority, encodePem } from '@nest-hsm/c
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply } from 'fastify';
 import { Public } from '../access/access.decorators.js';
-import { negotiate, pemChainType } from '../certificates/representation.js';
+import { derType, negotiate, pemChainType } from '../certificates/representation.js';
 import { ChainDto } from './chain.dto.js';
 import { IssuerDto } from './issuer.dto.js';
 
-const derType = 'application/pkix-cert';
 const pemType = 'application/x-pem-file';
+const inPem = (type: string): MethodDecorator => ApiOkResponse({ content: { [type]: {} } });
+const inDer = ApiOkResponse({ content: { [derType]: {} } });
 
 /** What relying parties fetch: the CA's own certificates. */
 @ApiTags('authority')
@@ -35,6 +36,7 @@ export class AuthorityController {
   /** The chain in PEM. */
   @Get('chain.pem')
   @Header('content-type', pemChainType)
+  @inPem(pemChainType)
   chainPem(): string {
     return this.authority.chain.map(toPem).join('');
   }
@@ -42,12 +44,14 @@ export class AuthorityController {
   /** The root certificate in PEM: the trust anchor. */
   @Get('root.pem')
   @Header('content-type', pemType)
+  @inPem(pemType)
   rootPem(): string {
     return toPem(this.authority.root);
   }
 
   /** The root certificate in DER. */
   @Get('root.der')
+  @inDer
   rootDer(): StreamableFile {
     return new StreamableFile(this.authority.root.der, { type: derType });
   }
@@ -55,12 +59,14 @@ export class AuthorityController {
   /** The issuing CA's certificate in PEM. */
   @Get('issuing.pem')
   @Header('content-type', pemType)
+  @inPem(pemType)
   issuingPem(): string {
     return toPem(this.authority.issuer.certificate);
   }
 
   /** The issuing CA's certificate in DER, where certificates point to (RFC 5280 §4.2.2.1). */
   @Get('issuing.der')
+  @inDer
   issuingDer(): StreamableFile {
     return new StreamableFile(this.authority.issuer.certificate.der, { type: derType });
   }
@@ -89,6 +95,7 @@ export class AuthorityController {
 
   /** A CA's certificate in DER, where certificates point to (RFC 5280 §4.2.2.1): `KEYIDENTIFIER.der`. */
   @Get('issuers/:file')
+  @inDer
   issuerDer(@Param('file') file: string): StreamableFile {
     const id = file.replace(/\.der$/, '');
     return new StreamableFile(this.authority.authorityCertificate(id).der, { type: derType });

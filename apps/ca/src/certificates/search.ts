@@ -3,6 +3,7 @@ import { ApiQuery } from '@nestjs/swagger';
 import { type CertificatePage, type CertificateQuery, issuedStatuses, maximumPage } from '@nest-hsm/ca';
 import { z } from 'zod';
 import { ApiError } from '../problem/api-error.js';
+import { faultsIn } from '../problem/json-body.js';
 import type { CertificatePageDto } from './search.dto.js';
 
 const moment = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
@@ -33,7 +34,7 @@ export function searchParameters(): MethodDecorator {
 export function readQuery(asked: unknown): CertificateQuery {
   const parsed = query.safeParse(asked);
   if (parsed.success) return parsed.data;
-  throw new ApiError('ERR_API_REQUEST_INVALID', `search: ${z.prettifyError(parsed.error)}`);
+  throw new ApiError('ERR_API_REQUEST_INVALID', `search: ${faultsIn(parsed.error)}`);
 }
 
 export function representPage({ certificates, next }: CertificatePage): CertificatePageDto {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ApiError } from './api-error.js';
 
 /**
@@ -9,5 +9,10 @@ import { ApiError } from './api-error.js';
 export function readJson<Schema extends z.ZodType>(schema: Schema, body: unknown, shape: string): z.output<Schema> {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  throw new ApiError('ERR_API_BODY_INVALID', `body: want JSON ${shape}, got ${z.prettifyError(parsed.error)}`);
+  throw new ApiError('ERR_API_BODY_INVALID', `body: want JSON ${shape}, got ${faultsIn(parsed.error)}`);
+}
+
+/** All faults in one line, each with where it is. */
+export function faultsIn({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`)).join('; ');
 }

@@ -25,6 +25,8 @@ export class ProblemFilter implements ExceptionFilter {
     if (retryAfter !== undefined) void reply.header('retry-after', retryAfter);
     else if (problem.status === 503) void reply.header('retry-after', retryAfterSeconds);
     else if (problem.code === 'ERR_CA_IDEMPOTENCY_IN_PROGRESS') void reply.header('retry-after', 1);
+    // A route that lets its answers be kept has said so by now, and its refusals are none of them.
+    void reply.header('cache-control', 'no-store');
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="nest-hsm-ca"');
     void reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   }

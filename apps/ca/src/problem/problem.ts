@@ -56,6 +56,7 @@ export const problemStatus = {
   ERR_CA_ISSUER_UNNAMED: 500,
   ERR_CA_STORE_UNUSABLE: 503,
   ERR_CA_RECOVERY_REFUSED: 500,
+  ERR_CA_CRL_INVALID: 500,
   ERR_CA_IMPORT_REFUSED: 500,
   ERR_CA_ROLLOVER_REFUSED: 500,
   ERR_CA_CEREMONY_REFUSED: 500,
@@ -137,8 +138,16 @@ export function problemOf(error: unknown, requestId: string): Problem {
 
 function classify(error: unknown): { code: ProblemCode; message: string } {
   if (error instanceof ApiError || error instanceof CaError || error instanceof HsmError) return error;
-  return { code: codeOfStatus(statusOf(error)), message: error instanceof Error ? error.message : 'unknown' };
+  const status = statusOf(error);
+  const message = frameworkMessages[status] ?? (error instanceof Error ? error.message : 'unknown');
+  return { code: codeOfStatus(status), message };
 }
+
+/** Where those of Fastify say no more than the title does. */
+const frameworkMessages: Readonly<Record<number, string>> = {
+  413: 'body: want at most 64 KiB, of a batch 1 MiB, got more',
+  415: 'Content-Type: want one that the route reads (/docs names them), got another',
+};
 
 /** Nest throws HttpExceptions; Fastify's own errors carry `statusCode`. */
 function statusOf(error: unknown): number {

@@ -1,5 +1,5 @@
 import { Controller, Get, Param, Req, Res } from '@nestjs/common';
-import { ApiProduces, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { CaError, CertificateAuthority, encodePem, type PublishedCrl, readCrlFileName } from '@nest-hsm/ca';
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -8,6 +8,9 @@ import { sendCacheable } from './cacheable.js';
 
 /** A CRL may be replaced at any time, so caches ask again after an hour at the latest. */
 const maximumAgeSeconds = 3_600;
+
+const derType = 'application/pkix-crl';
+const pemType = 'application/x-pem-file';
 
 /** CRLs (RFC 5280 §5), for everybody. */
 @ApiTags('status')
@@ -19,21 +22,21 @@ export class CrlController {
 
   /** The complete CRL of the issuing CA, in DER. */
   @Get(['crl', 'crl.der'])
-  @ApiProduces('application/pkix-crl')
+  @ApiOkResponse({ content: { [derType]: {} } })
   der(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
     send(request, reply, this.authority.crl, 'der');
   }
 
   /** The complete CRL of the issuing CA, in PEM. */
   @Get('crl.pem')
-  @ApiProduces('application/x-pem-file')
+  @ApiOkResponse({ content: { [pemType]: {} } })
   pem(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
     send(request, reply, this.authority.crl, 'pem');
   }
 
   /** A CRL by issuer (key identifier in hexadecimal) and name: `full`, `delta`, `shard-3`, `shard-3-delta`, then `.der` or `.pem`. */
   @Get('crl/:issuerId/:name')
-  @ApiProduces('application/pkix-crl', 'application/x-pem-file')
+  @ApiOkResponse({ content: { [derType]: {}, [pemType]: {} } })
   named(
     @Param('issuerId') issuerId: string,
     @Param('name') name: string,
@@ -56,7 +59,7 @@ function send(request: FastifyRequest, reply: FastifyReply, crl: PublishedCrl, f
   const left = Math.floor((nextUpdate.getTime() - Date.now()) / 1000);
   sendCacheable(request, reply, {
     octets: form === 'der' ? der : Buffer.from(encodePem('X509 CRL', der), 'latin1'),
-    type: form === 'der' ? 'application/pkix-crl' : 'application/x-pem-file',
+    type: form === 'der' ? derType : pemType,
     etag: `"${tbsSha256}-${form}"`,
     lastModified: thisUpdate,
     expires: nextUpdate,

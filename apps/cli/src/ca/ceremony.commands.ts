@@ -6,7 +6,7 @@ import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import { HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { NounCommand } from '../noun.command.js';
 import { withDatabase } from './ca.command.js';
-import { certificateText, certificateView, readCertificates, readInput, writeOutput } from './certificate-file.js';
+import { certificateText, certificateView, readCertificates, readInput, writeOutputOnce } from './certificate-file.js';
 import { readCeremonyFile } from './config.js';
 
 interface RunOptions extends HsmCommandOptions {
@@ -106,7 +106,7 @@ export class CeremonyCommand extends NounCommand {}
 async function writeCertificates({ cas }: VerifiedCeremony, directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const { name, certificate } of cas) {
-    await writeOutput(join(directory, `${name}.crt`), encodePem('CERTIFICATE', certificate.der));
+    await writeOutputOnce(join(directory, `${name}.crt`), encodePem('CERTIFICATE', certificate.der));
   }
 }
 

@@ -8,13 +8,13 @@ import { readCaFile } from './config.js';
 @SubCommand({
   name: 'init',
   description:
-    'Makes what is missing of root and issuing CA: keys on the token, certificates, a first CRL. Pin the SHA-256 of the root in authority.root.sha256',
+    'Makes what is missing of root, intermediates and issuers: keys on the token, certificates, first CRLs. Pin the SHA-256 of the root in authority.root.sha256',
 })
 export class CaInitCommand extends HsmCommand {
   async run(_: string[], options: HsmCommandOptions): Promise<void> {
     const file = await readCaFile(options.config);
     const authority = { ...file.ca.authority, initialize: true };
-    const [root, issuing] = await this.withHsm(options, (token) =>
+    const { root, issuing, cas } = await this.withHsm(options, (token) =>
       withDatabase(file, async (dataSource) => {
         const ca = await CertificateAuthority.open({
           token,
@@ -22,10 +22,21 @@ export class CaInitCommand extends HsmCommand {
           config: { ...file.ca, authority },
         });
         await ca.close();
-        return [ca.root.der, ca.issuer.certificate.der];
+        return { root: ca.root.der, issuing: ca.issuer.certificate.der, cas: everyCa(ca) };
       }),
     );
-    const view = { root: certificateView(root), issuing: certificateView(issuing) };
-    print(view, [root, issuing].map(certificateText), options);
+    const view = {
+      root: certificateView(root),
+      issuing: certificateView(issuing),
+      cas: cas.map(certificateView),
+    };
+    print(view, cas.map(certificateText), options);
   }
+}
+
+/** Each CA above each issuer and the issuer itself, once, the root first. */
+function everyCa(ca: CertificateAuthority): Buffer[] {
+  const chains = ca.generations.map(({ issuer }) => ca.chainOf(issuer.id).toReversed());
+  const byDigest = new Map(chains.flat().map(({ der }) => [der.toString('base64'), der]));
+  return [...byDigest.values()];
 }

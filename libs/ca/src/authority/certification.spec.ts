@@ -231,6 +231,8 @@ describe('cross-signing', () => {
     // An issuing CA may not certify another CA.
     await expect(administrationOf(old, 'R1').crossSign('issuing', newRoot, 365)).rejects.toMatchObject({ code: 'ERR_CA_CONSTRAINT_VIOLATED' }); // prettier-ignore
     await expect(administrationOf(old, 'R1').crossSign('root', tools.der('root.crt'), 365)).rejects.toMatchObject({ code: 'ERR_CA_IMPORT_REFUSED' }); // prettier-ignore
+    for (const refused of [oldRoot, der])
+      await expect(administrationOf(old, 'R1').crossSign('root', refused, 365)).rejects.toMatchObject({ code: 'ERR_CA_IMPORT_REFUSED', message: expect.stringContaining('cross-signing: want') }); // prettier-ignore
     await Promise.all([old.remove(), next.remove()]);
     tools.remove();
   });

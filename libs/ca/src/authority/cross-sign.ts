@@ -1,7 +1,7 @@
 import { parseDer } from '../der/der-reader.js';
 import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
-import { readCaCertificate } from '../issuance/ca-certificate.js';
+import { type CaCertificate, readCaCertificate } from '../issuance/ca-certificate.js';
 import { type ExtensionView, viewTbsCertificate } from '../issuance/certificate-view.js';
 import type { IssuedCertificate } from '../issuance/issuance.js';
 import { type Issuer } from '../issuance/issuer.js';
@@ -36,7 +36,12 @@ export async function crossSign(
   validityDays: number,
 ): Promise<IssuedCertificate> {
   const { issuance, config, now } = context;
-  const other = readCaCertificate(der);
+  const other = readOther(der);
+  if (other.subject.equals(by.name))
+    throw new CaError(
+      'ERR_CA_IMPORT_REFUSED',
+      'cross-signing: want a CA of another name than the one that signs, since paths are found by names (RFC 5280 §6.1)',
+    );
   const { subjectPublicKeyInfo, extensions } = viewTbsCertificate(parseDer(der).children[0]);
   // What limits the other CA must limit it here too; purposes and policies are not carried over, so a CA that is limited to some is refused.
   const others = extensions
@@ -67,6 +72,18 @@ export async function crossSign(
   };
   const order = certifiedOrder(certified, by, { publicUrl: config.publicUrl, now: now() });
   return issuance.redeem(await issuance.prepare(order));
+}
+
+function readOther(der: Buffer): CaCertificate {
+  try {
+    return readCaCertificate(der);
+  } catch (cause) {
+    throw new CaError(
+      'ERR_CA_IMPORT_REFUSED',
+      'cross-signing: want the certificate of a CA, with a subject key identifier, got another',
+      { cause },
+    );
+  }
 }
 
 /** Policies that limit nothing, as every CA below a root has them here. */
