@@ -1,5 +1,5 @@
 import { type KekHolder, withDataEncryption } from '@nest-hsm/data-encryption';
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions, type EntityTarget } from 'typeorm';
 import { EncryptedRow, IndexedRow, PlainRow, SearchableRow } from './entities.js';
 import type { RowsTask } from './task.js';
 
@@ -27,7 +27,7 @@ export async function openDataSource({ database, columns }: RowsTask, hsm: KekHo
 const rowsOfStatement = 500;
 
 export async function insertRows(
-  { dataSource, entity }: Awaited<ReturnType<typeof openDataSource>>,
+  { dataSource, entity }: { readonly dataSource: DataSource; readonly entity: EntityTarget<PlainRow> },
   rows: readonly Partial<PlainRow>[],
 ): Promise<void> {
   await dataSource.transaction(async (manager) => {

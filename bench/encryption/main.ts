@@ -4,7 +4,17 @@ import { TestToken } from '../../test/support/token.js';
 import { type CaseFacts, contest, type Contender, type Outcome, type Samples } from '../harness/contest.js';
 import { inProcess } from '../harness/process.js';
 import { report } from '../harness/report.js';
-import type { CallsResult, CallsTask, Cost, ReencryptionResult, RowsResult, RowsTask, SearchResult } from './task.js';
+import type {
+  CallsResult,
+  CallsTask,
+  Cost,
+  ReencryptionResult,
+  RowsResult,
+  RowsTask,
+  SearchResult,
+  TypeormEncryptedTask,
+} from './task.js';
+import { provideTypeormEncrypted } from './typeorm-encrypted.js';
 
 /**
  * 10,000 rows of four encrypted texts, written, read and encrypted anew through TypeORM, against the same rows in plain columns.
@@ -30,11 +40,11 @@ try {
   const compare = async (
     cases: Readonly<Record<string, CaseFacts>>,
     ours: Contender,
-    peer: Contender | undefined,
+    peers: readonly Contender[],
     rounds: number,
   ): Promise<void> => {
     const isWanted = only.length === 0 || Object.keys(cases).some((name) => only.includes(name));
-    if (isWanted) outcomes.push(...(await contest(cases, ours, peer === undefined ? [] : [peer], rounds)));
+    if (isWanted) outcomes.push(...(await contest(cases, ours, peers, rounds)));
   };
 
   for (const [name, insertTarget, findTarget] of [
@@ -53,7 +63,30 @@ try {
       [`${name}-find-wall`]: milliseconds(),
       [`${name}-find-one`]: { ...milliseconds(), unit: 'µs' },
     };
-    await compare(cases, contender('encrypted', 'encrypted'), contender('plain', 'plain'), rounds);
+    const peers = [contender('plain', 'plain'), ...(name === 'pg' ? [pgcrypto(task(name, 'plain'))] : [])];
+    await compare(cases, contender('encrypted', 'encrypted'), peers, rounds);
+  }
+
+  const remarks: string[] = [];
+  const isTypeormEncryptedWanted = only.length === 0 || only.some((name) => name.startsWith('typeorm-encrypted'));
+  const place = isTypeormEncryptedWanted ? provided(remarks) : undefined;
+  if (place !== undefined) {
+    const { database, rows: count, times: each } = task('sqlite', 'plain');
+    const contender = (title: string, columns: RowsTask['columns']): Contender => ({
+      name: title,
+      run: async () => {
+        const module = new URL('typeorm-encrypted-contender.js', import.meta.url);
+        const peer: TypeormEncryptedTask = { place, database, columns, rows: count, times: each };
+        return samples('typeorm-encrypted', await inProcess<TypeormEncryptedTask, RowsResult>(module, peer));
+      },
+    });
+    const cases = {
+      'typeorm-encrypted-insert': milliseconds(),
+      'typeorm-encrypted-find': milliseconds(),
+      'typeorm-encrypted-find-one': { ...milliseconds(), unit: 'µs' },
+    };
+    const plain = contender('plain, TypeORM 0.3', 'plain');
+    await compare(cases, contender('typeorm-encrypted', 'encrypted'), [plain], rounds);
   }
 
   for (const [name, prefix] of [
@@ -78,7 +111,7 @@ try {
       };
     };
     const ours = { name: 'encrypting anew', run: reencryption };
-    await compare(cases, ours, { name: 'reading alone', run: () => Promise.resolve(idle) }, Math.min(rounds, 3));
+    await compare(cases, ours, [{ name: 'reading alone', run: () => Promise.resolve(idle) }], Math.min(rounds, 3));
   }
 
   const searcher = (title: string, columns: RowsTask['columns']): Contender => ({
@@ -96,16 +129,41 @@ try {
     'find-one-indexed': { ...milliseconds(1.6), unit: 'µs' },
     'find-one-indexed-wall': { ...milliseconds(), unit: 'µs' },
   };
-  await compare(searches, searcher('searchable', 'searchable'), searcher('plain', 'indexed'), rounds);
+  await compare(searches, searcher('searchable', 'searchable'), [searcher('plain', 'indexed')], rounds);
 
   const calls = { 'hsm-calls-per-million': { unit: 'calls', better: 'lower', target: '≤ 10' } } as const;
   // A count is the same each time.
   let counted: Promise<Samples> | undefined;
-  await compare(calls, { name: 'encrypted', run: () => (counted ??= countCalls()) }, undefined, 1);
-  report(outcomes);
+  await compare(calls, { name: 'encrypted', run: () => (counted ??= countCalls()) }, [], 1);
+  report(outcomes, remarks);
 } finally {
   await postgres.stop();
   token.remove();
+}
+
+/** The server's own encryption is not in the CPU time of the application: compared is what the caller waits. */
+function pgcrypto(task: RowsTask): Contender {
+  return {
+    name: 'pgcrypto',
+    run: async () => {
+      const module = new URL('pgcrypto-contender.js', import.meta.url);
+      const { insert, find } = await inProcess<RowsTask, RowsResult>(module, task);
+      return {
+        'pg-insert-wall': { value: insert.wallMilliseconds },
+        'pg-find-wall': { value: find.wallMilliseconds },
+      };
+    },
+  };
+}
+
+/** @returns where typeorm-encrypted is; undefined, with a remark, where it cannot be had */
+function provided(remarks: string[]): string | undefined {
+  try {
+    return provideTypeormEncrypted(process.env.NEST_HSM_BENCH_PEERS ?? '');
+  } catch (error) {
+    remarks.push(`typeorm-encrypted is not compared with: ${(error as Error).message.split('\n', 1)[0]}`);
+    return undefined;
+  }
 }
 
 /** On a token of its own: the first start makes the KEK too. */

@@ -12,6 +12,12 @@ export interface RowsTask {
   readonly times: number;
 }
 
+/** On the TypeORM that a peer works with. */
+export interface TypeormEncryptedTask extends Pick<RowsTask, 'columns' | 'database' | 'rows' | 'times'> {
+  /** The folder with its packages. */
+  readonly place: string;
+}
+
 /** Medians over the times. */
 export interface RowsResult {
   readonly insert: Cost;
