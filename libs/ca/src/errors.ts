@@ -41,6 +41,7 @@ const faults = {
   ERR_CA_ISSUER_UNNAMED: 'operator',
   ERR_CA_STORE_UNUSABLE: 'operator',
   ERR_CA_RECOVERY_REFUSED: 'operator',
+  ERR_CA_CRL_INVALID: 'operator',
   ERR_CA_IMPORT_REFUSED: 'operator',
   ERR_CA_ROLLOVER_REFUSED: 'operator',
   ERR_CA_CEREMONY_REFUSED: 'operator',

@@ -31,6 +31,7 @@ export { type ProfileInput, type ProfilesInput } from './profile/profile-schema.
 export { maximumCsrBytes } from './request/csr.js';
 export type { IssueOptions, OnceKey, RenewOptions } from './request/requests.js';
 export { type CertificateQuery, type IssuedStatus, issuedStatuses, maximumPage } from './search/certificate-query.js';
+export { type ForeignCrl, maximumCrlBytes, readForeignCrl } from './revocation/foreign-crl.js';
 export { certificateNames } from './search/search-names.js';
 export type { CertificatePage, CertificateSummary } from './search/certificate-search.js';
 export type { CertificateSearchStore, FoundCertificate } from './store/certificate-search-store.js';

@@ -23,6 +23,8 @@ const certificate = z.union([
     .strictObject({
       /** PEM of the CA that signed it, which must not be this one. */
       issuerFile: z.string().min(1),
+      /** Its complete CRL, PEM or DER; looked at every 5 seconds. Without one in force none of its certificates counts. */
+      crlFile: z.string().min(1).optional(),
       /** The whole subject, one attribute each as in `CN=build`, in the certificate's order. */
       subject: z.array(z.string().regex(/^\w+=/, 'want TYPE=value')).min(1).optional(),
       /** Or a name of its SubjectAltName: `dns:…`, `uri:…`, `email:…`, `ip:…`. */

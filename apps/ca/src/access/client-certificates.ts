@@ -1,11 +1,15 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { certificateNames } from '@nest-hsm/ca';
 import { ApiError } from '../problem/api-error.js';
 import type { ClientConfig } from './access-config.js';
+import { IssuerCrl } from './issuer-crl.js';
 import { type Principal, principal } from './principal.js';
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
+/** How often the files of CRLs are looked at. */
+const lookMilliseconds = 5_000;
 
 interface Mapping {
   readonly holder: Principal;
@@ -17,9 +21,12 @@ interface Mapping {
  * subject or name. No certificate counts for whom it chains to, least of all to this CA, whose requesters could otherwise have
  * themselves certified as somebody else.
  */
-export class ClientCertificates {
+export class ClientCertificates implements OnModuleInit, OnModuleDestroy {
   readonly #mappings: readonly Mapping[];
   readonly #issuers: readonly X509Certificate[];
+  readonly #crls: readonly IssuerCrl[];
+  readonly #logger = new Logger('access');
+  #looking: NodeJS.Timeout | undefined;
 
   /** @throws {ApiError} ERR_API_CONFIG when an issuer's file cannot be used */
   constructor(
@@ -27,6 +34,7 @@ export class ClientCertificates {
     private readonly now: () => Date = () => new Date(),
   ) {
     const issuers: X509Certificate[] = [];
+    const crls: IssuerCrl[] = [];
     this.#mappings = clients.flatMap((client) => {
       if (client.certificate === undefined) return [];
       const holder = principal(`client:${client.name}`, client);
@@ -35,13 +43,32 @@ export class ClientCertificates {
         return [{ holder, isIts: ({ fingerprint256 }) => fingerprint256.replaceAll(':', '') === wanted.sha256 }];
       const issuer = readIssuer(wanted.issuerFile);
       issuers.push(issuer);
+      const crl =
+        wanted.crlFile === undefined
+          ? undefined
+          : new IssuerCrl(wanted.crlFile, issuer, now, (message) =>
+              this.#logger.error(`client certificates: ${message}`),
+            );
+      if (crl !== undefined) crls.push(crl);
       const isSubject = (certificate: X509Certificate): boolean =>
         wanted.name === undefined
           ? certificate.subject === wanted.subject?.join('\n')
           : certificateNames(certificate.raw).includes(wanted.name);
-      return [{ holder, isIts: (certificate) => isSubject(certificate) && this.#isSignedBy(certificate, issuer) }];
+      const isIts = (certificate: X509Certificate): boolean =>
+        isSubject(certificate) && this.#isSignedBy(certificate, issuer) && crl?.allows(certificate) !== false;
+      return [{ holder, isIts }];
     });
     this.#issuers = issuers;
+    this.#crls = crls;
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.#look();
+    if (this.#crls.length > 0) this.#looking = setInterval(() => void this.#look(), lookMilliseconds).unref();
+  }
+
+  onModuleDestroy(): void {
+    clearInterval(this.#looking);
   }
 
   /** Called once the CA is open. @throws {ApiError} ERR_API_CONFIG when an issuer that is configured is one of its own */
@@ -63,6 +90,10 @@ export class ClientCertificates {
   find(certificate: X509Certificate): Principal | undefined {
     if (!this.#isInForce(certificate) || !isForClients(certificate)) return undefined;
     return this.#mappings.find(({ isIts }) => isIts(certificate))?.holder;
+  }
+
+  async #look(): Promise<void> {
+    await Promise.all(this.#crls.map((crl) => crl.look()));
   }
 
   #isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {

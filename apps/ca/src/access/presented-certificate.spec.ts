@@ -68,3 +68,12 @@ describe('a client certificate in the header of a TLS terminator (RFC 9440)', ()
     expect(await presented(terminators, header())).toBeUndefined();
   });
 });
+
+test('the certificate of a connection is found on any socket with the face of a TLSSocket, and on no other', () => {
+  const certificate = {} as X509Certificate;
+  const request = (face: object): FastifyRequest =>
+    ({ headers: {}, raw: { socket: { remoteAddress: '192.0.2.1', ...face } } }) as unknown as FastifyRequest;
+  const finder = new PresentedCertificate(['127.0.0.1']);
+  expect(finder.of(request({ getPeerX509Certificate: () => certificate }))).toBe(certificate);
+  expect(finder.of(request({}))).toBeUndefined();
+});

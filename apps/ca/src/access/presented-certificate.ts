@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import { BlockList, isIP } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import { BlockList, isIP, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 
 /** Finds the client certificate of a request: that of the connection, or, behind a TLS terminator that is trusted, of its header. */
@@ -25,8 +25,13 @@ export class PresentedCertificate {
     const { remoteAddress = '' } = socket;
     if (this.#terminators.check(remoteAddress, isIP(remoteAddress) === 6 ? 'ipv6' : 'ipv4'))
       return readClientCert(headers['client-cert']);
-    return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+    return isSecure(socket) ? socket.getPeerX509Certificate() : undefined;
   }
+}
+
+/** Node.js' own, or any other with its face, as that of `@nest-hsm/tls-offload`. */
+function isSecure(socket: Socket): socket is Pick<TLSSocket, 'getPeerX509Certificate'> & Socket {
+  return 'getPeerX509Certificate' in socket && typeof socket.getPeerX509Certificate === 'function';
 }
 
 /** A Byte Sequence of RFC 8941 with the DER of one certificate (RFC 9440 §2.2). */

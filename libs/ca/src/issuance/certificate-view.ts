@@ -86,7 +86,7 @@ export function viewExtensions(explicit: DerNode | undefined): ExtensionView[] {
 }
 
 /** The time of a UTCTime or GeneralizedTime in the form RFC 5280 §4.1.2.5 wants; undefined for any other form. */
-export function readTime({ tag, content }: DerNode): Date | undefined {
+export function readTime({ tag, content }: Pick<DerNode, 'tag' | 'content'>): Date | undefined {
   const yearDigits = tag === tags.utcTime ? 2 : tag === tags.generalizedTime ? 4 : undefined;
   if (yearDigits === undefined || content.length !== yearDigits + 11 || content[yearDigits + 10] !== 0x5a)
     return undefined;
