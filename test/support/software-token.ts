@@ -31,7 +31,15 @@ export class SoftwareToken implements Pick<
 
   async generateSecretKey({ label, algorithm }: { label: string; algorithm: string }): Promise<HsmKey> {
     const id = randomBytes(16).toString('hex') as KeyId;
-    const key = { id, label, algorithm, usage: 'mac', extractable: false, uri: `pkcs11:id=${id}` } as HsmKey;
+    const key = {
+      id,
+      label,
+      algorithm,
+      usage: 'mac',
+      version: 1,
+      extractable: false,
+      uri: `pkcs11:id=${id}`,
+    } as HsmKey;
     this.#secrets.set(id, { key, secret: randomBytes(32) });
     return Promise.resolve(key);
   }

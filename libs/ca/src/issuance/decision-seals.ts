@@ -22,7 +22,7 @@ export class DecisionSeals {
 
   /**
    * Finds the key on the token, or makes it; callers take turns, since labels are not unique there.
-   * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when there are several
+   * @throws {CaError} ERR_CA_ISSUER_UNUSABLE when there are several that are no versions of each other
    * @throws {HsmError} when the token has no HMAC, or a policy does not allow it
    */
   static async open(token: IssuerToken, label: string): Promise<DecisionSeals> {
@@ -55,9 +55,15 @@ export class DecisionSeals {
   }
 }
 
+/**
+ * The first version there is. One that `nest-hsm key rotate` adds is not used: replicas that started before would not know what it sealed, nor
+ * those after it what waits, and recovery would revoke it.
+ */
 async function sealKey(token: IssuerToken, label: string): Promise<HsmKey> {
   const keys = await token.listKeys({ label, usage: 'mac' });
-  if (keys.length > 1)
-    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `seal key ${label}: want one on the token, got ${keys.length}`);
-  return keys.at(0) ?? token.generateSecretKey({ label, algorithm: 'hmac-sha256', usage: 'mac' });
+  const first = Math.min(...keys.map(({ version }) => version));
+  const [key, ...others] = keys.filter(({ version }) => version === first);
+  if (others.length > 0)
+    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `seal key ${label}: want one on the token, got ${others.length + 1}`);
+  return key ?? token.generateSecretKey({ label, algorithm: 'hmac-sha256', usage: 'mac' });
 }
