@@ -1,4 +1,4 @@
-import type { HsmKey, SignatureInput, SignatureScheme } from '@nest-hsm/hsm';
+import type { HsmError, HsmKey, SignatureInput, SignatureScheme } from '@nest-hsm/hsm';
 import type { SignatureWanted } from './addon.js';
 import { TlsOffloadError } from './errors.js';
 
@@ -36,7 +36,7 @@ export interface SignatureStatistics {
   readonly pending: number;
   readonly signed: number;
   readonly failed: number;
-  /** Refused because too many were pending. */
+  /** Refused because too many were pending here, or wait for the signer. */
   readonly shed: number;
   /** Given up because the client had gone or the handshake's time was over. */
   readonly cancelled: number;
@@ -117,10 +117,7 @@ export class KeySigner {
     const begun = performance.now();
     if (this.#counts.pending >= this.pendingLimit) {
       this.#count('shed', begun);
-      throw new TlsOffloadError(
-        'ERR_TLS_OFFLOAD_SIGNATURES_SATURATED',
-        `key ${this.key.label}: want at most ${this.pendingLimit} handshakes waiting for it, got one more`,
-      );
+      throw this.#saturated(`want at most ${this.pendingLimit} handshakes waiting for it, got one more`);
     }
     this.#counts.pending++;
     try {
@@ -134,7 +131,9 @@ export class KeySigner {
       this.#count(signal.aborted ? 'cancelled' : 'signed', begun);
       return signature;
     } catch (cause) {
-      this.#count(signal.aborted ? 'cancelled' : 'failed', begun);
+      const isShed = (cause as Partial<HsmError>).code === 'ERR_HSM_OVERLOADED';
+      this.#count(signal.aborted ? 'cancelled' : isShed ? 'shed' : 'failed', begun);
+      if (isShed) throw this.#saturated((cause as HsmError).message, cause);
       throw new TlsOffloadError(
         'ERR_TLS_OFFLOAD_SIGNATURE_FAILED',
         `key ${this.key.label}: want a ${scheme} signature, got ${(cause as Error).message}`,
@@ -149,6 +148,10 @@ export class KeySigner {
   #hold(ended: Promise<void>): void {
     this.#counts.pending++;
     void ended.then(() => this.#counts.pending--);
+  }
+
+  #saturated(why: string, cause?: unknown): TlsOffloadError {
+    return new TlsOffloadError('ERR_TLS_OFFLOAD_SIGNATURES_SATURATED', `key ${this.key.label}: ${why}`, { cause });
   }
 
   #count(result: SignatureEvent['result'], begun: number): void {

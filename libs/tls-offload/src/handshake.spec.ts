@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTlsNow } from 'node:tls';
+import { HsmError } from '@nest-hsm/hsm';
 import { credentialOf, makeIdentity, softwareSigner } from '../test/identity.js';
 import { connectTls, eventually, listen, type Listener, readAll } from '../test/listen.js';
 import { loadAddon } from './addon.js';
@@ -115,8 +116,12 @@ describe('a signature', () => {
 
     for (const answer of answers) answer();
     for (const client of await Promise.all(waiting)) client.destroy();
-    const { signed, shed, pending } = terminator.statistics.signatures[identity.key.label];
-    expect({ signed, shed, pending }).toEqual({ signed: 3, shed: 1, pending: 0 });
+    // Or when too many wait for the HSM.
+    signer.before = () => Promise.reject(new HsmError('ERR_HSM_OVERLOADED', 'full', { retryable: true }));
+    await expect(connectTls({ port: listener.port, ca })).rejects.toThrow(/SSL alert number 80/);
+    expect(codes(listener).at(-1)).toBe('ERR_TLS_OFFLOAD_SIGNATURES_SATURATED');
+    const { signed, shed, failed, pending } = terminator.statistics.signatures[identity.key.label];
+    expect({ signed, shed, failed, pending }).toEqual({ signed: 3, shed: 2, failed: 0, pending: 0 });
   });
 });
 

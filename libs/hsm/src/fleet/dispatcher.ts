@@ -148,7 +148,7 @@ export class Dispatcher implements TimekeeperOwner {
   ): Promise<Answer<V>> {
     const refusal = this.#reception.refusal(options) ?? (this.#isRefused ? this.#trouble : undefined);
     if (refusal !== undefined) return Promise.reject(refusal);
-    const call = this.#take(verb, request, options, { attemptsAllowed, only });
+    const call = this.#take(verb, request, options, attemptsAllowed, only);
     const { startedAt: now } = call;
     // It overtakes nobody: whoever waits could not be placed when something last changed.
     const member = route(this.#members, call, this.#holders, now);
@@ -157,9 +157,9 @@ export class Dispatcher implements TimekeeperOwner {
     return call.promise as Promise<Answer<V>>;
   }
 
-  #take(...[verb, request, options, terms]: Parameters<Reception['take']>): Call {
-    const call = this.#reception.take(verb, request, options, terms);
-    call.onAbort(() => this.#abort(call, options.signal));
+  #take(verb: Verb, request: Request<Verb>, options: FleetCallOptions, attemptsAllowed: number, only?: Member): Call {
+    const call = this.#reception.take(verb, request, options, attemptsAllowed, only);
+    if (options.signal !== undefined) call.onAbort(() => this.#abort(call, options.signal));
     this.#timekeeper.taken(call);
     return call;
   }
@@ -232,7 +232,7 @@ export class Dispatcher implements TimekeeperOwner {
     const { correlationId } = call;
     const deadlineMilliseconds = call.deadline - performance.now();
     const options = { deadlineMilliseconds, correlationId, purpose: 'look-up' } as const;
-    const lookup = this.#take('findKeys', { id: key.id }, options, { only, attemptsAllowed: 2 });
+    const lookup = this.#take('findKeys', { id: key.id }, options, 2, only);
     this.#waiting.unshift(lookup);
     lookup.promise.then(
       (found) => {

@@ -39,7 +39,8 @@ export class Reception {
     verb: Verb,
     request: Request<Verb>,
     options: FleetCallOptions,
-    { only, attemptsAllowed }: Pick<CallTerms, 'only' | 'attemptsAllowed'>,
+    attemptsAllowed: number,
+    only?: CallTerms['only'],
   ): Call {
     this.#unsettled++;
     const startedAt = performance.now();
