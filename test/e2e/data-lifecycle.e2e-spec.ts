@@ -29,8 +29,11 @@ describe('nest-hsm data', () => {
     rmSync(directory, { recursive: true });
   });
 
+  /** How far the column of plaintext is that is being encrypted. */
+  let phase: string | undefined;
+
   const data = (...args: string[]): Promise<Outcome> => {
-    const PATIENTS = JSON.stringify({ database, hsm: token.config() });
+    const PATIENTS = JSON.stringify({ database, hsm: token.config(), phase });
     const command = ['dist/apps/cli/main.js', 'data', ...args, '-d', 'test/e2e/patients-data-source.mjs'];
     return runProcess(process.execPath, command, { env: { ...process.env, PATIENTS } });
   };
@@ -86,6 +89,35 @@ describe('nest-hsm data', () => {
     expect(stdout).toContain('998 cells in 500 rows decrypt, 1 rows do not');
     expect(stdout).toContain('row [8] does not decrypt');
     expect(stdout).not.toContain('SECRET');
+  });
+
+  it('takes a column from plaintext to cells, a deployment for each phase', async () => {
+    const visitors = new DataSource(database);
+    await visitors.initialize();
+    await visitors.query(
+      'CREATE TABLE visitor (id integer PRIMARY KEY, email varchar, email_cell text, email_cell_blind_index varchar)',
+    );
+    await visitors.query("INSERT INTO visitor (id, email) VALUES (1, 'SECRET 1'), (2, NULL), (3, 'SECRET 3')");
+
+    phase = 'dual-write';
+    const { stdout: plan } = await data('plan');
+    expect(plan).toMatch(/^Visitor.email +dual-write +email → email_cell +0 +2 +0$/m);
+    expect((await data('verify', '-t', 'Visitor')).stdout).toContain('2 rows have another plaintext than cell');
+    expect((await data('backfill')).stdout).toBe('Visitor: 2 rows backfilled\n');
+    expect((await data('verify', '-t', 'Visitor')).code).toBe(0);
+
+    phase = 'contract';
+    expect((await data('contract')).stderr).toContain('want a terminal to ask on, or --confirm Visitor');
+    const { code, stdout } = await data('contract', '--confirm', 'Visitor');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'Visitor: 2 rows rid of plaintext\n' });
+    const rows = await visitors.query<{ email: unknown; email_cell: unknown }[]>('SELECT * FROM visitor ORDER BY id');
+    expect(rows.map(({ email, email_cell: cell }) => [email, typeof cell])).toEqual([
+      [null, 'string'],
+      [null, 'object'],
+      [null, 'string'],
+    ]);
+    await visitors.destroy();
+    phase = undefined;
   });
 
   it('refuses what is no data source, or one that nothing encrypts', async () => {

@@ -23,6 +23,9 @@ export {
 export { DataEncryption, withDataEncryption } from './typeorm/data-encryption.js';
 export { enc } from './typeorm/search-condition.js';
 export type { DataKeyView, DataLifecycle, Rewrapping } from './typeorm/lifecycle/data-lifecycle.js';
+export type { Backfill, BackfillOptions, BackfillProgress } from './typeorm/lifecycle/backfill.js';
+export type { PlaintextPlan } from './typeorm/lifecycle/plaintext-counts.js';
+export type { PlaintextColumnOptions, PlaintextPhase } from './typeorm/plaintext-column.js';
 export type { Reencryption, ReencryptionProgress, ReencryptOptions } from './typeorm/lifecycle/reencryption.js';
 export type { Verification, VerificationProgress, VerifyOptions } from './typeorm/lifecycle/verification.js';
 export { DataKeyEntity } from './typeorm/store/data-key.entity.js';

@@ -73,3 +73,10 @@ export abstract class TableCommand extends DataCommand {
     return table === undefined ? tableIds : [table];
   }
 }
+
+/** @throws {CliError} ERR_CLI_ARGUMENT */
+export function count(option: string, value: string, most: number): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= 1 && number <= most) return number;
+  throw new CliError('ERR_CLI_ARGUMENT', `${option}: want a number from 1 to ${most}, got ${value}`);
+}

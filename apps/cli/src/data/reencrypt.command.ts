@@ -1,8 +1,7 @@
 import type { Reencryption } from '@nest-hsm/data-encryption';
 import { Option, SubCommand } from 'nest-commander';
-import { CliError } from '../faults.js';
 import { print } from '../hsm.command.js';
-import { TableCommand, type TableCommandOptions } from './data.command.js';
+import { count, TableCommand, type TableCommandOptions } from './data.command.js';
 import { ProgressBar } from './progress-bar.js';
 
 interface ReencryptCommandOptions extends TableCommandOptions {
@@ -50,10 +49,4 @@ function describe({ tableId, replaced, failed, failedKeys }: Reencryption): stri
   if (failed === 0) return [done];
   const rows = failedKeys.map((key) => `  ${JSON.stringify(key)}`);
   return [`${done} but in ${failed} rows that do not decrypt, left as they are:`, ...rows];
-}
-
-function count(option: string, value: string, most: number): number {
-  const number = Number(value);
-  if (Number.isInteger(number) && number >= 1 && number <= most) return number;
-  throw new CliError('ERR_CLI_ARGUMENT', `${option}: want a number from 1 to ${most}, got ${value}`);
 }

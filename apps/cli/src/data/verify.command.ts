@@ -21,7 +21,8 @@ export class DataVerifyCommand extends TableCommand {
           bar.end();
         }
       }
-      if (results.some(({ failed, misindexed }) => failed + misindexed > 0)) process.exitCode = 1;
+      if (results.some(({ failed, misindexed, differing }) => failed + misindexed + differing > 0))
+        process.exitCode = 1;
       const values = results.map((result) => ({ ...result, keys: Object.fromEntries(result.keys) }));
       print(values, results.flatMap(describe), options);
     });
@@ -30,11 +31,16 @@ export class DataVerifyCommand extends TableCommand {
 
 function describe(verification: Verification): string[] {
   const { tableId, rows, sound, keys, failed, failedKeys, misindexed, misindexedKeys } = verification;
+  const { differing, differingKeys } = verification;
   return [
     `${tableId}: ${sound.toLocaleString('en')} cells in ${rows.toLocaleString('en')} rows decrypt, ${failed} rows do not`,
     ...[...keys].map(([key, cells]) => `  data key ${key}: ${cells.toLocaleString('en')} cells`),
     ...failedKeys.map((key) => `  row ${JSON.stringify(key)} does not decrypt`),
     ...(misindexed === 0 ? [] : [`  ${misindexed} rows are not found by a search; nest-hsm data reencrypt mends them`]),
     ...misindexedKeys.map((key) => `  row ${JSON.stringify(key)} is not found by a search`),
+    ...(differing === 0
+      ? []
+      : [`  ${differing} rows have another plaintext than cell; nest-hsm data backfill mends them`]),
+    ...differingKeys.map((key) => `  row ${JSON.stringify(key)} has another plaintext than cell`),
   ];
 }

@@ -4,15 +4,16 @@ import { CliError } from '../faults.js';
 /**
  * What cannot be undone is done only once its name has been given a second time.
  * @param given  from the command line; asked for on the terminal when absent
+ * @param what  is destroyed
  * @throws {CliError} ERR_CLI_NOT_CONFIRMED
  */
-export async function confirmLabel(label: string, given: string | undefined): Promise<void> {
-  const answer = given ?? (await ask(label));
+export async function confirmLabel(label: string, given: string | undefined, what = `key "${label}"`): Promise<void> {
+  const answer = given ?? (await ask(label, what));
   if (answer !== label)
     throw new CliError('ERR_CLI_NOT_CONFIRMED', `want the label "${label}", got "${answer}": nothing was destroyed`);
 }
 
-async function ask(label: string): Promise<string> {
+async function ask(label: string, what: string): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new CliError(
       'ERR_CLI_NOT_CONFIRMED',
@@ -21,7 +22,7 @@ async function ask(label: string): Promise<string> {
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return (await terminal.question(`This destroys key "${label}" for good. Type its label to go on: `)).trim();
+    return (await terminal.question(`This destroys ${what} for good. Type ${label} to go on: `)).trim();
   } finally {
     terminal.close();
   }

@@ -7,6 +7,7 @@ import { DataKeyLeases, type DataKeyStatus } from '../data-key-lease.js';
 import { DataKeyRing } from '../data-key-ring.js';
 import { DataEncryptionError } from '../errors.js';
 import { DataLifecycle } from './lifecycle/data-lifecycle.js';
+import { refuseMissingCells } from './lifecycle/plaintext-counts.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { parseTenant, type Tenant, tenantMissing } from '../tenant.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
@@ -40,8 +41,9 @@ export function withDataEncryption(dataSource: DataSource, config: DataEncryptio
 /**
  * Column encryption of one data source, from its `initialize()` to its `destroy()`.
  *
- * `initialize()` makes the data keys ready. It throws ERR_DATA_MAPPING_INVALID for entities that cannot be encrypted and
- * ERR_DATA_KEY_REJECTED when the HSM refuses the KEK. With the HSM down it succeeds, `status()` says `unready`, and encrypted
+ * `initialize()` makes the data keys ready. It throws ERR_DATA_MAPPING_INVALID for entities that cannot be encrypted,
+ * ERR_DATA_BACKFILL_INCOMPLETE for a column that is read from cells which are not there yet, and ERR_DATA_KEY_REJECTED when the HSM
+ * refuses the KEK. With the HSM down it succeeds, `status()` says `unready`, and encrypted
  * columns fail with ERR_DATA_KEY_UNAVAILABLE until the HSM answers.
  */
 export class DataEncryption {
@@ -140,6 +142,7 @@ export class DataEncryption {
       isReady = true;
       try {
         await prepare();
+        await refuseMissingCells(dataSource, this.#installation?.entities ?? new Map());
       } catch (error) {
         await dataSource.destroy();
         throw error;

@@ -1,8 +1,9 @@
-import { Column, Index, type ValueTransformer } from 'typeorm';
+import { Column, Index } from 'typeorm';
 import { indexCharacters, type Normalization } from '../blind-index.js';
-import { DataEncryptionError } from '../errors.js';
 import type { KeyScopeKind } from '../key-scope.js';
 import type { ValueType } from '../value-encoding.js';
+import { declarePlaintext, type PlaintextColumnOptions, type PlaintextDeclaration } from './plaintext-column.js';
+import { refuseUntilInstalled } from './refuse-until-installed.js';
 
 export interface EncryptedColumnOptions {
   /** What the property holds; bound in every cell. Default `string`. */
@@ -31,6 +32,8 @@ export interface EncryptedColumnOptions {
   readonly update?: boolean;
   /** As of `@Column()`. */
   readonly comment?: string;
+  /** While a column of plaintext is being encrypted, or the other way round: that column, and how far it has come. */
+  readonly plaintext?: PlaintextColumnOptions;
 }
 
 export interface SearchableOptions {
@@ -72,6 +75,7 @@ export interface EncryptedColumnDeclaration {
   readonly columnId?: string;
   readonly padTo?: number;
   readonly search?: SearchDeclaration;
+  readonly plaintext?: PlaintextDeclaration;
 }
 
 export interface SearchDeclaration {
@@ -89,13 +93,22 @@ const entityKey = Symbol.for('@nest-hsm/data-encryption:entity');
  * records what is wanted. A data source without `withDataEncryption` refuses to write or read such a column.
  */
 export function EncryptedColumn(options: EncryptedColumnOptions = {}): PropertyDecorator {
-  const { type = 'string', columnId, searchable, padTo, ...columnOptions } = options;
+  const { type = 'string', columnId, searchable, padTo, plaintext: given, ...columnOptions } = options;
   return (prototype, property) => {
     const search = searchable ? declareIndex(prototype, property, searchable, columnOptions) : undefined;
+    const plaintext = given && declarePlaintext(prototype, property, given);
+    const cells = { ...columnOptions, ...plaintext?.cells, type: 'text', transformer: refuseUntilInstalled } as const;
+    const cellProperty = plaintext?.cellProperty ?? property;
     const declarations = ownDeclarations(prototype.constructor);
-    declarations.set(String(property), { type, columnId, padTo, search });
+    declarations.set(String(cellProperty), {
+      type,
+      columnId: columnId ?? String(property),
+      padTo,
+      search,
+      plaintext: plaintext?.declaration,
+    });
     Reflect.defineMetadata(columnsKey, declarations, prototype.constructor);
-    Column({ ...columnOptions, type: 'text', transformer: refuseUntilInstalled })(prototype, property);
+    Column(cells)(prototype, cellProperty);
   };
 }
 
@@ -138,20 +151,6 @@ export function encryptedColumnDeclaration(target: unknown, property: string): E
 export function encryptedEntityOptions(target: unknown): EncryptedEntityOptions | undefined {
   if (typeof target !== 'function') return undefined;
   return Reflect.getMetadata(entityKey, target) as EncryptedEntityOptions | undefined;
-}
-
-/**
- * Stands in for encryption where it is not installed: nothing is written in plaintext, nothing read as if it were plaintext.
- * Installing removes it.
- */
-export const refuseUntilInstalled: ValueTransformer = { to: refuseValue, from: refuseValue };
-
-function refuseValue(value: unknown): unknown {
-  if (value === null || value === undefined) return value;
-  throw new DataEncryptionError(
-    'ERR_DATA_NOT_INSTALLED',
-    'encrypted column: want its data source passed to withDataEncryption before initialize(), got one that was not',
-  );
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- any class

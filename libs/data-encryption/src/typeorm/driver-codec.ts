@@ -53,7 +53,9 @@ export function encodeInDriver(driver: DriverInternals, installed: () => Install
     escapeQueryWithParameters(sql, installed()?.search.resolve(sql, parameters) ?? parameters);
 
   driver.createGeneratedMap = (metadata, row, index, count) => {
-    const entity = installed()?.entity(metadata);
-    return createGeneratedMap(metadata, entity === undefined ? row : withoutCells(entity, row), index, count);
+    const installation = installed();
+    const entity = installation?.entity(metadata);
+    if (installation === undefined || entity === undefined) return createGeneratedMap(metadata, row, index, count);
+    return createGeneratedMap(metadata, withoutCells(installation, entity, row), index, count);
   };
 }

@@ -3,6 +3,7 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { BlindIndex } from '../blind-index.js';
 import type { ColumnCipher } from '../column-cipher.js';
 import type { KeyScopeKind } from '../key-scope.js';
+import type { PlaintextColumn } from './plaintext-column.js';
 import type { PrimaryKey } from './primary-key.js';
 import type { TenantColumn } from './tenant-column.js';
 
@@ -18,6 +19,8 @@ export interface EncryptedEntity {
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   /** By the encrypted column. */
   readonly indexes: ReadonlyMap<ColumnMetadata, IndexedColumn>;
+  /** By the encrypted column, of those that take the place of plaintext. */
+  readonly plaintexts: ReadonlyMap<ColumnMetadata, PlaintextColumn>;
 }
 
 /** A searchable column, with the column beside it that holds its blind index. */

@@ -93,12 +93,13 @@ export function createInsertExpression(
       names.find(builder.createWhereClausesExpression(onUpdate.overwriteCondition ?? []), builder.expressionMap),
       'where',
     );
-    if (entity !== undefined) refuseUnboundUpsert(entity, onUpdate);
+    if (entity !== undefined) refuseUnboundUpsert(entity, withShadows(onUpdate, installation, entity));
   }
   return installation.observeBuilding(() => {
     if (entity === undefined) return original();
     encryptInserted(installation, builder, entity);
-    if ((onUpdate as Upsert | undefined) !== undefined) builder.expressionMap.onUpdate = withIndexes(onUpdate, entity);
+    if ((onUpdate as Upsert | undefined) !== undefined)
+      builder.expressionMap.onUpdate = withIndexes(withShadows(onUpdate, installation, entity), entity);
     try {
       return original();
     } finally {
@@ -108,6 +109,15 @@ export function createInsertExpression(
 }
 
 type Upsert = InsertInternals['expressionMap']['onUpdate'];
+
+/** An upsert that overwrites a column overwrites its shadow too. */
+function withShadows(onUpdate: Upsert, { shadows }: Installation, { metadata }: EncryptedEntity): Upsert {
+  const shadowsOf = (name: string) =>
+    shadows.of(metadata.columns.filter(({ databaseName }) => databaseName.toLowerCase() === name.toLowerCase()));
+  const withThem = (names: string[] | undefined) =>
+    names?.flatMap((name) => [name, ...shadowsOf(name).map(({ databaseName }) => databaseName)]);
+  return { ...onUpdate, overwrite: withThem(onUpdate.overwrite), columns: withThem(onUpdate.columns) };
+}
 
 /** An upsert that overwrites a searchable column overwrites its blind index too, and finds its rows by it. */
 function withIndexes(onUpdate: Upsert, { indexes }: EncryptedEntity): Upsert {
@@ -154,14 +164,15 @@ function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: Upsert): void {
 
 /**
  * `InsertQueryBuilder.getInsertedColumns`: a key made here is inserted even where TypeORM leaves it to the database, and a blind
- * index wherever its column is.
+ * index or a shadow wherever its column is.
  */
 export function getInsertedColumns(
-  { indexed }: Installation,
+  { indexed, shadows }: Installation,
   builder: InsertInternals,
   original: () => ColumnMetadata[],
 ): ColumnMetadata[] {
-  const columns = original().filter((column) => !indexed.has(column));
+  const named = original().filter((column) => !indexed.has(column) && !shadows.has(column));
+  const columns = [...named, ...shadows.of(named)];
   const insert = inserts.get(builder);
   if (insert === undefined) return columns;
   const generated = insert.generated.flatMap((key) => [...key.keys()]);

@@ -15,6 +15,7 @@ import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { SearchParameters } from './search-parameters.js';
+import { ShadowColumns } from './shadow-columns.js';
 import type { SelectedRow } from './selected-rows.js';
 import { type KeyDemand, StatementKeys } from './statement-keys.js';
 
@@ -27,8 +28,11 @@ export class Installation {
   readonly tenantTables: ReadonlySet<string>;
   /** Columns of blind indexes, each with the column it is the index of. */
   readonly indexed: ReadonlyMap<ColumnMetadata, IndexedColumn>;
+  readonly shadows: ShadowColumns;
   /** Set while an update is built, which is synchronous: what its blind indexes become. */
   indexing?: ReadonlyMap<ColumnMetadata, string | null>;
+  /** Set likewise: the shadows that it writes. */
+  shadowing: readonly ColumnMetadata[] = [];
   /** Set while the values of one row are turned into parameters, which is synchronous. */
   writing?: EncryptedCells;
   /** Set while a result set is made into entities, which is synchronous: whether `decryptRows` has seen it. */
@@ -48,6 +52,7 @@ export class Installation {
     private readonly resolveTenant?: () => string | undefined,
   ) {
     this.names = new EncryptedNames(entities);
+    this.shadows = new ShadowColumns(entities);
     const indexed = [...entities.values()].flatMap((entity) => [...entity.indexes.values()]);
     this.indexed = new Map(indexed.map((each) => [each.column, each]));
     this.search = new SearchParameters(indexed, indexKeys, (tableId) => this.#searchedTenant(tableId));

@@ -1,7 +1,9 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { keyScopeKinds } from '../key-scope.js';
-import { type EncryptedEntityOptions, refuseUntilInstalled } from './decorators.js';
+import type { EncryptedEntityOptions } from './decorators.js';
+import type { PlaintextColumn } from './plaintext-column.js';
+import { refuseUntilInstalled } from './refuse-until-installed.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
 import { sqlNames } from './sql-names.js';
 
@@ -45,6 +47,21 @@ export function keyScopeFaults(
   if (isOfTenants && tenantColumn === undefined && !knowsTenant)
     return [`${name}: want a way to know its tenants, got none; the way out: the option tenant, or a tenantColumn`];
   return [];
+}
+
+/** What a column of plaintext beside one of cells must not be. */
+export function plaintextFaults({ column, cells }: PlaintextColumn, name: string): MappingFault[] {
+  const checks: readonly [boolean, string][] = [
+    [
+      column.databaseName.toLowerCase() === cells.databaseName.toLowerCase(),
+      'want another name for the column of cells than for that of its plaintext, got the same',
+    ],
+    [
+      column.default !== undefined && column.default !== null,
+      'want no default of its plaintext: it would have no cell',
+    ],
+  ];
+  return checks.filter(([isFault]) => isFault).map(([, fault]) => `${name}: ${fault}`);
 }
 
 /** What must not be anywhere in a data source with encrypted entities. */

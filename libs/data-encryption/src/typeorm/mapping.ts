@@ -11,7 +11,8 @@ import {
   type SearchDeclaration,
 } from './decorators.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
-import { columnFaults, entityFaults, keyScopeFaults, type MappingFault } from './mapping-faults.js';
+import { columnFaults, entityFaults, keyScopeFaults, type MappingFault, plaintextFaults } from './mapping-faults.js';
+import type { PlaintextColumn, PlaintextDeclaration } from './plaintext-column.js';
 import { type DatabaseType, PrimaryKey } from './primary-key.js';
 import { TenantColumn } from './tenant-column.js';
 
@@ -35,12 +36,13 @@ export function mapEncryptedEntities(
     const isRowBound = rowBinding !== 'none';
     const ciphers = new Map<ColumnMetadata, ColumnCipher>();
     const indexes = new Map<ColumnMetadata, IndexedColumn>();
+    const plaintexts = new Map<ColumnMetadata, PlaintextColumn>();
     for (const column of metadata.columns) {
       const declaration = encryptedColumnDeclaration(column.target, column.propertyName);
       if (declaration === undefined) continue;
       const columnId = columnIdOf(column, declaration.columnId);
-      const name = `${metadata.name}.${column.propertyPath}`;
-      const { padTo } = declaration;
+      const { padTo, plaintext } = declaration;
+      const name = `${metadata.name}.${pathBeside(column, plaintext?.property ?? column.propertyName)}`;
       const type = padTo === undefined ? declaration.type : paddedType(declaration.type);
       if (type === undefined || !isPadding(padTo)) {
         faults.push(
@@ -51,6 +53,11 @@ export function mapEncryptedEntities(
       const cipher = new ColumnCipher({ databaseId, tableId, columnId, type, isRowBound, keyScope }, name, padTo);
       ciphers.set(column, cipher);
       faults.push(...columnFaults(metadata, column, name));
+      if (plaintext !== undefined) {
+        const beside = plaintextOf(metadata, column, plaintext);
+        plaintexts.set(column, beside);
+        faults.push(...plaintextFaults(beside, name));
+      }
       const { search } = declaration;
       if (search === undefined) continue;
       const fault = searchFault(declaration.type, search.normalization);
@@ -67,7 +74,7 @@ export function mapEncryptedEntities(
     if (typeof primaryKey === 'string')
       faults.push(`${metadata.name}: ${primaryKey}; the way out is a uuid primary key`);
     else if (typeof tenantColumn !== 'string')
-      entities.set(metadata, { metadata, tableId, primaryKey, keyScope, tenantColumn, ciphers, indexes });
+      entities.set(metadata, { metadata, tableId, primaryKey, keyScope, tenantColumn, ciphers, indexes, plaintexts });
   }
   faults.push(...entityFaults(dataSource, entities));
   if (faults.length === 0) return entities;
@@ -87,11 +94,29 @@ function indexOf(
   { identity: { columnId }, name }: ColumnCipher,
   { type, search }: EncryptedColumnDeclaration & { readonly search: SearchDeclaration },
 ): IndexedColumn {
-  const path = [...source.propertyPath.split('.').slice(0, -1), search.property].join('.');
-  const column = metadata.findColumnWithPropertyPathStrict(path);
-  // The decorator made it beside its source.
-  if (column === undefined) throw new TypeError(`${name}: want the column ${path}, got none`);
+  const column = columnBeside(metadata, source, search.property);
   return { tableId, source, column, index: new BlindIndex(columnId, type, search.normalization, name) };
+}
+
+function plaintextOf(
+  metadata: EntityMetadata,
+  cells: ColumnMetadata,
+  { phase, plaintextProperty, transformer }: PlaintextDeclaration,
+): PlaintextColumn {
+  return { phase, cells, column: columnBeside(metadata, cells, plaintextProperty), transformer };
+}
+
+/** A column that the decorator has made beside another one. */
+function columnBeside(metadata: EntityMetadata, column: ColumnMetadata, property: string): ColumnMetadata {
+  const path = pathBeside(column, property);
+  const beside = metadata.findColumnWithPropertyPathStrict(path);
+  if (beside === undefined) throw new TypeError(`${metadata.name}: want the column ${path}, got none`);
+  return beside;
+}
+
+/** Of the same class, which may be embedded. */
+function pathBeside({ propertyPath }: ColumnMetadata, property: string): string {
+  return [...propertyPath.split('.').slice(0, -1), property].join('.');
 }
 
 /** The entity that owns the table. */
@@ -102,6 +127,5 @@ function rootOf(metadata: EntityMetadata): EntityMetadata {
 
 /** A column of an embedded class is another column wherever the class is embedded. */
 function columnIdOf(column: ColumnMetadata, declared: string | undefined): string {
-  if (declared === undefined) return column.propertyPath;
-  return [...column.propertyPath.split('.').slice(0, -1), declared].join('.');
+  return pathBeside(column, declared ?? column.propertyName);
 }

@@ -16,6 +16,7 @@ const refusals = {
     'write its alias before it',
   ],
   indexUpdate: ['whose blind index is set', 'set the property, which sets its index too'],
+  shadowUpdate: ['that is written beside a property', 'set the property, which sets it too'],
   having: ['in HAVING', 'filter after reading'],
   orderBy: ['in ORDER BY', 'sort after reading, or by another column'],
   groupBy: ['in GROUP BY', 'group after reading, or by another column'],

@@ -38,11 +38,12 @@ export async function decryptReturned(
   }
 }
 
-/** `Driver.createGeneratedMap`: cells of a returned row stay out of entities until they are decrypted, and blind indexes always. */
-export function withoutCells(entity: EncryptedEntity, row: unknown): unknown {
+/** `Driver.createGeneratedMap`: cells of a returned row stay out of entities until they are decrypted, and blind indexes and shadows always. */
+export function withoutCells({ shadows }: Installation, entity: EncryptedEntity, row: unknown): unknown {
   if (typeof row !== 'object' || row === null) return row;
   const indexes = [...entity.indexes.values()].map(({ column }) => column);
-  const names = new Set([...entity.ciphers.keys(), ...indexes].map((column) => column.databaseName));
+  const hidden = entity.metadata.columns.filter((column) => shadows.has(column));
+  const names = new Set([...entity.ciphers.keys(), ...indexes, ...hidden].map((column) => column.databaseName));
   return Object.fromEntries(Object.entries(row).filter(([name]) => !names.has(name)));
 }
 

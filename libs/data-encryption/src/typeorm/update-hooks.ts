@@ -40,7 +40,7 @@ export async function execute(
   const entity = installation.entity(mainMetadata(builder));
   await installation.readyToSearch(() => builder.createWhereExpression(), builder.queryRunner);
   if (entity === undefined) return original(builder);
-  const ciphers = ciphersSet(builder, entity);
+  const ciphers = ciphersSet(installation, builder, entity);
   const row = knownRow(builder, entity);
   const result =
     ciphers.length === 0 || row !== undefined
@@ -162,7 +162,7 @@ export function createUpdateExpression(
   const metadata = mainMetadata(builder);
   const entity = installation.entity(metadata);
   for (const order of Object.keys(map.orderBys)) refuseIf(names.find(order, map), 'orderBy');
-  for (const { column, value } of valuesSet(builder, metadata)) {
+  for (const { column, value } of valuesSet(installation, builder, metadata)) {
     const cipher = column && entity?.ciphers.get(column);
     if (column !== undefined) refuseIf(installation.indexed.get(column)?.index.name, 'indexUpdate');
     if (typeof value !== 'function') continue;
@@ -170,38 +170,43 @@ export function createUpdateExpression(
     refuseIf(names.find(String((value as () => unknown)()), map), 'copy');
   }
   if (entity === undefined) return original();
-  refuseOtherKey(builder, entity);
+  refuseOtherKey(installation, builder, entity);
   refuseOtherTenant(installation, builder, entity);
   return installation.observeBuilding(() => {
     installation.writing = encryptUpdated(installation, builder, entity);
+    installation.shadowing = installation.shadows.of(
+      valuesSet(installation, builder, metadata).flatMap(({ column }) => column ?? []),
+    );
     installation.indexing = indexUpdated(installation, builder, entity);
     try {
       return original();
     } finally {
       installation.writing = undefined;
       installation.indexing = undefined;
+      installation.shadowing = [];
     }
   });
 }
 
 /** What the blind indexes of the columns it sets become. */
 function indexUpdated(
-  { search }: Installation,
+  installation: Installation,
   builder: UpdateInternals,
   { metadata, indexes }: EncryptedEntity,
 ): ReadonlyMap<ColumnMetadata, string | null> {
-  const indexed = valuesSet(builder, metadata).flatMap(({ column, value }) => {
+  const indexed = valuesSet(installation, builder, metadata).flatMap(({ column, value }) => {
     const found = column?.isUpdate ? indexes.get(column) : undefined;
     if (found === undefined) return [];
+    const { search } = installation;
     const isNone = value === null || value === undefined;
     return [[found.column, isNone ? null : search.stored(found, value, updates.get(builder)?.tenant ?? '')] as const];
   });
   return new Map(indexed);
 }
 
-/** `QueryBuilder.createPropertyPath`: an update sets the blind index of each searchable column it sets. */
+/** `QueryBuilder.createPropertyPath`: an update sets the blind index and the shadow of each column it sets. */
 export function createPropertyPath(
-  { indexing }: Installation,
+  { indexing, shadowing }: Installation,
   _: BuilderInternals,
   original: () => string[],
   metadata: EntityMetadata,
@@ -210,8 +215,8 @@ export function createPropertyPath(
 ): string[] {
   const paths = original();
   if (indexing === undefined || prefix !== '') return paths;
-  const indexes = [...indexing.keys()].filter((column) => column.entityMetadata === metadata);
-  return [...paths, ...indexes.map((column) => column.propertyPath)];
+  const beside = [...shadowing, ...indexing.keys()].filter((column) => column.entityMetadata === metadata);
+  return [...paths, ...beside.map((column) => column.propertyPath)];
 }
 
 function encryptUpdated(
@@ -221,7 +226,7 @@ function encryptUpdated(
 ): EncryptedCells | undefined {
   const update = updates.get(builder);
   if (update === undefined) return undefined;
-  const values = new Map(valuesSet(builder, entity.metadata).map(({ column, value }) => [column, value]));
+  const values = new Map(valuesSet(installation, builder, entity.metadata).map(({ column, value }) => [column, value]));
   const columns = [...entity.ciphers].filter(([column]) => values.has(column));
   const row = {
     columns,
@@ -234,8 +239,8 @@ function encryptUpdated(
 }
 
 /** The cells of a row are bound to its key. Saving an entity may set the key to the same key in another spelling. */
-function refuseOtherKey(builder: UpdateInternals, entity: EncryptedEntity): void {
-  const values = valuesSet(builder, entity.metadata);
+function refuseOtherKey(installation: Installation, builder: UpdateInternals, entity: EncryptedEntity): void {
+  const values = valuesSet(installation, builder, entity.metadata);
   if (!values.some(({ column }) => column?.isPrimary && column.isUpdate)) return;
   const row = knownRow(builder, entity);
   if (!isRow(entity, builder.getValueSet(), row)) refuseKeyUpdate(entity.metadata.name);
@@ -256,7 +261,7 @@ function tenantOfUpdate(installation: Installation, builder: UpdateInternals, en
 function refuseOtherTenant(installation: Installation, builder: UpdateInternals, entity: EncryptedEntity): void {
   const { tenantColumn } = entity;
   if (tenantColumn === undefined) return;
-  const set = valuesSet(builder, entity.metadata).find(({ column }) => column === tenantColumn.column);
+  const set = valuesSet(installation, builder, entity.metadata).find(({ column }) => column === tenantColumn.column);
   if (set === undefined) return;
   if (installation.currentTenant() === undefined)
     throw tenantMissing(`${entity.metadata.name}: want a tenant to set it for`);
@@ -264,15 +269,20 @@ function refuseOtherTenant(installation: Installation, builder: UpdateInternals,
 }
 
 /** Of each cell that is set. */
-function ciphersSet(builder: UpdateInternals, entity: EncryptedEntity): readonly ColumnCipher[] {
-  return valuesSet(builder, entity.metadata).flatMap(({ column, value }) => {
+function ciphersSet(
+  installation: Installation,
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+): readonly ColumnCipher[] {
+  return valuesSet(installation, builder, entity.metadata).flatMap(({ column, value }) => {
     const isCell = value !== null && value !== undefined && typeof value !== 'function';
     return (isCell && column && entity.ciphers.get(column)) || [];
   });
 }
 
-/** What an update sets; columns are known for entities only. */
+/** What an update sets, shadows among it; columns are known for entities only. */
 function valuesSet(
+  { shadows }: Installation,
   builder: UpdateInternals,
   metadata: EntityMetadata | undefined,
 ): readonly { readonly column?: ColumnMetadata; readonly value: unknown }[] {
@@ -280,5 +290,10 @@ function valuesSet(
   if (metadata === undefined) return given.map(([, value]) => ({ value: value as unknown }));
   const paths = builder.createPropertyPath(metadata, Object.fromEntries(given));
   const columns = new Set(paths.flatMap((path) => metadata.findColumnsWithPropertyPath(path)));
-  return [...columns].map((column) => ({ column, value: column.getEntityValue(builder.getValueSet()) as unknown }));
+  const shadow = [...columns].find((column) => shadows.has(column));
+  if (shadow !== undefined) refuse(`${metadata.name}.${shadow.propertyPath}`, 'shadowUpdate');
+  return [...columns, ...shadows.of(columns)].map((column) => ({
+    column,
+    value: column.getEntityValue(builder.getValueSet()) as unknown,
+  }));
 }

@@ -5,6 +5,7 @@ import type { ColumnCipher } from '../../column-cipher.js';
 import type { KeyScopeKind } from '../../key-scope.js';
 import type { Tenant } from '../../tenant.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from '../encrypted-entity.js';
+import type { PlaintextColumn } from '../plaintext-column.js';
 import type { PrimaryKey } from '../primary-key.js';
 import type { TenantColumn } from '../tenant-column.js';
 
@@ -20,6 +21,15 @@ export interface StoredRow {
   readonly indexes: readonly unknown[];
   /** Whose it is, where a column says it. */
   readonly tenant?: Tenant;
+  /** In the order of `CellTable.plaintexts`. */
+  readonly plaintexts: readonly StoredPlaintext[];
+}
+
+export interface StoredPlaintext {
+  /** As the driver returns it. */
+  readonly value: unknown;
+  /** The database's own text for it, by which it is seen to be unchanged; null where there is none. */
+  readonly text: unknown;
 }
 
 /** What a row becomes. */
@@ -33,6 +43,13 @@ export interface ReplacedRow {
 export interface TableIndex {
   readonly indexed: IndexedColumn;
   /** The place of its source among the table's columns. */
+  readonly source: number;
+}
+
+/** A column of plaintext beside one of cells. */
+export interface TablePlaintext {
+  readonly plaintext: PlaintextColumn;
+  /** The place of its cells among the table's columns. */
   readonly source: number;
 }
 
@@ -50,6 +67,7 @@ export class CellTable {
   readonly tableId: string;
   readonly columns: readonly ColumnCipher[];
   readonly indexes: readonly TableIndex[];
+  readonly plaintexts: readonly TablePlaintext[];
   readonly keyScope: KeyScopeKind;
   readonly #tenantColumn?: TenantColumn;
   readonly #primaryKey: PrimaryKey;
@@ -58,11 +76,12 @@ export class CellTable {
   readonly #keys: readonly string[];
   readonly #cells: readonly string[];
   readonly #indexes: readonly string[];
+  readonly #plaintexts: readonly string[];
 
   private constructor(
     private readonly dataSource: DataSource,
     { metadata, tableId, primaryKey, keyScope, tenantColumn }: EncryptedEntity,
-    { ciphers, indexes }: TableColumns,
+    { ciphers, indexes, plaintexts }: TableColumns,
   ) {
     const escape = (name: string) => dataSource.driver.escape(name);
     this.tableId = tableId;
@@ -79,16 +98,24 @@ export class CellTable {
       return { indexed, source: names.indexOf(indexed.source.databaseName) };
     });
     this.#indexes = [...indexes.keys()].map(escape);
+    this.plaintexts = [...plaintexts.values()].map((plaintext) => {
+      return { plaintext, source: names.indexOf(plaintext.cells.databaseName) };
+    });
+    this.#plaintexts = [...plaintexts.keys()].map(escape);
   }
 
   /** One for each database table: the entities of an inheritance share theirs. */
   static all(dataSource: DataSource, entities: EncryptedEntities): readonly CellTable[] {
     const tables = new Map<string, { entity: EncryptedEntity; columns: TableColumns }>();
     for (const [{ tablePath }, entity] of entities) {
-      const table = tables.get(tablePath) ?? { entity, columns: { ciphers: new Map(), indexes: new Map() } };
+      const table = tables.get(tablePath) ?? {
+        entity,
+        columns: { ciphers: new Map(), indexes: new Map(), plaintexts: new Map() },
+      };
       tables.set(tablePath, table);
       for (const [{ databaseName }, cipher] of entity.ciphers) table.columns.ciphers.set(databaseName, cipher);
       for (const indexed of entity.indexes.values()) table.columns.indexes.set(indexed.column.databaseName, indexed);
+      for (const each of entity.plaintexts.values()) table.columns.plaintexts.set(each.column.databaseName, each);
     }
     return [...tables.values()].map(({ entity, columns }) => new CellTable(dataSource, entity, columns));
   }
@@ -115,6 +142,8 @@ export class CellTable {
       ...this.#keys,
       ...this.#cells,
       ...this.#indexes,
+      ...this.#plaintexts,
+      ...this.#plaintexts.map((name) => this.#textOf(name)),
       ...(tenantName === undefined ? [] : [tenantName]),
     ];
     const names = selected.map((name, index) => `${name} AS c${index}`).join(', ');
@@ -126,7 +155,10 @@ export class CellTable {
       const key = values.splice(0, this.#keys.length);
       const cells = values.splice(0, this.#cells.length);
       const indexes = values.splice(0, this.#indexes.length);
-      return { key, cells, indexes, tenant: tenant?.ofValue(values[0]) };
+      const plaintextValues = values.splice(0, this.#plaintexts.length);
+      const texts = values.splice(0, this.#plaintexts.length);
+      const plaintexts = plaintextValues.map((value, index) => ({ value, text: texts[index] }));
+      return { key, cells, indexes, plaintexts, tenant: tenant?.ofValue(values[0]) };
     });
   }
 
@@ -149,22 +181,51 @@ export class CellTable {
    * @returns how many were replaced
    */
   async replace(session: QueryRunner, rows: readonly ReplacedRow[]): Promise<number> {
+    const set = [...this.#cells, ...this.#indexes].map((name, index) => `${name} = source.n${index}`);
+    return this.#updateUnchanged(session, rows, set);
+  }
+
+  /** Makes plaintexts NULL, of rows as they were read. @param places  among `plaintexts` */
+  async erase(session: QueryRunner, rows: readonly StoredRow[], places: readonly number[]): Promise<number> {
+    const set = places.map((place) => `${this.#plaintexts[place]} = NULL`);
+    return this.#updateUnchanged(
+      session,
+      rows.map((row) => ({ row, cells: [], indexes: [] })),
+      set,
+    );
+  }
+
+  /** Sets one plaintext of one row that is as it was read. @param value  as the driver takes it */
+  async setPlaintext(session: QueryRunner, row: StoredRow, place: number, value: unknown): Promise<boolean> {
+    const { source } = this.plaintexts[place];
+    const read = [this.#cells[source], this.#textOf(this.#plaintexts[place])];
+    const where = [...this.#keys, ...read].map(
+      (name, index) =>
+        `${name} ${index < this.#keys.length ? '=' : 'IS NOT DISTINCT FROM'} ${this.#parameter(index + 1)}`,
+    );
+    const sql = `UPDATE ${this.#path} SET ${this.#plaintexts[place]} = ${this.#parameter(0)} WHERE ${where.join(' AND ')}`;
+    const parameters = [value, ...row.key, row.cells[source], row.plaintexts[place].text];
+    return ((await session.query(sql, parameters, true)).affected ?? 0) > 0;
+  }
+
+  async #updateUnchanged(session: QueryRunner, rows: readonly ReplacedRow[], set: readonly string[]): Promise<number> {
     if (rows.length === 0) return 0;
     const isPostgres = this.dataSource.options.type === 'postgres';
     const { source, parameters } = isPostgres ? this.#asArrays(rows) : this.#asJson(rows);
     const isRow = (alias: string) => this.#keys.map((name, index) => `${alias}.${name} = source.k${index}`);
     const isUnchanged = this.#cells.map((name, index) => `cell_table.${name} IS NOT DISTINCT FROM source.o${index}`);
-    const conditions = [...isRow('cell_table'), ...isUnchanged];
+    const isSame = this.#plaintexts.map(
+      (name, index) => `${this.#textOf(`cell_table.${name}`)} IS NOT DISTINCT FROM source.p${index}`,
+    );
+    const conditions = [...isRow('cell_table'), ...isUnchanged, ...isSame];
     const withs = [`source AS MATERIALIZED (${source})`];
     if (isPostgres) {
       // Who holds a lock is about to write: nobody waits for us while we wait for him.
       const free = `SELECT source.* FROM source JOIN ${this.#path} AS locked ON ${isRow('locked').join(' AND ')}`;
       withs.push(`free AS MATERIALIZED (${free} FOR NO KEY UPDATE OF locked SKIP LOCKED)`);
     }
-    const becoming = [...this.#cells, ...this.#indexes];
-    const set = becoming.map((name, index) => `${name} = source.n${index}`).join(', ');
     const sql =
-      `WITH ${withs.join(', ')} UPDATE ${this.#path} AS cell_table SET ${set} ` +
+      `WITH ${withs.join(', ')} UPDATE ${this.#path} AS cell_table SET ${set.join(', ')} ` +
       `FROM ${isPostgres ? 'free AS source' : 'source'} WHERE ${conditions.join(' AND ')}`;
     const result = await session.query(sql, parameters, true);
     return result.affected ?? 0;
@@ -189,13 +250,19 @@ export class CellTable {
     return { source: `SELECT ${values.join(', ')} FROM json_each(?)`, parameters: [JSON.stringify(document)] };
   }
 
-  /** k: key · o: the cell as it was read · n: what a cell or an index becomes */
+  /** k: key · o: the cell, p: the plaintext as it was read · n: what a cell or an index becomes */
   #sourceNames(): readonly string[] {
     return [
       ...this.#keys.map((_, index) => `k${index}`),
       ...this.#cells.map((_, index) => `o${index}`),
+      ...this.#plaintexts.map((_, index) => `p${index}`),
       ...[...this.#cells, ...this.#indexes].map((_, index) => `n${index}`),
     ];
+  }
+
+  /** The same text means the same value, whatever its type. */
+  #textOf(name: string): string {
+    return this.dataSource.options.type === 'postgres' ? `${name}::text` : `nullif(quote(${name}), 'NULL')`;
   }
 
   #parameter(index: number): string {
@@ -207,9 +274,11 @@ export class CellTable {
 interface TableColumns {
   readonly ciphers: Map<string, ColumnCipher>;
   readonly indexes: Map<string, IndexedColumn>;
+  readonly plaintexts: Map<string, PlaintextColumn>;
 }
 
 /** In the order of the names of the source. */
 function sourceValues({ row, cells, indexes }: ReplacedRow): readonly unknown[] {
-  return [...row.key, ...row.cells, ...cells, ...indexes];
+  const texts = row.plaintexts.map(({ text }) => text);
+  return [...row.key, ...row.cells, ...texts, ...cells, ...indexes];
 }

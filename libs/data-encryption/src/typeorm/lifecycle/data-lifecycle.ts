@@ -6,7 +6,9 @@ import type { KeyEncryptionKey } from '../../key-encryption-key.js';
 import { type KeyScope, scopeKey } from '../../key-scope.js';
 import type { Tenant } from '../../tenant.js';
 import type { Installation } from '../installation.js';
+import { type Backfill, type BackfillOptions, PlaintextTable } from './backfill.js';
 import { CellTable } from './cell-table.js';
+import { type PlaintextPlan, planPlaintexts } from './plaintext-counts.js';
 import { type Pass, RangeStore } from '../store/range.store.js';
 import { type Reencryption, type ReencryptOptions, TableReencryption } from './reencryption.js';
 import { type Verification, type VerifyOptions, verifyTable } from './verification.js';
@@ -117,6 +119,27 @@ export class DataLifecycle {
     } finally {
       await session.release();
     }
+  }
+
+  /** The columns on their way between plaintext and cells, and what their rows have. */
+  async plan(): Promise<readonly PlaintextPlan[]> {
+    return planPlaintexts(this.installation.dataSource, this.installation.entities);
+  }
+
+  /**
+   * Gives rows the cells they lack or the plaintext, see `PlaintextTable.backfill`.
+   * @throws {DataEncryptionError} as `rotate`
+   */
+  async backfill(tableId: string, options: BackfillOptions = {}): Promise<Backfill> {
+    return new PlaintextTable(this.installation, this.#table(tableId), options).backfill();
+  }
+
+  /**
+   * Erases plaintext that has become cells, see `PlaintextTable.contract`.
+   * @throws {DataEncryptionError} as `rotate`
+   */
+  async contract(tableId: string, options: BackfillOptions = {}): Promise<Backfill> {
+    return new PlaintextTable(this.installation, this.#table(tableId), options).contract();
   }
 
   /** Those that are written with a key of their own. Of tenants: those that have one. */

@@ -1,15 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { QueryRunner } from 'typeorm';
-import { CellBatch } from '../../cell-batch.js';
 import type { Installation } from '../installation.js';
-import { encryptByScope } from '../row-encryption.js';
-import { KeyDemand, type StatementKeys } from '../statement-keys.js';
 import { outsideTransactions } from '../store/application-transaction.js';
 import { type HeldRange, type Pass, type PassCounts, RangeStore } from '../store/range.store.js';
-import type { Plaintext } from '../../value-encoding.js';
 import type { CellTable, KeyRange, ReplacedRow, StoredKey } from './cell-table.js';
 import { Pace } from './pace.js';
-import { indexTexts, type OpenedRow, openRows } from './stored-cells.js';
+import {
+  activeIndexTexts,
+  encryptOpened,
+  type IndexedRow,
+  type OpenedRow,
+  openRows,
+  reserveKeys,
+} from './stored-cells.js';
 import { mostFailedKeys } from './verification.js';
 
 export interface ReencryptionProgress extends Pass {
@@ -181,44 +184,19 @@ export class TableReencryption {
 
   /** The rows that have a cell, or a text of an index, of another key than the active one. */
   async #encryptAnew(rows: readonly OpenedRow[], session: QueryRunner): Promise<readonly ReplacedRow[]> {
-    const { columns } = this.table;
     // One costs nothing until it encrypts.
-    const active = await this.#reserve(rows, 0, session);
-    const old: (OpenedRow & { readonly indexes: ReplacedRow['indexes'] })[] = [];
+    const active = await reserveKeys(this.installation, this.table, rows, 0, session);
+    const old: IndexedRow[] = [];
     for (const opened of rows) {
-      const texts = await indexTexts(this.installation, this.table, opened);
-      const indexes = texts.map(([text = null]) => text);
+      const indexes = await activeIndexTexts(this.installation, this.table, opened);
       const isCurrent =
         opened.row.cells.every(
           (cell, column) =>
-            typeof cell !== 'string' || cell.startsWith(active.of(columns[column], opened.tenant).header),
+            typeof cell !== 'string' || cell.startsWith(active.of(this.table.columns[column], opened.tenant).header),
         ) && indexes.every((text, index) => text === opened.row.indexes[index]);
       if (!isCurrent) old.push({ ...opened, indexes });
     }
-    if (old.length === 0) return [];
-    const batch = new CellBatch<Plaintext>(columns);
-    for (const { row, plaintexts } of old) {
-      batch.addRow(this.table.rowKey(row) ?? []);
-      for (const plaintext of plaintexts) batch.addCell(plaintext);
-    }
-    const tenants = old.map(({ tenant }) => tenant);
-    const texts = encryptByScope(batch, tenants, await this.#reserve(old, 1, session));
-    const width = columns.length;
-    return old.map(({ row, indexes }, index) => {
-      return { row, cells: texts.slice(index * width, (index + 1) * width), indexes };
-    });
-  }
-
-  /** The active keys of rows. @param messages  for each cell */
-  async #reserve(rows: readonly OpenedRow[], messages: number, session: QueryRunner): Promise<StatementKeys> {
-    const demand = new KeyDemand();
-    for (const { plaintexts, tenant } of rows) {
-      for (const [index, cipher] of this.table.columns.entries()) {
-        const isCell = plaintexts[index] !== null && plaintexts[index] !== undefined;
-        if (isCell) demand.add(cipher.scope(tenant), messages);
-      }
-    }
-    return this.installation.reserveKeys(demand, session);
+    return old.length === 0 ? [] : encryptOpened(this.installation, this.table, old, session);
   }
 
   async #withSession<T>(work: (session: QueryRunner) => Promise<T>): Promise<T> {

@@ -6,7 +6,9 @@ import { DataEncryptionError } from '../../errors.js';
 import type { Installation } from '../installation.js';
 import { keysNamed } from '../row-decryption.js';
 import type { Plaintext } from '../../value-encoding.js';
-import type { CellTable, StoredRow } from './cell-table.js';
+import { encryptByScope } from '../row-encryption.js';
+import { KeyDemand, type StatementKeys } from '../statement-keys.js';
+import type { CellTable, ReplacedRow, StoredRow } from './cell-table.js';
 
 /** A row whose cells have been decrypted. */
 export interface OpenedRow {
@@ -108,5 +110,60 @@ export async function indexTexts(
     if (plaintext === null || plaintext === undefined) return [];
     const value = table.columns[source].decode(plaintext);
     return indexKeys.keys(tableId, index, tenant).map((key) => index.text(value, key));
+  });
+}
+
+/** A row with the texts that its blind indexes should have. */
+export interface IndexedRow extends OpenedRow {
+  readonly indexes: ReplacedRow['indexes'];
+}
+
+/** The texts that a search of now would look for; null where there is no value. */
+export async function activeIndexTexts(
+  installation: Installation,
+  table: CellTable,
+  opened: OpenedRow,
+): Promise<ReplacedRow['indexes']> {
+  return (await indexTexts(installation, table, opened)).map(([active = null]) => active);
+}
+
+/** The active keys of rows. @param messages  for each cell */
+export function reserveKeys(
+  installation: Installation,
+  { columns }: CellTable,
+  rows: readonly OpenedRow[],
+  messages: number,
+  session: QueryRunner,
+): Promise<StatementKeys> {
+  const demand = new KeyDemand();
+  for (const { plaintexts, tenant } of rows) {
+    for (const [index, cipher] of columns.entries()) {
+      const isCell = plaintexts[index] !== null && plaintexts[index] !== undefined;
+      if (isCell) demand.add(cipher.scope(tenant), messages);
+    }
+  }
+  return installation.reserveKeys(demand, session);
+}
+
+/**
+ * Encrypts rows with their active data keys.
+ * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
+ */
+export async function encryptOpened(
+  installation: Installation,
+  table: CellTable,
+  rows: readonly IndexedRow[],
+  session: QueryRunner,
+): Promise<readonly ReplacedRow[]> {
+  const batch = new CellBatch<Plaintext>(table.columns);
+  for (const { row, plaintexts } of rows) {
+    batch.addRow(table.rowKey(row) ?? []);
+    for (const plaintext of plaintexts) batch.addCell(plaintext);
+  }
+  const tenants = rows.map(({ tenant }) => tenant);
+  const texts = encryptByScope(batch, tenants, await reserveKeys(installation, table, rows, 1, session));
+  const width = table.columns.length;
+  return rows.map(({ row, indexes }, index) => {
+    return { row, cells: texts.slice(index * width, (index + 1) * width), indexes };
   });
 }

@@ -2,6 +2,7 @@ import type { QueryRunner } from 'typeorm';
 import { type DataKeyId, headerCharacters, parseHeader } from '../../envelope.js';
 import type { Installation } from '../installation.js';
 import type { CellTable, StoredKey, StoredRow } from './cell-table.js';
+import { comparePlaintexts } from './compared-plaintexts.js';
 import { indexTexts, openRows } from './stored-cells.js';
 
 export interface VerificationProgress {
@@ -34,13 +35,17 @@ export interface Verification {
   readonly misindexed: number;
   /** The primary keys of the first hundred of them. */
   readonly misindexedKeys: readonly StoredKey[];
+  /** Rows with a cell that is not equal to the plaintext beside it: `backfill` mends them. */
+  readonly differing: number;
+  /** The primary keys of the first hundred of them. */
+  readonly differingKeys: readonly StoredKey[];
 }
 
 const pageRows = 500;
 export const mostFailedKeys = 100;
 
 /**
- * Decrypts every cell of a table, compares its blind indexes, and drops the values.
+ * Decrypts every cell of a table, compares its blind indexes and the plaintext beside it, and drops the values.
  * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CLOSED
  * @throws the signal's reason
  */
@@ -55,7 +60,8 @@ export async function verifyTable(
   const keys = new Map<DataKeyId, number>();
   const failedKeys: StoredKey[] = [];
   const misindexedKeys: StoredKey[] = [];
-  let [rows, sound, failed, shredded, misindexed] = [0, 0, 0, 0, 0];
+  const differingKeys: StoredKey[] = [];
+  let [rows, sound, failed, shredded, misindexed, differing] = [0, 0, 0, 0, 0, 0];
   let page: readonly StoredRow[] = [];
   do {
     signal?.throwIfAborted();
@@ -67,6 +73,10 @@ export async function verifyTable(
       const texts = await indexTexts(installation, table, each);
       const isFound = texts.every((ofIndex, index) => isOneOf(ofIndex, indexes[index]));
       if (!isFound && ++misindexed <= mostFailedKeys) misindexedKeys.push(key);
+      const isEqual = comparePlaintexts(installation, table, each).every(
+        ({ isEqual, value, plaintext }) => isEqual || (value === null && plaintext.plaintext.phase === 'contract'),
+      );
+      if (!isEqual && ++differing <= mostFailedKeys) differingKeys.push(key);
       for (const cell of cells) {
         const dataKey = typeof cell === 'string' ? parseHeader(cell.slice(0, headerCharacters)) : undefined;
         if (dataKey === undefined) continue;
@@ -79,7 +89,10 @@ export async function verifyTable(
     rows += page.length;
     onProgress?.({ tableId, rows, ofRows });
   } while (page.length === pageRows);
-  return { tableId, rows, sound, keys, failed, failedKeys, shredded, misindexed, misindexedKeys };
+  return {
+    ...{ tableId, rows, sound, keys, failed, failedKeys, shredded },
+    ...{ misindexed, misindexedKeys, differing, differingKeys },
+  };
 }
 
 /** Whether a stored text of an index is one of those that are searched; NULL where there is no value. */

@@ -1,0 +1,48 @@
+import type { ColumnCipher } from '../../column-cipher.js';
+import { DataEncryptionError } from '../../errors.js';
+import { equalValues } from '../../value-encoding.js';
+import type { DriverInternals } from '../driver-codec.js';
+import type { Installation } from '../installation.js';
+import type { CellTable, TablePlaintext } from './cell-table.js';
+import type { OpenedRow } from './stored-cells.js';
+
+/** A plaintext of a row beside what its cell holds. */
+export interface ComparedPlaintext {
+  /** Its place among `CellTable.plaintexts`. */
+  readonly place: number;
+  readonly plaintext: TablePlaintext;
+  readonly cipher: ColumnCipher;
+  /** What entities have for it; null where there is none. */
+  readonly value: unknown;
+  readonly cellValue: unknown;
+  readonly isEqual: boolean;
+}
+
+/** Compares the plaintexts of a row with its cells. */
+export function comparePlaintexts(
+  { dataSource }: Installation,
+  table: CellTable,
+  { row, plaintexts }: OpenedRow,
+): readonly ComparedPlaintext[] {
+  const driver = dataSource.driver as unknown as DriverInternals;
+  return table.plaintexts.map((plaintext, place) => {
+    const cipher = table.columns[plaintext.source];
+    const stored = row.plaintexts[place].value ?? null;
+    const value = stored === null ? null : driver.prepareHydratedValue(stored, plaintext.plaintext.column);
+    const opened = plaintexts[plaintext.source] ?? null;
+    const cellValue = opened === null ? null : cipher.decode(opened);
+    const isEqual =
+      value === null || cellValue === null ? value === cellValue : equalValues(cipher.identity.type, value, cellValue);
+    return { place, plaintext, cipher, value, cellValue, isEqual };
+  });
+}
+
+/** @returns undefined for a value that a cell cannot hold */
+export function encodable<T>(encode: () => T): T | undefined {
+  try {
+    return encode();
+  } catch (error) {
+    if (error instanceof DataEncryptionError && error.code === 'ERR_DATA_VALUE_INVALID') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,104 @@
+import type { DataSource } from 'typeorm';
+import { DataEncryptionError } from '../../errors.js';
+import type { EncryptedEntities } from '../encrypted-entity.js';
+import type { PlaintextColumn, PlaintextPhase } from '../plaintext-column.js';
+
+/** A column on its way between plaintext and cells, and what its rows have. */
+export interface PlaintextPlan {
+  readonly tableId: string;
+  /** `Entity.property` */
+  readonly column: string;
+  readonly phase: PlaintextPhase;
+  /** Names of the database columns. */
+  readonly plaintextColumn: string;
+  readonly cellColumn: string;
+  readonly rows: number;
+  readonly both: number;
+  readonly plaintextOnly: number;
+  readonly cellOnly: number;
+}
+
+interface FoundColumn {
+  readonly tableId: string;
+  readonly name: string;
+  readonly plaintext: PlaintextColumn;
+}
+
+/** Counts what the rows of every such column have. */
+export async function planPlaintexts(
+  dataSource: DataSource,
+  entities: EncryptedEntities,
+): Promise<readonly PlaintextPlan[]> {
+  const plans: PlaintextPlan[] = [];
+  for (const { tableId, name: column, plaintext } of plaintextColumns(entities)) {
+    const { table, plain, cell } = namesOf(dataSource, plaintext);
+    const [row] = await dataSource.query<Record<string, unknown>[]>(
+      `SELECT count(*) AS total, count(${plain}) AS plaintexts, count(${cell}) AS cells, ` +
+        `count(CASE WHEN ${plain} IS NOT NULL AND ${cell} IS NOT NULL THEN 1 END) AS pairs FROM ${table}`,
+    );
+    const [rows, plaintexts, cells, both] = [row.total, row.plaintexts, row.cells, row.pairs].map(Number);
+    const counts = { rows, both, plaintextOnly: plaintexts - both, cellOnly: cells - both };
+    const { phase } = plaintext;
+    const names = { plaintextColumn: plaintext.column.databaseName, cellColumn: plaintext.cells.databaseName };
+    plans.push({ tableId, column, phase, ...names, ...counts });
+  }
+  return plans;
+}
+
+/**
+ * A column that is read from its cells must have them.
+ * @throws {DataEncryptionError} ERR_DATA_BACKFILL_INCOMPLETE
+ */
+export async function refuseMissingCells(dataSource: DataSource, entities: EncryptedEntities): Promise<void> {
+  for (const { name, plaintext } of plaintextColumns(entities)) {
+    const isRead = plaintext.phase !== 'dual-write';
+    if (isRead && (await hasRow(dataSource, plaintext, ({ plain, cell }) => [plain, cell]))) {
+      throw new DataEncryptionError(
+        'ERR_DATA_BACKFILL_INCOMPLETE',
+        `${name}: want a cell in every row that has plaintext before it is read from cells, got rows without; ` +
+          'the way out: phase dual-write, then nest-hsm data backfill',
+      );
+    }
+    // Of those who leave; for the others it is a row that an older version of the application has written.
+    if (!isRead && (await hasRow(dataSource, plaintext, ({ plain, cell }) => [cell, plain]))) {
+      process.emitWarning(`${name}: want plaintext in every row that has a cell while it is read, got rows without`, {
+        code: 'NEST_HSM_DATA_PLAINTEXT_MISSING',
+      });
+    }
+  }
+}
+
+/** Whether a row has the first and lacks the second. */
+async function hasRow(
+  dataSource: DataSource,
+  plaintext: PlaintextColumn,
+  columns: (names: ReturnType<typeof namesOf>) => readonly [string, string],
+): Promise<boolean> {
+  const names = namesOf(dataSource, plaintext);
+  const [present, missing] = columns(names);
+  try {
+    const sql = `SELECT 1 FROM ${names.table} WHERE ${present} IS NOT NULL AND ${missing} IS NULL LIMIT 1`;
+    return (await dataSource.query<unknown[]>(sql)).length > 0;
+  } catch {
+    // The columns are not made yet, or the database is away: what reads them says so.
+    return false;
+  }
+}
+
+/** Entities of one table share the columns that they inherit. */
+function plaintextColumns(entities: EncryptedEntities): readonly FoundColumn[] {
+  const found = new Map<string, FoundColumn>();
+  for (const { metadata, tableId, ciphers, plaintexts } of entities.values()) {
+    for (const [cells, plaintext] of plaintexts) {
+      const name = ciphers.get(cells)?.name ?? cells.propertyPath;
+      found.set(`${metadata.tablePath} ${cells.databaseName}`, { tableId, name, plaintext });
+    }
+  }
+  return [...found.values()];
+}
+
+function namesOf({ driver }: DataSource, { column, cells }: PlaintextColumn) {
+  const escape = (name: string) => driver.escape(name);
+  const table = cells.entityMetadata.tablePath.split('.').map(escape).join('.');
+  return { table, plain: escape(column.databaseName), cell: escape(cells.databaseName) };
+}
