@@ -11,7 +11,8 @@ const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
  *
  * nest_hsm_data_encryption_cells_total{database, operation} · nest_hsm_data_encryption_failures_total{database, code} ·
  * nest_hsm_data_encryption_data_key_unwraps_total{database, code} ·
- * nest_hsm_data_encryption_data_key_unwrap_duration_seconds{database} · nest_hsm_data_encryption_data_keys_loaded{database}
+ * nest_hsm_data_encryption_data_key_unwrap_duration_seconds{database} · nest_hsm_data_encryption_data_keys_loaded{database} ·
+ * nest_hsm_data_encryption_reencryption_rows{database, table, rows}: `seen` of `all`, while a table is encrypted anew by any process
  */
 export class DataEncryptionMetrics implements DataEncryptionObserver {
   readonly #cells: Counter;
@@ -19,6 +20,7 @@ export class DataEncryptionMetrics implements DataEncryptionObserver {
   readonly #unwraps: Counter;
   readonly #unwrapDuration: Histogram;
   readonly #loadedKeys: LoadedKeysGauge;
+  readonly #reencryption: ReencryptionGauge;
 
   constructor(
     /** The value of the label `database`. */
@@ -43,6 +45,7 @@ export class DataEncryptionMetrics implements DataEncryptionObserver {
       return new Histogram({ name, help, labelNames: ['database'], buckets, registers });
     });
     this.#loadedKeys = shared(registry, 'data_keys_loaded', (name) => new LoadedKeysGauge(name, registry));
+    this.#reencryption = shared(registry, 'reencryption_rows', (name) => new ReencryptionGauge(name, registry));
     for (const operation of ['encrypt', 'decrypt']) this.#cells.inc({ database, operation }, 0);
   }
 
@@ -63,6 +66,11 @@ export class DataEncryptionMetrics implements DataEncryptionObserver {
   watchLoadedKeys(loadedKeys: () => number): void {
     this.#loadedKeys.sources.set(this.database, loadedKeys);
   }
+
+  /** Asks the database whenever metrics are collected. */
+  watchReencryption(read: ReadReencryption): void {
+    this.#reencryption.sources.set(this.database, read);
+  }
 }
 
 /** The registry's own metric of that name, or a new one. */
@@ -79,5 +87,27 @@ class LoadedKeysGauge extends Gauge<'database'> {
       for (const [database, read] of this.sources) this.set({ database }, read());
     };
     super({ name, help: 'Data keys in memory', labelNames: ['database'], registers: [registry], collect });
+  }
+}
+
+/** The tables that are being encrypted anew. */
+type ReadReencryption = () => Promise<readonly { tableId: string; rows: number; ofRows: number }[]>;
+
+class ReencryptionGauge extends Gauge<'database' | 'rows' | 'table'> {
+  readonly sources = new Map<string, ReadReencryption>();
+
+  constructor(name: string, registry: Registry) {
+    const collect = async (): Promise<void> => {
+      this.reset();
+      for (const [database, read] of this.sources) {
+        // A database that is away shows in its own metrics; it keeps nobody from the others.
+        for (const { tableId: table, rows, ofRows } of await read().catch(() => [])) {
+          this.set({ database, table, rows: 'seen' }, rows);
+          this.set({ database, table, rows: 'all' }, ofRows);
+        }
+      }
+    };
+    const help = 'Rows looked at, of all, in the pass over a table that is encrypted anew';
+    super({ name, help, labelNames: ['database', 'table', 'rows'], registers: [registry], collect });
   }
 }

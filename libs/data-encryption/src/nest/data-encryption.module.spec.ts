@@ -5,6 +5,7 @@ import { Registry } from 'prom-client';
 import { DataSource, Entity, PrimaryGeneratedColumn, type Repository } from 'typeorm';
 import { SoftwareKek } from '../../test/software-kek.js';
 import { EncryptedColumn } from '../typeorm/decorators.js';
+import { DataEncryption } from '../typeorm/data-encryption.js';
 import { DataEncryptionHealthIndicator } from './data-encryption.health.js';
 import { DataEncryptionModule } from './data-encryption.module.js';
 
@@ -67,6 +68,12 @@ describe('DataEncryptionModule', () => {
     await app.get(DataSource).query('UPDATE note SET text = ?', ['plaintext']);
     await expect(notes.find()).rejects.toMatchObject({ code: 'ERR_DATA_DECRYPTION_FAILED' });
 
+    const controller = new AbortController();
+    const { lifecycle } = app.get(DataEncryption);
+    const onProgress = () => controller.abort(new Error('enough'));
+    const reencryption = lifecycle.reencrypt('Note', { pageRows: 1, signal: controller.signal, onProgress });
+    await expect(reencryption).rejects.toThrow('enough');
+
     const metrics = await registry.metrics();
     for (const line of [
       'cells_total{database="counted",operation="encrypt"} 4',
@@ -76,6 +83,8 @@ describe('DataEncryptionModule', () => {
       'data_key_unwraps_total{database="counted",code="OK"} 1',
       'data_key_unwrap_duration_seconds_count{database="counted"} 1',
       'data_keys_loaded{database="counted"} 1',
+      'reencryption_rows{database="counted",table="Note",rows="seen"} 1',
+      'reencryption_rows{database="counted",table="Note",rows="all"} 3',
     ]) {
       expect(metrics).toContain(`nest_hsm_data_encryption_${line}`);
     }

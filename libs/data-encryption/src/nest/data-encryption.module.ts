@@ -71,7 +71,19 @@ function createDataEncryption({ registry = register, ...config }: DataEncryption
   const metrics = new DataEncryptionMetrics(config.databaseId, registry);
   const encryption = new DataEncryption(config, metrics);
   metrics.watchLoadedKeys(() => encryption.status().loadedKeys);
+  metrics.watchReencryption(() => reencryptionOf(encryption));
   return encryption;
+}
+
+/** How far the tables have come that are being encrypted anew. */
+async function reencryptionOf(encryption: DataEncryption) {
+  if (encryption.status().state === 'closed') return [];
+  const { lifecycle } = encryption;
+  const passes = await Promise.all(lifecycle.tableIds.map((tableId) => lifecycle.reencryption(tableId)));
+  return lifecycle.tableIds.flatMap((tableId, index) => {
+    const pass = passes[index];
+    return pass === undefined ? [] : [{ tableId, rows: pass.rows, ofRows: pass.ofRows }];
+  });
 }
 
 /** Nest opens a data source ten times before it gives up: a refused KEK or a wrong mapping is the same each time. */
