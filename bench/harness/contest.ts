@@ -83,6 +83,7 @@ export async function contest(
 
 function progress(round: number, rounds: number, name: string, sample: Samples): void {
   const values = Object.entries(sample).map(([name, each]) => `${name} ${each?.value.toPrecision(4)}`);
-  const title = rounds > 0 && round === 0 ? 'warm-up' : `round ${round}/${rounds}`;
+  const measured = rounds === 0 ? 'once' : `round ${round}/${rounds}`;
+  const title = rounds > 0 && round === 0 ? 'warm-up' : measured;
   process.stderr.write(`  ${title}  ${name}: ${values.join('  ')}\n`);
 }

@@ -67,7 +67,9 @@ function compare(stage: TokenStage, name: string, rounds: number, seconds: numbe
   };
   const ours = contender(stage.terminator(), Object.keys(facts));
   const engines = stage.engines.map((side) => contender(side, [name]));
-  const file = contender(stage.keyInFile, [name, `${name}-cpu-us`]);
+  // It has no agent.
+  const own = parts.filter((part) => part.startsWith('server')).map((part) => `${name}-${part}-us`);
+  const file = contender(stage.keyInFile(), [name, `${name}-cpu-us`, ...own]);
   return contest(facts, ours, [...engines, file], rounds);
 }
 

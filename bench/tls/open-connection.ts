@@ -19,7 +19,7 @@ export async function measureOpenConnection(peers: Peers, rounds: number, second
       run: async () => ({ [openConnectionCase]: { value: await p90Milliseconds(side, seconds) } }),
     });
     const facts: CaseFacts = { unit: 'ms', better: 'lower', target: '≤ 1.5 ms' };
-    const others = [...stage.engines, stage.keyInFile].map(contender);
+    const others = [...stage.engines, stage.keyInFile()].map(contender);
     return await contest({ [openConnectionCase]: facts }, contender(stage.terminator()), others, rounds);
   } finally {
     stage.remove();

@@ -60,6 +60,4 @@ export interface LeavingResult {
 export interface Residue {
   readonly liveSessions: number;
   readonly pausedJobs: number;
-  /** Of V8, without an object in it. */
-  readonly freeHeapBytes: number;
 }

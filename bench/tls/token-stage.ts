@@ -74,8 +74,8 @@ export class TokenStage {
     return [withWorkers(1), withWorkers(8), node];
   }
 
-  /** Node with a key of the same kind in a file. */
-  get keyInFile(): HandshakeSide {
+  /** Node with a new key of the same kind in a file. */
+  keyInFile(): HandshakeSide {
     const directory = join(this.device.token.directory, 'file');
     mkdirSync(directory, { recursive: true });
     const { privateKey, publicKey } =
