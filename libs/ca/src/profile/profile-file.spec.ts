@@ -147,6 +147,10 @@ test('places that a profile promises and the configuration does not have are fau
   expect(loadProfiles({ profiles: { 'tls-server': tls }, publicUrl }).size).toBe(1);
   const internal = { profiles: { 'tls-server': tls }, publicUrl: 'http://ca.internal' };
   expect(() => loadProfiles(internal)).toThrow('tls-server.publicStyle: want places on hosts of the public DNS');
+  const elsewhere = { crl: ['http://crl.example.com/'], caIssuers: ['http://ca.example.com/'] };
+  expect(loadProfiles({ ...internal, profiles: { 'tls-server': { ...tls, ...elsewhere } } }).size).toBe(1);
+  const mail = { 'public-smime': { validityDays: 7, caIssuers: elsewhere.caIssuers } };
+  expect(() => loadProfiles({ profiles: mail })).toThrow('public-smime.publicStyle: want places of issuer and status');
   const monthly = { profiles: { 'tls-server': tls }, publicUrl, crl: { validityHours: 720 } };
   expect(() => loadProfiles(monthly)).toThrow('want crl.validityHours of at most 240');
 });

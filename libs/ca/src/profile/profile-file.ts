@@ -42,18 +42,19 @@ function locationFaults(profile: Profile, { publicUrl, ocsp, crl }: LocationConf
     faults.push(
       `- ${profile.name}.mustStaple: want an OCSP responder to staple from: ocsp of the profile or of the CA`,
     );
-  if (!profile.publicStyle) return faults;
+  const kind = profile.publicStyle ? publicKindOf(profile.extendedKeyUsage) : undefined;
+  if (kind === undefined) return faults;
   const namesCrl = !profile.noRevocation && has(profile.crl, hasUrl);
-  const isPublished = namesCrl || (publicKindOf(profile.extendedKeyUsage)?.namesCrl !== true && answersOcsp);
-  const hasAccess = answersOcsp || has(profile.caIssuers, hasUrl);
-  if (!hasAccess || !(isPublished || isShortLived(profile.validitySeconds)))
+  const isPublished = namesCrl || (!kind.namesCrl && (answersOcsp || isShortLived(profile.validitySeconds)));
+  const hasAccess = has(profile.caIssuers, hasUrl) || (!kind.namesIssuer && answersOcsp);
+  if (!hasAccess || !isPublished)
     faults.push(
       `- ${profile.name}.publicStyle: want places of issuer and status: publicUrl of the CA, or those of the profile`,
     );
-  const places = [publicUrl, ...[profile.ocsp, profile.crl, profile.caIssuers].flat()].filter(
-    (url) => url !== undefined,
-  );
-  if (!places.every(isOnPublicHost))
+  const places = [profile.crl, profile.caIssuers, ocsp === undefined ? (profile.ocsp ?? []) : profile.ocsp]
+    .flatMap((own) => own ?? publicUrl ?? [])
+    .filter((place) => !isOnPublicHost(place));
+  if (places.length > 0)
     faults.push(`- ${profile.name}.publicStyle: want places on hosts of the public DNS, got ${places.join(', ')}`);
   if (crl !== undefined && crl.validityHours > 240)
     faults.push(
