@@ -213,8 +213,8 @@ export interface SessionDescription {
   readonly serverName: string;
   /** From a ticket: no signature was made, no certificate shown. */
   readonly resumed: boolean;
-  /** What the peer proved itself with, in DER, leaf first, verified by OpenSSL; absent or empty: with nothing. */
-  readonly peerCertificates?: readonly Uint8Array[];
+  /** What the peer proved itself with, in DER, leaf first, verified by OpenSSL; empty: with nothing. */
+  readonly peerCertificates: readonly Uint8Array[];
 }
 
 /**

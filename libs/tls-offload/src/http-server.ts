@@ -219,7 +219,9 @@ class TlsOffloadServer extends Server {
 /** @param answerable  the connection, for an upgrade and for CONNECT of HTTP/1.1 */
 function refuseMisdirected(answerable: ServerResponse | Http2ServerResponse | Socket): void {
   if (!('writeHead' in answerable)) {
-    answerable.end('HTTP/1.1 421 Misdirected Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    const answer = 'HTTP/1.1 421 Misdirected Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n';
+    // Ended alone, it would be the client's to end: one that is silent never does.
+    answerable.end(answer, () => answerable.destroy());
     return;
   }
   const message = 'request: want the server name of the handshake in Host, got another';

@@ -38,7 +38,7 @@ export abstract class TlsSocketFace extends Duplex {
     super(options);
     this.alpnProtocol = description.alpnProtocol || false;
     this.servername = description.serverName || false;
-    this.authorized = (description.peerCertificates?.length ?? 0) > 0;
+    this.authorized = description.peerCertificates.length > 0;
     ({
       remoteAddress: this.remoteAddress,
       remotePort: this.remotePort,
@@ -71,7 +71,7 @@ export abstract class TlsSocketFace extends Duplex {
 
   /** What the peer proved itself with, leaf first; empty: with nothing. */
   get peerCertificateChain(): readonly X509Certificate[] {
-    return (this.#peerChain ??= (this.description.peerCertificates ?? []).map((der) => new X509Certificate(der)));
+    return (this.#peerChain ??= this.description.peerCertificates.map((der) => new X509Certificate(der)));
   }
 
   /**

@@ -90,7 +90,7 @@ void Pump::DiscardFromClient() {
 bool Pump::SendToUpstream(ByteView plaintext) {
   size_t sent = 0;
   if (upstream_.Send(plaintext, false, &sent) == TcpEnd::Outcome::kBroken) {
-    OnUpstreamBroken();
+    OnUpstreamRefused();
     return false;
   }
   progress_ += sent;
@@ -103,7 +103,7 @@ void Pump::OnUpstreamWritable() {
   if (!to_upstream_.empty()) {
     const ByteView unsent = {to_upstream_.data() + to_upstream_offset_, to_upstream_.size() - to_upstream_offset_};
     size_t sent = 0;
-    if (upstream_.Send(unsent, false, &sent) == TcpEnd::Outcome::kBroken) return OnUpstreamBroken();
+    if (upstream_.Send(unsent, false, &sent) == TcpEnd::Outcome::kBroken) return OnUpstreamRefused();
     progress_ += sent;
     to_upstream_offset_ += sent;
     if (sent < unsent.size) return;
@@ -158,6 +158,13 @@ void Pump::OnUpstreamBroken() {
   // It has said all it had to say, and does not want to hear more: the client gets the whole of it, in order.
   if (upstream_ended_) BeginLingering(End::kUpstreamGone);
   else Abort(End::kUpstreamGone);
+}
+
+/// The call that failed has taken the error along, and what is read from now on ends as if in order. That is the truth only where
+/// the end had come before.
+void Pump::OnUpstreamRefused() {
+  if (upstream_.peer_ended_first()) OnUpstreamError();
+  else OnUpstreamBroken();
 }
 
 void Pump::OnUpstreamError() {

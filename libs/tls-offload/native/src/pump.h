@@ -92,6 +92,7 @@ class Pump {
  private:
   void Decrypt(ByteView received);
   void DiscardFromClient();
+  void OnUpstreamRefused();
   bool SendToUpstream(ByteView plaintext);
   void Settle();
   void BeginLingering(End reason);

@@ -22,6 +22,13 @@ constexpr int kMore = MSG_MORE;
 constexpr int kMore = 0;
 #endif
 
+// Linux says EPIPE of a reset that came after a FIN, and ECONNRESET of one that did not (tcp_reset in net/ipv4/tcp_input.c).
+#ifdef __linux__
+constexpr bool kTellsOfEnd = true;
+#else
+constexpr bool kTellsOfEnd = false;
+#endif
+
 template <typename Call>
 ssize_t Repeat(Call call) {
   ssize_t result = 0;
@@ -50,7 +57,11 @@ TcpEnd::Outcome TcpEnd::Send(ByteView data, bool more, size_t* sent) {
   *sent = 0;
   const int flags = MSG_DONTWAIT | kNoSignal | (more ? kMore : 0);
   const ssize_t result = Repeat([&] { return send(descriptor_, data.data, data.size, flags); });
-  if (result < 0) return WouldBlock() ? Outcome::kWouldBlock : Outcome::kBroken;
+  if (result < 0) {
+    if (WouldBlock()) return Outcome::kWouldBlock;
+    peer_ended_first_ = kTellsOfEnd && errno == EPIPE;
+    return Outcome::kBroken;
+  }
   *sent = static_cast<size_t>(result);
   return Outcome::kSome;
 }

@@ -27,6 +27,8 @@ class TcpEnd {
   /// @param more  more follows at once, so a segment that is not full may wait for it
   /// @returns kSome with how much was taken, at least 1 byte; kBroken when nobody is there to read it
   Outcome Send(ByteView data, bool more, size_t* sent);
+  /// After a Send() that was kBroken: whether the peer is known to have sent FIN before. What is still to be received is whole then.
+  bool peer_ended_first() const { return peer_ended_first_; }
   /// FIN. What was sent is still delivered.
   void FinishWriting();
   /// Close() sends RST: the peer cannot take what it has got for the whole.
@@ -35,6 +37,7 @@ class TcpEnd {
 
  private:
   int descriptor_ = -1;
+  bool peer_ended_first_ = false;
 };
 
 }  // namespace nest_hsm

@@ -130,7 +130,11 @@ describe('the L4 proxy', () => {
     await eventually(() => proxy.statistics.open === 0);
   });
 
-  it('gives the client all of an answer that came before the upstream broke', async () => {
+  it.each([
+    ['that waits for it', ''],
+    // Which nobody takes any more: sending it is how the proxy learns of the reset.
+    ['that has more to say', 'more'],
+  ])('gives a client %s all of an answer that came before the upstream broke', async (_who, more) => {
     const isBroken = new Int32Array(new SharedArrayBuffer(4));
     const other = new Worker(answerAndBreak, { eval: true, workerData: isBroken });
     const [upstreamPort] = (await once(other, 'message')) as [number];
@@ -138,6 +142,7 @@ describe('the L4 proxy', () => {
     const client = await connectTls({ port, ca });
     client.write('question');
     await once(other, 'message');
+    if (more !== '') client.write(more);
     other.postMessage('answer now');
     // Answer, FIN and RST are all there when the proxy looks again.
     expect(Atomics.wait(isBroken, 0, 0, 5_000)).not.toBe('timed-out');

@@ -4,6 +4,7 @@ import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
 import { plainAddress, TrustedPeers } from '../peer-address.js';
 import type { SecuredConnection, TlsTerminator } from '../terminator.js';
 import { L4Connection } from './l4-connection.js';
+import { listen } from './listen.js';
 import { readProxyHeader } from './proxy-header-reader.js';
 import { makeProxyHeader, type ProxiedEndpoints } from './proxy-protocol.js';
 import { SourceConnections } from './source-connections.js';
@@ -108,17 +109,8 @@ export class L4Proxy {
   }
 
   /** @throws the system's error, e.g. EADDRINUSE */
-  async listen(port: number, host: string): Promise<AddressInfo> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, host, () => {
-        // One that cannot be accepted now (EMFILE) waits in the kernel's queue, and is no reason to end all others.
-        this.server.on('error', () => undefined);
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
-    return this.server.address() as AddressInfo;
+  listen(port: number, host: string): Promise<AddressInfo> {
+    return listen(this.server, port, host);
   }
 
   /**

@@ -1,7 +1,8 @@
 import { type ClientRequest as OutgoingRequest, type IncomingMessage, ServerResponse } from 'node:http';
 import { constants } from 'node:http2';
 import type { Duplex, Writable } from 'node:stream';
-import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
+import { TlsOffloadError } from '../errors.js';
+import { ExchangeClock, type ExchangeState } from './exchange-clock.js';
 import { isIdentityField } from './forwarded.js';
 import { answerFault, beginResponse, endResponse, endWhenAborted, isGone } from './l7-answer.js';
 import type { ParsedL7ProxyConfig } from './l7-config.js';
@@ -54,9 +55,7 @@ export function performExchange(
 class Exchange {
   readonly outcome: Promise<ExchangeOutcome>;
   readonly #tried = new Set<Upstream>();
-  /** For the whole request, and for the next sign of life. */
-  readonly #requestTimer: NodeJS.Timeout;
-  #silenceTimer: NodeJS.Timeout | undefined;
+  readonly #clock: ExchangeClock;
   #asked: UpstreamRequest;
   #upstream: Upstream | undefined;
   #outgoing: OutgoingRequest | undefined;
@@ -76,8 +75,11 @@ class Exchange {
     private readonly response: ClientResponse,
     private readonly context: ExchangeContext,
   ) {
-    const { requestTimeoutMilliseconds } = context.config;
-    this.#requestTimer = setTimeout(() => this.#onRequestTimeout(), requestTimeoutMilliseconds);
+    this.#clock = new ExchangeClock(
+      context.config,
+      () => this.#state,
+      (fault) => this.#fail(fault),
+    );
     // A request that breaks off ends its response too, which is where it is met.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
@@ -114,7 +116,7 @@ class Exchange {
     let hasLeft = false;
     outgoing.once('socket', () => {
       hasLeft = true;
-      this.#expectLife(this.context.config.responseTimeoutMilliseconds);
+      this.#clock.expectAnswer();
       if (hasBody) this.#sendBody(outgoing);
     });
     outgoing.once('continue', () => this.#forwardContinue());
@@ -155,12 +157,12 @@ class Exchange {
     request.on('data', (chunk: Buffer) => {
       this.#requestBytes += chunk.length;
       if (this.#requestBytes > bodyLimitBytes) return this.#fail(tooLarge(bodyLimitBytes));
-      this.#silenceTimer?.refresh();
+      this.#clock.noteLife();
       if (!outgoing.destroyed && !outgoing.write(chunk)) request.pause();
     });
     outgoing.on('drain', () => request.resume());
     request.once('end', () => {
-      clearTimeout(this.#requestTimer);
+      this.#clock.noteEndOfRequest();
       if (!this.#isComplete) {
         // The upstream is not to take a part for the whole, nor to be blamed.
         this.#outgoing = undefined;
@@ -201,17 +203,17 @@ class Exchange {
     this.#status = answer.statusCode;
     // HTTP/2's are sent at once. So are these: the first event of a stream may be long in coming.
     if (overHttp1) response.flushHeaders();
-    this.#expectLife(this.context.config.idleTimeoutMilliseconds);
+    this.#clock.expectMore();
     answer.on('data', (chunk: Buffer) => {
       this.#responseBytes += chunk.length;
-      this.#silenceTimer?.refresh();
+      this.#clock.noteLife();
       if ((response as Writable).write(chunk)) return;
       this.#isClientBehind = true;
       answer.pause();
     });
     response.on('drain', () => {
       this.#isClientBehind = false;
-      this.#silenceTimer?.refresh();
+      this.#clock.noteLife();
       answer.resume();
     });
     answer.once('error', (cause) => this.#fail(faultOf(cause)));
@@ -244,37 +246,19 @@ class Exchange {
     return request.complete && (response instanceof ServerResponse || !response.stream.aborted);
   }
 
-  #expectLife(milliseconds: number): void {
-    clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => this.#onSilence(milliseconds), milliseconds);
-  }
-
-  #onSilence(milliseconds: number): void {
-    const fault = (code: TlsOffloadErrorCode, who: string): TlsOffloadError =>
-      new TlsOffloadError(code, `${who} within ${milliseconds} ms, got none`);
-    if (this.response.headersSent) {
-      this.#fail(
-        this.#isClientBehind
-          ? fault('ERR_TLS_OFFLOAD_PEER_NOT_READING', 'client: want it to read')
-          : fault('ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', 'upstream: want more of its answer'),
-      );
-    } else if (!this.#isComplete && this.#outgoing?.writableNeedDrain === false) {
-      this.#fail(fault('ERR_TLS_OFFLOAD_REQUEST_TIMEOUT', 'client: want more of its request'));
-    } else {
-      this.#fail(fault('ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', 'upstream: want an answer'));
-    }
-  }
-
-  #onRequestTimeout(): void {
-    if (this.#fault !== undefined || this.#isComplete || this.response.headersSent) return;
-    const { requestTimeoutMilliseconds } = this.context.config;
-    const limit = `client: want all of its request within ${requestTimeoutMilliseconds} ms, got less`;
-    this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_TIMEOUT', limit));
+  get #state(): ExchangeState {
+    return {
+      isRequestComplete: this.#isComplete,
+      isUpstreamBehind: this.#outgoing?.writableNeedDrain !== false,
+      isAnswering: this.response.headersSent,
+      isClientBehind: this.#isClientBehind,
+    };
   }
 
   #fail(fault: TlsOffloadError): void {
     if (this.#fault !== undefined) return;
     this.#fault = fault;
+    this.#clock.stop();
     this.#settleUpstream(fault.fault === 'upstream');
     this.#outgoing?.destroy();
     if (isGone(this.response)) return;
@@ -288,8 +272,7 @@ class Exchange {
   }
 
   #close(): ExchangeOutcome {
-    clearTimeout(this.#requestTimer);
-    clearTimeout(this.#silenceTimer);
+    this.#clock.stop();
     this.#settleUpstream(false);
     if (!this.#isAnswered) this.#outgoing?.destroy();
     return {

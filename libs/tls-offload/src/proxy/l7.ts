@@ -13,6 +13,7 @@ import { type L7ProxyConfig, l7ProxyConfigSchema, type ParsedL7ProxyConfig, type
 import { type ExchangeContext, type ExchangeOutcome, performExchange } from './l7-exchange.js';
 import type { ClientRequest, ClientResponse } from './l7-request.js';
 import { performConnect, performUpgrade, wantsWebSocket } from './l7-websocket.js';
+import { listen } from './listen.js';
 import type { UpstreamStatistics } from './upstream.js';
 import { tcpConnector, tlsConnector, type UpstreamConnector } from './upstream-connection.js';
 import { UpstreamPool } from './upstream-pool.js';
@@ -26,6 +27,9 @@ export interface L7ProxyStatistics {
   readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
   /** Connections turned away at the connection limit. */
   readonly refused: number;
+  /** Bytes of bodies and WebSockets that are over. */
+  readonly bytesFromClients: number;
+  readonly bytesFromUpstream: number;
   readonly upstreams: readonly UpstreamStatistics[];
 }
 
@@ -54,6 +58,8 @@ export class L7Proxy {
   readonly #unanswered = new WeakMap<object, number>();
   #open = 0;
   #refused = 0;
+  #bytesFromClients = 0;
+  #bytesFromUpstream = 0;
 
   /**
    * @param terminator  offers the protocols that clients may speak, e.g. `alpnProtocols: ['h2', 'http/1.1']`
@@ -84,6 +90,8 @@ export class L7Proxy {
       answered: { ...this.#answered },
       failed: { ...this.#failed },
       refused: this.#refused,
+      bytesFromClients: this.#bytesFromClients,
+      bytesFromUpstream: this.#bytesFromUpstream,
       upstreams: this.#context.pool.statistics,
     };
   }
@@ -95,15 +103,9 @@ export class L7Proxy {
 
   /** @throws the system's error, e.g. EADDRINUSE */
   async listen(port: number, host: string): Promise<AddressInfo> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, host, () => {
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
+    const address = await listen(this.server, port, host);
     this.start();
-    return this.server.address() as AddressInfo;
+    return address;
   }
 
   /** Takes no more requests, waits for those under way, and closes the terminator. @param graceMilliseconds  for the rest */
@@ -184,6 +186,8 @@ export class L7Proxy {
     const outcome = await performed;
     this.#open--;
     const { status = 'none', fault } = outcome;
+    this.#bytesFromClients += outcome.requestBytes;
+    this.#bytesFromUpstream += outcome.responseBytes;
     this.#answered[status] = (this.#answered[status] ?? 0) + 1;
     if (fault !== undefined) this.#failed[fault.code] = (this.#failed[fault.code] ?? 0) + 1;
     const durationMilliseconds = performance.now() - began;

@@ -177,7 +177,7 @@ export function makeProxyHeader(
 
 /** §2.2.1 to §2.2.6: PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY and PP2_TYPE_SSL with its own TLVs. */
 function tlvsOf(description: SessionDescription): Buffer[] {
-  const [leaf] = description.peerCertificates ?? [];
+  const [leaf] = description.peerCertificates;
   // PP2_CLIENT_SSL, and for a certificate PP2_CLIENT_CERT_CONN and PP2_CLIENT_CERT_SESS; then whether it was not verified.
   const client = leaf === undefined ? [0x01, 0, 0, 0, 1] : [0x07, 0, 0, 0, 0];
   const ofTls = [tlv(0x21, description.protocol), tlv(0x23, description.cipher)];
