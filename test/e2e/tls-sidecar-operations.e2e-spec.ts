@@ -1,5 +1,5 @@
 /** What operators do with a sidecar that serves: reload, look, drain; workers; sockets of the service manager. */
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, request as requestHttp, type Server } from 'node:http';
@@ -18,6 +18,7 @@ import { childrenOf, exists } from '../support/processes.js';
 import { TestToken } from '../support/token.js';
 
 const run = promisify(execFile);
+const httpUpstream = fileURLToPath(new URL('../support/http-upstream.mjs', import.meta.url));
 const main = fileURLToPath(new URL('../../dist/apps/tls-sidecar/main.js', import.meta.url));
 
 const token = new TestToken('tls');
@@ -317,6 +318,89 @@ async function openssl(to: number, ...options: string[]): Promise<string> {
   const running = run('openssl', ['s_client', ...connection, ...options]);
   running.child.stdin?.end('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   return (await running).stdout;
+}
+
+test('requests and WebSockets reach two upstream processes, and the one that is left', async () => {
+  const pki = new ClientPki();
+  const children: ChildProcess[] = [];
+  const upstreams = await Promise.all(
+    ['one', 'two'].map(async (name) => {
+      const child = fork(httpUpstream, [name], { execArgv: [] });
+      children.push(child);
+      const [to] = (await once(child, 'message')) as [number];
+      return { url: `http://127.0.0.1:${to}` };
+    }),
+  );
+  try {
+    start({
+      listeners: [
+        {
+          listen: { port: 0 },
+          name: 'web',
+          tls: { clientCertificates: { mode: 'optional', caFile: pki.rootFile } },
+          l7: { upstreams },
+        },
+      ],
+      certificates: [certificate('first')],
+      accessLog: {},
+    });
+    const web = await port('web');
+    const alice = pki.client();
+    const curl = async (...options: string[]): Promise<Asked> => {
+      const { stdout } = await run('curl', ['-sS', '--fail', '--cacert', ca.rootFile, ...options]);
+      return JSON.parse(stdout) as Asked;
+    };
+    const url = `https://localhost:${web}`;
+    const shown = ['--cert', alice.file, '--key', alice.file.replace(/pem$/, 'key')];
+    const posted = await curl(...shown, '--data', 'a body', '-H', 'Client-Cert: :Zm9yZ2Vk:', `${url}/path?query`);
+    expect(posted).toMatchObject({ method: 'POST', url: '/path?query', body: 'a body' });
+    const [, base64] = /^-----BEGIN CERTIFICATE-----([^-]+)/m.exec(alice.cert) ?? [];
+    expect(posted.headers['client-cert']).toBe(`:${base64.replaceAll('\n', '')}:`);
+    const unknown = await curl('--http2', '-H', 'Client-Cert: :Zm9yZ2Vk:', '-H', 'X-Forwarded-For: 10.9.9.9', url);
+    expect(unknown.headers['client-cert']).toBeUndefined();
+    expect(unknown.headers).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' });
+    // In turn, while both have nothing to do.
+    expect(new Set([posted.name, unknown.name])).toEqual(new Set(['one', 'two']));
+
+    const session = connectHttp2(url, { ca: readFileSync(ca.rootFile) });
+    const stream = session.request({ ':path': '/trailers', te: 'trailers' });
+    stream.resume();
+    const [trailers] = (await once(stream, 'trailers')) as [Record<string, string>];
+    expect(trailers['x-end']).toMatch(/^of (one|two)$/);
+    session.destroy();
+
+    const socket = await tls(web, 'localhost', { ALPNProtocols: ['http/1.1'] });
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13';
+    const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+    socket.write(`GET /socket HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n${key}\r\n\r\n`);
+    const [accepted] = (await once(socket, 'data')) as [Buffer];
+    expect(accepted.toString()).toMatch(/^HTTP\/1\.1 101 [^]*sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=/i);
+    socket.write('said');
+    expect(String((await once(socket, 'data'))[0])).toBe('said');
+    socket.destroy();
+
+    children[0].kill('SIGKILL');
+    await once(children[0], 'exit');
+    // Its connections that were kept are found dead, or another one is not to be had: the other upstream is asked.
+    const names: string[] = [];
+    for (let count = 0; count < 6; count++) names.push((await curl('--retry', '2', `${url}/after`)).name);
+    expect(new Set(names)).toEqual(new Set(['two']));
+    await sidecar?.says(/"method":"POST".*"requestBytes":6,.*"path":"\/path","code":"OK"/);
+    const { text } = await monitoring('/metrics');
+    expect(text).toMatch(/nest_hsm_tls_requests_total{listener="web",status="101"} 1/);
+    const sent = /nest_hsm_tls_bytes_total{listener="web",from="client"} (\d+)/.exec(text)?.[1];
+    expect(Number(sent)).toBe('a body'.length + 'said'.length);
+    expect((await monitoring('/health')).status).toBe(200);
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    pki.remove();
+  }
+});
+
+/** What an upstream process answers. */
+interface Asked {
+  readonly name: string;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 test('a socket of the service manager is served, and a file is checked without serving', async () => {

@@ -41,12 +41,17 @@ function registerConnections(collected: Collected, sidecar: Sidecar): void {
   collected.counter('handshakes_resumed_total', resumed, ['listener'], (put) => {
     for (const [listener, { totals }] of Object.entries(sidecar.statistics)) put(totals.resumed, { listener });
   });
-  collected.counter('bytes_total', 'Plaintext forwarded as it is, by who sent it', ['listener', 'from'], (put) => {
-    for (const [listener, { totals }] of Object.entries(sidecar.statistics)) {
-      put(totals.fromClients, { listener, from: 'client' });
-      put(totals.fromUpstream, { listener, from: 'upstream' });
-    }
-  });
+  collected.counter(
+    'bytes_total',
+    'Plaintext forwarded, by who sent it: all of it (L4), bodies and WebSockets (L7)',
+    ['listener', 'from'],
+    (put) => {
+      for (const [listener, { totals }] of Object.entries(sidecar.statistics)) {
+        put(totals.fromClients, { listener, from: 'client' });
+        put(totals.fromUpstream, { listener, from: 'upstream' });
+      }
+    },
+  );
 }
 
 function registerCertificates(collected: Collected, sidecar: Sidecar): void {

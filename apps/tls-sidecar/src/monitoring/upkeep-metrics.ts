@@ -1,4 +1,4 @@
-import type { CrlStatus } from '@nest-hsm/tls-offload';
+import type { CrlStatus, StaplingStatus } from '@nest-hsm/tls-offload';
 import type { Sidecar } from '../serving/sidecar.js';
 import type { Collected, Put } from './collected.js';
 
@@ -21,17 +21,16 @@ function registerCrls(collected: Collected, sidecar: Sidecar): void {
     'client_crl_expiry_seconds',
     'Until the CRL in force ends; negative: it has, and the clients of its issuer are refused',
     ['listener', 'issuer'],
-    perIssuer(({ nextUpdate }) => (nextUpdate.getTime() - Date.now()) / 1_000, Math.min),
+    perIssuer(({ nextUpdate }) => secondsUntil(nextUpdate), Math.min),
     'min',
   );
 
   /** An issuer may have several CRLs in force, one for each distribution point. */
-  function perIssuer(value: (crl: CrlStatus) => number, worse: (a: number, b: number) => number): (put: Put) => void {
+  function perIssuer(value: (crl: CrlStatus) => number, worse: Worse): (put: Put) => void {
     return (put) => {
       for (const [listener, { crls }] of Object.entries(sidecar.statistics)) {
-        const worst = new Map<string, number>();
-        for (const crl of crls) worst.set(crl.issuer, worse(value(crl), worst.get(crl.issuer) ?? value(crl)));
-        for (const [issuer, seconds] of worst) put(seconds, { listener, issuer });
+        const all = crls.map((crl): [string, number] => [crl.issuer, value(crl)]);
+        for (const [issuer, worst] of worstOf(all, worse)) put(worst, { listener, issuer });
       }
     };
   }
@@ -42,29 +41,48 @@ function registerStaples(collected: Collected, sidecar: Sidecar): void {
     'ocsp_staple_expiry_seconds',
     'Until the stapled OCSP response ends; absent while none is stapled',
     ['listener', 'subject'],
-    (put) => {
-      for (const [listener, { staples }] of Object.entries(sidecar.statistics)) {
-        for (const { subject, nextUpdate } of staples) {
-          if (nextUpdate !== undefined) put((nextUpdate.getTime() - Date.now()) / 1_000, { listener, subject });
-        }
-      }
-    },
+    perSubject({}, ({ nextUpdate }) => (nextUpdate === undefined ? Infinity : secondsUntil(nextUpdate)), Math.min),
     'min',
   );
+  const faults = 'Whether a certificate is revoked, or promises a staple and has none (missing)';
   collected.gauge(
     'ocsp_staple_fault',
-    'Whether a certificate is revoked, or promises a staple and has none (missing)',
+    faults,
     ['listener', 'subject', 'fault'],
     (put) => {
-      for (const [listener, { staples }] of Object.entries(sidecar.statistics)) {
-        for (const { subject, isMissing, isRevoked } of staples) {
-          put(Number(isMissing), { listener, subject, fault: 'missing' });
-          put(Number(isRevoked), { listener, subject, fault: 'revoked' });
-        }
-      }
+      perSubject({ fault: 'missing' }, ({ isMissing }) => Number(isMissing), Math.max)(put);
+      perSubject({ fault: 'revoked' }, ({ isRevoked }) => Number(isRevoked), Math.max)(put);
     },
     'max',
   );
+
+  /** A subject may have several certificates, one for each kind of key. */
+  function perSubject(
+    labels: Readonly<Record<string, string>>,
+    value: (staple: StaplingStatus) => number,
+    worse: Worse,
+  ): (put: Put) => void {
+    return (put) => {
+      for (const [listener, { staples }] of Object.entries(sidecar.statistics)) {
+        const all = staples.map((staple): [string, number] => [staple.subject, value(staple)]);
+        for (const [subject, worst] of worstOf(all, worse)) {
+          if (Number.isFinite(worst)) put(worst, { listener, subject, ...labels });
+        }
+      }
+    };
+  }
+}
+
+type Worse = (a: number, b: number) => number;
+
+function worstOf(all: readonly (readonly [name: string, value: number])[], worse: Worse): Map<string, number> {
+  const worst = new Map<string, number>();
+  for (const [name, value] of all) worst.set(name, worse(value, worst.get(name) ?? value));
+  return worst;
+}
+
+function secondsUntil(date: Date): number {
+  return (date.getTime() - Date.now()) / 1_000;
 }
 
 function registerTickets(collected: Collected, sidecar: Sidecar): void {

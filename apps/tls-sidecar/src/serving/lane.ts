@@ -131,9 +131,8 @@ export class Lane {
 
   get #traffic(): Omit<LaneTotals, 'resumed' | 'clientsRefused'> {
     const proxy = this.#proxy.statistics;
-    const { refused } = proxy;
-    if (!('bytesFromClients' in proxy)) return { refused, refusedBySource: 0, fromClients: 0, fromUpstream: 0 };
-    const { refusedBySource, bytesFromClients: fromClients, bytesFromUpstream: fromUpstream } = proxy;
+    const { refused, bytesFromClients: fromClients, bytesFromUpstream: fromUpstream } = proxy;
+    const refusedBySource = 'refusedBySource' in proxy ? proxy.refusedBySource : 0;
     return { refused, refusedBySource, fromClients, fromUpstream };
   }
 
