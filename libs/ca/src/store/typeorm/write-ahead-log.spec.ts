@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
+import { failNextSync } from '../../../../../test/support/failing-sync.js';
 import { openCaDatabase } from './database.js';
 import { Sql, sql } from './sql.js';
 import { type LoggedConnection, WriteAheadLog } from './write-ahead-log.js';
@@ -52,11 +53,18 @@ test('a transaction that fails is undone, and no other', async () => {
 
 test('nothing is committed any more once the log failed to reach the disk', async () => {
   await insert('a');
-  // What cannot be opened cannot be synced; SQLite itself goes on with the file it has.
-  renameSync(`${database}-wal`, `${database}-moved`);
+  await failNextSync(database);
   await expect(Promise.all([insert('b'), insert('c')])).rejects.toThrow('failed to reach the disk');
-  renameSync(`${database}-moved`, `${database}-wal`);
   await expect(insert('d')).rejects.toThrow('failed to reach the disk');
+  expect(await tokens()).toEqual(['a', 'b', 'c']);
+});
+
+test('a log that cannot be opened for a moment, for want of descriptors, fails those who wait and nobody after them', async () => {
+  await insert('a');
+  renameSync(`${database}-wal`, `${database}-moved`);
+  await expect(insert('b')).rejects.toThrow('ENOENT');
+  renameSync(`${database}-moved`, `${database}-wal`);
+  await insert('c');
   expect(await tokens()).toEqual(['a', 'b', 'c']);
 });
 

@@ -1,6 +1,5 @@
-import { closeSync, fdatasync, fsync, openSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { promisify } from 'node:util';
 
 /** What is used of better-sqlite3's Database. */
 export interface LoggedConnection {
@@ -11,9 +10,6 @@ export interface LoggedConnection {
 
 /** `PRAGMA synchronous`: NORMAL leaves the log unsynced, from FULL on every commit waits for the disk. */
 const levels = { normal: 1, full: 2 } as const;
-
-const syncData = promisify(fdatasync);
-const syncAll = promisify(fsync);
 
 const logs = new WeakMap<LoggedConnection, WriteAheadLog>();
 
@@ -50,8 +46,8 @@ export class WriteAheadLog {
   /**
    * Runs a transaction.
    * @param transaction  begins and commits; nothing is waited for in between
-   * @throws what the transaction throws; or when the disk failed, whereupon nothing more is committed: the system takes what it could
-   * not write for written, and what follows it in the log would be lost with it
+   * @throws what the transaction throws; or why it is not known to be on the disk. When that is since the disk failed, nothing more is
+   * committed: the system takes what it could not write for written, and what follows it in the log would be lost with it
    */
   async commit<T>(transaction: () => T): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure;
@@ -74,28 +70,27 @@ export class WriteAheadLog {
     await this.#running?.catch(() => undefined);
     this.#running = this.#next;
     this.#next = undefined;
-    try {
-      if (this.#failure !== undefined) throw this.#failure;
-      await this.#syncFile();
-    } catch (error) {
-      this.#failure ??= new Error(`the log of ${this.connection.name} failed to reach the disk`, { cause: error });
-      throw this.#failure;
-    }
-  }
-
-  async #syncFile(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
     const { name } = this.connection;
-    await synced(`${name}-wal`, syncData);
-    if (!this.#isNameSynced) await synced(dirname(name), syncAll);
+    await onFile(`${name}-wal`, async (log) => {
+      try {
+        await log.datasync();
+      } catch (error) {
+        this.#failure = new Error(`the log of ${name} failed to reach the disk`, { cause: error });
+        throw this.#failure;
+      }
+    });
+    if (!this.#isNameSynced) await onFile(dirname(name), (directory) => directory.sync());
     this.#isNameSynced = true;
   }
 }
 
-async function synced(path: string, sync: (file: number) => Promise<void>): Promise<void> {
-  const file = openSync(path, 'r');
+/** When it cannot be opened nothing is lost: what is in it is on the disk after the next sync. */
+async function onFile(path: string, work: (file: FileHandle) => Promise<void>): Promise<void> {
+  const file = await open(path, 'r');
   try {
-    await sync(file);
+    await work(file);
   } finally {
-    closeSync(file);
+    await file.close();
   }
 }
