@@ -1,7 +1,7 @@
-// Compiles the native addons: `node scripts/build-native.mjs [--sanitize LIBRARY DIRECTORY]`. Skips one whose sources, headers
-// and compiler are those of its last build; of two runs at once one waits for what the other compiles. Headers come from the
-// project's own Node.js, never from the network. With --sanitize, an ASAN and UBSAN build of one is made in the directory
-// instead, laid out as a package for node-gyp-build.
+// Compiles the native addons: `node scripts/build-native.mjs [--variant OPTIONS LIBRARY DIRECTORY]`. Skips one whose sources,
+// headers and compiler are those of its last build; of two runs at once one waits for what the other compiles. Headers come from
+// the project's own Node.js, never from the network. With --variant, one is built otherwise in the directory instead, laid out as a
+// package for node-gyp-build: OPTIONS are variables of its binding.gyp, e.g. `sanitize=1` (ASAN and UBSAN) or `key_log=1,…`.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -29,14 +29,15 @@ const addons = [
 const platform = `${process.platform}-${process.arch}`;
 
 await run(async () => {
-  const [option, library, directory] = process.argv.slice(2);
-  const sanitized = addons.find((addon) => addon.library === library);
-  if (option !== undefined && (option !== '--sanitize' || sanitized === undefined || directory === undefined)) {
+  const [option, variables = '', library, directory] = process.argv.slice(2);
+  const varied = addons.find((addon) => addon.library === library);
+  const isVariant = option === '--variant' && varied !== undefined && directory !== undefined;
+  if (option !== undefined && !(isVariant && /^\w+=\d+(,\w+=\d+)*$/.test(variables))) {
     const got = process.argv.slice(2).join(' ');
-    throw new Stop(`build-native: want nothing or --sanitize LIBRARY DIRECTORY, got ${got}.`);
+    throw new Stop(`build-native: want nothing or --variant OPTIONS LIBRARY DIRECTORY, got ${got}.`);
   }
   const toolchain = findToolchain();
-  if (sanitized !== undefined) return buildSanitized(sanitized, resolve(directory), toolchain);
+  if (option !== undefined) return buildVariant(varied, variables.split(','), resolve(directory), toolchain);
   for (const addon of addons) {
     const lock = join(varDirectory, 'build', `addon-${addon.library}.lock`);
     await withLock(lock, () => build(addon, toolchain));
@@ -59,12 +60,12 @@ function build({ library, target }, toolchain) {
   writeFileSync(stamp, fingerprint);
 }
 
-function buildSanitized({ library, target }, directory, toolchain) {
+function buildVariant({ library, target }, variables, directory, toolchain) {
   const source = join(root, 'libs', library, 'native');
   const copy = join(directory, 'native');
   rmSync(directory, { recursive: true, force: true });
   cpSync(source, copy, { recursive: true, filter: (path) => path !== join(source, 'build') });
-  compile(copy, toolchain, ['--', '-Dsanitize=1']);
+  compile(copy, toolchain, ['--', ...variables.map((each) => `-D${each}`)]);
   install(join(copy, 'build', 'Release', `${target}.node`), prebuild(directory, toolchain));
 }
 

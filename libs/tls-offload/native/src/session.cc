@@ -14,6 +14,8 @@ namespace {
 // What 16 KiB of plaintext grows by: header, content type, nonce and tag (RFC 8446 §5.2), and the record's share of more.
 constexpr size_t kRecordBytes = 16 * 1024;
 constexpr size_t kRecordOverhead = 64;
+// An AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5).
+constexpr uint64_t kRecordsPerKey = NEST_HSM_RECORDS_PER_KEY;
 
 std::string Text(const char* text) { return text == nullptr ? std::string() : std::string(text); }
 
@@ -122,13 +124,20 @@ bool Session::Write(ByteView plaintext) {
     const size_t size = std::min(plaintext.size, kRecordBytes);
     bio_.ExpectMore(size < plaintext.size);
     size_t written = 0;
-    if (SSL_write_ex(ssl_.get(), plaintext.data, size, &written) != 1 || written != size) {
+    if (!RenewWornKey() || SSL_write_ex(ssl_.get(), plaintext.data, size, &written) != 1 || written != size) {
       Fail(TakeErrorReason());
       return false;
     }
     plaintext = {plaintext.data + size, plaintext.size - size};
   }
   return true;
+}
+
+/// Before each record. TLS 1.2 has no way to.
+bool Session::RenewWornKey() {
+  if (++records_of_key_ <= kRecordsPerKey || SSL_version(ssl_.get()) != TLS1_3_VERSION) return true;
+  records_of_key_ = 1;
+  return SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1;
 }
 
 bool Session::Shutdown() {

@@ -87,6 +87,7 @@ class Session {
 
  private:
   Progress Advance();
+  bool RenewWornKey();
   void Fail(std::string reason);
 
   // Outlives ssl_, whose callbacks point at it.
@@ -96,6 +97,8 @@ class Session {
   SslPtr ssl_;
   /// On the fibre's side; null unless the handshake is paused.
   SignatureRequest* pending_ = nullptr;
+  /// Written with the present key.
+  uint64_t records_of_key_ = 0;
   bool secure_ = false;
   bool failed_ = false;
   bool closed_ = false;
