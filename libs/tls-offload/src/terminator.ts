@@ -77,6 +77,8 @@ export interface TerminatorStatistics {
  * awaited from outside, so one client's slow signature delays no other.
  */
 export class TlsTerminator {
+  /** Whether what is asked of clients depends on the server name that they give. */
+  readonly asksClientsByName: boolean;
   readonly #config: ParsedTerminatorConfig;
   readonly #observer: TerminatorObserver;
   readonly #signers: KeySigners;
@@ -97,6 +99,7 @@ export class TlsTerminator {
   constructor(options: TerminatorOptions) {
     const { credentials, serverNames, observer = {}, tickets, ticketScope = '', crlDirectory, ...config } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
+    this.asksClientsByName = Object.keys(this.#config.clientCertificatesByName).length > 0;
     this.#observer = observer;
     this.#tickets = tickets && { keys: tickets.native, scope: ticketScope };
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
@@ -142,11 +145,6 @@ export class TlsTerminator {
   /** Looks at once whether the files of authorities and CRLs have changed, as is done from time to time. */
   async reloadClientAuthorities(): Promise<void> {
     await this.#clientPolicies.look();
-  }
-
-  /** Whether what is asked of clients depends on the server name that they give. */
-  get asksClientsByName(): boolean {
-    return Object.keys(this.#config.clientCertificatesByName).length > 0;
   }
 
   get statistics(): TerminatorStatistics {
