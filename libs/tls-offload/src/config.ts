@@ -1,16 +1,8 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { cipherSuites, defaultGroups, isTls13Suite, keyExchangeGroups, signatureAlgorithms } from './algorithms.js';
 import { TlsOffloadError } from './errors.js';
+import { negotiationShape } from './negotiation.js';
 import { isAddressRange } from './peer-address.js';
-
-/** In order of preference. */
-const preferences = <const Name extends string>(names: readonly Name[], defaults: readonly Name[] = names) =>
-  z
-    .array(z.enum(names))
-    .min(1)
-    .refine((list) => new Set(list).size === list.length, { message: 'want each once' })
-    .default([...defaults]);
 
 const wholeLine = z.string().min(1).max(1_024);
 /** A certificate that has one of these names is let in. */
@@ -27,22 +19,27 @@ const allowedClientSchema = z.union([
   z.strictObject({ subject: wholeLine }),
 ]);
 
+/** Whose certificates are believed. */
+export const authoritiesShape = {
+  /** PEM: roots, and intermediates that peers leave out. Read again when it changes. */
+  caFile: z.string().min(1).optional(),
+  /** PEM or DER. With one or more, every certificate of a peer's chain needs a CRL in force. Read again when they change. */
+  crlFiles: z.array(z.string().min(1)).max(64).default([]),
+  /** Between the peer's certificate and the root. */
+  maximumIntermediates: z.int().min(0).max(10).default(4),
+  /** What a peer may send as its chain. */
+  maximumChainBytes: z.int().min(4_096).max(131_072).default(32_768),
+  /** How often the files are looked at. */
+  reloadIntervalMilliseconds: z.int().min(50).max(3_600_000).default(5_000),
+};
+
 export const clientCertificateConfigSchema = z
   .strictObject({
     /** `optional`: a client may show none, and one that shows one must be right. */
     mode: z.enum(['none', 'optional', 'required']).default('none'),
-    /** PEM: roots, and intermediates that clients leave out. Read again when it changes. */
-    caFile: z.string().min(1).optional(),
-    /** PEM or DER. With one or more, every certificate of a client's chain needs a CRL in force. Read again when they change. */
-    crlFiles: z.array(z.string().min(1)).max(64).default([]),
+    ...authoritiesShape,
     /** Empty: every client that the authorities certify. */
     allow: z.array(allowedClientSchema).max(10_000).default([]),
-    /** Between the client's certificate and the root. */
-    maximumIntermediates: z.int().min(0).max(10).default(4),
-    /** What a client may send as its chain. */
-    maximumChainBytes: z.int().min(4_096).max(131_072).default(32_768),
-    /** How often the files are looked at. */
-    reloadIntervalMilliseconds: z.int().min(50).max(3_600_000).default(5_000),
   })
   .refine(({ mode, caFile }) => mode === 'none' || caFile !== undefined, {
     message: 'want the authorities that certify clients, got none',
@@ -54,14 +51,7 @@ export type ParsedClientCertificateConfig = Readonly<z.output<typeof clientCerti
 export const terminatorConfigSchema = z.strictObject({
   /** Offered through ALPN in order of preference (RFC 7301); a client that shares none is refused. Empty: no ALPN. */
   alpnProtocols: z.array(z.string().min(1).max(255)).default(['http/1.1']),
-  minimumVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
-  /** Clients of TLS 1.2 are refused when none of theirs is listed. A client that prefers ChaCha20 gets it (no AES in hardware). */
-  cipherSuites: preferences(cipherSuites).refine((suites) => suites.some(isTls13Suite), {
-    message: 'want one of TLS 1.3 at least',
-  }),
-  groups: preferences(keyExchangeGroups, defaultGroups),
-  /** What we sign with, as far as the keys can, and take of clients' certificates. */
-  signatureAlgorithms: preferences(signatureAlgorithms),
+  ...negotiationShape,
   /**
    * For a server name that neither `serverNames` nor a default certificate has: the default certificate all the same, or the
    * alert unrecognized_name (RFC 6066 §3). A client that names no server always gets the default.

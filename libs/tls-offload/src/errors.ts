@@ -15,10 +15,15 @@ const faults = {
   ERR_TLS_OFFLOAD_ISSUER_UNAVAILABLE: 'operator',
   ERR_TLS_OFFLOAD_DESCRIPTORS_EXHAUSTED: 'operator',
   ERR_TLS_OFFLOAD_CLIENT_AUTHORITIES: 'operator',
+  ERR_TLS_OFFLOAD_SERVER_AUTHORITIES: 'operator',
   ERR_TLS_OFFLOAD_STAPLE: 'operator',
   ERR_TLS_OFFLOAD_TICKET_KEYS: 'operator',
-  // The client.
+  // The peer: the client of a terminator, the server of a connector.
   ERR_TLS_OFFLOAD_CLIENT_CERTIFICATE_REFUSED: 'peer',
+  ERR_TLS_OFFLOAD_SERVER_NAME_MISMATCH: 'peer',
+  ERR_TLS_OFFLOAD_SERVER_CERTIFICATE_EXPIRED: 'peer',
+  ERR_TLS_OFFLOAD_SERVER_CERTIFICATE_REVOKED: 'peer',
+  ERR_TLS_OFFLOAD_SERVER_UNTRUSTED: 'peer',
   ERR_TLS_OFFLOAD_SOURCE_LIMITED: 'peer',
   ERR_TLS_OFFLOAD_HANDSHAKE_FAILED: 'peer',
   ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT: 'peer',
@@ -48,7 +53,7 @@ export type TlsOffloadErrorFault = 'caller' | 'operator' | 'peer' | 'token' | 'u
 export type TlsOffloadErrorCode = keyof typeof faults;
 export const tlsOffloadErrorCodes = Object.keys(faults) as readonly TlsOffloadErrorCode[];
 
-/** Terminating TLS failed. `code` is stable; `message` reads "want X, got Y" and never holds key bytes or plaintext. */
+/** A connection of TLS failed, or what it takes. `code` is stable; `message` reads "want X, got Y" and never holds key bytes or plaintext. */
 export class TlsOffloadError extends Error {
   override readonly name = 'TlsOffloadError';
   readonly fault: TlsOffloadErrorFault;

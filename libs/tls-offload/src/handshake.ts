@@ -1,27 +1,38 @@
 import type { Socket } from 'node:net';
 import { handshakeProgress, type Session } from './addon.js';
 import { TlsOffloadError } from './errors.js';
+import { refusalOf } from './handshake-refusal.js';
 import type { KeySigner, Lingering } from './handshake-signer.js';
 import { closeLingering } from './lingering-close.js';
+
+/** Which end of a connection is ours. */
+export type Role = 'server' | 'client';
+
+export interface HandshakeOptions {
+  /** `server` unless told; a client begins. */
+  readonly role?: Role;
+  /** Told when the handshake ends while a token is at work for it. */
+  readonly onLingering?: Lingering;
+}
 
 /**
  * Runs one handshake over a TCP connection. While it waits for its signature nothing is held but a paused fibre in the
  * session; the event loop serves others.
  * @param signers  by key index
  * @param socket  whose 'error' events somebody listens to
- * @param onLingering  told when the handshake ends while a token is at work for it
  * @returns once secure, with the socket paused and no listener of ours left on it
- * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_CLIENT_CERTIFICATE_REFUSED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED |
- * …_SIGNATURE_TIMEOUT | …_SIGNATURES_SATURATED, the session closed and the client told by an alert where there is one to tell
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_CLIENT_CERTIFICATE_REFUSED | …_SERVER_NAME_MISMATCH | …_SERVER_CERTIFICATE_EXPIRED |
+ * …_SERVER_CERTIFICATE_REVOKED | …_SERVER_UNTRUSTED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED | …_SIGNATURE_TIMEOUT |
+ * …_SIGNATURES_SATURATED, the session closed and the peer told by an alert where there is one to tell
  */
 export function performHandshake(
   socket: Socket,
   session: Session,
   signers: readonly KeySigner[],
   timeoutMilliseconds: number,
-  onLingering?: Lingering,
+  options: HandshakeOptions = {},
 ): Promise<void> {
-  return new Handshake(socket, session, signers, timeoutMilliseconds, onLingering).outcome;
+  return new Handshake(socket, session, signers, timeoutMilliseconds, options).outcome;
 }
 
 class Handshake {
@@ -38,23 +49,24 @@ class Handshake {
     private readonly session: Session,
     private readonly signers: readonly KeySigner[],
     private readonly timeoutMilliseconds: number,
-    private readonly onLingering?: Lingering,
+    private readonly options: HandshakeOptions,
   ) {
     this.outcome = new Promise<void>((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#deadline = performance.now() + timeoutMilliseconds;
     this.#timer = setTimeout(this.#onTimeout, timeoutMilliseconds);
     socket.on('data', this.#onData);
     socket.on('end', this.#onGone);
-    // A connection error is met here too: its listener is the terminator's.
+    // A connection error is met here too: its listener is somebody else's.
     socket.on('close', this.#onGone);
     if (socket.destroyed) this.#onGone();
+    else if (options.role === 'client') this.#advance();
   }
 
   readonly #onData = (chunk: Buffer): void => this.#advance(chunk);
 
-  /** A client cannot finish a handshake after its FIN, so end is as good as a reset: nobody is left to tell. */
+  /** A peer cannot finish a handshake after its FIN, so end is as good as a reset: nobody is left to tell. */
   readonly #onGone = (): void => {
-    this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_PEER_GONE', 'handshake: want the client to stay, got its end'));
+    this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_PEER_GONE', 'handshake: want the peer to stay, got its end'));
     this.socket.destroy();
   };
 
@@ -85,7 +97,7 @@ class Handshake {
         this.#succeed();
         return;
       case handshakeProgress.failed:
-        this.#fail(refusalOf(this.session.failure()));
+        this.#fail(refusalOf(this.session, this.options.role));
         closeLingering(this.socket);
     }
   }
@@ -95,7 +107,7 @@ class Handshake {
     if (wanted === undefined) return;
     this.#signing = true;
     const remaining = Math.max(1, Math.round(this.#deadline - performance.now()));
-    this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal, this.onLingering).then(
+    this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal, this.options.onLingering).then(
       (signature) => {
         // An answer that comes after the end of the handshake is dropped: its session is closed.
         if (this.#settled) return;
@@ -109,7 +121,7 @@ class Handshake {
     );
   }
 
-  /** Ends a handshake that waits for its signature: OpenSSL tells the client internal_error (RFC 8446 §6.2). */
+  /** Ends a handshake that waits for its signature: OpenSSL tells the peer internal_error (RFC 8446 §6.2). */
   #refuse(error: TlsOffloadError): void {
     this.session.deliver();
     this.session.handshake();
@@ -143,13 +155,4 @@ class Handshake {
     this.socket.off('end', this.#onGone);
     this.socket.off('close', this.#onGone);
   }
-}
-
-/** @param reason  OpenSSL's, of why it has ended the handshake */
-function refusalOf(reason: string): TlsOffloadError {
-  if (/^(certificate verify failed|peer did not return a certificate)/.test(reason)) {
-    const message = `handshake: want a client whose certificate is accepted here, got: ${reason}`;
-    return new TlsOffloadError('ERR_TLS_OFFLOAD_CLIENT_CERTIFICATE_REFUSED', message);
-  }
-  return new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED', `handshake: want TLS, got: ${reason}`);
 }

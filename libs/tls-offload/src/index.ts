@@ -16,7 +16,17 @@ export {
 } from './tickets.js';
 export { TicketKeyDirectory, type TicketKeyStore, type WrappedTicketKey } from './ticket-key-store.js';
 export type { StaplingStatus } from './stapling.js';
-export { TlsSocket } from './socket.js';
+export { TlsSocket, type TlsSocketOptions } from './socket.js';
+export {
+  type ConnectOptions,
+  type ConnectorOptions,
+  type ConnectorStatistics,
+  type SecureOptions,
+  TlsConnector,
+} from './connector/connector.js';
+export { type ConnectorConfig, connectorConfigSchema } from './connector/connector-config.js';
+export { HttpsAgent } from './connector/https-agent.js';
+export { type UndiciConnect, undiciConnector, type UndiciConnectOptions } from './connector/undici-connector.js';
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';
 export { type ExchangeRecord, L7Proxy, type L7ProxyStatistics } from './proxy/l7.js';
@@ -59,4 +69,5 @@ export {
   type TlsOffloadErrorFault,
 } from './errors.js';
 export { overTls } from './nest/http-adapter.js';
+export { TlsConnectorModule } from './nest/tls-connector.module.js';
 export { TlsOffloadModule } from './nest/tls-offload.module.js';

@@ -3,7 +3,7 @@ import type { Negotiation } from './addon.js';
 import { cipherSuites, defaultGroups, isTls13Suite, keyExchangeGroups, signatureAlgorithms } from './algorithms.js';
 
 /** In order of preference. */
-const preferences = <const Name extends string>(names: readonly Name[], defaults: readonly Name[] = names) =>
+export const preferences = <const Name extends string>(names: readonly Name[], defaults: readonly Name[] = names) =>
   z
     .array(z.enum(names))
     .min(1)
@@ -21,8 +21,7 @@ export const negotiationShape = {
   /** What we sign with, as far as the keys can, and take of peers' certificates. */
   signatureAlgorithms: preferences(signatureAlgorithms),
 };
-const negotiationSchema = z.object(negotiationShape);
-export type ParsedNegotiation = Readonly<z.output<typeof negotiationSchema>>;
+export type ParsedNegotiation = Readonly<z.output<z.ZodObject<typeof negotiationShape>>>;
 
 /** The same in OpenSSL's lists. */
 export function negotiationOf(config: ParsedNegotiation): Negotiation {

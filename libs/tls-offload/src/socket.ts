@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { readEnd, type Session, type SessionDescription } from './addon.js';
 import { type TlsOffloadErrorCode, TlsOffloadError } from './errors.js';
+import type { Role } from './handshake.js';
+import { isCertificateRefusal } from './handshake-refusal.js';
 import { closeLingering } from './lingering-close.js';
 import { TlsSocketFace } from './socket-face.js';
 
@@ -13,12 +15,19 @@ const recordBytes = 16 * 1024;
 /** What answers to the peer (key updates) may pile up to while it does not read. */
 const unreadAnswerBytes = 1024 * 1024;
 
+export interface TlsSocketOptions {
+  readonly allowHalfOpen?: boolean;
+  /** `server` unless told. */
+  readonly role?: Role;
+}
+
 /**
  * A secure connection: the stream of what is inside TLS, in place of a `tls.TLSSocket`. Back-pressure holds both ways;
  * `end()` sends close_notify, and the peer's close_notify ends reading.
  *
- * After the handshake no fault is emitted as 'error' (http2 over a stream that fails while it shuts down ends the
- * process): the socket closes, and `failure` says why.
+ * On a server's side no fault after the handshake is emitted as 'error' (http2 over a stream that fails while it shuts down ends
+ * the process): the socket closes, and `failure` says why. A client that does not speak HTTP/2 is told by 'error', as it expects:
+ * the system's error where the connection broke, or a TlsOffloadError.
  */
 export class TlsSocket extends TlsSocketFace {
   /** Why the connection was closed when neither side asked for it. */
@@ -32,15 +41,17 @@ export class TlsSocket extends TlsSocketFace {
   #readEnded = false;
   #resumeWriting: Callback | undefined;
   #lingering = false;
+  readonly #role: Role;
 
   /** Takes over a session that is secure and the TCP connection under it, paused. */
   constructor(
     raw: Socket,
     private readonly session: Session,
     description: SessionDescription,
-    options: { readonly allowHalfOpen?: boolean } = {},
+    { allowHalfOpen = false, role = 'server' }: TlsSocketOptions = {},
   ) {
-    super(raw, description, { allowHalfOpen: options.allowHalfOpen ?? false, highWaterMark: sliceBytes });
+    super(raw, description, { allowHalfOpen, highWaterMark: sliceBytes });
+    this.#role = role;
     raw.on('data', (chunk: Buffer) => this.#receive(chunk));
     raw.on('end', () => {
       this.#rawEnded = true;
@@ -50,7 +61,7 @@ export class TlsSocket extends TlsSocketFace {
     raw.on('error', (cause) =>
       this.#note('ERR_TLS_OFFLOAD_PEER_GONE', 'want an orderly end, got a broken connection', cause),
     );
-    raw.on('close', () => this.destroy());
+    raw.on('close', () => this.destroy(this.#failureToEmit()));
     if (raw.destroyed) this.destroy();
   }
 
@@ -89,7 +100,7 @@ export class TlsSocket extends TlsSocketFace {
       }
       if (bytes === readEnd.closed) return this.#endReading();
       if (bytes === readEnd.failed) {
-        this.#fail('ERR_TLS_OFFLOAD_RECORD_INVALID', `want valid records, got: ${this.session.failure()}`);
+        this.#fail(...this.#reasonOf(this.session.failure()));
         return;
       }
       if (bytes === 0) break;
@@ -151,8 +162,8 @@ export class TlsSocket extends TlsSocketFace {
     // Ended by us before the peer has: what it still sends must not make the kernel drop what we have sent.
     if (this.#lingering || (this.writableFinished && !this.#readEnded)) closeLingering(this.raw);
     else this.raw.destroy();
-    const closed = new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'connection: want it open, got it closed');
-    this.#takeResumption()?.(closed);
+    // Made only for a writer that waits: its stack would cost every connection.
+    this.#takeResumption()?.(new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'connection: want it open, got it closed'));
     callback(error);
   }
 
@@ -173,7 +184,18 @@ export class TlsSocket extends TlsSocketFace {
   #fail(code: TlsOffloadErrorCode, message: string): void {
     this.#note(code, message);
     this.#lingering = true;
-    this.destroy();
+    this.destroy(this.#failureToEmit());
+  }
+
+  #reasonOf(reason: string): [TlsOffloadErrorCode, string] {
+    return this.#role === 'client' && isCertificateRefusal(reason)
+      ? ['ERR_TLS_OFFLOAD_CLIENT_CERTIFICATE_REFUSED', `want a server that accepts our certificate, got: ${reason}`]
+      : ['ERR_TLS_OFFLOAD_RECORD_INVALID', `want valid records, got: ${reason}`];
+  }
+
+  #failureToEmit(): Error | undefined {
+    if (this.#role === 'server' || this.alpnProtocol === 'h2') return undefined;
+    return (this.failure?.cause as Error | undefined) ?? this.failure;
   }
 
   #note(code: TlsOffloadErrorCode, message: string, cause?: unknown): void {

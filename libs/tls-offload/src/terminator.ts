@@ -194,8 +194,8 @@ export class TlsTerminator {
     this.#handshaking.add(socket);
     try {
       const { handshakeTimeoutMilliseconds } = this.#config;
-      const hold = (ended: Promise<void>): void => this.#sources.hold(source, ended);
-      await performHandshake(socket, session, signers, handshakeTimeoutMilliseconds, hold);
+      const onLingering = (ended: Promise<void>): void => this.#sources.hold(source, ended);
+      await performHandshake(socket, session, signers, handshakeTimeoutMilliseconds, { onLingering });
     } catch (error) {
       throw this.#failure(error as TlsOffloadError, begun);
     } finally {

@@ -16,7 +16,7 @@ export interface Identity {
   readonly certificatePem: string;
 }
 
-/** A software key and a self-signed server certificate for it, made by openssl. */
+/** A software key and a self-signed certificate for it, of a server and of a client, made by openssl. */
 export function makeIdentity(
   algorithm: AsymmetricKeyAlgorithm,
   names: readonly string[] = ['localhost'],
@@ -77,7 +77,7 @@ function selfSign(privateKey: KeyObject, names: readonly string[], days: number)
       [
         '[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=leaf',
         `[dn]\nCN=${names[0]}`,
-        '[leaf]\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth',
+        '[leaf]\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth',
         `subjectAltName=${names.map((name) => (/^[\d.]+$/.test(name) ? `IP:${name}` : `DNS:${name}`)).join(',')}`,
       ].join('\n'),
     );

@@ -68,7 +68,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     wanted["keyIndex"] = request->key_index;
     wanted["scheme"] = request->scheme;
     wanted["input"] = request->input == SignatureRequest::Input::kDigest ? "digest" : "message";
-    wanted["data"] = Napi::Buffer<uint8_t>::Copy(info.Env(), request->data.data(), request->data_size);
+    wanted["data"] = Napi::Buffer<uint8_t>::Copy(info.Env(), request->data.data(), request->data.size());
     return wanted;
   }
 

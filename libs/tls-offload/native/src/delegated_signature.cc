@@ -29,6 +29,9 @@ constexpr HashSchemes kHashSchemes[] = {
     {"SHA2-512", "ecdsa-sha512", "rsa-pkcs1-sha512", "rsa-pss-sha512"},
 };
 
+/// Bounds what a server's handshake may make us hand over (Ed25519 in TLS 1.2).
+constexpr size_t kMaximumMessage = 256 * 1024;
+
 struct SignatureContext {
   OSSL_LIB_CTX* library = nullptr;
   DelegatedKeyPtr key;
@@ -186,9 +189,9 @@ int HashedFinal(void* data, unsigned char* signature, size_t* size, size_t capac
   }
   request.input = SignatureRequest::Input::kDigest;
   unsigned int digest_bytes = 0;
-  static_assert(EVP_MAX_MD_SIZE <= sizeof(request.data), "a digest fits the request");
+  request.data.resize(EVP_MAX_MD_SIZE);
   if (EVP_DigestFinal_ex(context->hashing.get(), request.data.data(), &digest_bytes) != 1) return 0;
-  request.data_size = digest_bytes;
+  request.data.resize(digest_bytes);
   return Sign(context, signature, size, capacity);
 }
 
@@ -205,14 +208,13 @@ int MessageSign(void* data, unsigned char* signature, size_t* size, size_t capac
   SignatureContext* context = From(data);
   if (signature == nullptr) return MaximumSize(context, size);
   SignatureRequest& request = context->request;
-  if (message_size > request.data.size()) {
+  if (message_size > kMaximumMessage) {
     ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_INPUT_LENGTH);
     return 0;
   }
   request.scheme = "ed25519";
   request.input = SignatureRequest::Input::kMessage;
-  std::memcpy(request.data.data(), message, message_size);
-  request.data_size = message_size;
+  request.data.assign(message, message + message_size);
   return Sign(context, signature, size, capacity);
 }
 

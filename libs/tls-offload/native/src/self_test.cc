@@ -40,11 +40,11 @@ bool Answer(EVP_PKEY* key, SignatureRequest* request) {
   const KeyContextPtr context(EVP_PKEY_CTX_new_from_pkey(LibraryContext(), key, kPreferDefaultProvider));
   size_t size = 0;
   if (context == nullptr || EVP_PKEY_sign_init(context.get()) != 1 ||
-      EVP_PKEY_sign(context.get(), nullptr, &size, request->data.data(), request->data_size) != 1) {
+      EVP_PKEY_sign(context.get(), nullptr, &size, request->data.data(), request->data.size()) != 1) {
     return false;
   }
   request->signature.resize(size);
-  if (EVP_PKEY_sign(context.get(), request->signature.data(), &size, request->data.data(), request->data_size) != 1) return false;
+  if (EVP_PKEY_sign(context.get(), request->signature.data(), &size, request->data.data(), request->data.size()) != 1) return false;
   request->signature.resize(size);
   request->state = SignatureRequest::State::kDelivered;
   return true;

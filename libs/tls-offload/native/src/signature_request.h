@@ -2,7 +2,6 @@
 // thread that drives it.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -21,10 +20,9 @@ struct SignatureRequest {
   /// The name under which the HSM provider knows the scheme, e.g. `rsa-pss-sha256`. Static.
   const char* scheme = nullptr;
   Input input = Input::kDigest;
-  /// A digest, or for Ed25519 what TLS signs: 201 bytes at most in TLS 1.2 (two randoms, ECDHE parameters on P-521),
-  /// 146 in TLS 1.3 (RFC 8446 §4.4.3).
-  std::array<uint8_t, 256> data{};
-  size_t data_size = 0;
+  /// A digest, or for Ed25519 what TLS signs: 146 bytes at most in TLS 1.3 (RFC 8446 §4.4.3); in TLS 1.2 two randoms and the
+  /// ECDHE parameters of a server, and all messages of the handshake before it of a client (RFC 5246 §7.4.8).
+  Bytes data;
 
   State state = State::kPending;
   Bytes signature;
