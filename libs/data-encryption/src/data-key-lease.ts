@@ -116,6 +116,10 @@ export class DataKeyLeases<Session = unknown> {
     for (const [key, { scope }] of this.#leases) if (scope.tenant === tenant) this.#leases.delete(key);
   }
 
+  get leaseSeconds(): number {
+    return this.options.leaseSeconds;
+  }
+
   /** When a key is retired, how long until no process writes with it any more: what was begun before has ended too. */
   get settleMilliseconds(): number {
     return this.options.leaseSeconds * 2_000;

@@ -12,6 +12,7 @@ const faults = {
   ERR_DATA_CLOSED: 'caller',
   ERR_DATA_TENANT_MISSING: 'caller',
   ERR_DATA_SHREDDED: 'caller',
+  ERR_DATA_RECEIPT_INVALID: 'integrity',
   // Set-up, mended by the operator.
   ERR_DATA_TYPEORM_INCOMPATIBLE: 'operator',
   ERR_DATA_KEY_REJECTED: 'operator',

@@ -22,6 +22,13 @@ export {
 } from './typeorm/decorators.js';
 export { DataEncryption, withDataEncryption } from './typeorm/data-encryption.js';
 export { enc } from './typeorm/search-condition.js';
+export {
+  type ShreddingReceipt,
+  type SignedShreddingReceipt,
+  verifyShreddingReceipt,
+} from './shredding/shredding-receipt.js';
+export type { ShredOptions } from './typeorm/shredding/tenant-shredding.js';
+export type { WaitedProcess } from './typeorm/shredding/process-acknowledgement.js';
 export type { DataKeyView, DataLifecycle, Rewrapping } from './typeorm/lifecycle/data-lifecycle.js';
 export type { Backfill, BackfillOptions, BackfillProgress } from './typeorm/lifecycle/backfill.js';
 export type { PlaintextPlan } from './typeorm/lifecycle/plaintext-counts.js';
@@ -33,6 +40,7 @@ export { AddDataEncryptionKeyScopes1767484800000 } from './typeorm/store/add-key
 export { AddBlindIndexKeys1767312000000 } from './typeorm/store/add-blind-index-keys.migration.js';
 export { CreateDataEncryptionKeys1767225600000 } from './typeorm/store/create-data-keys.migration.js';
 export { CreateDataEncryptionRanges1767398400000 } from './typeorm/store/create-ranges.migration.js';
+export { CreateDataEncryptionShreddings1767571200000 } from './typeorm/store/create-shreddings.migration.js';
 export { dataEncryptionMigrations } from './typeorm/store/migrations.js';
 export {
   DataEncryptionModule,

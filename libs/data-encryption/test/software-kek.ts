@@ -32,6 +32,10 @@ export class SoftwareKek implements KekHolder {
     return key;
   }
 
+  get keys(): readonly HsmKey[] {
+    return [...this.#keys.values()].map(({ key }) => key);
+  }
+
   removeKey(id: string): void {
     this.#keys.delete(id);
   }

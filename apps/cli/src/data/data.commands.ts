@@ -7,6 +7,7 @@ import { DataPlanCommand } from './plan.command.js';
 import { DataReencryptCommand } from './reencrypt.command.js';
 import { DataRewrapCommand } from './rewrap.command.js';
 import { DataRotateCommand } from './rotate.command.js';
+import { DataShredCommand } from './shred.command.js';
 import { DataStatusCommand } from './status.command.js';
 import { DataVerifyCommand } from './verify.command.js';
 
@@ -16,6 +17,7 @@ const verbs = [
   DataReencryptCommand,
   DataRewrapCommand,
   DataVerifyCommand,
+  DataShredCommand,
   DataPlanCommand,
   DataBackfillCommand,
   DataContractCommand,

@@ -13,9 +13,10 @@ export class DataStatusCommand extends DataCommand {
       const tables = await Promise.all(
         lifecycle.tableIds.map(async (tableId) => ({ tableId, reencryption: await lifecycle.reencryption(tableId) })),
       );
-      const rows = keys.map(({ tableId, columnId, purpose, state, id, kekVersion, reservedMessages }) => [
+      const rows = keys.map(({ tableId, columnId, tenant, purpose, state, id, kekVersion, reservedMessages }) => [
         tableId,
-        purpose === 'index' ? `index of ${columnId}` : 'cells',
+        (purpose === 'index' ? `index of ${columnId}` : columnId === '' ? 'cells' : `cells of ${columnId}`) +
+          (tenant === '' ? '' : ` for ${tenant}`),
         state,
         id,
         kekVersion,

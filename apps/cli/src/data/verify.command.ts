@@ -30,12 +30,13 @@ export class DataVerifyCommand extends TableCommand {
 }
 
 function describe(verification: Verification): string[] {
-  const { tableId, rows, sound, keys, failed, failedKeys, misindexed, misindexedKeys } = verification;
+  const { tableId, rows, sound, keys, failed, failedKeys, shredded, misindexed, misindexedKeys } = verification;
   const { differing, differingKeys } = verification;
   return [
     `${tableId}: ${sound.toLocaleString('en')} cells in ${rows.toLocaleString('en')} rows decrypt, ${failed} rows do not`,
     ...[...keys].map(([key, cells]) => `  data key ${key}: ${cells.toLocaleString('en')} cells`),
     ...failedKeys.map((key) => `  row ${JSON.stringify(key)} does not decrypt`),
+    ...(shredded === 0 ? [] : [`  ${shredded} rows are of tenants that were shredded`]),
     ...(misindexed === 0 ? [] : [`  ${misindexed} rows are not found by a search; nest-hsm data reencrypt mends them`]),
     ...misindexedKeys.map((key) => `  row ${JSON.stringify(key)} is not found by a search`),
     ...(differing === 0

@@ -1,6 +1,5 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SignedReceipt } from '@nest-hsm/hsm';
 import { CliError } from '../faults.js';
 
 /** Makes the directory that a receipt goes to. @throws {CliError} ERR_CLI_ARGUMENT when it is there: no receipt is written over another */
@@ -14,7 +13,10 @@ export async function receiptDirectory(directory: string): Promise<void> {
 }
 
 /** Writes `receipt.json`, byte for byte what was signed, and `receipt.sig`, its DER signature, on the disk. */
-export async function writeReceipt(directory: string, { text, signature }: SignedReceipt): Promise<void> {
+export async function writeReceipt(
+  directory: string,
+  { text, signature }: { readonly text: string; readonly signature?: Uint8Array },
+): Promise<void> {
   await writeDurably(join(directory, 'receipt.json'), text);
   if (signature !== undefined) await writeDurably(join(directory, 'receipt.sig'), signature);
 }

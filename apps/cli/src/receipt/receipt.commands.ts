@@ -1,6 +1,8 @@
 import { Module } from '@nestjs/common';
+import { verifyShreddingReceipt } from '@nest-hsm/data-encryption';
 import { type SignedReceipt, verifyReceipt } from '@nest-hsm/hsm';
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
+import { shreddingLines } from '../data/shred.command.js';
 import { CliError } from '../faults.js';
 import { columns, HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { pem } from '../key/key-view.js';
@@ -90,15 +92,26 @@ export class ReceiptVerifyCommand extends CommandRunner {
     const text = await readArgument(file, 'a receipt');
     const signature = await readArgument(options.signature ?? file.replace(/(\.json)?$/, '.sig'), 'its signature');
     const publicKey = (await readArgument(options.key, 'a public key')).toString('utf8');
+    if (isOfShredding(text)) {
+      const shredding = verifyShreddingReceipt(text, signature, publicKey);
+      const lines = shreddingLines({ receipt: shredding, text: text.toString('utf8'), signature });
+      print({ receipt: shredding, signature: signature.toString('base64') }, lines, options);
+      return;
+    }
     const receipt = verifyReceipt(text, signature, publicKey);
     const verified: SignedReceipt = { receipt, text: text.toString('utf8'), signature };
     print(describeReceipt(verified), receiptLines(verified), options);
   }
 }
 
+/** Which of the two kinds of receipts a file says it is; what it says is believed when its signature has been verified. */
+function isOfShredding(text: Buffer): boolean {
+  return text.includes('"nest-hsm data shredding"');
+}
+
 const verbs = [ReceiptListCommand, ReceiptExportCommand, ReceiptKeyCommand, ReceiptVerifyCommand];
 
-@Command({ name: 'receipt', description: 'Proofs that keys were destroyed', subCommands: verbs })
+@Command({ name: 'receipt', description: 'Proofs that keys were destroyed and tenants shredded', subCommands: verbs })
 export class ReceiptCommand extends NounCommand {}
 
 @Module({ providers: [ReceiptCommand, ...verbs] })

@@ -4,6 +4,7 @@ import { DataKeyRing } from '../data-key-ring.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { tableScope } from '../key-scope.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
+import { ShreddingStore } from './store/shredding.store.js';
 import { testDatabases } from '../../test/typeorm/databases.js';
 import { encryptedDatabase, type EncryptedDatabase, somebody } from '../../test/typeorm/encrypted-database.js';
 import { Employer, Membership, Person, Pet, Visit } from '../../test/typeorm/entities.js';
@@ -128,7 +129,7 @@ describe.each(testDatabases())('attacks on $name', (database) => {
     ['id', 'id', 'another database'],
   ])('a data key whose %s is %s in %s is rejected', async (column, value, databaseId = 'test') => {
     const { dataSource, kek } = opened;
-    const store = new TypeOrmDataKeyStore(dataSource);
+    const store = new TypeOrmDataKeyStore(dataSource, new ShreddingStore(dataSource));
     const { id } = (await store.findActive(tableScope('Person'))) as DataKeyRecord;
     const keys = () => {
       const options = { databaseId, store, kind: cellKeys, maxAgeSeconds: 60, outageSeconds: 60, maxLoadedKeys: 16 };

@@ -11,6 +11,7 @@ import { EncryptedColumn } from './decorators.js';
 import { dataEncryptionMigrations } from './store/migrations.js';
 import { DataKeyEntity } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
+import { ShreddingStore } from './store/shredding.store.js';
 
 @Entity()
 class Note {
@@ -155,7 +156,7 @@ describe('the life of an encrypted data source', () => {
       new DataSource({ ...options, synchronize: true }),
       configOf(new SoftwareKek()),
     ).initialize();
-    const store = new TypeOrmDataKeyStore(dataSource);
+    const store = new TypeOrmDataKeyStore(dataSource, new ShreddingStore(dataSource));
     const active = await store.findActive(tableScope('Note'));
     await store.retire(active!.id);
     await dataSource.transaction(async (manager) => {
@@ -172,7 +173,7 @@ describe('the life of an encrypted data source', () => {
       new DataSource({ ...options, synchronize: true }),
       configOf(new SoftwareKek()),
     ).initialize();
-    const store = new TypeOrmDataKeyStore(dataSource);
+    const store = new TypeOrmDataKeyStore(dataSource, new ShreddingStore(dataSource));
     const { id, reservedMessages } = (await store.findActive(tableScope('Note')))!;
     expect(reservedMessages).toBe(2 ** 16);
     expect(await store.reserve(id, 1_000, 0)).toBe(2 ** 16 + 1_000);

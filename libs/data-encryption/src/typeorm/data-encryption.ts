@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { DataSource, type EntityTarget, type MixedList, type ObjectLiteral, type QueryRunner } from 'typeorm';
 import type { BlindIndex, IndexKey } from '../blind-index.js';
 import { BlindIndexKeys } from '../blind-index-keys.js';
@@ -11,6 +12,7 @@ import { refuseMissingCells } from './lifecycle/plaintext-counts.js';
 import { KeyEncryptionKey } from '../key-encryption-key.js';
 import { parseTenant, type Tenant, tenantMissing } from '../tenant.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
+import { Tombstones } from '../shredding/tombstones.js';
 import { addCheckConstraints } from './check-constraints.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
 import type { EncryptedEntities } from './encrypted-entity.js';
@@ -23,6 +25,8 @@ import { decryptRaw, type RawNames } from './raw-rows.js';
 import { DataKeyEntity } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
 import { RangeEntity } from './store/range.entity.js';
+import { ProcessEntity, ShreddingEntity } from './store/shredding.entity.js';
+import { ShreddingStore } from './store/shredding.store.js';
 
 // Of the global registry: the command line asks an application's data source, with the application's copy of this library.
 const attachedKey = Symbol.for('@nest-hsm/data-encryption:attached');
@@ -135,7 +139,10 @@ export class DataEncryption {
     let isReady = false;
     const prepare = async () => {
       const installation = this.#installation;
-      if (isReady && installation !== undefined) await installation.leases.prepare(installation.standingScopes);
+      if (!isReady || installation === undefined) return;
+      // What fails, since the table is not made yet or the database is away, fails again where a tenant's key is wanted.
+      if (installation.tenantTables.size > 0) await installation.tombstones.look().catch(() => undefined);
+      await installation.leases.prepare(installation.standingScopes);
     };
     after(dataSource, 'buildMetadatas', () => this.#install(dataSource));
     after(dataSource, 'initialize', async () => {
@@ -151,6 +158,7 @@ export class DataEncryption {
     });
     after(dataSource, 'runMigrations', prepare);
     after(dataSource, 'synchronize', prepare);
+    before(dataSource, 'destroy', () => this.#installation?.tombstones.close());
     after(dataSource, 'destroy', () => {
       isReady = false;
       this.#installation?.leases.close();
@@ -164,10 +172,20 @@ export class DataEncryption {
     const { databaseId } = options;
     const entities = mapEncryptedEntities(dataSource, databaseId, tenant !== undefined);
     addCheckConstraints(entities);
-    const store = new TypeOrmDataKeyStore(dataSource);
+    const shreddings = new ShreddingStore(dataSource);
+    const store = new TypeOrmDataKeyStore(dataSource, shreddings);
+    const tombstones = new Tombstones({
+      ...{ processId: randomUUID(), store: shreddings, leaseSeconds: options.leaseSeconds },
+      forget: (of) => {
+        ring.dropTenant(of);
+        leases.dropTenant(of);
+        blindIndexKeys.dropTenant(of);
+      },
+    });
     const kekOptions = { hsm, label: kekLabel, create: createKek, databaseId, perTenant: kekPerTenant };
     const kek = new KeyEncryptionKey(kekOptions);
-    const ringOptions = { ...options, kek, store, observer: this.#observer };
+    const admit = (of: Tenant) => tombstones.admit(of);
+    const ringOptions = { ...options, kek, store, admit, observer: this.#observer };
     const ring = new DataKeyRing<QueryRunner, CellKey>({ ...ringOptions, kind: cellKeys });
     const indexRing = new DataKeyRing<QueryRunner, IndexKey>({ ...ringOptions, kind: indexKeys });
     const indexes = blindIndexes(entities);
@@ -178,7 +196,15 @@ export class DataEncryption {
     const prepareScope = ({ tableId, tenant: of }: KeyScope) => blindIndexKeys.prepare(tableId, of);
     const leases = new DataKeyLeases<QueryRunner>({ ...options, kek, store, ring, prepareScope });
     const installation = new Installation(
-      ...[dataSource, entities, ring, leases, blindIndexKeys, this.#observer, tenant],
+      dataSource,
+      entities,
+      ring,
+      leases,
+      blindIndexKeys,
+      this.#observer,
+      tombstones,
+      shreddings,
+      tenant,
     );
     // From here on the hooks stand where the columns refused to work without them.
     for (const column of [...installation.ciphers.keys(), ...installation.indexed.keys()])
@@ -187,7 +213,7 @@ export class DataEncryption {
     for (const column of installation.indexed.keys()) column.isVirtual = true;
     register(installation);
     this.#installation = installation;
-    this.#lifecycle = new DataLifecycle(installation, store, kek, options.databaseId);
+    this.#lifecycle = new DataLifecycle(installation, store, kek, databaseId, hsm);
   }
 }
 
@@ -218,20 +244,33 @@ type Entities = MixedList<Exclude<NonNullable<DataSource['options']['entities']>
 
 function withEntity(entities: DataSource['options']['entities']): Entities {
   const given: unknown[] = Array.isArray(entities) ? entities : Object.values(entities ?? {});
-  return [...given, DataKeyEntity, RangeEntity] as Entities;
+  return [...given, DataKeyEntity, RangeEntity, ShreddingEntity, ProcessEntity] as Entities;
 }
 
+type LifeMethod = 'buildMetadatas' | 'destroy' | 'initialize' | 'runMigrations' | 'synchronize';
+
 /** Wraps one asynchronous method of a data source. */
-function after(
+function after(dataSource: DataSource, name: LifeMethod, next: () => void | Promise<void>): void {
+  around(dataSource, name, async (original) => {
+    const result = await original();
+    await next();
+    return result;
+  });
+}
+
+function before(dataSource: DataSource, name: LifeMethod, first: () => void | Promise<void>): void {
+  around(dataSource, name, async (original) => {
+    await first();
+    return original();
+  });
+}
+
+function around(
   dataSource: DataSource,
-  name: 'buildMetadatas' | 'destroy' | 'initialize' | 'runMigrations' | 'synchronize',
-  next: () => void | Promise<void>,
+  name: LifeMethod,
+  call: (original: () => Promise<unknown>) => Promise<unknown>,
 ): void {
   const target = dataSource as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
   const original = target[name].bind(dataSource);
-  target[name] = async (...args) => {
-    const result = await original(...args);
-    await next();
-    return result;
-  };
+  target[name] = async (...args) => call(() => original(...args));
 }

@@ -9,12 +9,14 @@ import type { DataKeyId } from '../envelope.js';
 import type { DataKeyLeases } from '../data-key-lease.js';
 import type { DataKeyRing } from '../data-key-ring.js';
 import type { BlindIndexKeys } from '../blind-index-keys.js';
-import { type KeyScope, scopeKey, tableScope } from '../key-scope.js';
-import { parseTenant, type Tenant, tenantMismatch, tenantMissing } from '../tenant.js';
+import { type KeyScope, scopeKey, scopeName, tableScope } from '../key-scope.js';
+import type { Tombstones } from '../shredding/tombstones.js';
+import { parseTenant, shredded, type Tenant, tenantMismatch, tenantMissing } from '../tenant.js';
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { SearchParameters } from './search-parameters.js';
+import type { ShreddingStore } from './store/shredding.store.js';
 import { ShadowColumns } from './shadow-columns.js';
 import type { SelectedRow } from './selected-rows.js';
 import { type KeyDemand, StatementKeys } from './statement-keys.js';
@@ -49,6 +51,8 @@ export class Installation {
     readonly leases: DataKeyLeases<QueryRunner>,
     readonly indexKeys: BlindIndexKeys<QueryRunner>,
     readonly observer: Required<DataEncryptionObserver>,
+    readonly tombstones: Tombstones,
+    readonly shreddings: ShreddingStore,
     private readonly resolveTenant?: () => string | undefined,
   ) {
     this.names = new EncryptedNames(entities);
@@ -100,6 +104,7 @@ export class Installation {
 
   /** Makes the keys of a tenant ready, in every table that has rows of tenants. */
   async prepareTenant(tenant: Tenant): Promise<void> {
+    await this.tombstones.refresh();
     for (const tableId of this.tenantTables) {
       const scope = { tableId, columnId: '', tenant };
       await this.leases.ready(scope);
@@ -113,6 +118,7 @@ export class Installation {
    */
   async reserveKeys(demand: KeyDemand, session?: QueryRunner): Promise<StatementKeys> {
     try {
+      await this.#refuseShredded(demand, session);
       const keys = new StatementKeys();
       for (const { scope, messages } of demand.entries()) {
         keys.add(scope, await this.leases.reserve(scope, messages, session));
@@ -143,7 +149,18 @@ export class Installation {
     for (const tenant of tenants) await this.#readyIndexKeys(tableId, tenant, session);
   }
 
+  /** In the writer's own transaction: from the tombstone on nothing is written for the tenant. */
+  async #refuseShredded(demand: KeyDemand, session?: QueryRunner): Promise<void> {
+    const scopes = [...demand.entries()].map(({ scope }) => scope).filter(({ tenant }) => tenant !== '');
+    if (scopes.length === 0) return;
+    await this.tombstones.refresh();
+    const gone = new Set(await this.shreddings.shreddedOf([...new Set(scopes.map(({ tenant }) => tenant))], session));
+    const scope = scopes.find(({ tenant }) => gone.has(tenant));
+    if (scope !== undefined) throw shredded(scopeName(scope));
+  }
+
   async #readyIndexKeys(tableId: string, tenant: string, session?: QueryRunner): Promise<void> {
+    if (tenant !== '') await this.tombstones.refresh();
     if (this.indexKeys.isFreshFor(tableId, tenant)) return;
     try {
       if (this.indexKeys.isLoaded(tableId, tenant)) await this.indexKeys.load(tableId, tenant, session);
@@ -177,13 +194,20 @@ export class Installation {
     if (error instanceof DataEncryptionError) this.observer.failed(error.code);
   }
 
-  async openKeys(ids: Iterable<DataKeyId>, session?: QueryRunner): Promise<ReadonlyMap<DataKeyId, CellKey>> {
+  async openKeys(ids: ReadonlySet<DataKeyId>, session?: QueryRunner): Promise<ReadonlyMap<DataKeyId, CellKey>> {
+    await this.#refreshTombstones(ids);
     return this.ring.open(ids, session);
   }
 
   /** The same without those of shredded tenants. */
-  async openRemainingKeys(ids: Iterable<DataKeyId>, session?: QueryRunner) {
+  async openRemainingKeys(ids: ReadonlySet<DataKeyId>, session?: QueryRunner) {
+    await this.#refreshTombstones(ids);
     return this.ring.openRemaining(ids, session);
+  }
+
+  /** Not for results without cells: what looks for tombstones has such itself. */
+  async #refreshTombstones(ids: ReadonlySet<DataKeyId>): Promise<void> {
+    if (this.tenantTables.size > 0 && ids.size > 0) await this.tombstones.refresh();
   }
 }
 

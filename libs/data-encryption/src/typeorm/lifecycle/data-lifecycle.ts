@@ -4,10 +4,12 @@ import type { DataKeyId } from '../../envelope.js';
 import { DataEncryptionError } from '../../errors.js';
 import type { KeyEncryptionKey } from '../../key-encryption-key.js';
 import { type KeyScope, scopeKey } from '../../key-scope.js';
-import type { Tenant } from '../../tenant.js';
+import type { SignedShreddingReceipt } from '../../shredding/shredding-receipt.js';
+import { parseTenant, type Tenant, tenantMissing } from '../../tenant.js';
 import type { Installation } from '../installation.js';
 import { type Backfill, type BackfillOptions, PlaintextTable } from './backfill.js';
 import { CellTable } from './cell-table.js';
+import { type ShredOptions, TenantShredding } from '../shredding/tenant-shredding.js';
 import { type PlaintextPlan, planPlaintexts } from './plaintext-counts.js';
 import { type Pass, RangeStore } from '../store/range.store.js';
 import { type Reencryption, type ReencryptOptions, TableReencryption } from './reencryption.js';
@@ -47,6 +49,7 @@ export class DataLifecycle {
     private readonly store: DataKeyStore<QueryRunner>,
     private readonly kek: KeyEncryptionKey,
     private readonly databaseId: string,
+    private readonly hsm: object,
   ) {}
 
   /** The logical names of the tables with encrypted columns. */
@@ -91,6 +94,26 @@ export class DataLifecycle {
       ids.push(await this.installation.leases.rotate(scope));
     }
     return ids;
+  }
+
+  /**
+   * Shreds what a tenant or subject has, in every table, see `TenantShredding`. It cannot be taken back. To be called again until the receipt
+   * says `shredded`; ended anywhere, it goes on.
+   * @throws {DataEncryptionError} ERR_DATA_CONFIG_INVALID where the shared KEK would have to go and `destroySharedKek` is not given, or the HSM was
+   * given as less than an `Hsm` | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_VALUE_INVALID
+   * @throws the HSM's and the database's errors, or the signal's reason; what was done stays done
+   */
+  async shred(tenant: Tenant, options: ShredOptions = {}): Promise<SignedShreddingReceipt> {
+    const parsed = parseTenant(tenant);
+    if (parsed === undefined) throw tenantMissing('tenant: want one to shred');
+    const { leases, shreddings, tombstones } = this.installation;
+    const terms = {
+      ...{ hsm: this.hsm, kek: this.kek, store: shreddings, databaseId: this.databaseId },
+      ...{ leaseSeconds: leases.leaseSeconds, settleMilliseconds: leases.settleMilliseconds },
+      rewrap: async () => (await this.rewrap()).rewrapped,
+    };
+    await tombstones.refresh();
+    return new TenantShredding(terms, parsed, options).run();
   }
 
   /**

@@ -1,17 +1,22 @@
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { type DataKeyRecord, type DataKeyStore, maximumMessages, type WrappedDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
-import type { KeyScope } from '../../key-scope.js';
+import { type KeyScope, scopeName } from '../../key-scope.js';
+import { shredded } from '../../tenant.js';
 import { keyUnavailable } from '../../errors.js';
 import { isInTransaction, outsideTransactions } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
+import type { ShreddingStore } from './shredding.store.js';
 
 /** Keys asked for at once, below every database's limit of parameters. */
 const batchSize = 500;
 
 /** Data keys in a table of the database whose cells they encrypt. */
 export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly tombstones: ShreddingStore,
+  ) {}
 
   async findActive({ tableId, columnId, tenant }: KeyScope): Promise<DataKeyRecord | undefined> {
     const place = { purpose: 'cell', tableId, columnId, tenant };
@@ -48,6 +53,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     // SQLite has one connection: a key stored inside a transaction of the application would go with it, and cells would stay.
     if (isInTransaction(this.dataSource))
       throw keyUnavailable('data key: want the connection free to store it, got it in a transaction');
+    await this.#refuseShredded(record);
     return this.#run(async (manager) => {
       await manager
         .createQueryBuilder()
@@ -119,6 +125,12 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
       await outsideTransactions(this.dataSource);
       return affected === 1 && (await manager.existsBy(DataKeyEntity, { ...was, ...becomes }));
     });
+  }
+
+  /** A key that is being made while the tombstone is written is shredded by whoever wrote it. */
+  async #refuseShredded(record: DataKeyRecord): Promise<void> {
+    if (record.tenant === '') return;
+    if ((await this.tombstones.shreddedOf([record.tenant])).length > 0) throw shredded(scopeName(record));
   }
 
   /** On a connection of its own where the database has several: what is stored here must outlive the caller's transaction. */

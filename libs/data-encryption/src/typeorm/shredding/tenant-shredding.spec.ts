@@ -1,0 +1,177 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DataSource, DataSourceOptions } from 'typeorm';
+import { verifyShreddingReceipt } from '../../shredding/shredding-receipt.js';
+import { TenantContext } from '../../tenant-context.js';
+import { SoftwareFleet } from '../../../test/software-fleet.js';
+import { SoftwareKek } from '../../../test/software-kek.js';
+import { testDatabases } from '../../../test/typeorm/databases.js';
+import { encryptedDatabase } from '../../../test/typeorm/encrypted-database.js';
+import { Chart, Remark, tenantEntities } from '../../../test/typeorm/tenant-entities.js';
+
+const gone = { code: 'ERR_DATA_SHREDDED', fault: 'caller' };
+const rejected = { code: 'ERR_DATA_KEY_REJECTED' };
+const tenants = new TenantContext();
+
+describe.each(testDatabases())('shredding a tenant on $name', (database) => {
+  let directory: string;
+  let opened: DataSource[] = [];
+
+  beforeAll(() => database.start());
+  afterAll(() => database.stop());
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'nest-hsm-shredding-'));
+  });
+  afterEach(async () => {
+    for (const each of opened) if (each.isInitialized) await each.destroy();
+    opened = [];
+    rmSync(directory, { recursive: true });
+  });
+
+  /** A database that several processes may open. */
+  const databaseFile = async (): Promise<Partial<DataSourceOptions>> =>
+    database.name === 'SQLite' ? { database: join(directory, 'db.sqlite') } : database.options();
+
+  async function open(options: Partial<DataSourceOptions>, hsm: SoftwareKek, kekPerTenant: boolean) {
+    const config = { hsm, kekPerTenant, tenant: () => tenants.current, leaseSeconds: 0.4 };
+    const { dataSource, encryption } = await encryptedDatabase(
+      database,
+      { entities: tenantEntities, ...options },
+      config,
+    );
+    opened.push(dataSource);
+    const charts = dataSource.getRepository(Chart);
+    return { dataSource, charts, encryption, lifecycle: encryption.lifecycle };
+  }
+
+  const as = <T>(tenant: string, work: () => Promise<T>): Promise<T> => tenants.run(tenant, work);
+
+  async function withCharts(kekPerTenant: boolean) {
+    const options = await databaseFile();
+    const hsm = new SoftwareFleet();
+    const one = await open(options, hsm, kekPerTenant);
+    for (const clinic of ['north', 'south']) {
+      await as(clinic, () => one.charts.insert({ clinic, name: `Ada ${clinic}`, email: 'ada@example.org' }));
+    }
+    return { options, hsm, one };
+  }
+
+  const isLeft = (hsm: SoftwareFleet, id: string) => hsm.keys.some((key) => key.id === id);
+
+  it.each([true, false])('ends in every process, whether tenants have KEKs of their own (%s)', async (kekPerTenant) => {
+    const { options, hsm, one } = await withCharts(kekPerTenant);
+    const two = await open({ ...options, synchronize: false }, hsm, kekPerTenant);
+    const find = (each: typeof one) => each.charts.findBy({ clinic: tenants.current });
+    for (const each of [one, two]) expect(await as('north', () => find(each))).toHaveLength(1);
+    const keks = new Set(
+      (await one.lifecycle.keys()).filter(({ tenant }) => tenant === 'north').map((key) => key.kekVersion),
+    );
+    if (database.name === 'SQLite') copyFileSync(join(directory, 'db.sqlite'), join(directory, 'old.sqlite'));
+
+    if (!kekPerTenant) {
+      await expect(one.lifecycle.shred('north')).rejects.toMatchObject({
+        code: 'ERR_DATA_CONFIG_INVALID',
+        message: expect.stringContaining('destroySharedKek') as string,
+      });
+      expect(await as('north', () => find(two))).toHaveLength(1);
+    }
+    hsm.backups = ['tape 7'];
+    const waited: number[] = [];
+    const options1 = {
+      operator: 'Ada',
+      destroySharedKek: !kekPerTenant,
+      onWaiting: (of: readonly object[]) => waited.push(of.length),
+    };
+    const first = await one.lifecycle.shred('north', options1);
+    expect(first.receipt).toMatchObject({
+      ...{ state: 'pending', tenant: 'north', database: 'test', operator: 'Ada', dataKeys: 2 },
+      ...{ processes: { acknowledged: 2, silent: 0 } },
+    });
+    expect(first.receipt.keks.length).toBeGreaterThan(0);
+    expect(first.receipt.keks[0].restorable).toEqual(['tape 7']);
+    expect(Math.max(...waited)).toBe(2);
+    for (const id of keks) expect(isLeft(hsm, id)).toBe(false);
+
+    for (const each of [one, two]) {
+      await expect(as('north', () => find(each))).rejects.toMatchObject(gone);
+      await expect(as('north', () => each.charts.findBy({ email: 'ada@example.org' }))).rejects.toMatchObject(gone);
+      await expect(as('north', () => each.charts.insert({ clinic: 'north', name: 'x' }))).rejects.toMatchObject(gone);
+      await expect(
+        as('north', () => each.dataSource.getRepository(Remark).insert({ text: 'x' })),
+      ).rejects.toMatchObject(gone);
+      expect(await as('south', () => find(each))).toMatchObject([{ name: 'Ada south' }]);
+      expect(await as('south', () => each.charts.findBy({ email: 'ada@example.org' }))).toHaveLength(1);
+    }
+    expect(await one.lifecycle.verify('Chart')).toMatchObject({ rows: 2, sound: 2, failed: 0, shredded: 1 });
+    await one.lifecycle.rewrap();
+    // A process that comes later.
+    const three = await open({ ...options, synchronize: false }, hsm, kekPerTenant);
+    await expect(as('north', () => find(three))).rejects.toMatchObject(gone);
+    expect(await as('south', () => find(three))).toHaveLength(1);
+
+    hsm.backups = [];
+    const last = await two.lifecycle.shred('north');
+    expect(last.receipt).toMatchObject({ state: 'shredded', operator: 'Ada' });
+    expect(last.receipt.previous).toMatch(/^[0-9a-f]{64}$/);
+    expect(verifyShreddingReceipt(last.text, last.signature as Buffer, hsm.publicKey)).toEqual(last.receipt);
+    const forged = last.text.replace('north', 'south');
+    expect(() => verifyShreddingReceipt(forged, last.signature as Buffer, hsm.publicKey)).toThrow(
+      /want it signed by that key/,
+    );
+    expect(await one.lifecycle.shred('north')).toEqual(last);
+
+    if (database.name !== 'SQLite') return;
+    // A copy of the database from before has the wrapped data keys, and no tombstone.
+    const copy = { database: join(directory, 'old.sqlite'), synchronize: false };
+    if (!kekPerTenant) {
+      await expect(open(copy, hsm, kekPerTenant)).rejects.toMatchObject(rejected);
+      return;
+    }
+    const old = await open(copy, hsm, kekPerTenant);
+    await expect(as('north', () => find(old))).rejects.toMatchObject(rejected);
+    expect(await as('south', () => find(old))).toHaveLength(1);
+  });
+
+  it('goes on at whichever step it was ended', async () => {
+    const { hsm, one } = await withCharts(false);
+    for (const step of ['rotateKey', 'listKeys', 'destroyKey'] as const) {
+      hsm.failsAt = step;
+      await expect(one.lifecycle.shred('north', { destroySharedKek: true })).rejects.toMatchObject({
+        code: 'ERR_HSM_UNAVAILABLE',
+      });
+      await expect(as('north', () => one.charts.findBy({ clinic: 'north' }))).rejects.toMatchObject(gone);
+      expect(await as('south', () => one.charts.findBy({ clinic: 'south' }))).toHaveLength(1);
+    }
+    for (const step of ['sign', 'receiptKey'] as const) {
+      hsm.failsAt = step;
+      const unsigned = await one.lifecycle.shred('north');
+      expect(unsigned.signature).toBeUndefined();
+    }
+    const { receipt, signature } = await one.lifecycle.shred('north');
+    expect(receipt.state).toBe('shredded');
+    expect(signature).toBeDefined();
+    expect(await as('south', () => one.charts.findBy({ clinic: 'south' }))).toHaveLength(1);
+  });
+
+  it('waits for no process that was killed, and needs an Hsm', async () => {
+    const { one } = await withCharts(true);
+    // What a process leaves that had no time to leave.
+    await one.dataSource.query(
+      `INSERT INTO data_encryption_process (id, host, pid, beats) VALUES ('dead', 'elsewhere', 7, 1)`,
+    );
+    const controller = new AbortController();
+    const ended = one.lifecycle.shred('south', {
+      signal: controller.signal,
+      onWaiting: (of) => of.some(({ pid }) => pid === 7) && controller.abort(new Error('enough')),
+    });
+    await expect(ended).rejects.toThrow('enough');
+    await expect(as('south', () => one.charts.insert({ clinic: 'south', name: 'x' }))).rejects.toMatchObject(gone);
+    const { receipt } = await one.lifecycle.shred('south');
+    expect(receipt).toMatchObject({ state: 'shredded', processes: { acknowledged: 1, silent: 1 } });
+    const never = await one.lifecycle.shred('nobody');
+    expect(never.receipt).toMatchObject({ state: 'shredded', dataKeys: 0, keks: [] });
+    const other = await open({}, new SoftwareKek(), true);
+    await expect(other.lifecycle.shred('north')).rejects.toMatchObject({ code: 'ERR_DATA_CONFIG_INVALID' });
+  });
+});

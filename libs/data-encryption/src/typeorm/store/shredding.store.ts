@@ -1,0 +1,129 @@
+import { hostname } from 'node:os';
+import { type DataSource, type EntityManager, In, type QueryRunner } from 'typeorm';
+import type { TombstoneStore } from '../../shredding/tombstones.js';
+import type { Tenant } from '../../tenant.js';
+import { isInTransaction, outsideTransactions } from './application-transaction.js';
+import { DataKeyEntity } from './data-key.entity.js';
+import { ProcessEntity, ShreddingEntity } from './shredding.entity.js';
+
+/** The tombstones of tenants, and who has seen them, beside the data that is shredded. */
+export class ShreddingStore implements TombstoneStore {
+  constructor(private readonly dataSource: DataSource) {}
+
+  get isBusy(): boolean {
+    return isInTransaction(this.dataSource);
+  }
+
+  async waiting(): Promise<readonly Tenant[]> {
+    return this.#run(async (manager) => {
+      const rows = await manager.find(ShreddingEntity, { select: { tenant: true }, where: { state: 'waiting' } });
+      return rows.map(({ tenant }) => tenant);
+    });
+  }
+
+  async beat(id: string): Promise<void> {
+    await this.#run(async (manager) => {
+      const { affected } = await manager
+        .createQueryBuilder()
+        .update(ProcessEntity)
+        .set({ beats: () => 'beats + 1' })
+        .where('id = :id', { id })
+        .callListeners(false)
+        .execute();
+      if (affected === 1) return;
+      await this.#insert(manager, ProcessEntity, { id, host: hostname().slice(0, 255), pid: process.pid, beats: 1 });
+      // Inside a transaction of SQLite's one connection it may have been rolled back.
+      if (!(await manager.existsBy(ProcessEntity, { id }))) throw new Error('a row of this process, got none');
+    });
+  }
+
+  async leave(id: string): Promise<void> {
+    await this.#run((manager) => manager.delete(ProcessEntity, { id }));
+  }
+
+  async processes(): Promise<readonly ProcessEntity[]> {
+    return this.#run((manager) => manager.find(ProcessEntity));
+  }
+
+  /** @param session  the connection of a writer, whose transaction must not commit what it could no longer begin */
+  async shreddedOf(tenants: readonly Tenant[], session?: QueryRunner): Promise<readonly Tenant[]> {
+    const read = async (manager: EntityManager) => {
+      const rows = await manager.find(ShreddingEntity, {
+        select: { tenant: true },
+        where: { tenant: In([...tenants]) },
+      });
+      return rows.map(({ tenant }) => tenant);
+    };
+    return session === undefined ? this.#run(read) : read(session.manager);
+  }
+
+  async find(tenant: Tenant): Promise<ShreddingEntity | undefined> {
+    return this.#run(async (manager) => (await manager.findOneBy(ShreddingEntity, { tenant })) ?? undefined);
+  }
+
+  /** Writes the tombstone, unless there is one, so that no rollback can take it away. */
+  async begin(tenant: Tenant, operator: string): Promise<ShreddingEntity> {
+    return this.#run(async (manager) => {
+      await outsideTransactions(this.dataSource);
+      const begunAt = new Date().toISOString();
+      await this.#insert(manager, ShreddingEntity, { tenant, state: 'waiting', operator, begunAt });
+      await outsideTransactions(this.dataSource);
+      return manager.findOneByOrFail(ShreddingEntity, { tenant });
+    });
+  }
+
+  /** Leaves nothing of a tenant's data keys to be opened. */
+  async bury(tenant: Tenant): Promise<void> {
+    await this.#run(async (manager) => {
+      await outsideTransactions(this.dataSource);
+      await manager
+        .createQueryBuilder()
+        .update(DataKeyEntity)
+        .set({ state: 'shredded', wrapped: '' })
+        .where('tenant = :tenant', { tenant })
+        .callListeners(false)
+        .execute();
+      await outsideTransactions(this.dataSource);
+    });
+  }
+
+  /** Under which KEKs the tenant's data keys were: the CKA_ID of each. */
+  async keksOf(tenant: Tenant): Promise<{ readonly keks: readonly string[]; readonly dataKeys: number }> {
+    return this.#run(async (manager) => {
+      const rows = await manager.find(DataKeyEntity, { select: { id: true, kekVersion: true }, where: { tenant } });
+      return { keks: [...new Set(rows.map(({ kekVersion }) => kekVersion))], dataKeys: rows.length };
+    });
+  }
+
+  async update(tenant: Tenant, change: Partial<Omit<ShreddingEntity, 'tenant'>>): Promise<void> {
+    await this.#run(async (manager) => {
+      await outsideTransactions(this.dataSource);
+      await manager
+        .createQueryBuilder()
+        .update(ShreddingEntity)
+        .set(change)
+        .where('tenant = :tenant', { tenant })
+        .callListeners(false)
+        .execute();
+      await outsideTransactions(this.dataSource);
+    });
+  }
+
+  async #insert<Row extends object>(manager: EntityManager, entity: new () => Row, row: Partial<Row>): Promise<void> {
+    const insert = manager
+      .createQueryBuilder()
+      .insert()
+      .into(entity)
+      .values(row as object);
+    await insert.orIgnore().updateEntity(false).callListeners(false).execute();
+  }
+
+  async #run<T>(operation: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const queryRunner = this.dataSource.createQueryRunner('master');
+    try {
+      return await operation(queryRunner.manager);
+    } finally {
+      await queryRunner.release();
+    }
+  }
+}
