@@ -1,5 +1,4 @@
 import { absentCas, assertIssuersNamed } from './authority/absent-cas.js';
-import { certificateKeyId } from './authority/ca-key.js';
 import type { Chain } from './authority/chains.js';
 import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
 import { type Generation, Issuers } from './authority/issuers.js';
@@ -259,12 +258,12 @@ export class CertificateAuthority {
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id
    */
   chainOf(issuerId: string): readonly CaCertificate[] {
-    return this.#generation(issuerId).issuer.chain;
+    return this.issuers.inService(issuerId).issuer.chain;
   }
 
   /** Further chains of an issuer, up to other roots or by other ways (cross-signing). @throws as `chainOf` */
   alternativeChainsOf(issuerId: string): readonly Chain[] {
-    return this.#generation(issuerId).alternativeChains;
+    return this.issuers.inService(issuerId).alternativeChains;
   }
 
   /**
@@ -273,10 +272,7 @@ export class CertificateAuthority {
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND
    */
   authorityCertificate(id: string): CaCertificate {
-    const chains = this.issuers.generations.map(({ issuer }) => issuer.chain);
-    const found =
-      this.issuers.find(id)?.issuer.certificate ?? chains.flat().find((each) => certificateKeyId(each) === id);
-    return found ?? this.#generation(id).issuer.certificate;
+    return this.issuers.certificate(id);
   }
 
   get root(): CaCertificate {
@@ -290,7 +286,7 @@ export class CertificateAuthority {
 
   /** The CRL of an issuer in force. @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id */
   crlOf(issuerId: string): PublishedCrl {
-    return this.status.crl({ issuerId: this.#generation(issuerId).issuer.id, shard: 0, kind: 'full' });
+    return this.status.crl({ issuerId: this.issuers.inService(issuerId).issuer.id, shard: 0, kind: 'full' });
   }
 
   /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
@@ -299,16 +295,6 @@ export class CertificateAuthority {
     this.status.endPresigning();
     for (const jobs of this.#jobs) await jobs.stop();
     await this.status.close();
-  }
-
-  /** @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND */
-  #generation(issuerId: string): Generation {
-    const generation = this.issuers.find(issuerId);
-    if (generation !== undefined) return generation;
-    throw new CaError(
-      'ERR_CA_CERTIFICATE_NOT_FOUND',
-      `issuer: want the id of one in service, got ${JSON.stringify(issuerId.slice(0, 64))}`,
-    );
   }
 
   #assertOpen(): void {

@@ -1,6 +1,8 @@
 import { CaError, isCaError } from '../errors.js';
+import type { CaCertificate } from '../issuance/ca-certificate.js';
 import type { Issuer } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
+import { certificateKeyId } from './ca-key.js';
 import { type ConfiguredCa, configuredCas, ofGeneration } from './configured-ca.js';
 import type { Chain } from './chains.js';
 import { type CaSource, loadCa } from './load-ca.js';
@@ -93,6 +95,23 @@ export class Issuers {
   /** The generation with that key identifier, if it is in service. @param id  hexadecimal */
   find(id: string): Generation | undefined {
     return this.#generations.find(({ issuer }) => issuer.id === id);
+  }
+
+  /** @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id */
+  inService(id: string): Generation {
+    const generation = this.find(id);
+    if (generation !== undefined) return generation;
+    throw new CaError(
+      'ERR_CA_CERTIFICATE_NOT_FOUND',
+      `issuer: want the id of one in service, got ${JSON.stringify(id.slice(0, 64))}`,
+    );
+  }
+
+  /** The certificate of an issuer in service, or of a CA above one. @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND */
+  certificate(id: string): CaCertificate {
+    const above = this.#generations.flatMap(({ issuer }) => issuer.chain);
+    const found = this.find(id)?.issuer.certificate ?? above.find((each) => certificateKeyId(each) === id);
+    return found ?? this.inService(id).issuer.certificate;
   }
 
   async #load(ca: ConfiguredCa, row: GenerationRow, isNewest: boolean): Promise<Generation> {
