@@ -41,7 +41,7 @@ linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
   }, 300_000);
 
   // The specs themselves: jest in a process of its own, whose addon is the sanitized one.
-  it.each(['client-auth', 'tickets', 'stapling', 'terminator'])(
+  it.each(['client-auth', 'connector/connector', 'tickets', 'stapling', 'terminator'])(
     'does nothing undefined in what %s.spec.ts asks of it',
     async (name) => {
       const spec = `libs/tls-offload/src/${name}.spec.ts`;
