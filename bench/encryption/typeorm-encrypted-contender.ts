@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type * as TypeOrm from 'typeorm';
 import type { ValueTransformer } from 'typeorm';
 import { perform } from '../harness/process.js';
-import { randomRow } from './entities.js';
+import { type randomRow } from './entities.js';
 import { costsOf } from './rows-cost.js';
 import type { RowsResult, TypeormEncryptedTask } from './task.js';
 
