@@ -55,6 +55,8 @@ export class DataKeyRing<Session, Key> {
   readonly #loading = new Map<DataKeyId, Promise<Key | undefined>>();
   readonly #now: () => number;
   #sweepAt = -Infinity;
+  /** How often the keys of all tenants were forgotten. */
+  #droppings = 0;
   #isClosed = false;
 
   constructor(private readonly options: DataKeyRingOptions<Session, Key>) {
@@ -127,6 +129,12 @@ export class DataKeyRing<Session, Key> {
   /** Forgets the keys of a tenant. */
   dropTenant(tenant: string): void {
     for (const [id, { scope }] of this.#held) if (scope.tenant === tenant) this.#held.delete(id);
+  }
+
+  /** Forgets the keys of every tenant. */
+  dropTenants(): void {
+    this.#droppings++;
+    for (const [id, { scope }] of this.#held) if (scope.tenant !== '') this.#held.delete(id);
   }
 
   /** @returns undefined for a key that is not held */
@@ -212,6 +220,7 @@ export class DataKeyRing<Session, Key> {
 
   async #load(id: DataKeyId, records: Promise<ReadonlyMap<DataKeyId, DataKeyRecord>>): Promise<Key | undefined> {
     const held = this.#held.get(id);
+    const droppings = this.#droppings;
     try {
       const record = (await records).get(id);
       if (record === undefined) {
@@ -224,6 +233,8 @@ export class DataKeyRing<Session, Key> {
       const { tableId, columnId, tenant } = record;
       const scope = { tableId, columnId, tenant };
       this.#admit(scope);
+      // It may have been shredded since its row was read.
+      if (tenant !== '' && droppings !== this.#droppings) throw keyUnavailable('data key: want its row read anew');
       this.#hold(id, { key, scope, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
       return key;
     } catch (error) {

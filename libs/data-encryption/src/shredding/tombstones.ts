@@ -7,8 +7,11 @@ import { shredded, type Tenant } from '../tenant.js';
 export interface TombstoneStore {
   /** Tenants whose shredding waits until every process has forgotten their keys. */
   waiting(): Promise<readonly Tenant[]>;
-  /** Says that this process is there and has forgotten the keys of all that it read before. */
-  beat(processId: string): Promise<void>;
+  /**
+   * Says that this process is there and has forgotten the keys of all that it read before.
+   * @returns false when nobody knew of it: it is new, or somebody has given up waiting for it
+   */
+  beat(processId: string): Promise<boolean>;
   leave(processId: string): Promise<void>;
   /** Whether nothing that is read or written now is certain: SQLite's one connection is in a transaction of the application. */
   readonly isBusy: boolean;
@@ -21,6 +24,8 @@ export interface TombstonesOptions {
   readonly leaseSeconds: number;
   /** Forgets the keys of a tenant. */
   readonly forget: (tenant: Tenant) => void;
+  /** Forgets the keys of every tenant. */
+  readonly forgetAll: () => void;
 }
 
 /**
@@ -78,7 +83,7 @@ export class Tombstones {
   }
 
   async #look(): Promise<void> {
-    const { store, processId, forget, leaseSeconds } = this.options;
+    const { store, processId, forget, forgetAll, leaseSeconds } = this.options;
     if (this.#isClosed)
       throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it open, got it closed');
     this.#schedule(leaseSeconds * 500);
@@ -90,7 +95,8 @@ export class Tombstones {
       this.#shredded.add(tenant);
       forget(tenant);
     }
-    await store.beat(processId);
+    // Whoever gave up waiting took the row away before going on: what was shredded since waits for nobody any more.
+    if (!(await store.beat(processId))) forgetAll();
     if (store.isBusy) throw busy();
     this.#lookedAt = begun;
   }

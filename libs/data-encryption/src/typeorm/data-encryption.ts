@@ -181,6 +181,10 @@ export class DataEncryption {
         leases.dropTenant(of);
         blindIndexKeys.dropTenant(of);
       },
+      forgetAll: () => {
+        ring.dropTenants();
+        indexRing.dropTenants();
+      },
     });
     const kekOptions = { hsm, label: kekLabel, create: createKek, databaseId, perTenant: kekPerTenant };
     const kek = new KeyEncryptionKey(kekOptions);

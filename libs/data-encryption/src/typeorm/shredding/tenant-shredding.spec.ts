@@ -154,6 +154,29 @@ describe.each(testDatabases())('shredding a tenant on $name', (database) => {
     expect(await as('south', () => one.charts.findBy({ clinic: 'south' }))).toHaveLength(1);
   });
 
+  it('is noticed by a process that comes back when nobody waits for it any more', async () => {
+    const { one } = await withCharts(true);
+    const find = () => as('north', () => one.charts.findBy({ clinic: 'north' }));
+    expect(await find()).toHaveLength(1);
+    // As it is when it had been silent for so long that the shredding went on without it.
+    await one.dataSource.query(
+      `INSERT INTO data_encryption_shredding (tenant, state, operator, begun_at) VALUES ('north', 'shredded', '', '')`,
+    );
+    await one.dataSource.query(
+      `UPDATE data_encryption_key SET state = 'shredded', wrapped = '' WHERE tenant = 'north'`,
+    );
+    await one.dataSource.query('DELETE FROM data_encryption_process');
+    let code: unknown;
+    while (code === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      code = await find().then(
+        () => undefined,
+        (error: { code: string }) => error.code,
+      );
+    }
+    expect(code).toBe(gone.code);
+  });
+
   it('waits for no process that was killed, and needs an Hsm', async () => {
     const { one } = await withCharts(true);
     // What a process leaves that had no time to leave.

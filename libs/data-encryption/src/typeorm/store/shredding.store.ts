@@ -21,8 +21,8 @@ export class ShreddingStore implements TombstoneStore {
     });
   }
 
-  async beat(id: string): Promise<void> {
-    await this.#run(async (manager) => {
+  async beat(id: string): Promise<boolean> {
+    return this.#run(async (manager) => {
       const { affected } = await manager
         .createQueryBuilder()
         .update(ProcessEntity)
@@ -30,10 +30,11 @@ export class ShreddingStore implements TombstoneStore {
         .where('id = :id', { id })
         .callListeners(false)
         .execute();
-      if (affected === 1) return;
+      if (affected === 1) return true;
       await this.#insert(manager, ProcessEntity, { id, host: hostname().slice(0, 255), pid: process.pid, beats: 1 });
       // Inside a transaction of SQLite's one connection it may have been rolled back.
       if (!(await manager.existsBy(ProcessEntity, { id }))) throw new Error('a row of this process, got none');
+      return false;
     });
   }
 
