@@ -1,7 +1,6 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { parseTenant, type Tenant } from '../tenant.js';
-import type { MappingFault } from './mapping-faults.js';
 
 /** The column of an entity that says whose a row is. */
 export class TenantColumn {
@@ -12,7 +11,7 @@ export class TenantColumn {
   ) {}
 
   /** @returns what is wrong with it instead, when it cannot be one */
-  static of(metadata: EntityMetadata, property: string): TenantColumn | MappingFault {
+  static of(metadata: EntityMetadata, property: string): TenantColumn | string {
     const column = metadata.findColumnWithPropertyPath(property);
     const fault = (want: string, got: string) =>
       `${metadata.name}.${property}: want ${want} for tenantColumn, got ${got}`;

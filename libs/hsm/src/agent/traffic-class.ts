@@ -1,5 +1,3 @@
-import type { Verb } from './protocol.js';
-
 /**
  * What a call is for. Each class that waits has its share of the sessions of a token (SessionShares), so that no flood of one of
  * them shuts the others out. In the order of their numbers on the wire.
@@ -9,18 +7,3 @@ import type { Verb } from './protocol.js';
  */
 export const trafficClasses = ['interactive', 'data', 'issuance', 'management'] as const;
 export type TrafficClass = (typeof trafficClasses)[number];
-
-/** The class of a call whose caller does not say that anybody can ask for it. */
-export function trafficClassOf(verb: Verb): TrafficClass {
-  switch (verb) {
-    case 'sign':
-      return 'issuance';
-    case 'encrypt':
-    case 'decrypt':
-    case 'mac':
-    case 'random':
-      return 'data';
-    default:
-      return 'management';
-  }
-}

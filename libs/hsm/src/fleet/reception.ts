@@ -1,5 +1,5 @@
 import { maximumCorrelationIdBytes, type Request, slowVerbs, type Verb, verbFacts } from '../agent/protocol.js';
-import { trafficClasses, trafficClassOf } from '../agent/traffic-class.js';
+import { trafficClasses } from '../agent/traffic-class.js';
 import type { ParsedHsmConfig } from '../config.js';
 import { HsmError } from '../errors.js';
 import type { KeyId } from '../key/key.js';
@@ -7,6 +7,7 @@ import type { FleetCallOptions } from './call-options.js';
 import { Call, type CallCode, type CallTerms } from './call.js';
 import { aborted, closed } from './failure.js';
 import type { GuardedObserver } from './observer.js';
+import { trafficClassOf } from './traffic-class-of.js';
 
 /** Takes calls in: refuses those that cannot be, sets the terms of the others, and counts them until they are settled. */
 export class Reception {
