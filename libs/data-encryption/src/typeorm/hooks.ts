@@ -94,7 +94,7 @@ async function executeReturning<Result extends DeleteResult | UpdateResult>(
   builder: BuilderInternals,
   original: () => Promise<Result>,
 ): Promise<Result> {
-  await installation.readyToSearch(() => builder.createWhereExpression(), builder.queryRunner);
+  await installation.readyToSearch(builder, () => builder.createWhereExpression());
   const result = await original();
   const entity = installation.entity(mainMetadata(builder));
   if (entity !== undefined) await decryptReturned(installation, builder, entity, result);

@@ -1,5 +1,6 @@
 import type { InsertResult, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { ColumnCipher } from '../column-cipher.js';
 import { type GeneratedKey, generateKeys, ownKey } from './generated-keys.js';
 import type { Installation } from './installation.js';
 import { type InsertInternals, mainMetadata } from './internals.js';
@@ -10,6 +11,7 @@ import type { EncryptedCells } from './encrypted-cells.js';
 import { encryptRows } from './row-encryption.js';
 import { KeyDemand, type StatementKeys } from './statement-keys.js';
 import { selectedCell } from './select-hooks.js';
+import { conditionUpsert, upsertCondition } from './tenant-condition.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
 interface InsertInProgress {
@@ -56,18 +58,29 @@ function demandOf(installation: Installation, builder: InsertInternals, entity: 
   const { metadata, ciphers, keyScope } = entity;
   const { callListeners } = builder.expressionMap;
   const hasListeners = metadata.beforeInsertListeners.length > 0 || builder.dataSource.subscribers.length > 0;
-  const isCell = (value: unknown) => value !== null && value !== undefined;
+  const isAny = callListeners && hasListeners;
   const demand = new KeyDemand();
-  for (const row of builder.getValueSets()) {
-    const columns = [...ciphers].filter(
-      ([column]) => (callListeners && hasListeners) || isCell(column.getEntityValue(row)),
-    );
-    if (columns.length === 0) continue;
-    const tenant = installation.tenantOf(entity, row);
-    if (keyScope === 'column') for (const [, cipher] of columns) demand.add(cipher.scope(tenant), 1);
-    else demand.add(columns[0][1].scope(tenant), columns.length);
+  const rows = builder.getValueSets();
+  // Only the rows of tenants are told apart: a statement may have thousands.
+  const parts = keyScope === 'tenant' ? rows.map((row) => [row]) : [rows];
+  for (const part of parts) {
+    const cells: [ColumnCipher, number][] = [];
+    for (const [column, cipher] of ciphers) {
+      const count = isAny ? part.length : countCells(column, part);
+      if (count > 0) cells.push([cipher, count]);
+    }
+    if (cells.length > 0) demand.addCells(cells, installation.tenantOf(entity, part[0]));
   }
   return demand;
+}
+
+function countCells(column: ColumnMetadata, rows: readonly ObjectLiteral[]): number {
+  let count = 0;
+  for (const row of rows) {
+    const value = column.getEntityValue(row) as unknown;
+    if (value !== null && value !== undefined) count++;
+  }
+  return count;
 }
 
 /** `InsertQueryBuilder.createInsertExpression`: what an insert must not be. */
@@ -98,10 +111,14 @@ export function createInsertExpression(
   return installation.observeBuilding(() => {
     if (entity === undefined) return original();
     encryptInserted(installation, builder, entity);
-    if ((onUpdate as Upsert | undefined) !== undefined)
-      builder.expressionMap.onUpdate = withIndexes(withShadows(onUpdate, installation, entity), entity);
+    let end = '';
+    if ((onUpdate as Upsert | undefined) !== undefined) {
+      const condition = upsertCondition(builder, entity, installation.currentTenant());
+      const upsert = withIndexes(withShadows(onUpdate, installation, entity), entity);
+      ({ onUpdate: builder.expressionMap.onUpdate, end } = conditionUpsert(builder, upsert, condition));
+    }
     try {
-      return original();
+      return original() + end;
     } finally {
       builder.expressionMap.onUpdate = onUpdate;
     }
@@ -115,7 +132,7 @@ function withShadows(onUpdate: Upsert, { shadows }: Installation, { metadata }: 
   const shadowsOf = (name: string) =>
     shadows.of(metadata.columns.filter(({ databaseName }) => databaseName.toLowerCase() === name.toLowerCase()));
   const withThem = (names: string[] | undefined) =>
-    names?.flatMap((name) => [name, ...shadowsOf(name).map(({ databaseName }) => databaseName)]);
+    names && [...new Set(names.flatMap((name) => [name, ...shadowsOf(name).map((shadow) => shadow.databaseName)]))];
   return { ...onUpdate, overwrite: withThem(onUpdate.overwrite), columns: withThem(onUpdate.columns) };
 }
 
@@ -128,7 +145,7 @@ function withIndexes(onUpdate: Upsert, { indexes }: EncryptedEntity): Upsert {
   const indexOf = (name: string) => indexed.get(name.toLowerCase())?.databaseName;
   return {
     ...onUpdate,
-    overwrite: overwrite?.flatMap((name) => [name, indexOf(name) ?? []].flat()),
+    overwrite: overwrite && [...new Set(overwrite.flatMap((name) => [name, indexOf(name) ?? []].flat()))],
     conflict: Array.isArray(conflict) ? conflict.map((name) => indexOf(name) ?? name) : conflict,
   };
 }

@@ -15,7 +15,9 @@ import { parseTenant, shredded, type Tenant, tenantMismatch, tenantMissing } fro
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import type { EncryptedCells } from './encrypted-cells.js';
+import type { BuilderInternals } from './internals.js';
 import { SearchParameters } from './search-parameters.js';
+import { maySearch } from './searched-tables.js';
 import type { ShreddingStore } from './store/shredding.store.js';
 import { ShadowColumns } from './shadow-columns.js';
 import type { SelectedRow } from './selected-rows.js';
@@ -28,6 +30,8 @@ export class Installation {
   readonly search: SearchParameters;
   /** Tables whose rows are of tenants. */
   readonly tenantTables: ReadonlySet<string>;
+  /** Those among them, by their names in statements, that can be searched. */
+  private readonly searchedTenantTables: ReadonlySet<string>;
   /** Columns of blind indexes, each with the column it is the index of. */
   readonly indexed: ReadonlyMap<ColumnMetadata, IndexedColumn>;
   readonly shadows: ShadowColumns;
@@ -61,6 +65,9 @@ export class Installation {
     this.indexed = new Map(indexed.map((each) => [each.column, each]));
     this.search = new SearchParameters(indexed, indexKeys, (tableId) => this.#searchedTenant(tableId));
     this.tenantTables = tenantTables(entities);
+    this.searchedTenantTables = new Set(
+      indexed.flatMap(({ tableId, source }) => (this.tenantTables.has(tableId) ? source.entityMetadata.tablePath : [])),
+    );
     this.ciphers = new Map([...entities.values()].flatMap((entity) => [...entity.ciphers]));
   }
 
@@ -132,19 +139,23 @@ export class Installation {
 
   /**
    * Makes the keys of blind indexes ready for a statement that is about to be built.
-   * @param build  the part of the statement that has its conditions; asked only when keys are missing or too old
+   * @param build  the part of the statement that has its conditions; asked only when keys are missing or too old, or may be a tenant's
    * @throws {DataEncryptionError} as `DataKeyLeases.reserve`, and ERR_DATA_TENANT_MISSING
    */
-  async readyToSearch(build: () => string, session?: QueryRunner): Promise<void> {
-    if (this.indexKeys.isFresh) return;
+  async readyToSearch(
+    builder: BuilderInternals,
+    build: () => string,
+    session: QueryRunner | undefined = builder.queryRunner,
+  ): Promise<void> {
+    if (this.indexKeys.isFresh && !maySearch(builder.expressionMap, this.searchedTenantTables)) return;
     for (const tableId of this.search.tablesIn(build())) {
       await this.#readyIndexKeys(tableId, this.#searchedTenant(tableId), session);
     }
   }
 
   /** The same for the indexes of rows that are about to be written. */
-  async readyToIndex({ tableId }: EncryptedEntity, demand: KeyDemand, session?: QueryRunner): Promise<void> {
-    if (this.indexKeys.isFresh) return;
+  async readyToIndex({ tableId, keyScope }: EncryptedEntity, demand: KeyDemand, session?: QueryRunner): Promise<void> {
+    if (this.indexKeys.isFresh && keyScope !== 'tenant') return;
     const tenants = new Set([...demand.entries()].map(({ scope }) => scope.tenant));
     for (const tenant of tenants) await this.#readyIndexKeys(tableId, tenant, session);
   }

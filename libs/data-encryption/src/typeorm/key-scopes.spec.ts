@@ -197,6 +197,79 @@ describe.each(testDatabases())('scopes of data keys on $name', (database) => {
     expect(await charts.find()).toHaveLength(2);
   });
 
+  it('an update in one tenant’s context does not find another’s row', async () => {
+    const { id } = await add('north', 'Ada', 'ada@example.org');
+    const { id: own } = await add('south', 'Eve');
+    const charts = dataSource.getRepository(Chart);
+    const before = await dataSource.query<ObjectLiteral[]>('SELECT * FROM chart ORDER BY id');
+    const updates = [
+      { name: 'x' },
+      { name: 'x', email: 'x@example.org' },
+      { email: null },
+      { clinic: 'south' },
+      { clinic: 'south', name: 'x' },
+    ];
+    for (const update of updates) {
+      const byKey = await as('south', () => charts.update({ id }, update));
+      if (database.name === 'PostgreSQL') expect(byKey.affected).toBe(0);
+      await as('south', () => charts.update({ clinic: 'north' }, update));
+      await as('south', () => charts.update([{ clinic: 'north' }, { id }], update));
+      await as('south', () =>
+        charts.createQueryBuilder().update(update).where('id = :id OR id = :id', { id }).execute(),
+      );
+      await as('south', () =>
+        charts
+          .createQueryBuilder()
+          .update(update)
+          .whereEntity({ id } as Chart)
+          .execute(),
+      );
+    }
+    await expect(as('south', () => charts.save({ id, clinic: 'south', name: 'x' }))).rejects.toMatchObject(mismatch);
+    await expect(charts.save({ id, clinic: 'south', name: 'x' })).rejects.toMatchObject(missing);
+    expect(await dataSource.query('SELECT * FROM chart ORDER BY id')).toEqual(before);
+    // Conditions that find rows of both touch its own alone; without any the update is refused as ever.
+    const both = await as('south', () => charts.update({ name: Not(IsNull()) }, { name: 'Eva' }));
+    expect(both.affected).toBe(1);
+    await as('south', () => charts.updateAll({ email: 'eva@example.org' }));
+    await expect(as('south', () => charts.update({}, { name: 'x' }))).rejects.toThrow(/Empty criteria/);
+    expect(await as('south', () => charts.findOneBy({ id: own }))).toMatchObject({ email: 'eva@example.org' });
+    expect(await charts.find({ order: { clinic: 'ASC' } })).toMatchObject([{ name: 'Ada' }, { name: 'Eva' }]);
+  });
+
+  it('an upsert in one tenant’s context does not overwrite another’s row', async () => {
+    const { id } = await add('north', 'Ada', 'ada@example.org');
+    const { id: own } = await add('south', 'Eve');
+    const charts = dataSource.getRepository(Chart);
+    const row = (of: string, name: string) => ({ id: of, clinic: 'south', name, email: `${name}@example.org` });
+    const builder = (values: ObjectLiteral[], where = '1 = 1 OR 1 = 1') =>
+      charts
+        .createQueryBuilder()
+        .insert()
+        .values(values)
+        .orUpdate(['clinic', 'name'], ['id'], { overwriteCondition: { where } });
+    const before = await charts.findOneBy({ id });
+    await as('south', () => charts.upsert(row(id, 'x'), ['id']));
+    await charts.upsert(row(id, 'x'), ['id']);
+    await as('south', () => builder([row(id, 'x')]).execute());
+    await charts.createQueryBuilder().insert().values(row(id, 'x')).orUpdate(['clinic'], ['id']).execute();
+    expect(await charts.findOneBy({ id })).toEqual(before);
+    // Its own row it does, in the same statement.
+    const fresh = '0f4f7c4e-31f6-4f7c-8f0c-5b8f0b5d1e11';
+    await as('south', () => charts.upsert([row(id, 'x'), row(own, 'eva'), row(fresh, 'new')], ['id']));
+    expect((await charts.find()).toSorted((left, right) => left.name.localeCompare(right.name))).toMatchObject([
+      { id, clinic: 'north', name: 'Ada' },
+      { id: own, name: 'eva', email: 'eva@example.org' },
+      { id: fresh, name: 'new' },
+    ]);
+    await as('south', () => builder([row(own, 'Eve')]).execute());
+    await charts.upsert(row(fresh, 'newer'), ['id']);
+    expect((await charts.findBy({ clinic: 'south' })).map(({ name }) => name).toSorted()).toEqual(['Eve', 'newer']);
+    await dataSource.getRepository(Clinic).upsert({ id: own, title: 'T' }, ['id']);
+    await dataSource.getRepository(Clinic).upsert({ id: own, title: 'U' }, ['id']);
+    expect(await dataSource.getRepository(Clinic).find()).toMatchObject([{ title: 'U' }]);
+  });
+
   it('more tenants than have room are served one after the other, and those that made room are forgotten', async () => {
     const clinics = Array.from({ length: 40 }, (_, index) => `clinic ${index}`);
     for (const clinic of clinics) await add(clinic, 'Ada', 'ada@example.org');

@@ -5,7 +5,8 @@ import { DataEncryptionError } from '../errors.js';
 import type { IndexedColumn } from './encrypted-entity.js';
 import type { SearchClause } from './search-clause.js';
 
-const mark = '__nest_hsm_';
+/** What every parameter of a rewritten condition has in its name. */
+export const mark = '__nest_hsm_';
 const marked = /:\.\.\.(([A-Za-z0-9_.]+)__nest_hsm_([el])(\d+))(?![A-Za-z0-9_.])/g;
 
 /**

@@ -14,7 +14,7 @@ export async function loadRawResults(
   original: () => Promise<RawRow[]>,
   queryRunner: QueryRunner,
 ): Promise<RawRow[]> {
-  await installation.readyToSearch(() => builder.getQuery(), queryRunner);
+  await installation.readyToSearch(builder, () => builder.getQuery(), queryRunner);
   const rows = await original();
   // Noted when the statement was built, by `createSelectExpression`.
   await decryptRows(installation, rows, installation.selections.get(builder) ?? [], { session: queryRunner });
@@ -28,7 +28,7 @@ export async function stream(
   builder: SelectInternals,
   original: () => Promise<NodeJS.ReadableStream>,
 ): Promise<NodeJS.ReadableStream> {
-  await installation.readyToSearch(() => builder.getQuery(), builder.queryRunner);
+  await installation.readyToSearch(builder, () => builder.getQuery());
   const source = await original();
   // Whoever reads the stream may do so elsewhere.
   const tenant = installation.currentTenant();

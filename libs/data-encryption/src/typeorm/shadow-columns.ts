@@ -26,6 +26,7 @@ export class ShadowColumns {
 
   /** The shadows of those columns that have one. */
   of(columns: Iterable<ColumnMetadata>): readonly ColumnMetadata[] {
+    if (this.#bySource.size === 0) return [];
     return [...columns].flatMap((column) => this.#bySource.get(column) ?? []);
   }
 }

@@ -14,6 +14,19 @@ export class KeyDemand {
     else demanded.messages += messages;
   }
 
+  /** So many cells of each of some columns of one entity: of those that share a key the sum. */
+  addCells(cells: readonly (readonly [cipher: ColumnCipher, messages: number])[], tenant: string): void {
+    if (cells.length === 0) return;
+    const [[first]] = cells;
+    if (first.identity.keyScope === 'column') {
+      for (const [cipher, messages] of cells) this.add(cipher.scope(tenant), messages);
+    } else {
+      let sum = 0;
+      for (const [, messages] of cells) sum += messages;
+      this.add(first.scope(tenant), sum);
+    }
+  }
+
   get isNone(): boolean {
     return this.#scopes.size === 0;
   }

@@ -13,9 +13,16 @@ import { decryptReturned } from './returned-rows.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { encryptRows } from './row-encryption.js';
 import { KeyDemand, type StatementKeys } from './statement-keys.js';
+import { withinTenant } from './tenant-condition.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
+
+/** A column that an update sets; columns are known for entities only. */
+interface SetColumn {
+  readonly column?: ColumnMetadata;
+  readonly value: unknown;
+}
 
 /** What an update that sets cells knows while it executes. */
 interface UpdateInProgress {
@@ -38,14 +45,17 @@ export async function execute(
   original: Execute,
 ): Promise<UpdateResult> {
   const entity = installation.entity(mainMetadata(builder));
-  await installation.readyToSearch(() => builder.createWhereExpression(), builder.queryRunner);
+  await installation.readyToSearch(builder, () => builder.createWhereExpression());
   if (entity === undefined) return original(builder);
-  const ciphers = ciphersSet(installation, builder, entity);
+  const set = valuesSet(installation, builder, entity.metadata);
+  const ciphers = ciphersSet(set, entity);
   const row = knownRow(builder, entity);
-  const result =
+  const update = () =>
     ciphers.length === 0 || row !== undefined
-      ? await updateRow(installation, builder, entity, ciphers, row, original)
-      : await updateRows(installation, builder, entity, ciphers, original);
+      ? updateRow(installation, builder, entity, ciphers, row, original)
+      : updateRows(installation, builder, entity, ciphers, original);
+  const tenant = setsWhatIsATenants(set, entity) ? installation.currentTenant() : undefined;
+  const result = await withinTenant(builder, entity, tenant, update);
   await decryptReturned(installation, builder, entity, result);
   return result;
 }
@@ -58,15 +68,17 @@ async function updateRow(
   row: RowKey | undefined,
   original: Execute,
 ): Promise<UpdateResult> {
-  if (ciphers.length > 0) {
-    const tenant = tenantOfUpdate(installation, builder, entity);
-    const demand = new KeyDemand();
-    for (const cipher of ciphers) demand.add(cipher.scope(tenant), 1);
-    await installation.readyToIndex(entity, demand, builder.queryRunner);
-    updates.set(builder, { keys: await installation.reserveKeys(demand, builder.queryRunner), tenant, row });
-  }
+  if (ciphers.length === 0) return original(builder);
+  const tenant = tenantOfUpdate(installation, builder, entity);
+  const demand = new KeyDemand();
+  demand.addCells(
+    ciphers.map((cipher) => [cipher, 1]),
+    tenant,
+  );
+  await installation.readyToIndex(entity, demand, builder.queryRunner);
+  updates.set(builder, { keys: await installation.reserveKeys(demand, builder.queryRunner), tenant, row });
   try {
-    return await original(builder);
+    return await withinTenant(builder, entity, tenant, () => original(builder));
   } finally {
     updates.delete(builder);
   }
@@ -162,7 +174,8 @@ export function createUpdateExpression(
   const metadata = mainMetadata(builder);
   const entity = installation.entity(metadata);
   for (const order of Object.keys(map.orderBys)) refuseIf(names.find(order, map), 'orderBy');
-  for (const { column, value } of valuesSet(installation, builder, metadata)) {
+  const set = valuesSet(installation, builder, metadata);
+  for (const { column, value } of set) {
     const cipher = column && entity?.ciphers.get(column);
     if (column !== undefined) refuseIf(installation.indexed.get(column)?.index.name, 'indexUpdate');
     if (typeof value !== 'function') continue;
@@ -170,14 +183,13 @@ export function createUpdateExpression(
     refuseIf(names.find(String((value as () => unknown)()), map), 'copy');
   }
   if (entity === undefined) return original();
-  refuseOtherKey(installation, builder, entity);
-  refuseOtherTenant(installation, builder, entity);
+  refuseOtherKey(builder, entity, set);
+  refuseOtherTenant(installation, builder, entity, set);
   return installation.observeBuilding(() => {
-    installation.writing = encryptUpdated(installation, builder, entity);
-    installation.shadowing = installation.shadows.of(
-      valuesSet(installation, builder, metadata).flatMap(({ column }) => column ?? []),
-    );
-    installation.indexing = indexUpdated(installation, builder, entity);
+    installation.writing = encryptUpdated(installation, builder, entity, set);
+    if (entity.plaintexts.size > 0)
+      installation.shadowing = installation.shadows.of(set.flatMap(({ column }) => column ?? []));
+    installation.indexing = indexUpdated(installation, builder, entity, set);
     try {
       return original();
     } finally {
@@ -192,16 +204,19 @@ export function createUpdateExpression(
 function indexUpdated(
   installation: Installation,
   builder: UpdateInternals,
-  { metadata, indexes }: EncryptedEntity,
+  { indexes }: EncryptedEntity,
+  set: readonly SetColumn[],
 ): ReadonlyMap<ColumnMetadata, string | null> {
-  const indexed = valuesSet(installation, builder, metadata).flatMap(({ column, value }) => {
+  const indexed = new Map<ColumnMetadata, string | null>();
+  if (indexes.size === 0) return indexed;
+  const tenant = updates.get(builder)?.tenant ?? '';
+  for (const { column, value } of set) {
     const found = column?.isUpdate ? indexes.get(column) : undefined;
-    if (found === undefined) return [];
-    const { search } = installation;
+    if (found === undefined) continue;
     const isNone = value === null || value === undefined;
-    return [[found.column, isNone ? null : search.stored(found, value, updates.get(builder)?.tenant ?? '')] as const];
-  });
-  return new Map(indexed);
+    indexed.set(found.column, isNone ? null : installation.search.stored(found, value, tenant));
+  }
+  return indexed;
 }
 
 /** `QueryBuilder.createPropertyPath`: an update sets the blind index and the shadow of each column it sets. */
@@ -223,10 +238,11 @@ function encryptUpdated(
   installation: Installation,
   builder: UpdateInternals,
   entity: EncryptedEntity,
+  set: readonly SetColumn[],
 ): EncryptedCells | undefined {
   const update = updates.get(builder);
   if (update === undefined) return undefined;
-  const values = new Map(valuesSet(installation, builder, entity.metadata).map(({ column, value }) => [column, value]));
+  const values = new Map(set.map(({ column, value }) => [column, value]));
   const columns = [...entity.ciphers].filter(([column]) => values.has(column));
   const row = {
     columns,
@@ -239,9 +255,8 @@ function encryptUpdated(
 }
 
 /** The cells of a row are bound to its key. Saving an entity may set the key to the same key in another spelling. */
-function refuseOtherKey(installation: Installation, builder: UpdateInternals, entity: EncryptedEntity): void {
-  const values = valuesSet(installation, builder, entity.metadata);
-  if (!values.some(({ column }) => column?.isPrimary && column.isUpdate)) return;
+function refuseOtherKey(builder: UpdateInternals, entity: EncryptedEntity, set: readonly SetColumn[]): void {
+  if (!set.some(({ column }) => column?.isPrimary && column.isUpdate)) return;
   const row = knownRow(builder, entity);
   if (!isRow(entity, builder.getValueSet(), row)) refuseKeyUpdate(entity.metadata.name);
 }
@@ -258,34 +273,39 @@ function tenantOfUpdate(installation: Installation, builder: UpdateInternals, en
 }
 
 /** Whose a row is does not change: its cells are bound to it. Saving an entity may set what it is. */
-function refuseOtherTenant(installation: Installation, builder: UpdateInternals, entity: EncryptedEntity): void {
+function refuseOtherTenant(
+  installation: Installation,
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+  set: readonly SetColumn[],
+): void {
   const { tenantColumn } = entity;
-  if (tenantColumn === undefined) return;
-  const set = valuesSet(installation, builder, entity.metadata).find(({ column }) => column === tenantColumn.column);
-  if (set === undefined) return;
+  if (tenantColumn === undefined || !set.some(({ column }) => column === tenantColumn.column)) return;
   if (installation.currentTenant() === undefined)
     throw tenantMissing(`${entity.metadata.name}: want a tenant to set it for`);
   installation.tenantOf(entity, builder.getValueSet());
 }
 
+/** Cells, also those that become NULL, and the column that says whose the row is. */
+function setsWhatIsATenants(set: readonly SetColumn[], { tenantColumn, ciphers }: EncryptedEntity): boolean {
+  if (tenantColumn === undefined) return false;
+  return set.some(({ column }) => column !== undefined && (column === tenantColumn.column || ciphers.has(column)));
+}
+
 /** Of each cell that is set. */
-function ciphersSet(
-  installation: Installation,
-  builder: UpdateInternals,
-  entity: EncryptedEntity,
-): readonly ColumnCipher[] {
-  return valuesSet(installation, builder, entity.metadata).flatMap(({ column, value }) => {
+function ciphersSet(set: readonly SetColumn[], { ciphers }: EncryptedEntity): readonly ColumnCipher[] {
+  return set.flatMap(({ column, value }) => {
     const isCell = value !== null && value !== undefined && typeof value !== 'function';
-    return (isCell && column && entity.ciphers.get(column)) || [];
+    return (isCell && column && ciphers.get(column)) || [];
   });
 }
 
-/** What an update sets, shadows among it; columns are known for entities only. */
+/** What an update sets, shadows among it. */
 function valuesSet(
   { shadows }: Installation,
   builder: UpdateInternals,
   metadata: EntityMetadata | undefined,
-): readonly { readonly column?: ColumnMetadata; readonly value: unknown }[] {
+): readonly SetColumn[] {
   const given = Object.entries(builder.getValueSet()).filter(([, value]) => value !== undefined);
   if (metadata === undefined) return given.map(([, value]) => ({ value: value as unknown }));
   const paths = builder.createPropertyPath(metadata, Object.fromEntries(given));
