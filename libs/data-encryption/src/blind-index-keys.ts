@@ -23,7 +23,6 @@ export interface BlindIndexKeysOptions<Session> {
 }
 
 interface LoadedTable {
-  readonly tenant: string;
   /** By column, the active key of its index first. The keys themselves are in the ring alone. */
   readonly keys: ReadonlyMap<string, readonly DataKeyId[]>;
   readonly freshUntil: number;
@@ -38,20 +37,22 @@ const retryMilliseconds = 5_000;
  * while the rows are indexed anew.
  */
 export class BlindIndexKeys<Session> {
-  /** In the order in which they were used last. */
+  /** By table, where rows are no tenant's. */
   readonly #tables = new Map<string, LoadedTable>();
+  /** By table and tenant, in the order in which they were used last. */
+  readonly #tenants = new Map<string, LoadedTable>();
   readonly #loading = new Map<string, Promise<void>>();
   readonly #preparing = new Map<string, Promise<void>>();
   readonly #now: () => number;
-  /** Until when every table is fresh; never where tables are of tenants. */
-  #freshUntil = -Infinity;
+  /** Until when every table is fresh that is no tenants'. */
+  #freshUntil: number;
 
   constructor(private readonly options: BlindIndexKeysOptions<Session>) {
     this.#now = options.now ?? (() => performance.now());
-    if (options.indexes.size === 0) this.#freshUntil = Infinity;
+    this.#freshUntil = this.#earliest();
   }
 
-  /** Whether nothing needs to be loaded: the one question that every statement asks. */
+  /** Whether nothing needs to be loaded for tables that are no tenants': the one question that every statement asks. */
   get isFresh(): boolean {
     return this.#now() < this.#freshUntil;
   }
@@ -59,14 +60,14 @@ export class BlindIndexKeys<Session> {
   /** Also for a table without a searchable column. */
   isFreshFor(tableId: string, tenant = ''): boolean {
     if (!this.options.indexes.has(tableId)) return true;
-    const table = this.#tables.get(place(tableId, tenant));
+    const table = this.#table(tableId, tenant);
     if (table === undefined || this.#now() >= table.freshUntil) return false;
     // Keys of a tenant may have made room for others'.
     return tenant === '' || [...table.keys.values()].flat().every((id) => this.options.ring.peek(id) !== undefined);
   }
 
   isLoaded(tableId: string, tenant = ''): boolean {
-    return this.#tables.has(place(tableId, tenant));
+    return this.#table(tableId, tenant) !== undefined;
   }
 
   /**
@@ -94,12 +95,15 @@ export class BlindIndexKeys<Session> {
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE when they are not loaded or have expired
    */
   keys(tableId: string, { columnId, name }: BlindIndex, tenant = ''): readonly IndexKey[] {
-    const at = place(tableId, tenant);
-    const table = this.#tables.get(at);
-    const ids = table?.keys.get(columnId);
-    const keys = ids?.flatMap((id) => this.options.ring.peek(id) ?? []);
-    if (table !== undefined && keys !== undefined && keys.length === ids?.length) {
-      this.#hold(at, table);
+    const table = this.#table(tableId, tenant);
+    const ids = table?.keys.get(columnId) ?? [];
+    const keys: IndexKey[] = [];
+    for (const id of ids) {
+      const key = this.options.ring.peek(id);
+      if (key !== undefined) keys.push(key);
+    }
+    if (table !== undefined && keys.length > 0 && keys.length === ids.length) {
+      if (tenant !== '') this.#hold(place(tableId, tenant), table);
       return keys;
     }
     throw keyUnavailable(`blind index of ${name}: want its key loaded, got none`);
@@ -107,7 +111,7 @@ export class BlindIndexKeys<Session> {
 
   /** Forgets the keys of a tenant. */
   dropTenant(tenant: string): void {
-    for (const tableId of this.options.tenantTables ?? []) this.#tables.delete(place(tableId, tenant));
+    for (const tableId of this.options.tenantTables ?? []) this.#tenants.delete(place(tableId, tenant));
     this.options.ring.dropTenant(tenant);
   }
 
@@ -120,6 +124,7 @@ export class BlindIndexKeys<Session> {
   close(): void {
     this.options.ring.close();
     this.#tables.clear();
+    this.#tenants.clear();
     this.#freshUntil = -Infinity;
   }
 
@@ -151,27 +156,27 @@ export class BlindIndexKeys<Session> {
     }
     const isOutage = ids.some((id) => ring.state(id) === 'outage');
     const freshUntil = this.#now() + (isOutage ? retryMilliseconds : maxAgeSeconds * 1_000);
-    this.#hold(place(tableId, tenant), { tenant, keys, freshUntil });
-    if (tenant === '') this.#freshUntil = this.#earliest();
+    if (tenant !== '') return this.#hold(place(tableId, tenant), { keys, freshUntil });
+    this.#tables.set(tableId, { keys, freshUntil });
+    this.#freshUntil = this.#earliest();
   }
 
-  /** Until when all tables are fresh that are no tenants'; -Infinity unless those are all there are. */
+  #table(tableId: string, tenant: string): LoadedTable | undefined {
+    return tenant === '' ? this.#tables.get(tableId) : this.#tenants.get(place(tableId, tenant));
+  }
+
   #earliest(): number {
-    const { indexes } = this.options;
-    const tables = [...indexes.keys()].map((tableId) => this.#tables.get(place(tableId, '')));
-    return Math.min(...tables.map((table) => table?.freshUntil ?? -Infinity));
+    const { indexes, tenantTables } = this.options;
+    const tableIds = [...indexes.keys()].filter((tableId) => !tenantTables?.has(tableId));
+    return Math.min(...tableIds.map((tableId) => this.#tables.get(tableId)?.freshUntil ?? -Infinity));
   }
 
   #hold(at: string, table: LoadedTable): void {
-    this.#tables.delete(at);
-    this.#tables.set(at, table);
-    const { maxLoadedKeys, indexes } = this.options;
-    if (this.#tables.size <= maxLoadedKeys + indexes.size) return;
-    for (const [oldest, { tenant }] of this.#tables) {
-      if (tenant === '') continue;
-      this.#tables.delete(oldest);
-      return;
-    }
+    this.#tenants.delete(at);
+    this.#tenants.set(at, table);
+    if (this.#tenants.size <= this.options.maxLoadedKeys) return;
+    const [oldest] = this.#tenants.keys();
+    this.#tenants.delete(oldest);
   }
 
   async #find(records: Promise<readonly DataKeyRecord[]>): Promise<readonly DataKeyRecord[]> {

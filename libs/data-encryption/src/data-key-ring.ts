@@ -119,11 +119,8 @@ export class DataKeyRing<Session, Key> {
   /** A key that is held and serves, without asking anybody. */
   peek(id: DataKeyId): Key | undefined {
     const held = this.#held.get(id);
-    const isServing = held !== undefined && ['fresh', 'outage'].includes(this.state(id) ?? '');
-    if (!isServing) return undefined;
-    this.#admit(held.scope);
-    this.#hold(id, held);
-    return held.key;
+    if (held === undefined || this.#now() >= this.#servesUntil(held)) return undefined;
+    return this.#use(id, held);
   }
 
   /** Forgets the keys of a tenant. */
@@ -184,8 +181,15 @@ export class DataKeyRing<Session, Key> {
     }
     const isUsable = now < held.freshUntil || (held.retryAt !== undefined && now < held.retryAt);
     if (!isUsable) return undefined;
-    this.#admit(held.scope);
-    this.#hold(id, held);
+    return this.#use(id, held);
+  }
+
+  #use(id: DataKeyId, held: HeldKey<Key>): Key {
+    // Others make no room: nobody asks when they were used.
+    if (held.scope.tenant !== '') {
+      this.#admit(held.scope);
+      this.#hold(id, held);
+    }
     return held.key;
   }
 

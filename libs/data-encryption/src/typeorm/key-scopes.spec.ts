@@ -129,6 +129,18 @@ describe.each(testDatabases())('scopes of data keys on $name', (database) => {
       expect(await as(tenant, others)).toMatchObject([{ name }]);
     }
     expect(await as('west', () => charts.countBy({ email: 'ada@example.org' }))).toBe(0);
+    // Also where only a subquery asks, of tenants whose keys nobody has loaded.
+    const clinics = dataSource.getRepository(Clinic);
+    const byText = () => clinics.createQueryBuilder('c').where('EXISTS (SELECT 1 FROM chart h WHERE h.email = :email)');
+    const byBuilder = () =>
+      clinics.createQueryBuilder('c').where((query) => {
+        const inner = query.subQuery().select('h.id').from(Chart, 'h').where('h.email = :email');
+        return `c.id IN ${inner.getQuery()}`;
+      });
+    for (const [index, asking] of [byText, byBuilder].entries()) {
+      const count = () => asking().setParameter('email', 'ada@example.org').getCount();
+      expect(await as(`unseen ${index}`, count)).toBe(0);
+    }
     const indexes = await dataSource.query<{ email_index: string }[]>(
       'SELECT "emailBlindIndex" AS email_index FROM chart',
     );

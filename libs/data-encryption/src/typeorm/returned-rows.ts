@@ -41,11 +41,18 @@ export async function decryptReturned(
 /** `Driver.createGeneratedMap`: cells of a returned row stay out of entities until they are decrypted, and blind indexes and shadows always. */
 export function withoutCells({ shadows }: Installation, entity: EncryptedEntity, row: unknown): unknown {
   if (typeof row !== 'object' || row === null) return row;
-  const indexes = [...entity.indexes.values()].map(({ column }) => column);
-  const hidden = entity.metadata.columns.filter((column) => shadows.has(column));
-  const names = new Set([...entity.ciphers.keys(), ...indexes, ...hidden].map((column) => column.databaseName));
+  let names = hiddenNames.get(entity);
+  if (names === undefined) {
+    const indexes = [...entity.indexes.values()].map(({ column }) => column);
+    const hidden = entity.metadata.columns.filter((column) => shadows.has(column));
+    names = new Set([...entity.ciphers.keys(), ...indexes, ...hidden].map((column) => column.databaseName));
+    hiddenNames.set(entity, names);
+  }
   return Object.fromEntries(Object.entries(row).filter(([name]) => !names.has(name)));
 }
+
+/** Columns that no entity gets from a returned row: asked for every row. */
+const hiddenNames = new WeakMap<EncryptedEntity, ReadonlySet<string>>();
 
 /** `QueryBuilder.createReturningExpression` */
 export function createReturningExpression(

@@ -118,10 +118,15 @@ async function decryptParts(
   }
 }
 
-/** The first cell; of columns that have keys of their own those of the first row. */
+/** The first cell; of columns that have keys of their own the first of each. */
 function firstCells({ entity, batch: { cells, columns } }: Gathered): readonly unknown[] {
-  if (entity.keyScope === 'column') return cells.slice(0, columns.length);
-  return [cells.find((cell) => typeof cell === 'string')];
+  if (entity.keyScope !== 'column') return [firstCell(cells, 0, 1)];
+  return columns.map((_, column) => firstCell(cells, column, columns.length));
+}
+
+function firstCell(cells: readonly unknown[], from: number, step: number): unknown {
+  for (let at = from; at < cells.length; at += step) if (typeof cells[at] === 'string') return cells[at];
+  return undefined;
 }
 
 /** The keys that cells name. A text that names none is left to fail when it is decrypted. */
