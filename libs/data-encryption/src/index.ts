@@ -30,7 +30,7 @@ export {
 export type { ShredOptions } from './typeorm/shredding/tenant-shredding.js';
 export type { WaitedProcess } from './typeorm/shredding/process-acknowledgement.js';
 export type { DataKeyView, DataLifecycle, Rewrapping } from './typeorm/lifecycle/data-lifecycle.js';
-export type { Backfill, BackfillOptions, BackfillProgress } from './typeorm/lifecycle/backfill.js';
+export type { Backfill, BackfillOptions, BackfillProgress } from './typeorm/lifecycle/plaintext-passes.js';
 export type { PlaintextPlan } from './typeorm/lifecycle/plaintext-counts.js';
 export type { PlaintextColumnOptions, PlaintextPhase } from './typeorm/plaintext-column.js';
 export type { Reencryption, ReencryptionProgress, ReencryptOptions } from './typeorm/lifecycle/reencryption.js';

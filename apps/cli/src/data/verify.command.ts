@@ -39,9 +39,7 @@ function describe(verification: Verification): string[] {
     ...(shredded === 0 ? [] : [`  ${shredded} rows are of tenants that were shredded`]),
     ...(misindexed === 0 ? [] : [`  ${misindexed} rows are not found by a search; nest-hsm data reencrypt mends them`]),
     ...misindexedKeys.map((key) => `  row ${JSON.stringify(key)} is not found by a search`),
-    ...(differing === 0
-      ? []
-      : [`  ${differing} rows have another plaintext than cell; nest-hsm data backfill mends them`]),
+    ...(differing === 0 ? [] : [`  ${differing} rows have another plaintext than cell`]),
     ...differingKeys.map((key) => `  row ${JSON.stringify(key)} has another plaintext than cell`),
   ];
 }

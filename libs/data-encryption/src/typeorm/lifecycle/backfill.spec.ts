@@ -238,7 +238,7 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
           { email: `w${writes}@example.org`, visits: writes },
         );
     };
-    const writing = Promise.all([writer(dual.visitors), writer(plain.visitors as unknown as typeof dual.visitors)]);
+    const writing = Promise.all([writer(dual.visitors), writer(plain.visitors)]);
     await dual.lifecycle.backfill('Visitor');
     await dual.lifecycle.backfill('Visitor');
     isOver = true;
@@ -299,6 +299,33 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
     await expect(visitors.update({ visits: 0 }, { email: () => "'x'" })).rejects.toMatchObject(refused);
     await expect(visitors.update({ visits: 0 }, { emailCell: 'x' } as object)).rejects.toMatchObject(refused);
     await expect(visitors.upsert({ email: 'ada@example.org', born }, ['email'])).rejects.toMatchObject(refused);
+  });
+
+  it('upserts both by the primary key', async () => {
+    const { visitors, dataSource, lifecycle } = await deploy(visitorOf('dual-write'));
+    const [ada] = await visitors.save([{ email: 'ada@example.org', card: {} }]);
+    await visitors.upsert({ id: ada.id, email: 'eve@example.org', born }, ['id']);
+    expect(await rowOf(dataSource, ada.id)).toMatchObject({ email: 'eve@example.org' });
+    expect(await lifecycle.verify('Visitor')).toMatchObject({ sound: 2, misindexed: 0, differing: 0 });
+    const switched = await deploy(visitorOf('switched'));
+    await switched.visitors.upsert({ id: ada.id, email: 'mia@example.org' }, ['id']);
+    expect(await switched.lifecycle.verify('Visitor')).toMatchObject({ sound: 2, misindexed: 0, differing: 0 });
+  });
+
+  it('names the rows that the database refuses, and does the others', async () => {
+    const plain = await deploy(PlainVisitor);
+    const emails = ['ada@example.org', 'ADA@example.org', 'bob@example.org'];
+    await plain.visitors.save(emails.map((email) => ({ email, card: {} })));
+    const { lifecycle } = await deploy(visitorOf('dual-write'));
+    // Equal to one another where they are normalized, and unique.
+    expect(await lifecycle.backfill('Visitor')).toMatchObject({ changed: 2, failed: 1 });
+  });
+
+  it('erases no more than the cell has', async () => {
+    const contract = await deploy(visitorOf('contract'));
+    const [ada] = await contract.visitors.save([{ born, card: {} }]);
+    await contract.dataSource.query(`UPDATE visitor SET born = '1961-04-12 06:07:00.000123' WHERE id = '${ada.id}'`);
+    expect(await contract.lifecycle.contract('Visitor')).toMatchObject({ changed: 0, failed: 1 });
   });
 });
 

@@ -16,6 +16,8 @@ export interface ComparedPlaintext {
   readonly value: unknown;
   readonly cellValue: unknown;
   readonly isEqual: boolean;
+  /** Whether the value is all that the database has: a Date has no microseconds. */
+  readonly isExact: boolean;
 }
 
 /** Compares the plaintexts of a row with its cells. */
@@ -33,8 +35,27 @@ export function comparePlaintexts(
     const cellValue = opened === null ? null : cipher.decode(opened);
     const isEqual =
       value === null || cellValue === null ? value === cellValue : equalValues(cipher.identity.type, value, cellValue);
-    return { place, plaintext, cipher, value, cellValue, isEqual };
+    const isExact = value === null || isAllOf(String(row.plaintexts[place].text), value);
+    return { place, plaintext, cipher, value, cellValue, isEqual, isExact };
   });
+}
+
+/** @param text  the database's own for a value */
+function isAllOf(text: string, value: unknown): boolean {
+  if (value instanceof Date) return !/\.\d{3}0*[1-9]/.test(text);
+  if (typeof value === 'number') return isExactNumber(text.replace(/^'|'$/g, ''));
+  const isText = typeof value !== 'object' || value instanceof Uint8Array;
+  // JSON: JavaScript has no number of more digits than a double holds.
+  return isText || (text.replace(/"(?:[^"\\]|\\.)*"/g, '').match(/-?\d[\d.eE+-]*/g) ?? []).every(isExactNumber);
+}
+
+/** Whether a double holds all digits of a number. */
+function isExactNumber(text: string): boolean {
+  const digits = text
+    .replace(/[eE].*$/, '')
+    .replace(/[^\d]/g, '')
+    .replace(/^0+|0+$/g, '');
+  return digits.length <= 15 || String(Number(text)) === text;
 }
 
 /** @returns undefined for a value that a cell cannot hold */

@@ -1,13 +1,14 @@
 import type { QueryRunner } from 'typeorm';
 import { type DataKeyPurpose, type DataKeyRecord, type DataKeyStore, rewrapDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
-import { DataEncryptionError } from '../../errors.js';
+import { DataEncryptionError, keyUnavailable } from '../../errors.js';
 import type { KeyEncryptionKey } from '../../key-encryption-key.js';
 import { type KeyScope, scopeKey } from '../../key-scope.js';
 import type { SignedShreddingReceipt } from '../../shredding/shredding-receipt.js';
 import { parseTenant, type Tenant, tenantMissing } from '../../tenant.js';
 import type { Installation } from '../installation.js';
-import { type Backfill, type BackfillOptions, PlaintextTable } from './backfill.js';
+import { PlaintextTable } from './backfill.js';
+import type { Backfill, BackfillOptions } from './plaintext-passes.js';
 import { CellTable } from './cell-table.js';
 import { type ShredOptions, TenantShredding } from '../shredding/tenant-shredding.js';
 import { type PlaintextPlan, planPlaintexts } from './plaintext-counts.js';
@@ -75,9 +76,9 @@ export class DataLifecycle {
     const kekVersion = await this.kek.newestVersion();
     let [rewrapped, current] = [0, 0];
     for await (const record of this.#records()) {
-      if (record.state === 'shredded') continue;
-      if (record.kekVersion === (await this.#newestFor(record, kekVersion))) current++;
-      else if (await this.store.rewrap(record, await rewrapDataKey(this.kek, record, this.databaseId))) rewrapped++;
+      const became = await this.#rewrap(record, kekVersion);
+      if (became === 'rewrapped') rewrapped++;
+      else if (became === 'current') current++;
     }
     return { kekVersion, rewrapped, current };
   }
@@ -100,7 +101,7 @@ export class DataLifecycle {
    * Shreds what a tenant or subject has, in every table, see `TenantShredding`. It cannot be taken back. To be called again until the receipt
    * says `shredded`; ended anywhere, it goes on.
    * @throws {DataEncryptionError} ERR_DATA_CONFIG_INVALID where the shared KEK would have to go and `destroySharedKek` is not given, or the HSM was
-   * given as less than an `Hsm` | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_VALUE_INVALID
+   * given as less than an `Hsm` | ERR_DATA_PLAINTEXT_LEFT before anything was done | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_VALUE_INVALID
    * @throws the HSM's and the database's errors, or the signal's reason; what was done stays done
    */
   async shred(tenant: Tenant, options: ShredOptions = {}): Promise<SignedShreddingReceipt> {
@@ -110,7 +111,8 @@ export class DataLifecycle {
     const terms = {
       ...{ hsm: this.hsm, kek: this.kek, store: shreddings, databaseId: this.databaseId },
       ...{ leaseSeconds: leases.leaseSeconds, settleMilliseconds: leases.settleMilliseconds },
-      rewrap: async () => (await this.rewrap()).rewrapped,
+      rewrap: () => this.rewrap(),
+      refusePlaintexts: () => this.#refusePlaintexts(),
     };
     await tombstones.refresh();
     return new TenantShredding(terms, parsed, options).run();
@@ -165,6 +167,20 @@ export class DataLifecycle {
     return new PlaintextTable(this.installation, this.#table(tableId), options).contract();
   }
 
+  /** Whose plaintext it is nobody knows who counts: a row of any tenant is in the way. */
+  async #refusePlaintexts(): Promise<void> {
+    const left = (await this.plan()).filter(
+      ({ tableId, both, plaintextOnly }) => this.installation.tenantTables.has(tableId) && both + plaintextOnly > 0,
+    );
+    if (left.length === 0) return;
+    const got = left.map(({ column, both, plaintextOnly }) => `${both + plaintextOnly} in ${column}`).join(', ');
+    throw new DataEncryptionError(
+      'ERR_DATA_PLAINTEXT_LEFT',
+      `shredding: want no rows with plaintext beside cells, which no key protects, got ${got}; ` +
+        'the way out: phase contract, then nest-hsm data contract',
+    );
+  }
+
   /** Those that are written with a key of their own. Of tenants: those that have one. */
   async #scopes({ tableId, columns, keyScope }: CellTable, tenant?: Tenant): Promise<readonly KeyScope[]> {
     if (keyScope !== 'tenant') {
@@ -177,6 +193,18 @@ export class DataLifecycle {
       if (isActive && (tenant === undefined || record.tenant === tenant)) tenants.add(record.tenant);
     }
     return [...tenants].map((each) => ({ tableId, columnId: '', tenant: each }));
+  }
+
+  /** Until it is under the newest version, whoever else changes it meanwhile. */
+  async #rewrap(record: DataKeyRecord, shared: string): Promise<'rewrapped' | 'current' | 'gone'> {
+    let seen: DataKeyRecord | undefined = record;
+    for (let attempt = 0; attempt < 5; attempt++) {
+      if (seen === undefined || seen.state === 'shredded') return 'gone';
+      if (seen.kekVersion === (await this.#newestFor(seen, shared))) return 'current';
+      if (await this.store.rewrap(seen, await rewrapDataKey(this.kek, seen, this.databaseId))) return 'rewrapped';
+      [seen] = await this.store.find([record.id]);
+    }
+    throw keyUnavailable(`data key ${record.id}: want it as it was read, got it changed by others again and again`);
   }
 
   async #newestFor(record: DataKeyRecord, shared: string): Promise<string> {

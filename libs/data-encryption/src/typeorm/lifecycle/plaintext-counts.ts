@@ -79,10 +79,18 @@ async function hasRow(
   try {
     const sql = `SELECT 1 FROM ${names.table} WHERE ${present} IS NOT NULL AND ${missing} IS NULL LIMIT 1`;
     return (await dataSource.query<unknown[]>(sql)).length > 0;
-  } catch {
-    // The columns are not made yet, or the database is away: what reads them says so.
-    return false;
+  } catch (error) {
+    // Before the migration that makes them; whatever reads them says so.
+    if (isMissing(error)) return false;
+    throw error;
   }
+}
+
+/** PostgreSQL: undefined table, undefined column. */
+function isMissing(error: unknown): boolean {
+  const { driverError } = error as { driverError?: { code?: unknown; message?: string } };
+  const isNoSuch = driverError?.message?.startsWith('no such ') ?? false;
+  return isNoSuch || ['42P01', '42703'].includes(String(driverError?.code));
 }
 
 /** Entities of one table share the columns that they inherit. */

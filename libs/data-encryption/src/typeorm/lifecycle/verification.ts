@@ -35,7 +35,7 @@ export interface Verification {
   readonly misindexed: number;
   /** The primary keys of the first hundred of them. */
   readonly misindexedKeys: readonly StoredKey[];
-  /** Rows with a cell that is not equal to the plaintext beside it: `backfill` mends them. */
+  /** Rows with a cell that is not equal to the plaintext beside it: `backfill` mends them in the phase dual-write. */
   readonly differing: number;
   /** The primary keys of the first hundred of them. */
   readonly differingKeys: readonly StoredKey[];
