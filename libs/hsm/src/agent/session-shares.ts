@@ -12,14 +12,22 @@ export class SessionShares {
   readonly #inUse = { interactive: 0, data: 0, issuance: 0, management: 0 };
   readonly #takenAt = { interactive: 0, data: 0, issuance: 0, management: 0 };
   #taken = 0;
+  #held = 0;
+
+  /** Sessions that calls of all classes have now. */
+  get held(): number {
+    return this.#held;
+  }
 
   /** A call of that class has a session; `give` follows. */
   take(trafficClass: TrafficClass): void {
+    this.#held++;
     this.#inUse[trafficClass]++;
     this.#takenAt[trafficClass] = ++this.#taken;
   }
 
   give(trafficClass: TrafficClass): void {
+    this.#held--;
     this.#inUse[trafficClass]--;
   }
 

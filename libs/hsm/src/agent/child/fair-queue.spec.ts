@@ -68,6 +68,25 @@ test('who comes while another floods is next but one', () => {
   expect([queue.lengthOf(tls), queue.lengthOf(ca)]).toEqual([997, 0]);
 });
 
+test('a role whose calls keep their sessions for long has no more of them than one whose calls are quick', () => {
+  const queue = queueOf(...Array.from({ length: 20 }, (_, index) => `c:${index}`));
+  const sessions = 8;
+  for (let session = 0; session < sessions; session++) (queue.shift() as Waiting).caller.role.shares.take('interactive');
+  for (let call = 0; call < 100; call++) queue.push(waiting(`t1:${call}`));
+  // Two of the slow calls end; what the quick ones have they give back at once.
+  for (let ended = 0; ended < 2; ended++) {
+    ca.shares.give('interactive');
+    expect(queue.shift()?.caller.role).toBe(tls);
+    tls.shares.take('interactive');
+  }
+  for (let call = 0; call < 50; call++) {
+    tls.shares.give('interactive');
+    expect(queue.shift()?.caller.role).toBe(tls);
+    tls.shares.take('interactive');
+  }
+  expect([ca.shares.held, tls.shares.held]).toEqual([6, 2]);
+});
+
 test('who gives up is gone at once, and counts no more', () => {
   const queue = queueOf('t1:a', 't2:a', 'c:a');
   const gone = waiting('t1:b');

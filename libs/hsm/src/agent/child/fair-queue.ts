@@ -8,9 +8,10 @@ interface Waiting {
 }
 
 /**
- * Waiting in turns: roles take turns, within a role its classes of traffic have their shares, within a class connections take
- * turns, and within a connection who came first is first. So whoever floods its own queue waits behind itself alone; and a role
- * gains nothing by what it says of the classes of its calls.
+ * Who is next: of the roles that wait the one that has the fewest sessions, in turns where several have as few; within a role its
+ * classes of traffic have their shares, within a class connections take turns, and within a connection who came first is first. So
+ * whoever floods its own queue waits behind itself alone; a role gains nothing by what it says of the classes of its calls; and one
+ * whose calls take seconds has no more of the sessions than one whose calls take a millisecond.
  */
 export class FairQueue<T extends object> {
   readonly #roles = new Turns<CallerRole, RoleQueue<T>>();
@@ -32,7 +33,7 @@ export class FairQueue<T extends object> {
   }
 
   shift(): T | undefined {
-    const item = this.#roles.next()?.first();
+    const item = this.#roles.next(({ shares }) => shares.held)?.first();
     if (item !== undefined) this.remove(item);
     return item;
   }
@@ -100,9 +101,17 @@ class Turns<K, V> {
     return this.#waiting.get(key);
   }
 
-  /** Whose turn it is; its next one comes after everybody else's. */
-  next(): V | undefined {
-    const [first] = this.#waiting;
+  /**
+   * Whose turn it is; its next one comes after everybody else's.
+   * @param held  only those for which it is the least have a turn
+   */
+  next(held: (key: K) => number = () => 0): V | undefined {
+    let first: [K, V] | undefined;
+    let least = Infinity;
+    for (const each of this.#waiting) {
+      const its = held(each[0]);
+      if (its < least) [first, least] = [each, its];
+    }
     if (first === undefined) return undefined;
     if (this.#waiting.size > 1) {
       this.#waiting.delete(first[0]);
