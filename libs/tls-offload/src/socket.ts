@@ -34,6 +34,11 @@ export class TlsSocket extends TlsSocketFace {
   failure: TlsOffloadError | undefined;
   /** The peer's TCP ended without close_notify: more may have been meant to come (RFC 8446 §6.1). */
   truncated = false;
+  /**
+   * For a client's user that knows by itself what a cut took from it, as http of Node.js does: the socket then closes without 'end'
+   * and without 'error'.
+   */
+  closesQuietlyWhenCut = false;
 
   /** The reader had enough, or has not asked yet: the TCP connection is paused and the session may hold some more. */
   #paused = true;
@@ -41,6 +46,10 @@ export class TlsSocket extends TlsSocketFace {
   #readEnded = false;
   #resumeWriting: Callback | undefined;
   #lingering = false;
+  /** A client's reader gets what came before the cut, and the fault after it. */
+  #cut = false;
+  /** Nobody waits for what the peer may still say. */
+  #leaving = false;
   readonly #role: Role;
 
   /** Takes over a session that is secure and the TCP connection under it, paused. */
@@ -61,12 +70,13 @@ export class TlsSocket extends TlsSocketFace {
     raw.on('error', (cause) =>
       this.#note('ERR_TLS_OFFLOAD_PEER_GONE', 'want an orderly end, got a broken connection', cause),
     );
-    raw.on('close', () => this.destroy(this.#failureToEmit()));
+    raw.on('close', () => (this.#cut ? this.#closeCut() : this.destroy(this.#failureToEmit())));
     if (raw.destroyed) this.destroy();
   }
 
   /** Ends the writing side and destroys once everything is written. */
   destroySoon(): void {
+    this.#leaving = true;
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once('finish', () => this.destroy());
@@ -83,6 +93,13 @@ export class TlsSocket extends TlsSocketFace {
     this.#paused = false;
     this.#receive();
     if (!this.#paused) this.raw.resume();
+  }
+
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    // Whoever has taken it may put some of it back.
+    if (this.#cut) process.nextTick(() => this.#closeCut());
+    return chunk;
   }
 
   /** Decrypts what has come, and what was left from before, until there is no more or the reader has enough. */
@@ -113,10 +130,25 @@ export class TlsSocket extends TlsSocketFace {
         return;
       }
     }
-    if (this.#rawEnded) {
-      this.truncated = true;
-      this.#endReading();
-    }
+    if (this.#rawEnded) this.#endCut();
+  }
+
+  /**
+   * To a client's reader it must not look like the end: an answer of HTTP/1.1 may be over with its connection alone (RFC 9112 §9.8).
+   * HTTP/2 says itself what is whole, and so do servers' clients, which may cut without harm.
+   */
+  #endCut(): void {
+    this.truncated = true;
+    if (this.#role === 'server' || this.alpnProtocol === 'h2') return this.#endReading();
+    this.#readEnded = true;
+    this.#cut = true;
+    this.#note('ERR_TLS_OFFLOAD_PEER_GONE', 'want close_notify, got the end of the TCP connection');
+    this.#closeCut();
+  }
+
+  /** Once what had come before the cut has been read. */
+  #closeCut(): void {
+    if (this.readableLength === 0) this.destroy(this.#failureToEmit());
   }
 
   #endReading(): void {
@@ -195,6 +227,7 @@ export class TlsSocket extends TlsSocketFace {
 
   #failureToEmit(): Error | undefined {
     if (this.#role === 'server' || this.alpnProtocol === 'h2') return undefined;
+    if (this.#cut && (this.#leaving || this.closesQuietlyWhenCut)) return undefined;
     return (this.failure?.cause as Error | undefined) ?? this.failure;
   }
 

@@ -52,6 +52,11 @@ afterAll(async () => {
   await eventually(() => loadAddon().counters().liveSessions === 0);
 });
 
+/** Answers with these octets, and ends TCP without close_notify. */
+function cutting(octets: string): RequestListener {
+  return ({ socket }) => void socket.write(octets, () => socket.destroy());
+}
+
 interface Answer {
   readonly status?: number;
   readonly body: string;
@@ -106,6 +111,27 @@ describe('an agent of https', () => {
     await expect(ask()).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
+  it('fails an answer that only the end of the connection ends, where that was cut off', async () => {
+    handler = cutting('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"withdrawn":[]');
+    await expect(ask()).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it.each([
+    ['at once', 0],
+    ['late', 50],
+  ])('takes an answer whose length was told, though the connection was cut off after it, and which is read %s', async (_when, delay) => {
+    const body = 'x'.repeat(500_000);
+    handler = cutting(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    const errors: Error[] = [];
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const asked = request({ host: '127.0.0.1', port, agent });
+      asked.on('error', (error) => { errors.push(error); reject(error); }).on('response', resolve).end();
+    });
+    await new Promise((resolve) => setTimeout(resolve, delay));
+    expect((await readAll(response)).length).toBe(body.length);
+    expect(errors).toEqual([]);
+  }); // prettier-ignore
+
   it('ends a handshake after the timeout of its request', async () => {
     signer.before = ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('gone'))));
     const late = ask({ agent: new HttpsAgent(connector), timeout: 200 });
@@ -141,6 +167,17 @@ describe('a connector of undici', () => {
     expect(speaking.statistics.failed).toEqual({});
     await dispatcher.close();
     await speaking.close();
+  });
+
+  it('fails an answer that only the end of the connection ends, where that was cut off', async () => {
+    const dispatcher = new UndiciAgent({ connect: undiciConnector(connector) });
+    const read = async (): Promise<string> => (await fetch(`https://localhost:${port}/`, { dispatcher })).text();
+    handler = cutting('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"withdrawn":[]');
+    await expect(read()).rejects.toMatchObject({ cause: { code: 'ERR_TLS_OFFLOAD_PEER_GONE' } });
+    const body = 'x'.repeat(500_000);
+    handler = cutting(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    expect((await read()).length).toBe(body.length);
+    await dispatcher.destroy();
   });
 
   it('tells why there is no connection, and makes none without TLS', async () => {

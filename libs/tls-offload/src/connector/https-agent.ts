@@ -46,7 +46,7 @@ export class HttpsAgent extends Agent {
     }
     const { port, servername, localAddress, family, hints, lookup, timeout } = options;
     const host = options.host ?? 'localhost';
-    return this.connector.connect({
+    const socket = await this.connector.connect({
       host,
       port: Number(port ?? 443),
       // Node.js sets it to the Host of the request, and to nothing for an address.
@@ -58,5 +58,8 @@ export class HttpsAgent extends Agent {
       lookup,
       timeoutMilliseconds: timeout || undefined,
     });
+    // http knows whether the answer was whole, and fails it with ECONNRESET where it was not.
+    socket.closesQuietlyWhenCut = true;
+    return socket;
   }
 }
