@@ -17,6 +17,7 @@ const faults = {
   ERR_DATA_TYPEORM_INCOMPATIBLE: 'operator',
   ERR_DATA_KEY_REJECTED: 'operator',
   ERR_DATA_BACKFILL_INCOMPLETE: 'operator',
+  ERR_DATA_PLAINTEXT_LEFT: 'operator',
   // What is stored is not what was written.
   ERR_DATA_DECRYPTION_FAILED: 'integrity',
   ERR_DATA_TENANT_MISMATCH: 'integrity',

@@ -12,6 +12,8 @@ export class SoftwareFleet extends SoftwareKek implements ShreddingHsm {
   backups: string[] = [];
   /** The next call of this step fails, once. */
   failsAt: Step | undefined;
+  /** Done once right after the next call of this step: what another process may do at that moment. */
+  meanwhile: { readonly step: Step; readonly work: () => unknown } | undefined;
   readonly #signer = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   readonly #receipts: SignedReceipt[] = [];
 
@@ -21,12 +23,16 @@ export class SoftwareFleet extends SoftwareKek implements ShreddingHsm {
 
   async listKeys({ label }: KeySelector = {}): Promise<readonly HsmKey[]> {
     this.#step('listKeys');
-    return Promise.resolve(this.keys.filter((key) => key.label === label));
+    const keys = this.keys.filter((key) => key.label === label);
+    await this.#meanwhile('listKeys');
+    return keys;
   }
 
   async rotateKey(label: string): Promise<HsmKey> {
     this.#step('rotateKey');
-    return Promise.resolve(this.addKey(label));
+    const key = this.addKey(label);
+    await this.#meanwhile('rotateKey');
+    return key;
   }
 
   async destroyKey(key: HsmKey): Promise<SignedReceipt> {
@@ -64,6 +70,13 @@ export class SoftwareFleet extends SoftwareKek implements ShreddingHsm {
   async sign(_: HsmKey, __: Parameters<Hsm['sign']>[1], data: Uint8Array): Promise<Buffer> {
     this.#step('sign');
     return Promise.resolve(createSign('sha256').update(data).sign(this.#signer.privateKey));
+  }
+
+  async #meanwhile(step: Step): Promise<void> {
+    const { meanwhile } = this;
+    if (meanwhile?.step !== step) return;
+    this.meanwhile = undefined;
+    await meanwhile.work();
   }
 
   #step(step: Step): void {

@@ -1,7 +1,8 @@
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DataSource, DataSourceOptions } from 'typeorm';
+import { type DataSource, type DataSourceOptions, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { EncryptedColumn, EncryptedEntity } from '../decorators.js';
 import { verifyShreddingReceipt } from '../../shredding/shredding-receipt.js';
 import { TenantContext } from '../../tenant-context.js';
 import { SoftwareFleet } from '../../../test/software-fleet.js';
@@ -196,5 +197,135 @@ describe.each(testDatabases())('shredding a tenant on $name', (database) => {
     expect(never.receipt).toMatchObject({ state: 'shredded', dataKeys: 0, keks: [] });
     const other = await open({}, new SoftwareKek(), true);
     await expect(other.lifecycle.shred('north')).rejects.toMatchObject({ code: 'ERR_DATA_CONFIG_INVALID' });
+  });
+
+  const find = (each: { charts: { findBy(where: object): Promise<Chart[]> } }, clinic: string) =>
+    as(clinic, () => each.charts.findBy({ clinic }));
+
+  it('destroys nothing that others are put under, whoever rotates the KEK meanwhile', async () => {
+    const { options, hsm, one } = await withCharts(false);
+    const [first] = hsm.keys.filter(({ label }) => label === 'kek');
+    const made: string[] = [];
+    // Another rotation, after ours.
+    hsm.meanwhile = { step: 'rotateKey', work: () => made.push(hsm.addKey('kek').id) };
+    const { receipt } = await one.lifecycle.shred('north', { destroySharedKek: true });
+    expect(receipt).toMatchObject({ state: 'shredded', keks: [{ id: first.id, state: 'destroyed' }] });
+    expect(isLeft(hsm, made[0])).toBe(true);
+    const two = await open({ ...options, synchronize: false }, hsm, false);
+    expect(await find(two, 'south')).toMatchObject([{ name: 'Ada south' }]);
+  });
+
+  it('looks again before a KEK goes whether anybody else is under it', async () => {
+    const { options, hsm, one } = await withCharts(false);
+    type Stored = Record<'id' | 'kek_version' | 'wrapped', string>;
+    const before = await one.dataSource.query<Stored[]>(
+      `SELECT id, kek_version, wrapped FROM data_encryption_key WHERE tenant = 'south'`,
+    );
+    const putBack = async () => {
+      for (const { id, kek_version, wrapped } of before) {
+        await one.dataSource.query(
+          `UPDATE data_encryption_key SET kek_version = '${kek_version}', wrapped = '${wrapped}' WHERE id = '${id}'`,
+        );
+      }
+    };
+    hsm.failsAt = 'destroyKey';
+    await expect(one.lifecycle.shred('north', { destroySharedKek: true })).rejects.toMatchObject({
+      code: 'ERR_HSM_UNAVAILABLE',
+    });
+    await putBack();
+    hsm.meanwhile = { step: 'listKeys', work: putBack };
+    const { receipt } = await one.lifecycle.shred('north');
+    expect(receipt.state).toBe('shredded');
+    for (const { kek_version } of before) expect(isLeft(hsm, kek_version)).toBe(false);
+    const two = await open({ ...options, synchronize: false }, hsm, false);
+    expect(await find(two, 'south')).toMatchObject([{ name: 'Ada south' }]);
+  });
+
+  it('says pending of a KEK that is not found any more and may still be there', async () => {
+    const { hsm, one } = await withCharts(true);
+    const kekOf = async (tenant: string) => {
+      const keys = await one.lifecycle.keys();
+      return keys.find((key) => key.tenant === tenant)?.kekVersion as string;
+    };
+    const [north, south] = [await kekOf('north'), await kekOf('south')];
+    // Somebody has begun to destroy it, and a backup has it.
+    hsm.backups = ['tape 7'];
+    await hsm.destroyKey(hsm.keys.find(({ id }) => id === north) as (typeof hsm.keys)[number]);
+    const first = await one.lifecycle.shred('north');
+    expect(first.receipt).toMatchObject({ state: 'pending', keks: [{ id: north, restorable: ['tape 7'] }] });
+    hsm.backups = [];
+    expect((await one.lifecycle.shred('north')).receipt).toMatchObject({ state: 'shredded', keks: [{ id: north }] });
+    // Nobody knows what became of it.
+    hsm.removeKey(south);
+    const unknown = await one.lifecycle.shred('south');
+    expect(unknown.receipt).toMatchObject({ state: 'pending', keks: [{ id: south, label: '' }] });
+  });
+
+  it('asks for the consent again when a key has come under the shared KEK since', async () => {
+    const { hsm, one } = await withCharts(true);
+    const shared = hsm.addKey('kek').id;
+    let isStored = false;
+    // As a process of before kekPerTenant does.
+    const onWaiting = () => {
+      if (isStored) return;
+      isStored = true;
+      void one.dataSource.query(
+        `INSERT INTO data_encryption_key (id, purpose, table_id, column_id, tenant, algorithm, kek_version, wrapped, commitment, state, reserved_messages, created_at) ` +
+          `VALUES ('late', 'cell', 'Late', '', 'north', 'aes-256-gcm', '${shared}', 'AA==', '', 'active', 0, '')`,
+      );
+    };
+    const refused = { code: 'ERR_DATA_CONFIG_INVALID', message: expect.stringContaining('destroySharedKek') as string };
+    await expect(one.lifecycle.shred('north', { onWaiting })).rejects.toMatchObject(refused);
+    await expect(one.lifecycle.shred('north')).rejects.toMatchObject(refused);
+    expect(isLeft(hsm, shared)).toBe(true);
+    const { receipt } = await one.lifecycle.shred('north', { destroySharedKek: true });
+    expect(receipt.state).toBe('shredded');
+    expect(receipt.keks.map(({ id }) => id)).toContain(shared);
+    expect(await find(one, 'south')).toHaveLength(1);
+  });
+
+  it('is done once when it is called in two places, and of two tenants at once', async () => {
+    const { options, hsm, one } = await withCharts(false);
+    await as('west', () => one.charts.insert({ clinic: 'west', name: 'Ada west' }));
+    const two = await open({ ...options, synchronize: false }, hsm, false);
+    const consent = { destroySharedKek: true };
+    const shred = (each: typeof one, tenant: string) => each.lifecycle.shred(tenant, consent);
+    const receipts = await Promise.all([shred(one, 'north'), shred(two, 'north'), shred(two, 'south')]);
+    expect(receipts.map(({ receipt }) => receipt.state)).toEqual(['shredded', 'shredded', 'shredded']);
+    expect(receipts[0]).toEqual(receipts[1]);
+    const three = await open({ ...options, synchronize: false }, hsm, false);
+    expect(await find(three, 'west')).toMatchObject([{ name: 'Ada west' }]);
+  });
+
+  it('does not begin while rows have plaintext beside their cells', async () => {
+    const entityOf = (phase: 'dual-write' | 'contract') => {
+      @Entity('letter')
+      @EncryptedEntity({ keyScope: 'tenant' })
+      class Letter {
+        @PrimaryGeneratedColumn('uuid')
+        id: string;
+
+        @EncryptedColumn({
+          name: 'text_cell',
+          nullable: true,
+          plaintext: { phase, name: 'text', type: 'text', nullable: true },
+        })
+        text?: string | null;
+      }
+      return Letter;
+    };
+    const hsm = new SoftwareFleet();
+    const file = await databaseFile();
+    const before = entityOf('dual-write');
+    const one = await open({ ...file, entities: [before] }, hsm, true);
+    await as('north', () => one.dataSource.getRepository(before).insert({ text: 'Dear Ada' }));
+    const refused = { code: 'ERR_DATA_PLAINTEXT_LEFT', message: expect.stringContaining('data contract') as string };
+    await expect(one.lifecycle.shred('north')).rejects.toMatchObject(refused);
+    const rows = () => as('north', () => one.dataSource.getRepository(before).find());
+    expect(await rows()).toMatchObject([{ text: 'Dear Ada' }]);
+    await one.dataSource.destroy();
+    const two = await open({ ...file, entities: [entityOf('contract')], synchronize: false }, hsm, true);
+    await two.lifecycle.contract('Letter');
+    expect((await two.lifecycle.shred('north')).receipt.state).toBe('shredded');
   });
 });

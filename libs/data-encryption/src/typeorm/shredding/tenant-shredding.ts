@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Hsm, HsmError, type HsmKey, type KeyId, type SignedReceipt } from '@nest-hsm/hsm';
-import { DataEncryptionError } from '../../errors.js';
+import { DataEncryptionError, keyUnavailable } from '../../errors.js';
 import type { KeyEncryptionKey } from '../../key-encryption-key.js';
 import {
   parseShreddingReceipt,
@@ -14,6 +14,7 @@ import type { Tenant } from '../../tenant.js';
 import type { ShreddingEntity } from '../store/shredding.entity.js';
 import type { ShreddingStore } from '../store/shredding.store.js';
 import { acknowledgements, type WaitedProcess } from './process-acknowledgement.js';
+import { type TenantKek, TenantKeks } from './tenant-keks.js';
 
 /** What shredding needs of an HSM beside what encryption does. `Hsm` is one. */
 export type ShreddingHsm = Pick<
@@ -40,17 +41,21 @@ export interface ShreddingTerms {
   readonly store: ShreddingStore;
   readonly databaseId: string;
   readonly leaseSeconds: number;
-  /** Encrypts every remaining data key under the newest version of the KEK. @returns how many were not yet */
-  readonly rewrap: () => Promise<number>;
+  /** Encrypts every remaining data key under the newest version of the KEK. */
+  readonly rewrap: () => Promise<unknown>;
+  /** Throws where the tenant may have plaintext, which no KEK protects. */
+  readonly refusePlaintexts: () => Promise<void>;
   /** How long until a process that had begun to store a data key has done so. */
   readonly settleMilliseconds: number;
 }
 
-/** A KEK that goes with a tenant. */
-interface DoomedKek {
-  readonly id: string;
-  readonly label: string;
+/** What became of one. */
+interface Outcome extends TenantKek {
+  readonly receipt?: SignedReceipt;
 }
+
+/** How often others' data keys are looked at again, and KEKs are added that turn up late, before somebody has to call again. */
+const mostAttempts = 5;
 
 /**
  * Shreds what one tenant has: from the tombstone on nobody writes for it, processes forget its keys, and then the KEKs go that its data keys were
@@ -71,42 +76,51 @@ export class TenantShredding {
 
   async run(): Promise<SignedShreddingReceipt> {
     const { store } = this.terms;
-    let row = await store.find(this.tenant);
-    if (row === undefined) {
-      await this.#refuseSharedKek();
-      row = await store.begin(this.tenant, (this.options.operator ?? '').slice(0, 200));
+    if ((await store.find(this.tenant)) === undefined) {
+      // Before the tombstone, which cannot be taken back.
+      await this.terms.refusePlaintexts();
+      this.#refuseSharedKek(await this.#keks());
+      await store.begin(this.tenant, (this.options.operator ?? '').slice(0, 200));
     }
-    // Whatever ended the last attempt.
-    await store.bury(this.tenant);
-    if (row.state === 'waiting') {
-      await this.#advance({
-        ...(await acknowledgements(store, { ...this.terms, ...this.options })),
-        state: 'acknowledged',
-      });
-      // A key that was being made when the tombstone was written.
+    for (let dooms = 0; dooms < mostAttempts;) {
+      this.options.signal?.throwIfAborted();
+      // A key that was being made when the tombstone was written, or whatever ended the last attempt.
       await store.bury(this.tenant);
-      row = await this.#row();
+      // Read anew for each step: another process may be at it too.
+      const row = (await store.find(this.tenant)) as ShreddingEntity;
+      if (row.state === 'waiting') {
+        const counts = await acknowledgements(store, { ...this.terms, ...this.options });
+        await this.#advance(row, { ...counts, state: 'acknowledged' });
+      } else if (row.state === 'acknowledged') {
+        dooms++;
+        await this.#advance(row, { keks: JSON.stringify(await this.#doom(row)), state: 'doomed' });
+      } else if (row.state === 'doomed') {
+        await this.#saveOthers(doomedBy(row));
+        await this.#advance(row, { state: 'destroying' });
+      } else if (row.state === 'shredded') {
+        return stored(row);
+      } else {
+        const outcomes = await this.#destroy(row);
+        const receipt = outcomes && (await this.#conclude(row, outcomes));
+        if (receipt !== undefined) return receipt;
+      }
     }
-    if (row.state === 'acknowledged') {
-      await this.#advance({ keks: JSON.stringify(await this.#doom()), state: 'destroying' });
-      row = await this.#row();
-    }
-    const receipts = await this.#destroy(JSON.parse(row.keks) as DoomedKek[]);
-    return this.#conclude(row, receipts);
+    throw keyUnavailable('shredding: want the data keys of the tenant to stay as they are, got others; call it again');
   }
 
-  async #row(): Promise<ShreddingEntity> {
-    return (await this.terms.store.find(this.tenant)) as ShreddingEntity;
-  }
-
-  async #advance(change: Partial<ShreddingEntity>): Promise<void> {
+  /** @returns false when another process has changed the row since it was read */
+  async #advance(row: ShreddingEntity, change: Partial<ShreddingEntity>): Promise<boolean> {
     this.options.signal?.throwIfAborted();
-    await this.terms.store.update(this.tenant, change);
+    const { state, receipt } = row;
+    return this.terms.store.update(this.tenant, { state, receipt }, change);
   }
 
-  /** Before the tombstone, which cannot be taken back. */
-  async #refuseSharedKek(): Promise<void> {
-    const { shared } = await this.#keks();
+  async #keks(): Promise<TenantKeks> {
+    const { keks } = await this.terms.store.keksOf(this.tenant);
+    return TenantKeks.of({ hsm: this.#hsm, kek: this.terms.kek, tenant: this.tenant }, keks);
+  }
+
+  #refuseSharedKek({ shared }: TenantKeks): void {
     if (shared.size === 0 || this.options.destroySharedKek) return;
     throw new DataEncryptionError(
       'ERR_DATA_CONFIG_INVALID',
@@ -115,60 +129,82 @@ export class TenantShredding {
     );
   }
 
-  /** What the tenant's data keys are under, and were: a rewrapped one stays under its label. */
-  async #keks(): Promise<{ readonly own: string; readonly shared: ReadonlySet<string> }> {
+  /**
+   * Said before any other version is made, and kept: a version that comes later, whoever makes it, is one that others' keys are put under.
+   * @returns every KEK that a data key of the tenant could be under, in this database or an old copy of it
+   */
+  async #doom(row: ShreddingEntity): Promise<readonly TenantKek[]> {
+    const keks = await this.#keks();
+    // Again: a process of before may have stored a key under the shared KEK since.
+    this.#refuseSharedKek(keks);
+    const doomed = [...doomedBy(row), ...keks.usable];
+    for (const label of [keks.own, ...keks.shared]) doomed.push(...(await this.#hsm.listKeys({ label })));
+    return distinct(doomed);
+  }
+
+  /** Puts the data keys of all others under a KEK that stays. */
+  async #saveOthers(doomed: readonly TenantKek[]): Promise<void> {
     const own = this.terms.kek.tenantLabel(this.tenant);
-    const shared = new Set<string>();
-    for (const id of (await this.terms.store.keksOf(this.tenant)).keks) {
-      const label = await this.#labelOf(id);
-      if (label !== undefined && label !== own) shared.add(label);
-    }
-    return { own, shared };
-  }
-
-  /** @returns undefined for a key that is gone from every member */
-  async #labelOf(id: string): Promise<string | undefined> {
-    try {
-      return (await this.#hsm.findKey({ id: id as KeyId })).label;
-    } catch (error) {
-      if (error instanceof HsmError && error.code === 'ERR_HSM_KEY_NOT_FOUND') return undefined;
-      throw error;
-    }
-  }
-
-  /** Brings the others into safety. @returns every KEK that a data key of the tenant could be under, in this database or an old copy of it */
-  async #doom(): Promise<readonly DoomedKek[]> {
-    const { shared, own } = await this.#keks();
-    const doomed = [...(await this.#hsm.listKeys({ label: own }))];
-    if (shared.size > 0) {
-      const next = await this.#hsm.rotateKey(this.terms.kek.labelFor(''));
+    if (doomed.some(({ label }) => label !== own)) {
+      await this.#rewrap(doomed);
       // A process that looked the KEK up before may still store a data key under the old version.
-      do {
-        while ((await this.terms.rewrap()) > 0) this.options.signal?.throwIfAborted();
-        await delay(this.terms.settleMilliseconds, undefined, { signal: this.options.signal });
-      } while ((await this.terms.rewrap()) > 0);
-      for (const label of shared) {
-        doomed.push(...(await this.#hsm.listKeys({ label })).filter(({ id }) => id !== next.id));
-      }
+      await delay(this.terms.settleMilliseconds, undefined, { signal: this.options.signal });
     }
-    return doomed.map(({ id, label }) => ({ id, label }));
+    await this.#requireUnused(doomed, doomed);
   }
 
-  /** @returns by KEK the receipt of its destruction */
-  async #destroy(keks: readonly DoomedKek[]): Promise<readonly (DoomedKek & { readonly receipt?: SignedReceipt })[]> {
-    const { operator } = this.options;
-    const outcomes = [];
-    for (const { id, label } of keks) {
-      const known = (await this.#hsm.receipts()).findLast(({ receipt }) => receipt.key.id === id);
-      const isDone = known?.receipt.state === 'destroyed';
-      const receipt = isDone ? known : await this.#destroyOne({ id, label }, operator, known);
+  async #rewrap(doomed: readonly TenantKek[]): Promise<void> {
+    const { kek, rewrap } = this.terms;
+    const newest = await kek.newestVersion();
+    if (doomed.some(({ id }) => id === newest)) await this.#hsm.rotateKey(kek.labelFor(''));
+    await rewrap();
+  }
+
+  /**
+   * What is under a KEK is lost with it: looked at before each one goes, however sure the steps before were.
+   * @param keks  those that are to go now, of the doomed
+   * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE while a data key of anybody else is under one of them
+   */
+  async #requireUnused(keks: readonly TenantKek[], doomed: readonly TenantKek[]): Promise<void> {
+    const { store } = this.terms;
+    let used = 0;
+    for (let attempt = 0; attempt < mostAttempts; attempt++) {
+      this.options.signal?.throwIfAborted();
+      await store.bury(this.tenant);
+      used = await store.dataKeysUnder(keks.map(({ id }) => id));
+      if (used === 0) return;
+      await this.#rewrap(doomed);
+    }
+    throw keyUnavailable(
+      `shredding: want no remaining data key under a KEK that is to be destroyed, got ${used}; nothing of it was destroyed, call it again`,
+    );
+  }
+
+  /** @returns by KEK the receipt of its destruction; undefined when there is one that has to be doomed first */
+  async #destroy(row: ShreddingEntity): Promise<readonly Outcome[] | undefined> {
+    const keks = await this.#keks();
+    // Nobody but the tenant is under those.
+    const ownLeft = (await this.#hsm.listKeys({ label: keks.own })).map(({ id, label }) => ({ id, label }));
+    const doomed = distinct([...doomedBy(row), ...ownLeft]);
+    if (keks.usable.some(({ id }) => doomed.every((kek) => kek.id !== id))) {
+      await this.#advance(row, { state: 'acknowledged' });
+      return undefined;
+    }
+    const outcomes: Outcome[] = [];
+    const isDoomed = new Set(doomed.map(({ id }) => id));
+    for (const { id, label } of distinct([...doomed, ...keks.begun, ...keks.named])) {
+      const known = keks.receipts.get(id);
+      // What only a row names is on no member now. Should it come back, it is doomed first.
+      const isToGo = known === undefined ? isDoomed.has(id) : known.receipt.state !== 'destroyed';
+      if (isToGo && known === undefined) await this.#requireUnused([{ id, label }], doomed);
+      const receipt = isToGo ? await this.#destroyOne({ id, label }, this.options.operator, known) : known;
       outcomes.push({ id, label, receipt });
     }
     return outcomes;
   }
 
   async #destroyOne(
-    { id, label }: DoomedKek,
+    { id, label }: TenantKek,
     operator: string | undefined,
     known: SignedReceipt | undefined,
   ): Promise<SignedReceipt | undefined> {
@@ -185,25 +221,24 @@ export class TenantShredding {
     }
   }
 
-  async #conclude(
-    row: ShreddingEntity,
-    destroyed: readonly (DoomedKek & { readonly receipt?: SignedReceipt })[],
-  ): Promise<SignedShreddingReceipt> {
+  /** @returns undefined when another process has changed the row since it was read */
+  async #conclude(row: ShreddingEntity, outcomes: readonly Outcome[]): Promise<SignedShreddingReceipt | undefined> {
     const { store, databaseId } = this.terms;
-    const keks = destroyed.map(({ id, label, receipt: proof }) => ({
+    const { dataKeys } = await store.keksOf(this.tenant);
+    const keks = outcomes.map(({ id, label, receipt: proof }) => ({
       ...{ id, label, state: proof?.receipt.state ?? ('pending' as const) },
       receipt: proof && sha256(proof.text),
       backups: proof?.receipt.backups.knowledge ?? ('unknown' as const),
       restorable: [...(proof?.receipt.backups.restorable ?? [])],
     }));
-    const state = keks.every((kek) => kek.state === 'destroyed') ? 'shredded' : 'pending';
+    // No KEK at all is believed of a tenant that never had a data key.
+    const isGone = keks.length === 0 ? dataKeys === 0 : keks.every((kek) => kek.state === 'destroyed');
+    const state = isGone ? 'shredded' : 'pending';
     const before = row.receipt === '' ? undefined : stored(row);
-    if (before?.receipt.state === 'shredded' && before.signature !== undefined) return before;
     const signer = await this.#signer();
     const receipt: ShreddingReceipt = {
       ...{ type: 'nest-hsm data shredding', version: 1, state, database: databaseId, tenant: this.tenant },
-      ...{ operator: row.operator, begun: row.begunAt, issued: new Date().toISOString() },
-      dataKeys: (await store.keksOf(this.tenant)).dataKeys,
+      ...{ operator: row.operator, begun: row.begunAt, issued: new Date().toISOString(), dataKeys },
       processes: { acknowledged: row.acknowledged, silent: row.silent },
       keks,
       previous: before && sha256(before.text),
@@ -212,9 +247,9 @@ export class TenantShredding {
     const text = receiptText(receipt);
     const signature = await signer?.sign(text).catch(() => undefined);
     const isOver = state === 'shredded' && signature !== undefined;
-    const becomes = isOver ? 'shredded' : 'destroying';
-    await store.update(this.tenant, { receipt: text, signature: signature?.toString('base64') ?? '', state: becomes });
-    return { receipt, text, signature };
+    const change = { receipt: text, signature: signature?.toString('base64') ?? '' };
+    const isKept = await this.#advance(row, { ...change, state: isOver ? 'shredded' : 'destroying' });
+    return isKept ? { receipt, text, signature } : undefined;
   }
 
   /** What was done is done, whether it can be signed now or when it is called again. */
@@ -228,6 +263,15 @@ export class TenantShredding {
       return undefined;
     }
   }
+}
+
+/** Those that were named when they were doomed: nothing else goes. */
+function doomedBy({ keks }: ShreddingEntity): readonly TenantKek[] {
+  return JSON.parse(keks) as TenantKek[];
+}
+
+function distinct(keks: readonly TenantKek[]): readonly TenantKek[] {
+  return [...new Map(keks.map(({ id, label }) => [id, { id, label }])).values()];
 }
 
 function stored({ receipt: text, signature }: ShreddingEntity): SignedShreddingReceipt {

@@ -6,7 +6,7 @@ export class ShreddingEntity {
   @PrimaryColumn({ type: 'varchar', length: 255 })
   tenant: string;
 
-  /** `waiting` for every process to forget its keys, then `acknowledged`, then `destroying` KEKs, and `shredded`. */
+  /** `waiting` for every process to forget its keys, `acknowledged`, `doomed` (the KEKs are named), `destroying` them, `shredded`. */
   @Column({ type: 'varchar', length: 16 })
   state: string;
 

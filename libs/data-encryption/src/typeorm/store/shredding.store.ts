@@ -1,10 +1,13 @@
 import { hostname } from 'node:os';
-import { type DataSource, type EntityManager, In, type QueryRunner } from 'typeorm';
+import { type DataSource, type EntityManager, In, Not, type QueryRunner } from 'typeorm';
 import type { TombstoneStore } from '../../shredding/tombstones.js';
 import type { Tenant } from '../../tenant.js';
 import { isInTransaction, outsideTransactions } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
 import { ProcessEntity, ShreddingEntity } from './shredding.entity.js';
+
+/** KEKs asked for at once, below every database's limit of parameters. */
+const batchSize = 500;
 
 /** The tombstones of tenants, and who has seen them, beside the data that is shredded. */
 export class ShreddingStore implements TombstoneStore {
@@ -96,17 +99,39 @@ export class ShreddingStore implements TombstoneStore {
     });
   }
 
-  async update(tenant: Tenant, change: Partial<Omit<ShreddingEntity, 'tenant'>>): Promise<void> {
-    await this.#run(async (manager) => {
+  /** How many data keys that are not shredded are under these KEKs. */
+  async dataKeysUnder(keks: readonly string[]): Promise<number> {
+    return this.#run(async (manager) => {
       await outsideTransactions(this.dataSource);
-      await manager
+      let count = 0;
+      for (let start = 0; start < keks.length; start += batchSize) {
+        const kekVersion = In(keks.slice(start, start + batchSize));
+        count += await manager.countBy(DataKeyEntity, { kekVersion, state: Not('shredded') });
+      }
+      return count;
+    });
+  }
+
+  /**
+   * Changes a tombstone that still is as it was read.
+   * @returns false when another process was faster
+   */
+  async update(
+    tenant: Tenant,
+    was: Pick<ShreddingEntity, 'receipt' | 'state'>,
+    change: Partial<Omit<ShreddingEntity, 'tenant'>>,
+  ): Promise<boolean> {
+    return this.#run(async (manager) => {
+      await outsideTransactions(this.dataSource);
+      const { affected } = await manager
         .createQueryBuilder()
         .update(ShreddingEntity)
         .set(change)
-        .where('tenant = :tenant', { tenant })
+        .where({ tenant, ...was })
         .callListeners(false)
         .execute();
       await outsideTransactions(this.dataSource);
+      return affected === 1;
     });
   }
 
