@@ -13,16 +13,11 @@ import { decryptReturned } from './returned-rows.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { encryptRows } from './row-encryption.js';
 import { KeyDemand, type StatementKeys } from './statement-keys.js';
+import { ciphersSet, type SetColumn, setsWhatIsATenants, valuesSet } from './set-columns.js';
 import { withinTenant } from './tenant-condition.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
-
-/** A column that an update sets; columns are known for entities only. */
-interface SetColumn {
-  readonly column?: ColumnMetadata;
-  readonly value: unknown;
-}
 
 /** What an update that sets cells knows while it executes. */
 interface UpdateInProgress {
@@ -284,36 +279,4 @@ function refuseOtherTenant(
   if (installation.currentTenant() === undefined)
     throw tenantMissing(`${entity.metadata.name}: want a tenant to set it for`);
   installation.tenantOf(entity, builder.getValueSet());
-}
-
-/** Cells, also those that become NULL, and the column that says whose the row is. */
-function setsWhatIsATenants(set: readonly SetColumn[], { tenantColumn, ciphers }: EncryptedEntity): boolean {
-  if (tenantColumn === undefined) return false;
-  return set.some(({ column }) => column !== undefined && (column === tenantColumn.column || ciphers.has(column)));
-}
-
-/** Of each cell that is set. */
-function ciphersSet(set: readonly SetColumn[], { ciphers }: EncryptedEntity): readonly ColumnCipher[] {
-  return set.flatMap(({ column, value }) => {
-    const isCell = value !== null && value !== undefined && typeof value !== 'function';
-    return (isCell && column && ciphers.get(column)) || [];
-  });
-}
-
-/** What an update sets, shadows among it. */
-function valuesSet(
-  { shadows }: Installation,
-  builder: UpdateInternals,
-  metadata: EntityMetadata | undefined,
-): readonly SetColumn[] {
-  const given = Object.entries(builder.getValueSet()).filter(([, value]) => value !== undefined);
-  if (metadata === undefined) return given.map(([, value]) => ({ value: value as unknown }));
-  const paths = builder.createPropertyPath(metadata, Object.fromEntries(given));
-  const columns = new Set(paths.flatMap((path) => metadata.findColumnsWithPropertyPath(path)));
-  const shadow = [...columns].find((column) => shadows.has(column));
-  if (shadow !== undefined) refuse(`${metadata.name}.${shadow.propertyPath}`, 'shadowUpdate');
-  return [...columns, ...shadows.of(columns)].map((column) => ({
-    column,
-    value: column.getEntityValue(builder.getValueSet()) as unknown,
-  }));
 }
