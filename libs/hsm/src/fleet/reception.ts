@@ -7,7 +7,7 @@ import type { FleetCallOptions } from './call-options.js';
 import { Call, type CallCode, type CallTerms } from './call.js';
 import { aborted, closed } from './failure.js';
 import type { GuardedObserver } from './observer.js';
-import { trafficClassOf } from './traffic-class-of.js';
+import { trafficClassOf } from '../agent/traffic-class-of.js';
 
 /** Takes calls in: refuses those that cannot be, sets the terms of the others, and counts them until they are settled. */
 export class Reception {

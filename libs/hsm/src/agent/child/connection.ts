@@ -4,6 +4,7 @@ import { HsmError } from '../../errors.js';
 import { FrameSplitter } from '../frame.js';
 import { decodeRequest } from '../message.js';
 import { type Answer, type Hello, protocolVersion, type ReceivedRequest, type Verb } from '../protocol.js';
+import { admittedClass } from '../traffic-class-of.js';
 import { AnswerBatch } from './answer-batch.js';
 import { Call } from './call.js';
 import { type Caller, type CallerRole, soleCaller } from './caller.js';
@@ -165,8 +166,9 @@ export class Connection implements Caller {
   }
 
   async #serve(request: TokenRequest, body: Buffer): Promise<void> {
-    const { requestId, verb, trafficClass } = request;
-    const call = new Call(request.remainingMilliseconds, request.correlationId, request.attempt, this, trafficClass);
+    const { requestId, verb, remainingMilliseconds, correlationId, attempt } = request;
+    const trafficClass = admittedClass(verb, request.trafficClass);
+    const call = new Call(remainingMilliseconds, correlationId, attempt, this, trafficClass);
     this.#calls.set(requestId, { verb, call });
     this.#bytesInFlight += body.length;
     await this.#answer(request, body, () => {
