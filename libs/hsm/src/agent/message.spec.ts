@@ -239,7 +239,7 @@ describe('messages of the agent protocol', () => {
         requestId: fc.nat(2 ** 32 - 1),
         remainingMilliseconds: fc.nat(2 ** 32 - 1),
         attempt: fc.nat(255),
-        trafficClass: fc.constantFrom(...trafficClasses),
+        trafficClass: verb === 'hello' ? fc.constant('management' as const) : fc.constantFrom(...trafficClasses),
         correlationId: fc.string({ maxLength: 64 }),
       });
       fc.assert(
@@ -258,6 +258,17 @@ describe('messages of the agent protocol', () => {
         }),
       );
     });
+  });
+
+  it('has the header of hello as it was before there were classes of traffic', () => {
+    const { version, client } = { version: 3, client: 'ca' };
+    const bytesOf = encode(
+      { ...header('hello'), trafficClass: 'management', correlationId: 'abc' },
+      { version, client },
+    );
+    // u8 verb ‖ u32 request id ‖ u32 remaining milliseconds ‖ u8 attempt ‖ text correlation id
+    expect(bytesOf.subarray(0, 17).toString('hex')).toBe('00' + '07000000' + '88130000' + '01' + '03000000' + '616263');
+    expect(decodeRequest(bytesOf).request).toEqual({ version, client });
   });
 
   it('gives every verb a number of its own', () => {

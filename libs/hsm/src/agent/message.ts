@@ -2,7 +2,10 @@
  * Requests and answers as frames (frame.ts):
  *
  *   request = u8 verb ‖ u32 request id ‖ u32 remaining milliseconds ‖ u8 attempt ‖ u8 class ‖ text correlation id ‖ verb's fields
+ *   hello   = the same without the class
  *   answer  = u8 kind ‖ u32 request id ‖ (kind = 0, result: verb's fields | kind = 1, error: JSON)
+ *
+ * The header of hello stays as it was in the first version that had one: whoever is of another version must be able to say so.
  */
 import { HsmError } from '../errors.js';
 import { FrameReader, type FrameWriter } from './frame.js';
@@ -34,7 +37,8 @@ export function writeRequest<V extends Verb>(writer: FrameWriter, header: Reques
   const { verb, requestId, remainingMilliseconds, attempt, trafficClass, correlationId } = header;
   try {
     writer.u8(verbFacts[verb].number).u32(requestId).u32(remainingMilliseconds).u8(attempt);
-    writer.u8(indexOf(trafficClasses, trafficClass)).text(correlationId);
+    if (verb !== 'hello') writer.u8(indexOf(trafficClasses, trafficClass));
+    writer.text(correlationId);
     verbCodecs[verb].request.write(writer, request);
     writer.endFrame();
   } catch (error) {
@@ -54,7 +58,7 @@ export function decodeRequest(body: Buffer): ReceivedRequest {
     requestId: reader.u32(),
     remainingMilliseconds: reader.u32(),
     attempt: reader.u8(),
-    trafficClass: valueAt(trafficClasses, reader.u8()),
+    trafficClass: verb === 'hello' ? 'management' : valueAt(trafficClasses, reader.u8()),
     correlationId: readCorrelationId(reader),
     request: verbCodecs[verb].request.read(reader),
   };
