@@ -231,6 +231,17 @@ describe('what a client may do', () => {
     }
   });
 
+  test('is to wait for others longer than an operation may take', async () => {
+    const members = [{ name: 'shared', socket: socketOf('ca'), sessions: 32, hangMilliseconds: 250 }];
+    const hsm = await Hsm.open(clientConfig('ca', { members }), { callMoved: () => moved++ });
+    clients.push(hsm);
+    let moved = 0;
+    // 4 sessions: the last of them waits eight times as long as it is on the token.
+    device.delay('C_Sign', 100);
+    const signed = await Promise.all(Array.from({ length: 32 }, () => signAndVerify(hsm, caKey)));
+    expect([signed.every(Boolean), moved, hsm.members[0].state]).toEqual([true, 0, 'serving']);
+  });
+
   asRoot('is nothing at all for another user', async () => {
     for (const role of ['tls', 'ca']) {
       const script = `require('net').connect(${JSON.stringify(socketOf(role))}).on('error', (e) => console.log(e.code)).on('connect', () => console.log('in'))`;

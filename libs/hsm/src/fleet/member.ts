@@ -134,9 +134,12 @@ export class Member {
   /** Ends the agent when one of its calls has been on the token for too long. @returns when to look again */
   checkForHang(now: number): number {
     let next = Infinity;
-    for (const { verb, sentAt } of this.attempts) {
+    for (const { verb, sentAt, call } of this.attempts) {
       const limit = this.hangMilliseconds(verb);
-      const hangsAt = (sentAt || now) + limit;
+      // In a shared agent calls wait for those of others, and it knows itself which are on the token and ends itself. But what
+      // still waits at its deadline is cancelled and answered then, so what is not answered so long after that hangs.
+      const since = 'socket' in this.config ? Math.max(sentAt, call.deadline) : sentAt || now;
+      const hangsAt = since + limit;
       if (hangsAt > now) next = Math.min(next, hangsAt);
       else {
         this.#supervisor.replace(hung(this.name, verb, limit));
