@@ -1,6 +1,7 @@
 import type { AgentClient } from '../agent/agent-client.js';
 import { agentSource } from '../agent/agent-source.js';
 import { type Answer, slowVerbs, type TokenDescription, type Verb, verbFacts } from '../agent/protocol.js';
+import type { TrafficClass } from '../agent/traffic-class.js';
 import type { MemberConfig } from '../config.js';
 import { type HsmError } from '../errors.js';
 import { Attempt } from './attempt.js';
@@ -42,6 +43,13 @@ export class Member {
   readonly name: string;
   readonly breaker = new Breaker();
   readonly latency = new LatencyWindow(latencyMemory);
+  /** The same of each class by itself: how quick handshakes are says nothing of what a call of another class can hope for. */
+  readonly latencyOf: Readonly<Record<TrafficClass, LatencyWindow>> = {
+    interactive: new LatencyWindow(latencyMemory),
+    data: new LatencyWindow(latencyMemory),
+    issuance: new LatencyWindow(latencyMemory),
+    management: new LatencyWindow(latencyMemory),
+  };
   #state: MemberState = 'starting';
   #token: TokenDescription | undefined;
   #client: AgentClient<Attempt> | undefined;
@@ -154,6 +162,12 @@ export class Member {
     this.#state = 'leaving';
   }
 
+  /** How long its calls took is no longer true. */
+  forgetLatency(): void {
+    this.latency.clear();
+    for (const each of Object.values(this.latencyOf)) each.clear();
+  }
+
   /** It signed as it should: calls may go to it again. */
   passedProbe(): void {
     this.breaker.close();
@@ -179,7 +193,10 @@ export class Member {
 
   #answered(attempt: Attempt, answer: Answer<Verb>): void {
     attempt.call.attemptEnded();
-    if (verbFacts[attempt.verb].retrySafe) this.latency.add(attempt.milliseconds);
+    if (verbFacts[attempt.verb].retrySafe) {
+      this.latency.add(attempt.milliseconds);
+      this.latencyOf[attempt.trafficClass].add(attempt.milliseconds);
+    }
     this.breaker.succeeded();
     this.owner.answered(this, attempt, answer);
   }

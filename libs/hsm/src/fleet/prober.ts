@@ -70,7 +70,7 @@ export class Prober {
       const started = performance.now();
       if (keyId === undefined) await this.#call(member, 'random', { byteLength: 16 });
       else await this.#sign(member, keyId);
-      if (isFastAgain(member, performance.now() - started)) member.latency.clear();
+      if (isFastAgain(member, performance.now() - started)) member.forgetLatency();
       member.passedProbe();
     } catch (error) {
       // Perhaps the key itself is gone.

@@ -73,7 +73,7 @@ describe('calls that wait', () => {
 
 describe('a call that waits', () => {
   const member = (quick: number | undefined, isReachable = true) =>
-    ({ isReachable, latency: { quick }, config: { sessions: 4 } }) as unknown as Member;
+    ({ isReachable, latencyOf: { data: { quick }, interactive: {} }, config: { sessions: 4 } }) as unknown as Member;
 
   it.each<[string, number, number, readonly Member[], boolean]>([
     ['with time enough', 20, 0, [member(10)], false],
@@ -85,5 +85,9 @@ describe('a call that waits', () => {
     ['for one of which nothing is known', 1, 100, [member(undefined)], false],
   ])('%s: %p ms, %p before it', (_, remaining, ahead, members, hopeless) => {
     expect(isHopeless(callOf('data', one, 1_000 + remaining), members, ahead, 1_000)).toBe(hopeless);
+  });
+
+  it('is not judged by the calls of another class', () => {
+    expect(isHopeless(callOf('interactive', one, 1_001), [member(10)], 100, 1_000)).toBe(false);
   });
 });

@@ -71,7 +71,8 @@ test('who comes while another floods is next but one', () => {
 test('a role whose calls keep their sessions for long has no more of them than one whose calls are quick', () => {
   const queue = queueOf(...Array.from({ length: 20 }, (_, index) => `c:${index}`));
   const sessions = 8;
-  for (let session = 0; session < sessions; session++) (queue.shift() as Waiting).caller.role.shares.take('interactive');
+  for (let session = 0; session < sessions; session++)
+    (queue.shift() as Waiting).caller.role.shares.take('interactive');
   for (let call = 0; call < 100; call++) queue.push(waiting(`t1:${call}`));
   // Two of the slow calls end; what the quick ones have they give back at once.
   for (let ended = 0; ended < 2; ended++) {
