@@ -147,12 +147,19 @@ export class SessionTickets {
       stored = await store.read(this.#periodSeconds);
     }
     const open: OpenKey[] = [...this.#open];
+    const faults: unknown[] = [];
     try {
       for (const { period, wrapped } of stored) {
         const isOpen = open.some((key) => key.period === period);
         if (isOpen || period < current - 1 || period > current + 1) continue;
-        open.push({ period, bytes: await this.#unwrap(period, wrapped, await versions()) });
+        try {
+          open.push({ period, bytes: await this.#unwrap(period, wrapped, await versions()) });
+        } catch (error) {
+          // One that is spoilt keeps nobody from the others.
+          faults.push(error);
+        }
       }
+      if (faults.length > 0) throw faults[0];
     } finally {
       // Those that could be unwrapped are of use even where another could not.
       this.#take(this.#closed ? [] : open);
