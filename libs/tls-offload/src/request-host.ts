@@ -25,15 +25,19 @@ export function isMeantFor(serverName: string | false, authority: string): boole
 /** Whether all that a request says of the host it is for is its connection's server name, and it says so at all. */
 export function namesItsServer(request: IncomingMessage | Http2ServerRequest): boolean {
   const { servername } = request.socket as unknown as TlsSocket;
+  // Some applications read a host in it (RFC 3986 §4.2), and so another one than we have compared.
+  if (request.url?.startsWith('//') === true) return false;
   const authorities = authoritiesOf(request);
   return authorities.length > 0 && authorities.every((each) => isAuthority(each) && isMeantFor(servername, each));
 }
 
 /** Applications differ in which one they go by. */
 function authoritiesOf(request: IncomingMessage | Http2ServerRequest): string[] {
-  const { rawHeaders, url = '' } = request;
+  const { rawHeaders, method, url = '' } = request;
   const hosts = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1].toLowerCase() === 'host');
   const [, target] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(url) ?? [];
   const pseudo = request instanceof IncomingMessage ? undefined : request.headers[':authority'];
-  return [...hosts, target, pseudo].filter((each) => each !== undefined);
+  // Of CONNECT the target is an authority and nothing else (RFC 9112 §3.2.3).
+  const tunnelled = method === 'CONNECT' && request instanceof IncomingMessage ? url : undefined;
+  return [...hosts, target, tunnelled, pseudo].filter((each) => each !== undefined);
 }

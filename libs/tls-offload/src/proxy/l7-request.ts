@@ -48,6 +48,8 @@ export function upstreamRequestOf(request: ClientRequest, rules: RequestRules): 
       'request: want the server name of the handshake in Host, got another',
     );
   }
+  // Some upstreams read a host in it, and so another one than was compared.
+  if (rules.requireMatchingHost && path.startsWith('//')) throw invalid('want a path that does not begin with //');
   const address = plainAddress(socket.remoteAddress ?? '');
   const { localPort, peerCertificateChain } = socket;
   const client = { address, localPort, authority, certificateChain: peerCertificateChain ?? [] };
