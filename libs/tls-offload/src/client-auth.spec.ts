@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync, statSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -326,6 +326,8 @@ describe('a CRL', () => {
     own.write('crl.pem', after);
     const first = await serve(config, { crlDirectory });
     await first.listener[Symbol.asyncDispose]();
+    const [file] = readdirSync(crlDirectory);
+    const { ino } = statSync(`${crlDirectory}/${file}`);
     // Of no authority here, or no CRL at all: nobody's fault.
     writeFileSync(`${crlDirectory}/${'0'.repeat(64)}.crl`, 'garbage');
 
@@ -338,12 +340,40 @@ describe('a CRL', () => {
     await expect(visit(listener, bad)).rejects.toThrow(/certificate revoked/);
     expect(await visit(listener, good)).toBe('welcome');
 
+    expect(statSync(`${crlDirectory}/${file}`).ino).toBe(ino);
     const kept = readdirSync(crlDirectory);
     expect(kept).toHaveLength(2);
     own.write('crl.pem', own.crl());
     await terminator.reloadClientAuthorities();
     expect(readdirSync(crlDirectory)).toHaveLength(2);
     expect(readdirSync(crlDirectory)).not.toEqual(kept);
+  });
+
+  it('is remembered while its authority is missing from a bundle that is half-written', async () => {
+    const caFile = own.file('half-written.pem');
+    own.write('half-written.pem', own.root);
+    own.write('crl.pem', after);
+    const { listener, terminator } = await serve({ ...config, caFile }, { crlDirectory: own.file('bundled') });
+    await using _ = listener;
+    own.write('half-written.pem', strangers.root);
+    await terminator.reloadClientAuthorities();
+    expect(terminator.statistics.clientCertificates.crls).toEqual([]);
+    own.write('half-written.pem', own.root);
+    own.write('crl.pem', before);
+    await terminator.reloadClientAuthorities();
+    await expect(visit(listener, bad)).rejects.toThrow(/certificate revoked/);
+  });
+
+  it('that cannot be remembered is reported, and clients are served', async () => {
+    own.write('crl.pem', after);
+    // Read it can be, and nothing written there.
+    const { listener } = await serve(config, { crlDirectory: '/proc' });
+    await using _ = listener;
+    expect(reported.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/\/proc: want to keep the CRLs in force, got EN/),
+    ]);
+    expect(await visit(listener, good)).toBe('welcome');
+    await expect(visit(listener, bad)).rejects.toThrow(/certificate revoked/);
   });
 
   it('that has ended refuses everybody, and is reported', async () => {

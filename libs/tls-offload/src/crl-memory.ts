@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
   fsyncSync,
@@ -26,31 +26,40 @@ export interface KnownCrl {
 export class CrlMemory {
   /** Issuers of those that are in force here, by file. */
   #inForce = new Map<string, string>();
+  /** Files that were there, whole, when it was last looked. */
+  #written = new Set<string>();
 
   constructor(private readonly directory: string) {}
 
   /** @returns those whose content is whole, in DER @throws the system's error */
   read(): Buffer[] {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
-    return readdirSync(this.directory)
+    const crls = readdirSync(this.directory)
       .filter((file) => /^[0-9a-f]{64}\.crl$/.test(file))
       .flatMap((file) => {
         const der = this.#read(file);
         return der !== undefined && nameOf(der) === file ? [der] : [];
       });
+    this.#written = new Set(crls.map(nameOf));
+    return crls;
   }
 
   /** Makes these the ones in force. @throws the system's error */
   keep(crls: readonly KnownCrl[]): void {
     const now = new Map(crls.map(({ issuer, der }) => [nameOf(der), issuer]));
     const fresh = crls.filter(({ der }) => !this.#inForce.has(nameOf(der)));
-    for (const { der } of fresh) this.#write(nameOf(der), der);
+    for (const { der } of crls) if (!this.#written.has(nameOf(der))) this.#write(nameOf(der), der);
     const replacedIssuers = new Set(fresh.map(({ issuer }) => issuer));
     for (const [file, issuer] of this.#inForce) {
       // Of an issuer that is only trusted here no more, it may be in force for others.
-      if (!now.has(file) && replacedIssuers.has(issuer)) rmSync(join(this.directory, file), { force: true });
+      if (!now.has(file) && replacedIssuers.has(issuer)) this.#remove(file);
     }
     this.#inForce = now;
+  }
+
+  #remove(file: string): void {
+    rmSync(join(this.directory, file), { force: true });
+    this.#written.delete(file);
   }
 
   #read(file: string): Buffer | undefined {
@@ -64,12 +73,13 @@ export class CrlMemory {
   }
 
   #write(file: string, der: Uint8Array): void {
-    const temporary = join(this.directory, `${file}.${process.pid}`);
-    const descriptor = openSync(temporary, 'w', 0o600);
+    const temporary = join(this.directory, `${file}.${randomUUID()}`);
+    const descriptor = openSync(temporary, 'wx', 0o600);
     try {
       for (let at = 0; at < der.length;) at += writeSync(descriptor, der, at);
       fsyncSync(descriptor);
       renameSync(temporary, join(this.directory, file));
+      this.#written.add(file);
     } catch (error) {
       rmSync(temporary, { force: true });
       throw error;

@@ -52,7 +52,8 @@ export class PeerAuthorities {
   ) {
     const { caFile, crlFiles, crlDirectory, reloadIntervalMilliseconds } = files;
     if (crlDirectory !== undefined && crlFiles.length > 0) this.#memory = new CrlMemory(crlDirectory);
-    const remembered = this.#remember();
+    this.#remember();
+    const remembered = this.#inForce().length;
     const faults = this.#load();
     // What is remembered stays in force when the files are no good, as while it runs.
     if (faults.length > 0 && remembered === 0) throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', faults[0]);
@@ -100,21 +101,25 @@ export class PeerAuthorities {
       const [, position = '1'] = /^CRL (\d+)/.exec(fault) ?? [];
       return `${crls[Number(position) - 1].file}: ${fault}`;
     });
-    return [...faults, ...this.#keep()];
+    this.#keep();
+    return faults;
   }
 
-  /** Puts in force what was before this process; what its authorities have not signed is nobody's fault. @returns how many */
-  #remember(): number {
-    if (this.#memory === undefined) return 0;
+  /**
+   * Puts in force what was before this process, or before its issuer was missing among the authorities for a while; what they have
+   * not signed is nobody's fault.
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID
+   */
+  #remember(): void {
+    if (this.#memory === undefined) return;
     try {
       this.#update(this.#memory.read());
-      this.#memory.keep(this.#inForce());
     } catch (cause) {
       if (cause instanceof TlsOffloadError) throw cause;
       const message = `${this.files.crlDirectory}: want a directory of CRLs, got ${(cause as Error).message}`;
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message, { cause });
     }
-    return this.#inForce().length;
+    this.#keep();
   }
 
   #update(crls: readonly Buffer[]): string[] {
@@ -128,13 +133,13 @@ export class PeerAuthorities {
     }
   }
 
-  /** @returns why it could not be kept */
-  #keep(): string[] {
+  /** A disk that is full keeps nobody from being served: that it was not kept is reported. */
+  #keep(): void {
     try {
       this.#memory?.keep(this.#inForce());
-      return [];
     } catch (cause) {
-      return [`${this.files.crlDirectory}: want to keep the CRLs in force, got ${(cause as Error).message}`];
+      const message = `${this.files.crlDirectory}: want to keep the CRLs in force, got ${(cause as Error).message}`;
+      this.#report(message, cause);
     }
   }
 
@@ -144,6 +149,11 @@ export class PeerAuthorities {
   }
 
   #reload(): Promise<void> {
+    try {
+      this.#remember();
+    } catch (error) {
+      this.#report((error as Error).message, error);
+    }
     try {
       for (const fault of this.#load()) this.#report(fault);
     } catch (error) {
