@@ -232,8 +232,8 @@ describe('what a client may do', () => {
   });
 
   test('is to wait for others longer than an operation may take', async () => {
-    const members = [{ name: 'shared', socket: socketOf('ca'), sessions: 32, hangMilliseconds: 250 }];
-    const hsm = await Hsm.open(clientConfig('ca', { members }), { callMoved: () => moved++ });
+    const members = [{ name: 'shared', socket: socketOf('ca'), sessions: 32 }];
+    const hsm = await Hsm.open(clientConfig('ca', { members, hangMilliseconds: 250 }), { callMoved: () => moved++ });
     clients.push(hsm);
     let moved = 0;
     // 4 sessions: the last of them waits eight times as long as it is on the token.
