@@ -4,7 +4,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { makeIdentity, credentialOf, softwareSigner } from '../test/identity.js';
 import { connectTls, deferred, eventually, listen, readAll } from '../test/listen.js';
 import { thrownBy } from '../test/thrown-by.js';
-import type { SessionDescription } from './addon.js';
+import { loadAddon, type SessionDescription } from './addon.js';
 import type { TerminatorConfig } from './config.js';
 import { TlsOffloadError } from './errors.js';
 import type { SignatureEvent } from './handshake-signer.js';
@@ -43,6 +43,46 @@ describe('a handshake', () => {
     expect((await readAll(client)).toString()).toBe('hello');
     expect(terminator.statistics.completed).toEqual({ [version]: 1 });
     expect(terminator.statistics.signatures[identity.key.label].signed).toBe(1);
+  });
+
+  it('succeeds though an observer throws, and is counted once', async () => {
+    const identity = identities['ec-p256'];
+    const thrower = (): never => {
+      throw new Error('thrown by an observer');
+    };
+    const observer = { handshakeEnded: thrower, signatureEnded: thrower };
+    const terminator = new TlsTerminator({ credentials: [credentialOf(identity)], observer });
+    await using listener = await listen(terminator, echo);
+    const client = await connectTls({ port: listener.port, ca: identity.certificatePem });
+    client.end('hello');
+    expect((await readAll(client)).toString()).toBe('hello');
+    expect(terminator.statistics.signatures[identity.key.label]).toMatchObject({ signed: 1, failed: 0 });
+  });
+
+  it('that gets no session leaves its source, and its connection is closed', async () => {
+    const identity = identities['ec-p256'];
+    const terminator = new TlsTerminator({
+      credentials: [credentialOf(identity)],
+      sourceLimits: { handshakesAtOnce: 1 },
+    });
+    await using listener = await listen(terminator, echo);
+    const addon = loadAddon() as { Session: unknown };
+    const { Session } = addon;
+    addon.Session = class {
+      constructor() {
+        throw new Error('no memory');
+      }
+    };
+    try {
+      await expect(connectTls({ port: listener.port, ca: identity.certificatePem })).rejects.toThrow();
+    } finally {
+      addon.Session = Session;
+    }
+    expect(listener.failures[0].code).toBe('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED');
+    const client = await connectTls({ port: listener.port, ca: identity.certificatePem });
+    client.end('hello');
+    expect((await readAll(client)).toString()).toBe('hello');
+    expect(terminator.statistics.handshaking).toBe(0);
   });
 
   const schemes = [

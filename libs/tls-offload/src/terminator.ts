@@ -4,6 +4,7 @@ import { type ClientCertificateStatistics, ClientPolicies } from './client-auth.
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
 import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
+import { guarded } from './guarded-observer.js';
 import { performHandshake } from './handshake.js';
 import { KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
 import { makeOffer, type Offer, type ServedCredentials, type TicketOffer } from './offer.js';
@@ -80,7 +81,7 @@ export class TlsTerminator {
   /** Whether what is asked of clients depends on the server name that they give. */
   readonly asksClientsByName: boolean;
   readonly #config: ParsedTerminatorConfig;
-  readonly #observer: TerminatorObserver;
+  readonly #observer: Required<TerminatorObserver>;
   readonly #signers: KeySigners;
   readonly #clientPolicies: ClientPolicies;
   readonly #staples: Staples;
@@ -97,16 +98,25 @@ export class TlsTerminator {
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor(options: TerminatorOptions) {
-    const { credentials, serverNames, observer = {}, tickets, ticketScope = '', crlDirectory, ...config } = options;
+    const {
+      credentials,
+      serverNames,
+      observer: given = {},
+      tickets,
+      ticketScope = '',
+      crlDirectory,
+      ...config
+    } = options;
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
     this.asksClientsByName = Object.keys(this.#config.clientCertificatesByName).length > 0;
+    const observer = guarded(given);
     this.#observer = observer;
     this.#tickets = tickets && { keys: tickets.native, scope: ticketScope };
-    this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
-    this.#clientPolicies = new ClientPolicies(this.#config, (error) => observer.upkeepFailed?.(error), crlDirectory);
+    this.#signers = new KeySigners(this.#config.pendingSignatureLimit, observer.signatureEnded);
+    this.#clientPolicies = new ClientPolicies(this.#config, observer.upkeepFailed, crlDirectory);
     this.#sources = new SourceLimits(this.#config.sourceLimits);
     this.#served = { credentials, serverNames };
-    this.#staples = new Staples(this.#config.ocspStapling, (error) => observer.upkeepFailed?.(error));
+    this.#staples = new Staples(this.#config.ocspStapling, observer.upkeepFailed);
     try {
       this.#offer = this.#makeOffer(this.#served);
     } catch (error) {
@@ -190,9 +200,10 @@ export class TlsTerminator {
       throw this.#failure(new TlsOffloadError('ERR_TLS_OFFLOAD_SOURCE_LIMITED', message), begun);
     }
     const { context, signers } = this.#offer;
-    const session = new (loadAddon().Session)(context);
     this.#handshaking.add(socket);
+    let session: Session;
     try {
+      session = newSession(socket, context);
       const { handshakeTimeoutMilliseconds } = this.#config;
       const onLingering = (ended: Promise<void>): void => this.#sources.hold(source, ended);
       await performHandshake(socket, session, signers, handshakeTimeoutMilliseconds, { onLingering });
@@ -206,7 +217,7 @@ export class TlsTerminator {
     const { protocol, cipher, resumed } = description;
     if (resumed) this.#resumed++;
     this.#completed[protocol] = (this.#completed[protocol] ?? 0) + 1;
-    this.#observer.handshakeEnded?.({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
+    this.#observer.handshakeEnded({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
     return { socket, session, description };
   }
 
@@ -235,7 +246,7 @@ export class TlsTerminator {
   #failure(error: TlsOffloadError, begun: number): TlsOffloadError {
     const { code } = error;
     this.#failed[code] = (this.#failed[code] ?? 0) + 1;
-    this.#observer.handshakeEnded?.({ code, milliseconds: performance.now() - begun });
+    this.#observer.handshakeEnded({ code, milliseconds: performance.now() - begun });
     return error;
   }
 
@@ -246,5 +257,16 @@ export class TlsTerminator {
 
   #makeOffer(served: ServedCredentials): Offer {
     return makeOffer(served, this.#config, this.#signers, this.#clientPolicies, this.#staples, this.#tickets);
+  }
+}
+
+/** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED where there is no memory for it: the connection is closed */
+function newSession(socket: Socket, context: Offer['context']): Session {
+  try {
+    return new (loadAddon().Session)(context);
+  } catch (cause) {
+    socket.destroy();
+    const message = `handshake: want a session, got ${(cause as Error).message}`;
+    throw new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED', message, { cause });
   }
 }

@@ -3,6 +3,7 @@ import { loadAddon, type Session } from '../addon.js';
 import { parseConfig } from '../config.js';
 import type { Credential } from '../credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
+import { guarded } from '../guarded-observer.js';
 import { performHandshake } from '../handshake.js';
 import { KeySigners, type SignatureStatistics } from '../handshake-signer.js';
 import { type CrlStatus, PeerAuthorities } from '../peer-authorities.js';
@@ -62,7 +63,7 @@ export interface ConnectorStatistics {
  */
 export class TlsConnector {
   readonly #config: ParsedConnectorConfig;
-  readonly #observer: TerminatorObserver;
+  readonly #observer: Required<TerminatorObserver>;
   readonly #signers: KeySigners;
   readonly #authorities: PeerAuthorities;
   #offer: ClientOffer;
@@ -73,11 +74,12 @@ export class TlsConnector {
   #closed = false;
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
-  constructor({ credentials = [], observer = {}, ...config }: ConnectorOptions = {}) {
+  constructor({ credentials = [], observer: given = {}, ...config }: ConnectorOptions = {}) {
     this.#config = parseConfig(connectorConfigSchema, 'TLS connector', config);
+    const observer = guarded(given);
     this.#observer = observer;
-    this.#signers = new KeySigners(this.#config.pendingSignatureLimit, (event) => observer.signatureEnded?.(event));
-    this.#authorities = serverAuthorities(this.#config, (error) => observer.upkeepFailed?.(error));
+    this.#signers = new KeySigners(this.#config.pendingSignatureLimit, observer.signatureEnded);
+    this.#authorities = serverAuthorities(this.#config, observer.upkeepFailed);
     try {
       this.#offer = this.#makeOffer(credentials);
     } catch (error) {
@@ -174,14 +176,14 @@ export class TlsConnector {
       const { code } = error as TlsOffloadError;
       if (signal?.aborted !== true) {
         this.#failed[code] = (this.#failed[code] ?? 0) + 1;
-        this.#observer.handshakeEnded?.({ code, milliseconds: performance.now() - begun });
+        this.#observer.handshakeEnded({ code, milliseconds: performance.now() - begun });
       }
       throw error;
     }
     const description = session.describe();
     const { protocol, cipher } = description;
     this.#completed[protocol] = (this.#completed[protocol] ?? 0) + 1;
-    this.#observer.handshakeEnded?.({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
+    this.#observer.handshakeEnded({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
     return new TlsSocket(socket, session, description, { allowHalfOpen, role: 'client' });
   }
 
