@@ -5,6 +5,7 @@ import type { DataKeyId } from './envelope.js';
 import { keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
 import { scopeKey } from './key-scope.js';
+import { isShredded } from './tenant.js';
 
 export interface BlindIndexKeysOptions<Session> {
   readonly databaseId: string;
@@ -133,6 +134,7 @@ export class BlindIndexKeys<Session> {
     const records = await this.#find(store.findIndexKeys(tableId, tenant));
     for (const { columnId, algorithm } of indexes) {
       if (findActive(records, columnId) !== undefined) continue;
+      await this.#find(store.refuseShredded({ tableId, columnId, tenant }));
       // Another process may be faster: whichever is stored is loaded.
       await store.add(await createDataKey(kek, databaseId, { purpose: 'index', tableId, columnId, tenant }, algorithm));
     }
@@ -179,10 +181,11 @@ export class BlindIndexKeys<Session> {
     this.#tenants.delete(oldest);
   }
 
-  async #find(records: Promise<readonly DataKeyRecord[]>): Promise<readonly DataKeyRecord[]> {
+  async #find<T>(answer: Promise<T>): Promise<T> {
     try {
-      return await records;
+      return await answer;
     } catch (error) {
+      if (isShredded(error)) throw error;
       throw keyUnavailable('keys of blind indexes: want an answer of the database', error);
     }
   }

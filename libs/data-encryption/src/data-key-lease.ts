@@ -131,6 +131,7 @@ export class DataKeyLeases<Session = unknown> {
    */
   async rotate(scope: KeyScope): Promise<DataKeyId> {
     const { kek, databaseId, store } = this.options;
+    await store.refuseShredded(scope);
     const successor = await createDataKey(kek, databaseId, { purpose: 'cell', ...scope });
     // Ended here, the next writer makes a key.
     const active = await store.findActive(scope);
@@ -280,6 +281,7 @@ export class DataKeyLeases<Session = unknown> {
       const activeUntil = performance.now() + this.options.leaseSeconds * 1_000;
       const record = await store.findActive(scope);
       if (record === undefined) {
+        await store.refuseShredded(scope);
         // Another process may be faster: whichever is stored is found by the next attempt.
         await store.add(await createDataKey(kek, databaseId, { purpose: 'cell', ...scope }));
         continue;

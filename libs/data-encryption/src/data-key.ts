@@ -55,8 +55,14 @@ export interface DataKeyStore<Session> {
   /** Every key of the blind indexes of a table, or of a tenant's rows of it, in any state. */
   findIndexKeys(tableId: string, tenant: string, session?: Session): Promise<readonly DataKeyRecord[]>;
   /**
+   * Before a key is made, and maybe a KEK for it.
+   * @throws {DataEncryptionError} ERR_DATA_SHREDDED for a tenant that was shredded
+   */
+  refuseShredded(scope: KeyScope): Promise<void>;
+  /**
    * Stores a new active key so that no rollback can take it away again.
    * @returns false when another process has stored one first
+   * @throws {DataEncryptionError} ERR_DATA_SHREDDED, and it is not stored
    */
   add(record: DataKeyRecord): Promise<boolean>;
   /**

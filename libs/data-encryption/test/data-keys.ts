@@ -39,6 +39,10 @@ export class MemoryStore implements DataKeyStore<undefined> {
     );
   }
 
+  async refuseShredded(): Promise<void> {
+    await this.#turn();
+  }
+
   async add(record: DataKeyRecord): Promise<boolean> {
     await this.#turn();
     const isSame = (other: DataKeyRecord) => other.purpose === record.purpose && scopeKey(other) === scopeKey(record);

@@ -34,7 +34,8 @@ export interface TombstonesOptions {
  */
 export class Tombstones {
   readonly #shredded = new Set<Tenant>();
-  #lookedAt = -Infinity;
+  /** Milliseconds, by a clock that never goes back and by that of the day: the first may stand still while a machine is suspended. */
+  #lookedAt = { monotonic: -Infinity, day: -Infinity };
   #looking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -61,8 +62,9 @@ export class Tombstones {
     }
   }
 
-  /** @throws {DataEncryptionError} ERR_DATA_SHREDDED | ERR_DATA_KEY_UNAVAILABLE */
+  /** @throws {DataEncryptionError} ERR_DATA_SHREDDED | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_CLOSED */
   admit(tenant: Tenant): void {
+    if (this.#isClosed) throw closed();
     if (this.#shredded.has(tenant)) throw shredded(scopeName({ tableId: 'keys', columnId: '', tenant }));
     if (this.#age() >= Tombstones.silence(this.options.leaseSeconds)) throw unknownTombstones();
   }
@@ -73,24 +75,24 @@ export class Tombstones {
     await this.#looking;
   }
 
-  /** Says that this process has no keys any more. */
+  /** Forgets the keys of every tenant and then says so. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     await this.#looking?.catch(() => undefined);
+    this.options.forgetAll();
     // Whoever waits for it waits no longer than for one that was killed.
-    if (this.#lookedAt !== -Infinity) await this.options.store.leave(this.options.processId).catch(() => undefined);
+    if (this.#hasLooked) await this.options.store.leave(this.options.processId).catch(() => undefined);
   }
 
   async #look(): Promise<void> {
     const { store, processId, forget, forgetAll, leaseSeconds } = this.options;
-    if (this.#isClosed)
-      throw new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it open, got it closed');
+    if (this.#isClosed) throw closed();
     this.#schedule(leaseSeconds * 500);
     if (store.isBusy) throw busy();
-    const begun = performance.now();
+    const begun = { monotonic: performance.now(), day: Date.now() };
     // Before the first key is used: whoever shreds must know of this process.
-    if (this.#lookedAt === -Infinity) await store.beat(processId);
+    if (!this.#hasLooked) await store.beat(processId);
     for (const tenant of await store.waiting()) {
       this.#shredded.add(tenant);
       forget(tenant);
@@ -109,9 +111,18 @@ export class Tombstones {
     }, milliseconds).unref();
   }
 
-  #age(): number {
-    return performance.now() - this.#lookedAt;
+  get #hasLooked(): boolean {
+    return this.#lookedAt.monotonic !== -Infinity;
   }
+
+  #age(): number {
+    const { monotonic, day } = this.#lookedAt;
+    return Math.max(performance.now() - monotonic, Date.now() - day);
+  }
+}
+
+function closed(): DataEncryptionError {
+  return new DataEncryptionError('ERR_DATA_CLOSED', 'data encryption: want it open, got it closed');
 }
 
 function busy(): Error {

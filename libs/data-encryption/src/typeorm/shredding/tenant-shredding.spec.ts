@@ -179,7 +179,7 @@ describe.each(testDatabases())('shredding a tenant on $name', (database) => {
   });
 
   it('waits for no process that was killed, and needs an Hsm', async () => {
-    const { one } = await withCharts(true);
+    const { hsm, one } = await withCharts(true);
     // What a process leaves that had no time to leave.
     await one.dataSource.query(
       `INSERT INTO data_encryption_process (id, host, pid, beats) VALUES ('dead', 'elsewhere', 7, 1)`,
@@ -195,6 +195,20 @@ describe.each(testDatabases())('shredding a tenant on $name', (database) => {
     expect(receipt).toMatchObject({ state: 'shredded', processes: { acknowledged: 1, silent: 1 } });
     const never = await one.lifecycle.shred('nobody');
     expect(never.receipt).toMatchObject({ state: 'shredded', dataKeys: 0, keks: [] });
+    // Nothing is made for whoever was shredded.
+    const keys = hsm.keys.length;
+    await expect(one.encryption.prepareTenant('nobody')).rejects.toMatchObject(gone);
+    expect(hsm.keys).toHaveLength(keys);
+    expect((await one.lifecycle.keys()).filter(({ tenant }) => tenant === 'nobody')).toEqual([]);
+    if (database.name === 'SQLite') {
+      // The tombstone is written at the moment at which a key is stored.
+      await one.dataSource.query(
+        `CREATE TRIGGER late AFTER INSERT ON data_encryption_key WHEN NEW.tenant = 'late' BEGIN ` +
+          `INSERT OR IGNORE INTO data_encryption_shredding (tenant, state, operator, begun_at) VALUES ('late', 'waiting', '', ''); END`,
+      );
+      await expect(one.encryption.prepareTenant('late')).rejects.toMatchObject(gone);
+      expect((await one.lifecycle.keys()).filter(({ tenant }) => tenant === 'late')).toEqual([]);
+    }
     const other = await open({}, new SoftwareKek(), true);
     await expect(other.lifecycle.shred('north')).rejects.toMatchObject({ code: 'ERR_DATA_CONFIG_INVALID' });
   });

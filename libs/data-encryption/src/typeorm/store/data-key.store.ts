@@ -2,7 +2,7 @@ import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { type DataKeyRecord, type DataKeyStore, maximumMessages, type WrappedDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
 import { type KeyScope, scopeName } from '../../key-scope.js';
-import { shredded } from '../../tenant.js';
+import { isShredded, shredded } from '../../tenant.js';
 import { keyUnavailable } from '../../errors.js';
 import { isInTransaction, outsideTransactions } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
@@ -53,7 +53,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     // SQLite has one connection: a key stored inside a transaction of the application would go with it, and cells would stay.
     if (isInTransaction(this.dataSource))
       throw keyUnavailable('data key: want the connection free to store it, got it in a transaction');
-    await this.#refuseShredded(record);
+    await this.refuseShredded(record);
     return this.#run(async (manager) => {
       await manager
         .createQueryBuilder()
@@ -66,6 +66,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
         .execute();
       // One may have begun just before the insert was made: the key is stored when it is there with none open.
       await outsideTransactions(this.dataSource);
+      await this.#removeShredded(manager, record);
       return manager.existsBy(DataKeyEntity, { id: record.id });
     });
   }
@@ -127,10 +128,19 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     });
   }
 
-  /** A key that is being made while the tombstone is written is shredded by whoever wrote it. */
-  async #refuseShredded(record: DataKeyRecord): Promise<void> {
-    if (record.tenant === '') return;
-    if ((await this.tombstones.shreddedOf([record.tenant])).length > 0) throw shredded(scopeName(record));
+  async refuseShredded(scope: KeyScope): Promise<void> {
+    if (scope.tenant === '') return;
+    if ((await this.tombstones.shreddedOf([scope.tenant])).length > 0) throw shredded(scopeName(scope));
+  }
+
+  /** The tombstone may have been written while the key was stored: nothing has been written with it. */
+  async #removeShredded(manager: EntityManager, record: DataKeyRecord): Promise<void> {
+    try {
+      await this.refuseShredded(record);
+    } catch (error) {
+      if (isShredded(error)) await manager.delete(DataKeyEntity, { id: record.id });
+      throw error;
+    }
   }
 
   /** On a connection of its own where the database has several: what is stored here must outlive the caller's transaction. */
