@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
 import { changedSettings, type Hsm } from '@nest-hsm/hsm';
 import type { SessionTicketStatus, TlsOffloadError } from '@nest-hsm/tls-offload';
-import type { Config } from '../config.js';
+import type { Config, ListenerConfig } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { ActivatedSockets } from './activation.js';
 import { Certificates, type CertificateStatus } from './certificates.js';
@@ -215,10 +215,18 @@ export class Sidecar implements BeforeApplicationShutdown {
       void listener.leave().then(() => this.#leaving.delete(listener));
     }
     for (const { config, address } of listeners.values()) {
+      this.#warnOfForgottenCrls(config);
       this.#logger.log(`TLS on ${address} (${config.name}): ${config.l4 === undefined ? 'L7' : 'L4'}`);
     }
     await before.stopUnless(certificates);
     await ticketsBefore.stopUnless(tickets);
+  }
+
+  #warnOfForgottenCrls({ name, tls }: ListenerConfig): void {
+    const asked = [tls.clientCertificates, ...Object.values(tls.clientCertificatesByName ?? {})];
+    if (this.#crlDirectory !== undefined || asked.every((each) => (each?.crlFiles ?? []).length === 0)) return;
+    const why = 'a restart would take a CRL older than the one in force, and so admit who was revoked';
+    this.#logger.warn(`listener ${name}: want hsm.stateDirectory with crlFiles, got none: ${why}`);
   }
 
   /** What was replaced since the lanes were made, too. */
