@@ -1,6 +1,6 @@
 import { createPublicKey, createSign, generateKeyPairSync } from 'node:crypto';
 import type { Hsm, HsmKey, KeySelector, SignedReceipt } from '@nest-hsm/hsm';
-import type { ShreddingHsm } from '../src/typeorm/shredding/tenant-shredding.js';
+import type { ShreddingHsm } from '../src/typeorm/shredding/shredding-hsm.js';
 import { createHsmError } from './data-keys.js';
 import { SoftwareKek } from './software-kek.js';
 

@@ -1,10 +1,5 @@
-export {
-  type HandshakeEvent,
-  TlsTerminator,
-  type TerminatorObserver,
-  type TerminatorOptions,
-  type TerminatorStatistics,
-} from './terminator.js';
+export type { HandshakeEvent, TerminatorObserver } from './observer.js';
+export { TlsTerminator, type TerminatorOptions, type TerminatorStatistics } from './terminator.js';
 export type { ServedCredentials } from './offer.js';
 export type { ClientCertificateStatistics } from './client-auth.js';
 export type { CrlStatus } from './peer-authorities.js';

@@ -9,7 +9,8 @@ import type { TerminatorConfig } from './config.js';
 import { TlsOffloadError } from './errors.js';
 import type { SignatureEvent } from './handshake-signer.js';
 import type { TlsSocket } from './socket.js';
-import { type HandshakeEvent, TlsTerminator } from './terminator.js';
+import type { HandshakeEvent } from './observer.js';
+import { TlsTerminator } from './terminator.js';
 
 const identities = {
   'ec-p256': makeIdentity('ec-p256'),

@@ -4,9 +4,9 @@ import { type ClientCertificateStatistics, ClientPolicies } from './client-auth.
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
 import type { Credential } from './credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
-import { guarded } from './guarded-observer.js';
 import { performHandshake } from './handshake.js';
-import { KeySigners, type SignatureEvent, type SignatureStatistics } from './handshake-signer.js';
+import { KeySigners, type SignatureStatistics } from './handshake-signer.js';
+import { guarded, type TerminatorObserver } from './observer.js';
 import { makeOffer, type Offer, type ServedCredentials, type TicketOffer } from './offer.js';
 import { TlsSocket } from './socket.js';
 import { SourceLimits } from './source-limits.js';
@@ -24,23 +24,6 @@ export interface TerminatorOptions extends TerminatorConfig, ServedCredentials {
   readonly ticketScope?: string;
   /** Keeps the CRLs that are in force for clients' certificates, so that none older is taken after a restart. Absent: forgotten. */
   readonly crlDirectory?: string;
-}
-
-/** Who counts handshakes. Called synchronously: be quick. */
-export interface TerminatorObserver {
-  handshakeEnded?(event: HandshakeEvent): void;
-  signatureEnded?(event: SignatureEvent): void;
-  /** Something that is kept up in the background went wrong: a file of authorities or CRLs, an OCSP response. What is in force stays. */
-  upkeepFailed?(error: TlsOffloadError): void;
-}
-
-export interface HandshakeEvent {
-  readonly code: 'OK' | TlsOffloadErrorCode;
-  /** Both absent where it failed. */
-  readonly protocol?: string;
-  readonly cipher?: string;
-  /** From the TCP connection on. */
-  readonly milliseconds: number;
 }
 
 /** A TCP connection and the session on it, after the handshake; paused, with no listener on it but one for 'error'. */

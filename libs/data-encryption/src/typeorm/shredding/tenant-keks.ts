@@ -1,7 +1,7 @@
 import { HsmError, type KeyId, type SignedReceipt } from '@nest-hsm/hsm';
 import type { KeyEncryptionKey } from '../../key-encryption-key.js';
 import type { Tenant } from '../../tenant.js';
-import type { ShreddingHsm } from './tenant-shredding.js';
+import type { ShreddingHsm } from './shredding-hsm.js';
 
 /** A KEK that goes with a tenant. */
 export interface TenantKek {

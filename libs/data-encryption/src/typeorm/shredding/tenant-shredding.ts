@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Hsm, HsmError, type HsmKey, type KeyId, type SignedReceipt } from '@nest-hsm/hsm';
+import { HsmError, type HsmKey, type KeyId, type SignedReceipt } from '@nest-hsm/hsm';
 import { DataEncryptionError, keyUnavailable } from '../../errors.js';
 import type { KeyEncryptionKey } from '../../key-encryption-key.js';
 import {
@@ -14,13 +14,8 @@ import type { Tenant } from '../../tenant.js';
 import type { ShreddingEntity } from '../store/shredding.entity.js';
 import type { ShreddingStore } from '../store/shredding.store.js';
 import { acknowledgements, type WaitedProcess } from './process-acknowledgement.js';
+import type { ShreddingHsm } from './shredding-hsm.js';
 import { type TenantKek, TenantKeks } from './tenant-keks.js';
-
-/** What shredding needs of an HSM beside what encryption does. `Hsm` is one. */
-export type ShreddingHsm = Pick<
-  Hsm,
-  'findKey' | 'listKeys' | 'rotateKey' | 'destroyKey' | 'receipts' | 'receiptKey' | 'sign'
->;
 
 export interface ShredOptions {
   /** Who asked for it, for the receipt; at most 200 characters. */
@@ -176,7 +171,7 @@ export class TenantShredding {
       await this.#rewrap(doomed);
     }
     throw keyUnavailable(
-      `shredding: want no remaining data key under a KEK that is to be destroyed, got ${used}; nothing of it was destroyed, call it again`,
+      `shredding: want no remaining data key under a KEK that is to be destroyed, got ${used}; it was not destroyed, call it again`,
     );
   }
 
