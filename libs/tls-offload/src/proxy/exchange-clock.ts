@@ -1,5 +1,6 @@
 import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
 import type { ParsedL7ProxyConfig } from './l7-config.js';
+import { SilenceTimer } from './silence-timer.js';
 
 /** What an exchange waits for. */
 export interface ExchangeState {
@@ -16,7 +17,7 @@ export interface ExchangeState {
 /** The times of one exchange: how long its request may take, and how long nothing may be heard of it. */
 export class ExchangeClock {
   readonly #requestTimer: NodeJS.Timeout;
-  #silenceTimer: NodeJS.Timeout | undefined;
+  #silence: SilenceTimer | undefined;
 
   /** @param fail  what time is over for */
   constructor(
@@ -39,7 +40,7 @@ export class ExchangeClock {
 
   /** Something has moved. */
   noteLife(): void {
-    this.#silenceTimer?.refresh();
+    this.#silence?.noteLife();
   }
 
   noteEndOfRequest(): void {
@@ -48,12 +49,12 @@ export class ExchangeClock {
 
   stop(): void {
     clearTimeout(this.#requestTimer);
-    clearTimeout(this.#silenceTimer);
+    this.#silence?.stop();
   }
 
   #expectLife(milliseconds: number): void {
-    clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => this.#onSilence(milliseconds), milliseconds);
+    this.#silence?.stop();
+    this.#silence = new SilenceTimer(milliseconds, () => this.#onSilence(milliseconds));
   }
 
   #onRequestTimeout(): void {

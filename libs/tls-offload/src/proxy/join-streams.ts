@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { TlsSocket } from '../socket.js';
+import { SilenceTimer } from './silence-timer.js';
 
 /**
  * Carries bytes both ways until both sides have closed, none faster than it is taken. An end is passed on; a side that breaks, or
@@ -12,16 +13,16 @@ export function joinStreams(
   idleTimeoutMilliseconds: number,
 ): Promise<{ fromNear: number; fromFar: number }> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => {
+    const silence = new SilenceTimer(idleTimeoutMilliseconds, () => {
       near.destroy();
       far.destroy();
-    }, idleTimeoutMilliseconds);
+    });
     const bytes = { fromNear: 0, fromFar: 0 };
     let open = 2;
     const carry = (from: Duplex, to: Duplex, count: 'fromNear' | 'fromFar'): void => {
       from.on('data', (chunk: Buffer) => {
         bytes[count] += chunk.length;
-        timer.refresh();
+        silence.noteLife();
       });
       from.on('error', () => undefined);
       // Cut off, not ended: the other side is not to take it for an end.
@@ -32,7 +33,7 @@ export function joinStreams(
         if (from.readableEnded) destroyOnceWritten(to);
         else to.destroy();
         if (--open > 0) return;
-        clearTimeout(timer);
+        silence.stop();
         resolve(bytes);
       });
       from.pipe(to);

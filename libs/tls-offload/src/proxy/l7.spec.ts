@@ -223,7 +223,7 @@ describe('the L7 proxy', () => {
     const fill = (_request: IncomingMessage, response: ServerResponse): void => {
       response.on('error', () => undefined).end(Buffer.alloc(64 * megabyte));
     };
-    await bench.front(fill, { idleTimeoutMilliseconds: 300 });
+    await bench.front(fill, { idleTimeoutMilliseconds: 1_000 });
     const client = await bench.connect();
     client.on('error', () => undefined).pause();
     client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
