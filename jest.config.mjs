@@ -37,5 +37,6 @@ export default {
   maxWorkers: 2,
   // Tests marked concurrent start processes of their own: as many at once as a small machine has cores.
   maxConcurrency: 2,
-  testTimeout: 60_000,
+  // Far beyond what any test takes: a slow machine is no failure. Waits for a state end sooner (test/support/eventually.ts).
+  testTimeout: 180_000,
 };

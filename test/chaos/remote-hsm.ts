@@ -4,7 +4,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HsmMemberConfig } from '@nest-hsm/hsm';
 import { softHsmModule, type TestToken } from '../support/token.js';
-import { until } from './virtual-fleet.js';
+import { eventually } from '../support/eventually.js';
 
 /** Set wherever a test that cannot run is a failure. */
 const isContinuousIntegration = process.env.CI !== undefined || process.env.NEST_HSM_CI_RUN !== undefined;
@@ -46,7 +46,7 @@ export class RemoteHsm {
     const env = { ...process.env, SOFTHSM2_CONF: this.token.softHsmConf };
     // A group of its own: it forks for each of its clients.
     this.#server = spawn('p11-kit', args, { env, stdio: 'ignore', detached: true });
-    await until('the p11-kit server listening', () => existsSync(this.#socket));
+    await eventually(() => existsSync(this.#socket));
   }
 
   /** This token as a member of a fleet. */

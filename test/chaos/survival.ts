@@ -2,7 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm } from '@nest-hsm/hsm';
 import type { Scenario } from './scenarios.js';
 import { type Signed, signDuring } from './signers.js';
-import { signMilliseconds, until, VirtualFleet } from './virtual-fleet.js';
+import { eventually } from '../support/eventually.js';
+import { signMilliseconds, VirtualFleet } from './virtual-fleet.js';
 
 const soundMilliseconds = 200;
 const struckMilliseconds = 1_000;
@@ -23,17 +24,17 @@ export async function survive(scenario: Scenario, members: number): Promise<Sign
   const hsm = await Hsm.open(fleet.config(), { agentLost: (_reason, member) => void losses.push(member) });
   const isServing = (): boolean => hsm.members.every(({ state }) => state === 'serving');
   try {
-    await until('every member serving', isServing);
+    await eventually(isServing);
     const key = await hsm.findKey({ label: 'ec' });
     return await signDuring(hsm, key, async () => {
       await pause(soundMilliseconds);
       scenario.strike(device);
       await pause(struckMilliseconds);
-      if (name === 'stop') await until('the stopped agent noticed', () => losses.length > 0);
+      if (name === 'stop') await eventually(() => losses.length > 0);
       scenario.mend(device, signMilliseconds);
-      await until('every member serving again', isServing);
+      await eventually(isServing);
       const before = device.calls('C_Sign');
-      await until('the mended member signing again', () => device.calls('C_Sign') > before + servingCalls);
+      await eventually(() => device.calls('C_Sign') > before + servingCalls);
     });
   } finally {
     device.thaw();

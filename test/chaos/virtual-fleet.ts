@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { HsmConfig } from '@nest-hsm/hsm';
 import { VirtualHsm } from './virtual-hsm.js';
 
@@ -24,14 +23,5 @@ export class VirtualFleet {
   /** Close every `Hsm` on it first. */
   remove(): void {
     for (const device of this.devices.toReversed()) device.remove();
-  }
-}
-
-/** Waits until that holds. @param want  what is waited for, for the error */
-export async function until(want: string, holds: () => boolean, patienceMilliseconds = 30_000): Promise<void> {
-  const giveUpAt = performance.now() + patienceMilliseconds;
-  while (!holds()) {
-    if (performance.now() > giveUpAt) throw new Error(`fleet: want ${want} within ${patienceMilliseconds} ms`);
-    await pause(20);
   }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm } from '@nest-hsm/hsm';
 import { TestCollector } from '../../libs/audit/test/collector.js';
+import { eventually } from '../support/eventually.js';
 import { type Outcome, runProcess } from '../support/scratch-workspace.js';
 import { TestToken } from '../support/token.js';
 
@@ -126,7 +127,7 @@ test('every record and checkpoint reaches the collector, though it goes away and
     await Promise.all([audited.signs(50), audited.makeCheckpointKey()]);
     expect(await nestHsm('audit', 'checkpoint', '--first', '-c', audited.auditFile)).toMatchObject({ code: 0 });
     keep();
-    await until(() => collector.records.length > 0);
+    await eventually(() => collector.records.length > 0);
     keeper?.kill('SIGKILL');
     await audited.signs(50);
     const received = new Set(collector.received.map(({ text }) => text));
@@ -136,8 +137,8 @@ test('every record and checkpoint reaches the collector, though it goes away and
     await pause(500);
     collector = await TestCollector.start(undefined, port);
     const texts = () => new Set([...received, ...collector.received.map(({ text }) => text)]);
-    await until(() => audited.lines.every((line) => texts().has(line)));
-    await until(() =>
+    await eventually(() => audited.lines.every((line) => texts().has(line)));
+    await eventually(() =>
       readFileSync(audited.checkpoints, 'utf8')
         .split('\n')
         .some((line) => line !== '' && texts().has(line)),
@@ -152,11 +153,3 @@ test('every record and checkpoint reaches the collector, though it goes away and
     audited.remove();
   }
 }, 300_000);
-
-async function until(holds: () => boolean): Promise<void> {
-  const giveUpAt = performance.now() + 120_000;
-  while (!holds()) {
-    if (performance.now() > giveUpAt) throw new Error('want it to hold within 2 min');
-    await pause(20);
-  }
-}

@@ -90,7 +90,7 @@ beforeAll(async () => {
     },
   });
   service = await CaService.start(home);
-}, 120_000);
+});
 
 afterAll(async () => {
   await service?.stop();

@@ -124,4 +124,4 @@ test("nest-hsm ca sign-cluster-csr writes the two files of AWS's guide, and open
     expect.stringMatching(/ERR_CLI_ARGUMENT.*want to write a new file/),
   ]);
   nestHsmSays('ca', 'reconcile', '-c', home.configFile, '--key', 'cluster-owner');
-}, 120_000);
+});

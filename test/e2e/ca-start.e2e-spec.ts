@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setTimeout as delay } from 'node:timers/promises';
 import { CaHome, CaService, run } from '../support/ca-service.js';
 import { buildCsr } from '../support/csr.js';
+import { eventually } from '../support/eventually.js';
 import { childrenOf } from '../support/processes.js';
 
 const cli = join(fileURLToPath(new URL('../..', import.meta.url)), 'dist', 'apps', 'cli', 'main.js');
@@ -216,9 +216,10 @@ describe('the CA app', () => {
 
       renameSync(`${tokens}.gone`, tokens);
       let status = 503;
-      for (const giveUp = Date.now() + 30_000; status === 503 && Date.now() < giveUp; await delay(250)) {
+      await eventually(async () => {
         status = (await service.post(buildCsr(), 'application/pkcs10')).status;
-      }
+        return status !== 503;
+      });
       expect(status).toBe(201);
       await service.stop();
     }),

@@ -38,7 +38,7 @@ describe.each(['better-sqlite3', 'postgres'] as const)('the CA app on %s', (type
       expect(issued.status).toBe(201);
       expect((await first.get(issued.headers.get('location') ?? '')).status).toBe(200);
     }
-  }, 120_000);
+  });
 
   test.each([
     ['a path that does not decode', '/%zz'],
@@ -67,7 +67,7 @@ describe.each(['better-sqlite3', 'postgres'] as const)('the CA app on %s', (type
       if (status === 503) await delay(100);
     }
     expect(status).toBe(201);
-  }, 120_000);
+  });
 
   /** Keeps the table from everybody else. @returns gives it back */
   async function holdTable(): Promise<() => Promise<void>> {

@@ -5,7 +5,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmConfig, type HsmError, HsmHealthIndicator, type HsmKey, type KeyId } from '@nest-hsm/hsm';
 import { signDuring } from '../chaos/signers.js';
-import { signMilliseconds, until, VirtualFleet } from '../chaos/virtual-fleet.js';
+import { signMilliseconds, VirtualFleet } from '../chaos/virtual-fleet.js';
+import { eventually } from '../support/eventually.js';
 import type { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { childrenOf } from '../support/processes.js';
 
@@ -51,7 +52,7 @@ const states = () => hsm.members.map(({ state }) => state);
 
 /** Until so many members serve. */
 function settled(serving: number): Promise<void> {
-  return until(`${serving} serving`, () => states().filter((state) => state === 'serving').length >= serving);
+  return eventually(() => states().filter((state) => state === 'serving').length >= serving);
 }
 
 it('goes on with the last member when the others are away, and waits when all are', async () => {

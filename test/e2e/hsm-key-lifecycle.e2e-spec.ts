@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Hsm, type HsmKey, type KeyId, type SignedReceipt, verifyReceipt } from '@nest-hsm/hsm';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
+import { eventually } from '../support/eventually.js';
 import { KeyringFleet, TestRecoveryToken } from '../support/keyring-fleet.js';
 import { childrenOf } from '../support/processes.js';
 import { destroyObjects, importSecretKeys, rawObjects } from '../support/raw-token.js';
@@ -46,13 +47,11 @@ async function open(): Promise<Hsm> {
   return opened;
 }
 
-/** Bounded, so that a test that fails while `hsm` is closed does not keep each later one waiting. */
-async function serving(opened: Hsm): Promise<void> {
-  const limit = AbortSignal.timeout(20_000);
-  while (opened.members.some(({ state }) => state !== 'serving')) {
-    limit.throwIfAborted();
-    await pause(10);
-  }
+function serving(opened: Hsm): Promise<void> {
+  return eventually(
+    () => opened.members.every(({ state }) => state === 'serving'),
+    () => opened.members,
+  );
 }
 
 const objectsOf = (id: string) => devices.map(({ token }) => rawObjects(token).filter((each) => each.id === id).length);

@@ -1,10 +1,10 @@
 /** A configuration that is read again while its application works, in processes of their own. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { HsmMemberConfig } from '@nest-hsm/hsm';
 import { stringify } from 'yaml';
 import { Application } from '../support/application.js';
 import { CaHome, CaService } from '../support/ca-service.js';
+import { eventually } from '../support/eventually.js';
 import { childrenOf } from '../support/processes.js';
 import { TestToken } from '../support/token.js';
 
@@ -41,11 +41,8 @@ describe('the CA app, while it issues certificates', () => {
   async function reload(expected: RegExp): Promise<void> {
     const from = service.stdout.length;
     service.process.kill('SIGHUP');
-    const giveUpAt = performance.now() + 30_000;
-    while (!expected.test(service.stdout.slice(from))) {
-      if (performance.now() > giveUpAt) throw new Error(`want ${expected}, got ${service.stdout.slice(from)}`);
-      await pause(20);
-    }
+    const said = () => service.stdout.slice(from);
+    await eventually(() => expected.test(said()), said);
   }
 
   test('takes members in, drains them and lets them go, and no call fails', async () => {
@@ -81,7 +78,7 @@ describe('the CA app, while it issues certificates', () => {
 
   test('with every call answered', async () => {
     const before = statuses.length;
-    while (statuses.length < before + 8) await pause(20);
+    await eventually(() => statuses.length >= before + 8);
     expect(new Set(statuses)).toEqual(new Set([201]));
   });
 });

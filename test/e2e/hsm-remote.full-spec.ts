@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm, type HsmKey } from '@nest-hsm/hsm';
 import { hasRemoteHsms, RemoteHsm } from '../chaos/remote-hsm.js';
 import { signDuring } from '../chaos/signers.js';
-import { until } from '../chaos/virtual-fleet.js';
+import { eventually } from '../support/eventually.js';
 import { TestToken } from '../support/token.js';
 
 const describeRemote = hasRemoteHsms() ? describe : describe.skip;
@@ -31,7 +31,7 @@ describeRemote('a remote token', () => {
       ...token.config({ hangMilliseconds: 500 }),
       members: remotes.map((remote) => remote.member()),
     });
-    await until('both serving', isServing);
+    await eventually(isServing);
   });
   afterEach(async () => {
     for (const remote of remotes) remote.signal('SIGCONT');
@@ -50,7 +50,7 @@ describeRemote('a remote token', () => {
       await remotes[0].kill();
       await pause(1_000);
       await remotes[0].start();
-      await until('both serving again', isServing);
+      await eventually(isServing);
     });
     expect(failed).toEqual([]);
     expect(signed).toBeGreaterThan(16);
@@ -60,10 +60,10 @@ describeRemote('a remote token', () => {
     const { signed, failed } = await signDuring(hsm, key, async () => {
       await pause(300);
       remotes[1].signal('SIGSTOP');
-      await until('the frozen one found', () => hsm.members[1].state !== 'serving');
+      await eventually(() => hsm.members[1].state !== 'serving');
       await pause(1_000);
       remotes[1].signal('SIGCONT');
-      await until('both serving again', isServing);
+      await eventually(isServing);
     });
     expect(failed).toEqual([]);
     expect(signed).toBeGreaterThan(16);

@@ -15,6 +15,7 @@ import { Hsm, type HsmConfig, type HsmKey, SharedAgent, type SharedAgentConfig }
 import { protocolVersion } from '../../libs/hsm/src/agent/protocol.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { Conversation } from '../support/conversation.js';
+import { eventually } from '../support/eventually.js';
 import { childrenOf, exists } from '../support/processes.js';
 
 const message = Buffer.from('a message');
@@ -197,7 +198,7 @@ describe('what a client may do', () => {
     const hsm = await Hsm.open(clientConfig('tls', { members, ...overrides }), { callHedged: () => hedged++ });
     clients.push(hsm);
     let hedged = 0;
-    while (hsm.members.some(({ state }) => state !== 'serving')) await pause(20);
+    await eventually(() => hsm.members.every(({ state }) => state === 'serving'));
     device.delay('C_Sign', 200);
     await hsm.sign(tlsKey, 'ecdsa-sha256', message, { hedge: true, deadlineMilliseconds: 30_000 });
     expect(hedged > 0).toBe(isHedged);
@@ -217,7 +218,7 @@ describe('what a client may do', () => {
     const fifth = await open('tls');
     expect(fifth.members[0]).toMatchObject({ state: 'starting', trouble: { code: 'ERR_HSM_OVERLOADED' } });
     await clients.splice(1, 1)[0].close();
-    await until(() => fifth.members[0].state === 'serving');
+    await eventually(() => fifth.members[0].state === 'serving');
 
     const ca = await introduced('ca');
     // 4 sessions, each busy with one.
@@ -297,7 +298,7 @@ describe('the agent', () => {
     await pause(50);
     const pid = agentPid();
     process.kill(pid, signal);
-    await until(() => !exists(pid) && pair.every(({ members: [member] }) => member.state === 'serving'));
+    await eventually(() => !exists(pid) && pair.every(({ members: [member] }) => member.state === 'serving'));
     await pause(50);
     done = true;
     await Promise.all(callers);
@@ -335,11 +336,11 @@ describe('the agent', () => {
     // Searched for on the event loop, as signatures are not.
     device.freeze('C_FindObjectsInit', { times: 1 });
     const asked = tls.listKeys({ label: 'tls-1' }, { signal: leaving.signal });
-    await until(() => device.calls('C_FindObjectsInit') > before);
+    await eventually(() => device.calls('C_FindObjectsInit') > before);
     leaving.abort();
     await expect(asked).rejects.toMatchObject({ code: 'ERR_HSM_ABORTED' });
     await tls.close();
-    await until(() => !exists(pid));
+    await eventually(() => !exists(pid));
     device.heal('C_FindObjectsInit');
     expect(await signAndVerify(await open('tls'), tlsKey)).toBe(true);
     expect(lost).toEqual([expect.stringContaining('silent for')]);
@@ -350,7 +351,7 @@ describe('the agent', () => {
     const tls = await open('tls');
     device.delay('C_Sign', 100);
     const answers = Array.from({ length: 4 }, () => signAndVerify(tls, tlsKey));
-    await until(() => tls.load.inFlight === 4);
+    await eventually(() => tls.load.inFlight === 4);
     await pause(20);
     await agent.close();
     device.heal('C_Sign');
@@ -366,7 +367,7 @@ describe('the agent', () => {
     writeFileSync(good, 'wrong', { mode: 0o600 });
     const logins = device.calls('C_Login');
     process.kill(agentPid(), 'SIGKILL');
-    await until(() => tls.members[0].state === 'refused');
+    await eventually(() => tls.members[0].state === 'refused');
     await expect(signAndVerify(tls, tlsKey)).rejects.toMatchObject({ code: 'ERR_HSM_PIN_INCORRECT' });
     await expect(Hsm.open(clientConfig('ca'))).rejects.toMatchObject({
       code: 'ERR_HSM_PIN_INCORRECT',
@@ -378,7 +379,7 @@ describe('the agent', () => {
     await agent.close();
     writeFileSync(good, device.token.pin, { mode: 0o600 });
     agent = await SharedAgent.start(configuration({ pin: { file: good } }));
-    await until(() => tls.members[0].state !== 'refused');
+    await eventually(() => tls.members[0].state !== 'refused');
     expect(await signAndVerify(tls, tlsKey)).toBe(true);
   });
 });
@@ -423,12 +424,4 @@ async function introduced(role: string): Promise<Conversation> {
 function sign(client: Conversation, { id: keyId }: HsmKey): Promise<unknown> {
   const how = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
   return client.call('sign', { keyId, ...how, data: message });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const giveUpAt = performance.now() + 20_000;
-  while (!condition()) {
-    if (performance.now() > giveUpAt) throw new Error('waited in vain');
-    await pause(10);
-  }
 }

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CallEvent, Hsm, type HsmError, type HsmKey, SharedAgent } from '@nest-hsm/hsm';
-import { until } from '../chaos/virtual-fleet.js';
+import { eventually } from '../support/eventually.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 
 const digest = Buffer.alloc(32, 1);
@@ -61,7 +61,7 @@ class Flood {
 
 test('an unwrap and an issuance are next, however many handshakes wait, and the rest is theirs', async () => {
   const floods = Array.from({ length: 8 }, () => new Flood(30));
-  await until('a queue', () => hsm.load.queuedByClass.interactive >= 200);
+  await eventually(() => hsm.load.queuedByClass.interactive >= 200);
   const signed = () => floods.reduce((sum, flood) => sum + flood.signed, 0);
   const during = async (work: () => Promise<unknown>): Promise<number> => {
     const before = signed();
@@ -85,10 +85,10 @@ test('a line that is full sheds its own class alone, and that is counted', async
   const storm = Array.from({ length: 600 }, () => handshake());
   const outcomes = Promise.allSettled(storm);
   // Half of the line is for other keys.
-  await until('the line to be full', () => hsm.load.queuedByClass.interactive === 257);
+  await eventually(() => hsm.load.queuedByClass.interactive === 257);
   const data = hsm.random(16, patient);
   const other = handshake(hsm, issuerKey);
-  await until('others to wait', () => hsm.load.queued === 259);
+  await eventually(() => hsm.load.queued === 259);
   device.unstrike('C_Sign');
   await Promise.all([data, other]);
   const shed = (await outcomes).filter(({ status }) => status === 'rejected');
@@ -108,11 +108,11 @@ test('a frozen HSM delays nobody whose key is elsewhere, and takes no place from
   const members = [device.member({ name: 'frozen' }), elsewhere.member({ name: 'sound' })];
   const both = await Hsm.open({ ...device.config({ quorum: 1, queueLimit: 64, hangMilliseconds: 60_000 }), members });
   try {
-    await until('both members', () => both.members.every(({ state }) => state === 'serving'));
+    await eventually(() => both.members.every(({ state }) => state === 'serving'));
     device.freeze();
     const stuck = Promise.allSettled(Array.from({ length: 200 }, () => handshake(both)));
     // The other member has said by then that it lacks the key.
-    await until('no place for its key', () => both.load.queued >= 32 && both.members[1].inFlight === 0);
+    await eventually(() => both.load.queued >= 32 && both.members[1].inFlight === 0);
     for (let round = 0; round < 5; round++) {
       const signatures = Array.from({ length: 20 }, () => handshake(both, key));
       expect(await Promise.all(signatures)).toHaveLength(20);
@@ -142,7 +142,7 @@ test('the handshakes of one process leave the unwraps of another their share of 
   const [one, other] = await Promise.all([open(), open()]);
   try {
     const floods = [new Flood(60, () => handshake(one)), new Flood(58, () => handshake(other))];
-    await until('all of them at the agent', () => one.load.inFlight === 60 && other.load.inFlight === 58);
+    await eventually(() => one.load.inFlight === 60 && other.load.inFlight === 58);
     const before = floods[0].signed + floods[1].signed;
     for (let each = 0; each < 5; each++) await unwrap(other);
     // In the order of their coming it would be a hundred for each.

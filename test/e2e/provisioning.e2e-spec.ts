@@ -42,7 +42,7 @@ test('the page shows commands that make a fleet as they stand', async () => {
   } finally {
     folder.remove();
   }
-}, 180_000);
+});
 
 describe('a token', () => {
   let token: ProvisionedToken;

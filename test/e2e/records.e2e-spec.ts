@@ -4,9 +4,9 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSy
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { eventually } from '../support/eventually.js';
 import { childrenOf } from '../support/processes.js';
 import { TestToken } from '../support/token.js';
 
@@ -57,13 +57,13 @@ class RecordsService {
 
   static async start(home: RecordsHome): Promise<RecordsService> {
     const service = new RecordsService(home);
-    for (const deadline = Date.now() + 20_000; Date.now() < deadline;) {
-      const url = /listening on (http:\/\/[^"\s]+)/.exec(service.output)?.[1];
-      if (url !== undefined) return Object.assign(service, { url });
-      if (service.process.exitCode !== null) throw new Error(`records: want it to listen, got\n${service.output}`);
-      await delay(20);
-    }
-    throw new Error(`records: want it to listen within 20 s, got\n${service.output}`);
+    const url = () => /listening on (http:\/\/[^"\s]+)/.exec(service.output)?.[1];
+    await eventually(
+      () => url() !== undefined || service.process.exitCode !== null,
+      () => service.output,
+    );
+    if (url() === undefined) throw new Error(`records: want it to listen, got its end\n${service.output}`);
+    return Object.assign(service, { url: url() });
   }
 
   readonly process: ChildProcess;
@@ -190,12 +190,7 @@ describe('the records service', () => {
     process.kill(agent, 'SIGKILL');
     await service.create();
     expect((await service.request('GET', `/records/${id}`)).body).toMatchObject(secret);
-    let health = await service.request('GET', '/health');
-    for (let tries = 0; health.status !== 200 && tries < 100; tries++) {
-      await delay(100);
-      health = await service.request('GET', '/health');
-    }
-    expect(health.status).toBe(200);
+    await eventually(async () => (await service.request('GET', '/health')).status === 200);
     await service.stop();
 
     const again = await RecordsService.start(home);
@@ -219,11 +214,11 @@ describe('the records service', () => {
       expect.stringMatching(/^ERR_DATA_KEY_/),
     ]);
     renameSync(`${tokens}.away`, tokens);
-    let read = await service.request('GET', `/records/${id}`);
-    for (let tries = 0; read.status !== 200 && tries < 100; tries++) {
-      await delay(200);
+    let read = answer;
+    await eventually(async () => {
       read = await service.request('GET', `/records/${id}`);
-    }
+      return read.status === 200;
+    });
     expect(read.body).toMatchObject(secret);
   });
 

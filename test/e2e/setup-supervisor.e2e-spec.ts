@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { type Outcome, runProcess, ScratchWorkspace } from '../support/scratch-workspace.js';
 
 let workspace: ScratchWorkspace;
@@ -63,14 +63,6 @@ function isAlive(name: string): boolean {
   }
 }
 
-async function eventually(condition: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; waited < 10_000; waited += 25) {
-    if (condition()) return;
-    await sleep(25);
-  }
-  throw new Error(`want ${what} within 10 s`);
-}
-
 describe('an application under the supervisor', () => {
   it('is started, served and ended, with what it started itself', async () => {
     workspace.write(
@@ -84,7 +76,7 @@ describe('an application under the supervisor', () => {
     expect([pidOf('app'), pidOf('child')]).toEqual([expect.any(Number), expect.any(Number)]);
     expect(isAlive('app')).toBe(false);
     // Its parent has gone: the system collects it.
-    await eventually(() => !isAlive('child'), 'the child to end');
+    await eventually(() => !isAlive('child'));
   });
 
   it('is killed when it does not end', async () => {
@@ -130,7 +122,7 @@ describe('an application under the supervisor', () => {
     } finally {
       supervising.kill('SIGKILL');
     }
-    await eventually(() => !isAlive('app'), 'the application to end');
+    await eventually(() => !isAlive('app'));
   });
 });
 

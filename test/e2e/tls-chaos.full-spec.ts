@@ -7,7 +7,7 @@ import { connectTls, eventually, listen, readAll } from '../../libs/tls-offload/
 import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
 import { makeCertificateRequest } from '../../libs/tls-offload/src/credential-source/certificate-request.js';
 
-import { until, VirtualFleet } from '../chaos/virtual-fleet.js';
+import { VirtualFleet } from '../chaos/virtual-fleet.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 
 const ca = new OpensslCa();
@@ -56,7 +56,7 @@ it('a member that freezes, and one that is killed, cost waiting handshakes time 
   for (const client of await handshakes()) await leave(client);
   first.unstrike('C_Sign');
 
-  await until('both members to serve', () => two.members.every(({ state }) => state === 'serving'));
+  await eventually(() => two.members.every(({ state }) => state === 'serving'));
   for (const device of fleet.devices) device.delay('C_Sign', 300);
   const waiting = handshakes();
   await eventually(() => terminator.statistics.signatures['fleet.example'].pending === 8);
@@ -144,4 +144,4 @@ it('a frozen token delays nobody whose key is elsewhere, and its alert touches n
     );
   }
   expect(served).toBe(true);
-}, 120_000);
+});

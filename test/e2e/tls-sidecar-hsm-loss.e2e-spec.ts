@@ -9,6 +9,7 @@ import { connectTls } from '../../libs/tls-offload/test/listen.js';
 import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { Application } from '../support/application.js';
+import { eventually } from '../support/eventually.js';
 
 const first = new VirtualHsm('tls');
 // Another device with the same keys.
@@ -16,6 +17,7 @@ const second = new VirtualHsm(first);
 const ca = new OpensslCa();
 let upstream: Server;
 let sidecar: Application;
+const said = (): string => sidecar.output;
 
 beforeAll(async () => {
   await ca.listen();
@@ -78,17 +80,9 @@ class Clients {
     });
   }
 
-  async until(condition: () => boolean): Promise<void> {
-    const giveUpAt = performance.now() + 30_000;
-    while (!condition()) {
-      if (performance.now() > giveUpAt) throw new Error(`want ${condition.toString()}, got\n${sidecar.output}`);
-      await pause(20);
-    }
-  }
-
   async more(count: number): Promise<void> {
     const wanted = this.succeeded + count;
-    await this.until(() => this.succeeded >= wanted);
+    await eventually(() => this.succeeded >= wanted, said);
   }
 
   async stop(): Promise<void> {
@@ -106,7 +100,7 @@ test('no handshake fails with two members, one killed and restarted after the ot
     device.powerOn();
     const back = sidecar.output.length;
     // Its agent is replaced and logs in.
-    await clients.until(() => /logged in to token/.test(sidecar.output.slice(back)));
+    await eventually(() => /logged in to token/.test(sidecar.output.slice(back)), said);
     await clients.more(40);
   }
   await clients.stop();
@@ -118,7 +112,7 @@ test('with one member handshakes fail while it is away, and no reload is needed 
   const clients = new Clients(await start([first], { handshakeTimeoutMilliseconds: 1_000 }));
   await clients.more(10);
   first.powerOff();
-  await clients.until(() => clients.failures.length > 4);
+  await eventually(() => clients.failures.length > 4, said);
   first.powerOn();
   await clients.more(40);
   await clients.stop();

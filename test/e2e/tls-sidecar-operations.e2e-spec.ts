@@ -6,7 +6,6 @@ import { createServer as createHttpServer, type IncomingMessage, request as requ
 import { connect as connectHttp2 } from 'node:http2';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
@@ -14,6 +13,7 @@ import { ClientPki } from '../../libs/tls-offload/test/client-pki.js';
 import { connectTls } from '../../libs/tls-offload/test/listen.js';
 import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
 import { Application } from '../support/application.js';
+import { eventually } from '../support/eventually.js';
 import { childrenOf, exists } from '../support/processes.js';
 import { TestToken } from '../support/token.js';
 
@@ -45,6 +45,7 @@ afterAll(async () => {
   token.remove();
 });
 
+const said = () => sidecar?.output;
 const upstreamPort = (): number => (upstream.address() as AddressInfo).port;
 const l4 = (listen: object, more: object = {}): object => ({
   listen,
@@ -105,14 +106,6 @@ async function greet(to: number): Promise<void> {
   socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(socket, 'data');
   socket.destroy();
-}
-
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + 30_000;
-  while (!(await condition().catch(() => false))) {
-    if (performance.now() > giveUpAt) throw new Error(`want ${condition.toString()}, got\n${sidecar?.output}`);
-    await pause(50);
-  }
 }
 
 test('a reload is applied whole, under open connections, or not at all', async () => {
@@ -193,7 +186,7 @@ test('a reload is applied whole, under open connections, or not at all', async (
   const goaway = once(h2, 'goaway');
   expect((await admin('POST', '/drain')).status).toBe(202);
   await goaway;
-  await eventually(async () => (await monitoring('/ready')).status === 503);
+  await eventually(async () => (await monitoring('/ready')).status === 503, said);
   await expect(tls(first)).rejects.toThrow(/ECONNREFUSED/);
   expect(await request(open)).toContain('upstream got /open');
   open.destroy();
@@ -219,7 +212,7 @@ test('workers share the port, are counted as one, and are replaced when they die
       0,
     );
   };
-  await eventually(async () => (await handshakes()) === 8);
+  await eventually(async () => (await handshakes()) === 8, said);
   await sidecar?.says(/"listener":"shared","address":"127.0.0.1".*"code":"[A-Z_]+".*"msg":"connection"/);
 
   const workers = childrenOf(sidecar!.process.pid!);
@@ -228,14 +221,14 @@ test('workers share the port, are counted as one, and are replaced when they die
   await sidecar?.says(/worker \d+ ended; another one starts in 250 ms/);
   // Nobody is turned away meanwhile, and no total falls.
   for (let count = 0; count < 4; count++) await greet(shared);
-  await eventually(async () => childrenOf(sidecar!.process.pid!).length === 2 && (await handshakes()) === 12);
+  await eventually(async () => childrenOf(sidecar!.process.pid!).length === 2 && (await handshakes()) === 12, said);
   expect((await monitoring('/metrics')).text).toContain('nest_hsm_tls_worker_restarts_total 1');
   expect((await monitoring('/health')).status).toBe(200);
-  await eventually(async () => (await monitoring('/metrics')).text.includes('nest_hsm_tls_workers 2'));
+  await eventually(async () => (await monitoring('/metrics')).text.includes('nest_hsm_tls_workers 2'), said);
 
   configure({ listeners: [l4({ port: 0 }, { name: 'renamed' })], certificates: [certificate('first')], workers: 2 });
   sidecar?.process.kill('SIGHUP');
-  await eventually(async () => (sidecar!.output.match(/TLS on .* \(renamed\)/g) ?? []).length === 2);
+  await eventually(() => (sidecar!.output.match(/TLS on .* \(renamed\)/g) ?? []).length === 2, said);
   (await tls(shared)).destroy();
   expect(ca.requests).toHaveLength(asked);
 
@@ -419,7 +412,10 @@ test('a socket of the service manager is served, and a file is checked without s
   try {
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    await eventually(() => Promise.resolve(output.includes('TLS on')));
+    await eventually(
+      () => output.includes('TLS on'),
+      () => output,
+    );
     server.close();
     (await tls(activated)).destroy();
   } finally {

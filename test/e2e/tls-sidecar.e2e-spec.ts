@@ -10,6 +10,7 @@ import { Hsm } from '@nest-hsm/hsm';
 import { stringify } from 'yaml';
 import { connectTls, readAll } from '../../libs/tls-offload/test/listen.js';
 import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
+import { eventually } from '../support/eventually.js';
 import { TestToken } from '../support/token.js';
 
 const main = fileURLToPath(new URL('../../dist/apps/tls-sidecar/main.js', import.meta.url));
@@ -289,7 +290,7 @@ class Sidecar {
   }
 
   async says(pattern: RegExp): Promise<void> {
-    await this.#until(() => Promise.resolve(pattern.test(this.output)));
+    await this.#until(() => pattern.test(this.output));
   }
 
   async stop(): Promise<void> {
@@ -297,13 +298,10 @@ class Sidecar {
     await this.exit;
   }
 
-  async #until(condition: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + 30_000;
-    while (!(await condition().catch(() => false))) {
-      if (performance.now() > deadline || this.process.exitCode !== null) {
-        throw new Error(`sidecar: want ${condition.toString()}, got ${this.output}${this.errors}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+  async #until(holds: () => boolean | Promise<boolean>): Promise<void> {
+    const said = () => `${this.output}${this.errors}`;
+    const isOver = () => this.process.exitCode !== null;
+    await eventually(async () => isOver() || (await holds()), said);
+    if (isOver()) throw new Error(`sidecar: want ${holds.toString()}, got its end\n${said()}`);
   }
 }

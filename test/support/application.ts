@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-
-const patienceMilliseconds = 30_000;
+import { eventually } from './eventually.js';
 
 /** One of the built apps as a process of its own, and what it says. */
 export class Application {
@@ -25,12 +23,11 @@ export class Application {
 
   /** Waits until it has said that. */
   async says(what: RegExp): Promise<void> {
-    const giveUpAt = performance.now() + patienceMilliseconds;
-    while (!what.test(this.output)) {
-      const isOver = this.process.exitCode !== null || performance.now() > giveUpAt;
-      if (isOver) throw new Error(`application: want it to say ${what}, got\n${this.output}`);
-      await pause(20);
-    }
+    await eventually(
+      () => what.test(this.output) || this.process.exitCode !== null,
+      () => `no ${what} in\n${this.output}`,
+    );
+    if (!what.test(this.output)) throw new Error(`application: want it to say ${what}, got its end\n${this.output}`);
   }
 
   /** @returns the signal that ended it, or its exit code */

@@ -5,6 +5,8 @@ import type { TlsOffloadError } from '../src/errors.js';
 import type { TlsSocket } from '../src/socket.js';
 import type { TlsTerminator } from '../src/terminator.js';
 
+export { eventually } from '../../../test/support/eventually.js';
+
 export interface Listener extends AsyncDisposable {
   readonly server: Server;
   readonly port: number;
@@ -63,13 +65,4 @@ export function deferred<T>(): Deferred<T> {
   let settle: Omit<Deferred<T>, 'promise'> | undefined;
   const promise = new Promise<T>((resolve, reject) => (settle = { resolve, reject }));
   return { promise, ...(settle as Omit<Deferred<T>, 'promise'>) };
-}
-
-/** Waits for what another party will do. @throws after five seconds */
-export async function eventually(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`want ${condition.toString()} within 5 s, got false`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }

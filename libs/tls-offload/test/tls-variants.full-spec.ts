@@ -66,12 +66,12 @@ linux('what only an addon that is compiled for it does', () => {
     const old = await visit('-tls1_2', variant.environment());
     expect(old.keys).toMatch(/^CLIENT_RANDOM /m);
     expect(old.messages).not.toContain('KeyUpdate');
-  }, 60_000);
+  });
 
   it('is not done by the one that is shipped', async () => {
     const { messages, keys } = await visit('-tls1_3', {});
     expect(messages).toContain('<<< TLS 1.3');
     expect(messages).not.toContain('KeyUpdate');
     expect(keys).toBe('');
-  }, 60_000);
+  });
 });

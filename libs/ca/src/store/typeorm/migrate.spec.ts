@@ -36,7 +36,7 @@ describe.each(['better-sqlite3', 'postgres'] as const)('a filled database on %s'
     const fresh = await openCaDatabase(await emptyDatabase('fresh'));
     newSchema = await schemaOf(fresh);
     await fresh.destroy();
-  }, 60_000);
+  });
   afterAll(async () => {
     await postgres?.stop();
     rmSync(directory, { recursive: true, force: true });

@@ -30,7 +30,7 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
         : { type: 'postgres', url: await postgres.database('status', 'da') },
     );
     stores = caStores(dataSource);
-  }, 60_000);
+  });
   afterAll(async () => {
     await dataSource?.destroy();
     await postgres?.stop();

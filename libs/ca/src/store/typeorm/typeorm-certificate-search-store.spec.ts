@@ -68,7 +68,7 @@ describe.each(['better-sqlite3', 'postgres'] as const)('searches on %s', (type) 
         : { type: 'postgres', url: await postgres.database('search') },
     );
     await fill(rows.slice(0, few));
-  }, 60_000);
+  });
   afterAll(async () => {
     await dataSource?.destroy();
     await postgres?.stop();
@@ -105,7 +105,7 @@ describe.each(['better-sqlite3', 'postgres'] as const)('searches on %s', (type) 
     beforeAll(async () => {
       await fill(rows.slice(few));
       await dataSource.query(isPostgres ? 'VACUUM ANALYZE' : 'ANALYZE');
-    }, 60_000);
+    });
 
     test.each(searches)('a search for %s walks one index in the order of its pages', async (_, query, index) => {
       const search = { query: parseQuery(query), issuerIds, now, rows: 100 };
