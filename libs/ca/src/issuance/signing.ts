@@ -1,6 +1,6 @@
 import { createHash, hash as hashOnce, verify } from 'node:crypto';
 import { promisify } from 'node:util';
-import { HsmError, type HsmErrorCode } from '@nest-hsm/hsm';
+import { HsmError, type HsmErrorCode, type TrafficClass } from '@nest-hsm/hsm';
 import { derElements } from '../der/der-reader.js';
 import { tags } from '../der/der-writer.js';
 import { CaError } from '../errors.js';
@@ -40,17 +40,22 @@ const verifyOffLoop = promisify(verify);
  * @throws {CaError} ERR_CA_SIGNATURE_INVALID
  * @throws {HsmError} as `Hsm.sign`
  */
-export async function signVerified(token: IssuerToken, authority: SigningAuthority, tbs: Buffer): Promise<Buffer> {
+export async function signVerified(
+  token: IssuerToken,
+  authority: SigningAuthority,
+  tbs: Buffer,
+  trafficClass: TrafficClass = 'issuance',
+): Promise<Buffer> {
   const { scheme, hash } = authority.signatureAlgorithm;
-  const correlationId = digestOf(tbs);
+  const call = { correlationId: digestOf(tbs), trafficClass };
   if (tbs.length > maximumMessageBytes) {
     const digest = createHash(hash).update(tbs).digest();
-    const signature = await token.sign(authority.key, scheme, digest, { correlationId, input: 'digest' });
+    const signature = await token.sign(authority.key, scheme, digest, { ...call, input: 'digest' });
     if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
   } else {
     // Verified here alone at first. When it is wrong the token's agent verifies as well, so that a fleet asks another member.
     for (const verify of [false, true]) {
-      const signature = await token.sign(authority.key, scheme, tbs, { correlationId, verify });
+      const signature = await token.sign(authority.key, scheme, tbs, { ...call, verify });
       if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
     }
   }

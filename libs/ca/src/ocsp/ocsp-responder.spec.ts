@@ -65,6 +65,22 @@ describe('the OCSP responder', () => {
     return stderr + stdout;
   };
 
+  test('is signed for in the share of what anybody can ask for, and a revocation in that of issuance', async () => {
+    const serial = await issue();
+    const sign = jest.spyOn(ca.token, 'sign');
+    const classes = (): unknown[] => {
+      const calls = sign.mock.calls as unknown as [unknown, unknown, unknown, { readonly trafficClass: string }][];
+      const taken = calls.map(([, , , { trafficClass }]) => trafficClass);
+      sign.mockClear();
+      return taken;
+    };
+    await responder().respond(leaf());
+    await responder().respond(ask('-cert', file('leaf.pem')));
+    expect(classes()).toEqual(['interactive', 'interactive']);
+    await authority.status.revoke(serial);
+    expect(classes().slice(0, 2)).toEqual(['issuance', 'issuance']);
+  });
+
   test.each(['sha1', 'sha256'])(
     'says good, then revoked, of a certificate named by %s, and openssl verifies it',
     async (hash) => {

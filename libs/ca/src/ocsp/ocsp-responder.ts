@@ -130,7 +130,7 @@ export class OcspResponder {
     assertLeft(allowance);
     const states = await Promise.all(serials.map((serial) => this.#state(served.signer.issuer.id, serial, allowance)));
     if (!states.every((state) => state !== undefined)) return errors.unauthorized;
-    const { der } = await this.#admission.signForOne(allowance, () => served.signer.sign(states, hash, nonce));
+    const der = await this.#admission.signForOne(allowance, () => served.signer.sign(states, hash, nonce));
     return { outcome: 'successful', der };
   }
 
@@ -199,7 +199,7 @@ export class OcspResponder {
     for (let attempt = 0; attempt < saveAttempts; attempt += 1) {
       const state = await this.#state(issuerId, serial, allowance);
       if (state === undefined) return undefined;
-      const response = await this.#admission.sign(allowance, () => signer.presign(state, hash));
+      const response = await this.#admission.sign(allowance, () => signer.presign(state, hash, 'interactive'));
       if ((await this.context.ocsp.save(issuerId, [response])) === 1) return response;
       // Not kept: the status changed while this was signed, and nobody is told what is no longer so.
     }

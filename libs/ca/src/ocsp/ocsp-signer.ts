@@ -1,3 +1,4 @@
+import type { TrafficClass } from '@nest-hsm/hsm';
 import { CaError } from '../errors.js';
 import type { Issuer, IssuerToken } from '../issuance/issuer.js';
 import { signVerified } from '../issuance/signing.js';
@@ -47,22 +48,37 @@ export class OcspSigner {
     return current === undefined || der.includes(current.keyHash);
   }
 
-  /** A response about one certificate, to be kept and given to everybody. @throws {HsmError} @throws {CaError} ERR_CA_ISSUER_UNUSABLE */
-  async presign(certificate: CertificateState, hash: CertIdHash): Promise<StoredOcspResponse> {
-    const { der, thisUpdate, nextUpdate } = await this.sign([certificate], hash);
+  /**
+   * A response about one certificate, to be kept and given to everybody.
+   * @param trafficClass  `interactive` when somebody on the network waits for it
+   * @throws {HsmError} @throws {CaError} ERR_CA_ISSUER_UNUSABLE
+   */
+  async presign(
+    certificate: CertificateState,
+    hash: CertIdHash,
+    trafficClass: TrafficClass = 'issuance',
+  ): Promise<StoredOcspResponse> {
+    const { der, thisUpdate, nextUpdate } = await this.#sign([certificate], hash, trafficClass);
     const refreshAt = new Date((thisUpdate.getTime() + nextUpdate.getTime()) / 2);
     const { serial, sequence } = certificate;
     return { issuerId: this.issuer.id, serial, hash, der, thisUpdate, nextUpdate, refreshAt, sequence };
   }
 
   /**
-   * ResponseData → lint → signed → verified → OCSPResponse.
+   * A response for whoever asked.
    * @param nonce  1 to 128 octets
+   * @returns DER of the OCSPResponse
    * @throws {HsmError} @throws {CaError} ERR_CA_ISSUER_UNUSABLE when there is no responder certificate in force
    */
-  async sign(
+  async sign(certificates: readonly CertificateState[], hash: CertIdHash, nonce?: Buffer): Promise<Buffer> {
+    return (await this.#sign(certificates, hash, 'interactive', nonce)).der;
+  }
+
+  /** ResponseData → lint → signed → verified → OCSPResponse. */
+  async #sign(
     certificates: readonly CertificateState[],
     hash: CertIdHash,
+    trafficClass: TrafficClass,
     nonce?: Buffer,
   ): Promise<{ der: Buffer; thisUpdate: Date; nextUpdate: Date }> {
     const responder = this.#responder();
@@ -77,7 +93,7 @@ export class OcspSigner {
     const data = encodeResponseData(content);
     lintOcspResponse(data, { ...content, responderValidity: responder.validity });
     const { authority, certificate } = responder;
-    const signature = await signVerified(this.context.token, authority, data);
+    const signature = await signVerified(this.context.token, authority, data, trafficClass);
     const der = encodeOcspResponse(data, authority.signatureAlgorithm.identifier, signature, certificate);
     const [{ thisUpdate, nextUpdate }] = responses;
     return { der, thisUpdate, nextUpdate };
