@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { crlFileName, type CrlWatch } from '@nest-hsm/ca';
+import { nestHsmSays } from '../support/ca-cli.js';
 import { CaHome, CaService, run } from '../support/ca-service.js';
 import { buildCsr } from '../support/csr.js';
 import { eventually } from '../support/eventually.js';
@@ -17,6 +19,8 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
   let service: CaService;
   let issuerId: string;
   let operator: string;
+  /** May revoke certificates of one profile. */
+  let serverOperator: string;
 
   beforeAll(async () => {
     postgres = type === 'postgres' ? await TestPostgres.start() : undefined;
@@ -24,16 +28,8 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
     if (postgres !== undefined)
       home.configure({ database: { type, urlFile: home.file('url', `${await postgres.database('ca')}\n`) } });
     service = await CaService.start(home);
-    const made = await fetch(`${service.url}/v1/tokens`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${service.setupToken}`, 'content-type': 'application/json' },
-      body: JSON.stringify({
-        name: 'operator',
-        scopes: ['certificates:revoke'],
-        expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
-      }),
-    });
-    operator = ((await made.json()) as { token: string }).token;
+    operator = await makeToken({ name: 'operator' });
+    serverOperator = await makeToken({ name: 'server-operator', profiles: ['tls-server'] });
     for (const name of ['root', 'issuing', 'chain']) home.file(`${name}.pem`, await text(`/v1/ca/${name}.pem`));
   });
 
@@ -51,6 +47,16 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
     return stderr + stdout;
   };
 
+  async function makeToken(grant: { name: string; profiles?: string[] }): Promise<string> {
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const made = await fetch(`${service.url}/v1/tokens`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${service.setupToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ ...grant, scopes: ['certificates:revoke'], expiresAt }),
+    });
+    return ((await made.json()) as { token: string }).token;
+  }
+
   async function issue(name: string): Promise<string> {
     // A key that was reported as compromised is certified no more.
     const response = await service.post(
@@ -62,10 +68,15 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
     return serial;
   }
 
-  async function decide(serial: string, method: 'PUT' | 'DELETE' | 'GET', body?: object): Promise<[number, object]> {
+  async function decide(
+    serial: string,
+    method: 'PUT' | 'DELETE' | 'GET',
+    body?: object,
+    token = operator,
+  ): Promise<[number, object]> {
     const response = await fetch(`${service.url}/v1/certificates/${serial}/revocation`, {
       method,
-      headers: { authorization: `Bearer ${operator}`, ...(body && { 'content-type': 'application/json' }) },
+      headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) },
       ...(body && { body: JSON.stringify(body) }),
     });
     return [response.status, (await response.json()) as object];
@@ -144,6 +155,55 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
       /Version: 2\n[^]*Revoked certificates \(1\)|ENOENT|^$/,
     );
   });
+
+  test('takes the other certificates of a compromised key along, for whoever may revoke each', async () => {
+    const csr = buildCsr({ key: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }) });
+    const request = async (profile: string): Promise<string> => {
+      const response = await service.post(csr, 'application/pkcs10', { profile });
+      const { serial, certificate } = (await response.json()) as Issued;
+      home.file('same-key.pem', certificate);
+      return serial;
+    };
+    const [server, client, again, last] = [await request('tls-server'), await request('tls-client'), await request('tls-server'), await request('tls-server')]; // prettier-ignore
+    expect(await decide(server, 'PUT', { reason: 'superseded', sameKey: true })).toMatchObject([
+      422,
+      { code: 'ERR_CA_REVOCATION_INVALID' },
+    ]);
+    const [status, problem] = await decide(server, 'PUT', { reason: 'keyCompromise', sameKey: true }, serverOperator);
+    expect([status, problem]).toMatchObject([403, { code: 'ERR_CA_REVOCATION_FORBIDDEN' }]);
+    expect(JSON.stringify(problem)).not.toContain(client);
+    expect(await decide(server, 'GET')).toEqual([200, { serial: server, status: 'good' }]);
+    const [, alone] = await decide(server, 'PUT', { reason: 'keyCompromise' }, serverOperator);
+    expect(alone).toMatchObject({ status: 'revoked', sameKey: { revoked: [], remaining: 3 } });
+    const [, all] = await decide(server, 'PUT', { reason: 'keyCompromise', sameKey: true });
+    expect(all).toEqual({ ...alone, sameKey: { revoked: [client, again, last].sort(), remaining: 0 } });
+    const delta = await crlUntil(crlPath('same-key').replace('.der', '-delta.der'), new RegExp(last, 'i'));
+    expect(delta).toMatch(new RegExp(`${last}\\s[^]*Key Compromise`, 'i'));
+    const refused = await service.post(csr, 'application/pkcs10', { profile: 'tls-client' });
+    expect([refused.status, await refused.json()]).toMatchObject([422, { code: 'ERR_CA_KEY_COMPROMISED' }]);
+  });
+
+  // The command is the same on either.
+  if (type !== 'postgres')
+    test('does so on the command line too, where CRLs are made before they are due, and the service goes on from there', async () => {
+      const csr = buildCsr({ key: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }) });
+      const [first, second] = await Promise.all([1, 2].map(async () => (await service.post(csr, 'application/pkcs10')).json() as Promise<Issued>)); // prettier-ignore
+      const revoked = nestHsmSays('ca', 'revoke', first.serial, '--config', home.configFile, '--reason', 'keyCompromise', '--same-key', '--json'); // prettier-ignore
+      expect(JSON.parse(revoked)).toMatchObject({ state: 'revoked', sameKey: { revoked: [second.serial], remaining: 0 } }); // prettier-ignore
+
+      const numberIn = (crl: string): number => Number(/CRL Number: \s+(\d+)/.exec(crl)?.[1]);
+      const crls = JSON.parse(nestHsmSays('ca', 'crl', '--config', home.configFile, '--renew', '--json')) as CrlWatch[];
+      for (const { issuerId: id, number, ...file } of crls) {
+        const served = await crlUntil(`/v1/crl/${id}/${crlFileName(file)}.der`, /CRL Number/);
+        expect(number).toBeGreaterThan(numberIn(served));
+      }
+      expect(new Set(crls.map((each) => each.issuerId)).size).toBe(2);
+      const serial = await issue('next');
+      await decide(serial, 'PUT', { reason: 'superseded' });
+      const next = await crlUntil(crlPath('next').replace('.der', '-delta.der'), new RegExp(serial, 'i'));
+      const newest = Math.max(...crls.filter((each) => each.issuerId === issuerId).map(({ number }) => number));
+      expect(numberIn(next)).toBeGreaterThan(newest);
+    });
 
   test('puts on hold and releases, which the delta CRL says', async () => {
     const serial = await issue('held');

@@ -31,6 +31,7 @@ const faults = {
   ERR_CA_TOKEN_NOT_FOUND: 'caller',
   ERR_CA_CLOSED: 'caller',
   // Policy.
+  ERR_CA_REVOCATION_FORBIDDEN: 'policy',
   ERR_CA_NAME_NOT_ALLOWED: 'policy',
   ERR_CA_CONSTRAINT_VIOLATED: 'policy',
   ERR_CA_APPROVAL_REQUIRED: 'policy',

@@ -45,6 +45,7 @@ export { crlFileName, readCrlFileName } from './revocation/crl-location.js';
 export type { CrlCondition, CrlWatch } from './revocation/crl-watch.js';
 export type { PublishedCrl } from './revocation/stored-crl.js';
 export { requestableReasons, type RevocationReason, revocationReasons } from './revocation/revocation-reason.js';
+export type { Revoked, RevokeKeyOptions, SameKey } from './revocation/compromised-keys.js';
 export type { RevokeOptions } from './revocation/revocations.js';
 export type { SignedRecord, SignedRecordKind, SignedRecordStore } from './store/signed-record-store.js';
 export type { ExpiringCertificate, ExpiryPosition, ExpiryQuery, ExpiryStore } from './store/expiry-store.js';

@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, Header, HttpCode, Param, Put } from '@nestjs/common';
 import { ApiBody, ApiDefaultResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { CertificateAuthority, requestableReasons, type RevocationRecord } from '@nest-hsm/ca';
+import { CertificateAuthority, requestableReasons, type Revoked } from '@nest-hsm/ca';
 import { z } from 'zod';
 import { Caller, Requires } from '../access/access.decorators.js';
 import type { Principal } from '../access/principal.js';
@@ -11,6 +11,7 @@ import { RevocationRequestDto, StatusDto } from './revocation.dto.js';
 const revocation = z.strictObject({
   reason: z.enum(requestableReasons).optional(),
   invalidityDate: z.iso.datetime({ offset: true }).transform((text) => new Date(text)).optional(), // prettier-ignore
+  sameKey: z.boolean().optional(),
 });
 
 /** The status of a certificate: revoked once and for all, or on hold until it is released. */
@@ -20,7 +21,10 @@ const revocation = z.strictObject({
 export class RevocationController {
   constructor(private readonly authority: CertificateAuthority) {}
 
-  /** Revokes a certificate, or puts it on hold. Asked for again, it changes nothing. */
+  /**
+   * Revokes a certificate, or puts it on hold. Asked for again, it changes nothing, but that it goes on with others of a key that was
+   * compromised.
+   */
   @Put()
   @HttpCode(200)
   @Requires('certificates:revoke')
@@ -31,7 +35,7 @@ export class RevocationController {
     @Body() body: unknown,
     @Caller() caller: Principal,
   ): Promise<StatusDto> {
-    const options = readJson(revocation, body ?? {}, '{ reason, invalidityDate }, or nothing');
+    const options = readJson(revocation, body ?? {}, '{ reason, invalidityDate, sameKey }, or nothing');
     return represent(
       serial,
       await this.authority.status.revoke(serial, {
@@ -63,14 +67,15 @@ export class RevocationController {
   }
 }
 
-function represent(serial: string, record: RevocationRecord | undefined): StatusDto {
+function represent(serial: string, record: Revoked | undefined): StatusDto {
   if (record === undefined || record.state === 'released') return { serial: serial.toLowerCase(), status: 'good' };
-  const { state: status, reason, revokedAt, invalidityDate } = record;
+  const { state: status, reason, revokedAt, invalidityDate, sameKey } = record;
   return {
     serial: record.serial,
     status,
     reason,
     revokedAt: revokedAt.toISOString(),
     ...(invalidityDate !== undefined && { invalidityDate: invalidityDate.toISOString() }),
+    ...(sameKey !== undefined && { sameKey: { ...sameKey, revoked: [...sameKey.revoked] } }),
   };
 }

@@ -11,6 +11,21 @@ export class RevocationRequestDto {
    * @example '2026-11-22T11:00:00Z'
    */
   invalidityDate?: string;
+
+  /**
+   * Revokes the other certificates of the same key too, at most 100 at a time; with the reason `keyCompromise`. Refused as a whole when
+   * the caller may not revoke each of them.
+   */
+  sameKey?: boolean;
+}
+
+/** The other certificates of a key that was reported as compromised. */
+export class SameKeyDto {
+  /** Serials of those that were revoked along with it. */
+  revoked: string[];
+
+  /** How many are still in force: revoke them with `sameKey`, again if need be. */
+  remaining: number;
 }
 
 export class StatusDto {
@@ -27,4 +42,7 @@ export class StatusDto {
 
   /** RFC 3339. */
   invalidityDate?: string;
+
+  /** In the answer to a revocation for `keyCompromise`. */
+  sameKey?: SameKeyDto;
 }

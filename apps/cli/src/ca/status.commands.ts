@@ -1,4 +1,13 @@
-import { CertificateAuthority, caStores, crlFileName, type CrlWatch, type RevocationReason } from '@nest-hsm/ca';
+import {
+  CertificateAuthority,
+  caStores,
+  crlFileName,
+  type CrlWatch,
+  type RevocationReason,
+  type Revoked,
+  type RevokeKeyOptions,
+  type SameKey,
+} from '@nest-hsm/ca';
 import { Option, SubCommand } from 'nest-commander';
 import { columns, type HsmCommandOptions, print } from '../hsm.command.js';
 import { CaToolCommand } from './ca.command.js';
@@ -8,6 +17,7 @@ interface RevokeCommandOptions extends HsmCommandOptions {
   readonly reason?: string;
   readonly invalidityDate?: Date;
   readonly release?: boolean;
+  readonly sameKey?: boolean;
 }
 
 @SubCommand({
@@ -35,29 +45,57 @@ export class CaRevokeCommand extends CaToolCommand {
     return true;
   }
 
+  @Option({
+    flags: '--same-key',
+    description: 'with --reason keyCompromise: revokes every other certificate of its key too, whichever CA issued it',
+  })
+  parseSameKey(): boolean {
+    return true;
+  }
+
   async run([serial]: string[], options: RevokeCommandOptions): Promise<void> {
-    const { reason, invalidityDate, release } = options;
-    const record = await this.withCa(options, async ({ hsm, dataSource, file }) => {
+    const { invalidityDate, release, sameKey } = options;
+    const reason = options.reason as RevocationReason | undefined;
+    const record = await this.withCa<Revoked>(options, async ({ hsm, dataSource, file }) => {
       const authority = await CertificateAuthority.open({ token: hsm, ...caStores(dataSource), config: file.ca });
       try {
         const who = { requester: 'nest-hsm', includesOwn: true };
         const changed = release
           ? await authority.status.release(serial, who)
-          : await authority.status.revoke(serial, {
-              ...who,
-              reason: reason as RevocationReason | undefined,
-              invalidityDate,
-            });
+          : await revokeAll(authority, serial, { ...who, reason, invalidityDate, sameKey });
         await authority.status.refreshCrls();
         return changed;
       } finally {
         await authority.close();
       }
     });
-    const { state, revokedAt } = record;
+    const { state, revokedAt, sameKey: others } = record;
     const view = { serial: record.serial, state, reason: record.reason, revokedAt: revokedAt.toISOString() };
-    print(view, [`${record.serial}  ${state}  ${record.reason}  ${view.revokedAt}`], options);
+    const line = `${record.serial}  ${state}  ${record.reason}  ${view.revokedAt}`;
+    if (others === undefined) print(view, [line], options);
+    else print({ ...view, sameKey: others }, [line, ...linesOf(others)], options);
   }
+}
+
+/** A page at a time, until there are no others of its key. */
+async function revokeAll(
+  { status }: CertificateAuthority,
+  serial: string,
+  options: RevokeKeyOptions,
+): Promise<Revoked> {
+  const revoked: string[] = [];
+  for (;;) {
+    const record = await status.revoke(serial, options);
+    if (record.sameKey === undefined) return record;
+    revoked.push(...record.sameKey.revoked);
+    const { remaining } = record.sameKey;
+    if (remaining === 0 || record.sameKey.revoked.length === 0) return { ...record, sameKey: { revoked, remaining } };
+  }
+}
+
+function linesOf({ revoked, remaining }: SameKey): string[] {
+  const lines = revoked.map((serial) => `${serial}  same key`);
+  return remaining === 0 ? lines : [...lines, `${remaining} more of the same key: revoke them with --same-key`];
 }
 
 interface CrlCommandOptions extends HsmCommandOptions {

@@ -15,6 +15,7 @@ import type { CertificateStore } from '../store/certificate-store.js';
 import type { CrlScope, CrlStore } from '../store/crl-store.js';
 import type { OcspStore } from '../store/ocsp-store.js';
 import type { RevocationRecord, RevocationStore } from '../store/revocation-store.js';
+import { CompromisedKeys, type Revoked, type RevokeKeyOptions } from './compromised-keys.js';
 import type { CrlWatch } from './crl-watch.js';
 import { IssuerCrls } from './issuer-crls.js';
 import { KeptCrls } from './kept-crls.js';
@@ -47,6 +48,7 @@ export class CertificateStatus {
   /** Of CAs that cannot sign here, by the CA's id. */
   readonly #kept = new Map<string, KeptCrls>();
   readonly #revocations: Revocations;
+  readonly #compromisedKeys: CompromisedKeys;
   readonly #signers = new Map<string, OcspSigner>();
   /** Absent: the configuration has no OCSP. */
   readonly ocsp: OcspResponder | undefined;
@@ -65,18 +67,21 @@ export class CertificateStatus {
         namesResponder: (name) => name !== responderProfileName && namesResponder(profiles.get(name)),
         signers: () => this.#inService,
       });
+    // Of a CA that cannot sign here now the row is what the next CRL will say.
+    const isInService = (issuerId: string): boolean =>
+      this.#kept.has(issuerId) || this.#authorities.some(({ id }) => id === issuerId);
     this.#revocations = new Revocations({
       certificates,
       revocations,
       now,
-      // Of a CA that cannot sign here now the row is what the next CRL will say.
-      isInService: (issuerId) => this.#kept.has(issuerId) || this.#authorities.some(({ id }) => id === issuerId),
+      isInService,
       presign: async (change) => (await this.ocsp?.presign(change)) ?? [],
       changed: ({ issuerId, serial }) => {
         this.ocsp?.forget(issuerId, serial);
         this.#crls.get(issuerId)?.request();
       },
     });
+    this.#compromisedKeys = new CompromisedKeys({ certificates, revocations: this.#revocations, isInService, now });
   }
 
   /**
@@ -150,9 +155,9 @@ export class CertificateStatus {
     return this.#signer(issuer)?.credential.unfinishedOrder();
   }
 
-  /** @throws as `Revocations.revoke` */
-  async revoke(serial: string, options?: RevokeOptions): Promise<RevocationRecord> {
-    return this.#revocations.revoke(serial, options);
+  /** @throws as `CompromisedKeys.revoke` */
+  async revoke(serial: string, options?: RevokeKeyOptions): Promise<Revoked> {
+    return this.#compromisedKeys.revoke(serial, options);
   }
 
   /** @throws as `Revocations.release` */

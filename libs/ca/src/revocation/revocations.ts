@@ -36,10 +36,7 @@ export interface RevocationsContext {
   readonly now: () => Date;
 }
 
-interface Subject {
-  readonly issuerId: string;
-  readonly serial: string;
-  readonly notAfter: Date;
+interface Subject extends Pick<CertificateRecord, 'issuerId' | 'serial' | 'notAfter' | 'subjectKeyId' | 'isAuthority'> {
   /** Undefined for an unfinished one that cannot be read. */
   readonly view: CertificateView | undefined;
   /** It may have been signed, and nobody has got it. */
@@ -75,7 +72,7 @@ export class Revocations {
     const state = reason === 'certificateHold' ? ('held' as const) : ('revoked' as const);
     const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
     const shard = subject.view === undefined ? 0 : shardOf(subject.view);
-    const compromisedKey = reason === 'keyCompromise' ? keyOf(subject.view) : undefined;
+    const compromisedKey = isOfItsKey(reason, subject) ? digestOfKey(subject.view) : undefined;
     // Whoever asks for it again gets another one.
     if (subject.isUnfinished && state === 'revoked')
       await this.context.certificates.forgetIdempotencyKey(subject.serial);
@@ -84,18 +81,26 @@ export class Revocations {
 
   /**
    * Ends a hold; delta CRLs then say removeFromCRL. Asked for again it changes nothing.
-   * @throws {CaError} ERR_CA_REVOCATION_CONFLICT when the certificate is not on hold, else as `revoke`
+   * @throws {CaError} ERR_CA_REVOCATION_CONFLICT when the certificate is not on hold, ERR_CA_KEY_COMPROMISED, else as `revoke`
    */
   async release(
     serial: string,
     options: Omit<RevokeOptions, 'reason' | 'invalidityDate'> = {},
   ): Promise<RevocationRecord> {
     const { requester = 'application' } = options;
-    return this.#change(await this.#subject(serial, options), (current) => {
+    const subject = await this.#subject(serial, options);
+    const held = await this.context.revocations.find(subject.issuerId, subject.serial);
+    if (held?.state === 'held') await this.#assertNotCompromised(subject);
+    return this.#change(subject, (current) => {
       if (current?.state === 'released') return undefined;
       if (current?.state !== 'held') throw conflict(serial, 'one on hold', current);
       return { ...withoutSequence(current), state: 'released', requester };
     });
+  }
+
+  /** The identifier of a certificate's key, for whoever may revoke it. @throws as `revoke` */
+  async keyOf(serial: string, who: Pick<RevokeOptions, 'profiles' | 'includesOwn'>): Promise<string> {
+    return (await this.#subject(serial, who)).subjectKeyId;
   }
 
   /** What was decided about an issued certificate; undefined: nothing, so it is good. @throws as `revoke` */
@@ -128,22 +133,38 @@ export class Revocations {
     return record;
   }
 
+  /** Another certificate of its key may have been revoked since it was held. @throws {CaError} ERR_CA_KEY_COMPROMISED */
+  async #assertNotCompromised({ serial, view }: Subject): Promise<void> {
+    const key = digestOfKey(view);
+    if (key !== undefined && (await this.context.certificates.isCompromised(key)))
+      throw new CaError(
+        'ERR_CA_KEY_COMPROMISED',
+        `certificate ${serial}: want one whose key nobody reported as compromised to be released, got SHA-256 ${key}`,
+      );
+  }
+
   /** Only what an issuer in service has issued, or may have. */
-  async #subject(
-    serial: string,
-    { profiles, includesOwn = false }: Pick<RevokeOptions, 'profiles' | 'includesOwn'>,
-  ): Promise<Subject> {
+  async #subject(serial: string, who: Pick<RevokeOptions, 'profiles' | 'includesOwn'>): Promise<Subject> {
     const row = /^[0-9a-f]{1,40}$/i.test(serial)
       ? await this.context.certificates.find(serial.toLowerCase())
       : undefined;
-    const isTheirs = row !== undefined && (profiles === undefined || profiles.has(row.profile));
-    if (isTheirs && !includesOwn && (row.isAuthority || row.profile === responderProfileName))
-      throw conflict(serial, "an end entity's, not one of the CA's own", undefined);
+    const isTheirs = row !== undefined && (who.profiles === undefined || who.profiles.has(row.profile));
+    if (isTheirs && !mayRevoke(row, who)) throw conflict(serial, "an end entity's, not one of the CA's own", undefined);
     if (!isTheirs || !this.context.isInService(row.issuerId)) throw notFound(serial);
     const isUnfinished = row.state === 'signing';
     if (row.state !== 'issued' && !isUnfinished) throw notFound(serial);
-    return { issuerId: row.issuerId, serial: row.serial, notAfter: row.notAfter, view: viewOf(row), isUnfinished };
+    const { issuerId, notAfter, subjectKeyId, isAuthority } = row;
+    return { issuerId, serial: row.serial, notAfter, subjectKeyId, isAuthority, view: viewOf(row), isUnfinished };
   }
+}
+
+/** Whether a certificate is of a profile whose certificates they may revoke, and none of the CA's own unless they may revoke those. */
+export function mayRevoke(
+  { profile, isAuthority }: Pick<CertificateRecord, 'profile' | 'isAuthority'>,
+  { profiles, includesOwn = false }: Pick<RevokeOptions, 'profiles' | 'includesOwn'>,
+): boolean {
+  const isOwn = isAuthority || profile === responderProfileName;
+  return (profiles === undefined || profiles.has(profile)) && (includesOwn || !isOwn);
 }
 
 function decide(wanted: StatusChange, current: RevocationRecord | undefined): StatusChange | undefined {
@@ -171,7 +192,12 @@ function isUnderForumPolicy({ extensions }: CertificateView): boolean {
   return policies.some(({ children: [policy] }) => isForumPolicy(decodeOid(policy.content)));
 }
 
-function keyOf(view: CertificateView | undefined): string | undefined {
+/** `cACompromise` says of a CA's own certificate what keyCompromise says of another one (RFC 5280 §5.3.1). */
+function isOfItsKey(reason: RevocationReason, { isAuthority }: Pick<Subject, 'isAuthority'>): boolean {
+  return reason === 'keyCompromise' || (reason === 'cACompromise' && isAuthority);
+}
+
+function digestOfKey(view: CertificateView | undefined): string | undefined {
   return view && digestOf(view.subjectPublicKeyInfo.raw);
 }
 

@@ -83,6 +83,13 @@ export interface CertificateStore {
   listAuthority(subjectKeyId: string): Promise<CertificateRecord[]>;
   /** When the last certificate of an issuer expires that was issued or may still be; undefined when there is none. */
   lastExpiry(issuerId: string): Promise<Date | undefined>;
+  /**
+   * What a key still has: certificates that are issued or may be, have not expired and are not revoked, and how many there are of each
+   * sort.
+   */
+  countOfKey(subjectKeyId: string, now: Date): Promise<CountOfKey[]>;
+  /** Serials of those certificates, ascending. */
+  listOfKey(subjectKeyId: string, now: Date, limit: number): Promise<string[]>;
   /** Takes the seal off a row in `signing`: nobody waits for it. */
   disown(serial: string): Promise<void>;
   /**
@@ -95,6 +102,11 @@ export interface CertificateStore {
     expiredBefore?: Date,
     after?: Pick<CertificateRecord, 'reservedAt' | 'serial'>,
   ): Promise<CertificateRecord[]>;
+}
+
+/** Certificates of one key that are alike to whoever asks whether they may be revoked. */
+export interface CountOfKey extends Pick<CertificateRecord, 'issuerId' | 'profile' | 'isAuthority'> {
+  readonly certificates: number;
 }
 
 export interface TicketRedemption {

@@ -15,6 +15,7 @@ import { octets, optionalText, time } from './columns.js';
 @Index('ca_certificate_by_requester', ['requester', 'reservedAt', 'serial'])
 @Index('ca_certificate_by_profile', ['profile', 'reservedAt', 'serial'])
 @Index('ca_certificate_by_not_after', ['notAfter', 'serial'])
+@Index('ca_certificate_by_key', ['subjectKeyId'])
 export class CertificateEntity implements CertificateRecord {
   @PrimaryColumn('varchar', { length: 40 })
   serial: string;

@@ -10,6 +10,7 @@ import { CompromisedKeys1764500000000 } from './migrations/1764500000000-comprom
 import { Presigning1764600000000 } from './migrations/1764600000000-presigning.js';
 import { DecisionSeals1764700000000 } from './migrations/1764700000000-decision-seals.js';
 import { RevocationsByState1764800000000 } from './migrations/1764800000000-revocations-by-state.js';
+import { CertificatesByKey1764900000000 } from './migrations/1764900000000-certificates-by-key.js';
 
 /** The CA's schema. Some of it is made outside a transaction: TypeORM is to be told `transaction: 'each'`. */
 export const caMigrations = [
@@ -23,6 +24,7 @@ export const caMigrations = [
   Presigning1764600000000,
   DecisionSeals1764700000000,
   RevocationsByState1764800000000,
+  CertificatesByKey1764900000000,
 ];
 
 /**

@@ -86,6 +86,37 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     expect(await stores.certificates.listSigning('cc'.repeat(20), now)).toEqual([]);
   });
 
+  test('a key has the certificates in force that are issued or may be; none of it is redeemed once it is compromised', async () => {
+    const [issuerId, subjectKeyId] = ['a1', 'ab'].map((digits) => digits.repeat(20));
+    const later = new Date(now.getTime() + 1e9);
+    const key = { subjectKeyId, spkiSha256: 'ab'.repeat(32), profileVersion: 'v1', requester: 'test', notBefore: now, reservedAt: now, ticketExpiresAt: later, searchNames: [] }; // prettier-ignore
+    const reserve = async (serial: string, more: Partial<SearchableReservation>, steps: number): Promise<void> => {
+      const reservation = { ...key, serial, issuerId, profile: 'tls-server', isAuthority: false, notAfter: later, ...more }; // prettier-ignore
+      await stores.certificates.reserve(reservation);
+      if (steps > 1) await stores.certificates.commitTbs({ ...reservation, tbs: Buffer.of(1), tbsSha256: '00', now });
+      if (steps > 2) await stores.certificates.complete(serial, Buffer.of(2), now);
+    };
+    await reserve('d1', {}, 3);
+    await reserve('d2', { issuerId: 'dd'.repeat(20), profile: 'tls-client' }, 2);
+    await reserve('d3', { notAfter: new Date(now.getTime() - 1) }, 3);
+    await reserve('d4', {}, 1);
+    await reserve('d5', {}, 3);
+    await reserve('d6', { subjectKeyId: 'ac'.repeat(20) }, 1);
+    await reserve('d7', { isAuthority: true }, 3);
+    const revoke = (serial: string, more: Partial<StatusChange>) => stores.revocations.change(issuerId, serial, () => change(serial, { issuerId, ...more }), () => []); // prettier-ignore
+    await revoke('d5', { reason: 'superseded' });
+    await revoke('d1', { state: 'held', reason: 'certificateHold' });
+    const ofProfile = { issuerId, profile: 'tls-server', isAuthority: false, certificates: 1 };
+    const counts = await stores.certificates.countOfKey(subjectKeyId, now);
+    expect(counts).toHaveLength(3);
+    expect(counts).toEqual(expect.arrayContaining([ofProfile, { ...ofProfile, isAuthority: true }, { ...ofProfile, issuerId: 'dd'.repeat(20), profile: 'tls-client' }])); // prettier-ignore
+    expect(await stores.certificates.listOfKey(subjectKeyId, now, 9)).toEqual(['d1', 'd2', 'd7']);
+    expect(await stores.certificates.listOfKey(subjectKeyId, now, 2)).toEqual(['d1', 'd2']);
+    await revoke('d5', { compromisedKey: key.spkiSha256 });
+    const redeemed = await Promise.all(['d4', 'd6'].map((serial) => stores.certificates.commitTbs({ ...key, serial, issuerId, tbs: Buffer.of(1), tbsSha256: '00', now }))); // prettier-ignore
+    expect(redeemed).toEqual([false, true]);
+  });
+
   test('a refused change leaves neither a sequence nor a row', async () => {
     const refuse = () => {
       throw new RangeError('refused');

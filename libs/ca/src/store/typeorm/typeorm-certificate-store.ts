@@ -2,6 +2,7 @@ import { type DataSource, In, LessThanOrEqual, Not, type Repository } from 'type
 import type {
   CertificateRecord,
   CertificateStore,
+  CountOfKey,
   SearchableReservation,
   TicketRedemption,
 } from '../certificate-store.js';
@@ -105,6 +106,28 @@ export class TypeOrmCertificateStore implements CertificateStore {
     return last?.notAfter;
   }
 
+  async countOfKey(subjectKeyId: string, now: Date): Promise<CountOfKey[]> {
+    const text = `SELECT c.issuer_id, c.profile, c.is_authority, count(*) AS certificates ${validOfKey}
+      GROUP BY c.issuer_id, c.profile, c.is_authority`;
+    const rows = await withStore('count the certificates of a key', () =>
+      this.#sql.all(text, subjectKeyId, now.getTime()),
+    );
+    return rows.map((row) => ({
+      issuerId: String(row.issuer_id),
+      profile: String(row.profile),
+      isAuthority: Number(row.is_authority) === 1,
+      certificates: Number(row.certificates),
+    }));
+  }
+
+  async listOfKey(subjectKeyId: string, now: Date, limit: number): Promise<string[]> {
+    const text = `SELECT c.serial ${validOfKey} ORDER BY c.serial${this.#sql.inOctets} LIMIT $3`;
+    const rows = await withStore('list the certificates of a key', () =>
+      this.#sql.all(text, subjectKeyId, now.getTime(), limit),
+    );
+    return rows.map(({ serial }) => String(serial));
+  }
+
   async disown(serial: string): Promise<void> {
     await this.#update('disown a certificate', { serial, state: 'signing' }, { seal: () => 'NULL' });
   }
@@ -142,3 +165,8 @@ export class TypeOrmCertificateStore implements CertificateStore {
     return affected === 1;
   }
 }
+
+/** Those of a key that are issued, or may be, and in force. */
+const validOfKey = `FROM ca_certificate c
+  WHERE c.subject_key_id = $1 AND c.state IN ('issued', 'signing') AND c.not_after >= $2 AND NOT EXISTS (
+    SELECT 1 FROM ca_revocation r WHERE r.issuer_id = c.issuer_id AND r.serial = c.serial AND r.state = 'revoked')`;

@@ -135,12 +135,19 @@ function* changeSteps(
     change.requester,
     sequence,
   );
-  if (change.compromisedKey !== undefined)
+  if (change.compromisedKey !== undefined) {
     yield sql(
       'INSERT INTO ca_compromised_key (spki_sha256, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING',
       change.compromisedKey,
       serial,
     );
+    // A ticket that was prepared before is not redeemed.
+    yield sql(
+      `UPDATE ca_certificate SET state = 'voided' WHERE state = 'reserved'
+         AND subject_key_id = (SELECT subject_key_id FROM ca_certificate WHERE serial = $1)`,
+      serial,
+    );
+  }
   yield sql('DELETE FROM ca_ocsp_response WHERE issuer_id = $1 AND serial = $2', issuerId, serial);
   for (const response of responses(change)) yield insertResponse({ ...response, sequence });
   return { ...change, sequence };
