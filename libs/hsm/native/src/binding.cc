@@ -52,8 +52,8 @@ bool ReadNumber(const Napi::Value& value, CK_ULONG* number) {
   return true;
 }
 
-/// `new TokenCalls(modulePath, results, settled)`: a module to open, a Float64Array for the numbers
-/// of results, and who is told of them.
+/// `new TokenCalls(modulePath, results, settled, outputs)`: a module to open, a Float64Array for the numbers of results, who is
+/// told of them, and a Uint8Array for their outputs.
 class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -63,8 +63,9 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   }
 
   explicit TokenCalls(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenCalls>(info), env_(info.Env()) {
-    if (!info[0].IsString() || !info[1].IsTypedArray() || !info[2].IsFunction()) {
-      Throw(env_, "TokenCalls: want a path, an array and a function");
+    ByteView outputs;
+    if (!info[0].IsString() || !info[1].IsTypedArray() || !info[2].IsFunction() || !ReadBytes(info[3], &outputs)) {
+      Throw(env_, "TokenCalls: want a path, an array, a function and an array");
       return;
     }
     std::string failure;
@@ -76,6 +77,8 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
     StayLoaded();
 
     results_ = Napi::Persistent(info[1].As<Napi::Float64Array>());
+    outputs_ = Napi::Persistent(info[3].As<Napi::Uint8Array>());
+    output_room_ = outputs.size;
     settled_ = Settled::New(env_, info[2].As<Napi::Function>(), "token calls", 0, 1, this);
     // Only calls under way keep the event loop alive.
     settled_.Unref(env_);
@@ -148,15 +151,21 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   void Deliver(const Napi::Function& settled) {
     const CallThreads::Calls done = threads_->TakeDone(under_way_);
     const size_t most = results_.Value().ElementLength() / kResultFields;
-    for (size_t first = 0; first < done.size(); first += most) {
-      DeliverSome(settled, &done[first], std::min(most, done.size() - first));
+    for (size_t first = 0, count = 0; first < done.size(); first += count) {
+      // As many as there is room for, and one for which there never is.
+      size_t bytes = done[first]->output().size;
+      for (count = 1; first + count < done.size() && count < most; ++count) {
+        const size_t more = done[first + count]->output().size;
+        if (bytes + more > output_room_) break;
+        bytes += more;
+      }
+      DeliverSome(settled, &done[first], count, bytes);
     }
   }
 
-  void DeliverSome(const Napi::Function& settled, const std::unique_ptr<Call>* calls, size_t count) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; ++i) bytes += calls[i]->output().size;
-    const auto outputs = Napi::Buffer<uint8_t>::New(env_, bytes);
+  void DeliverSome(const Napi::Function& settled, const std::unique_ptr<Call>* calls, size_t count, size_t bytes) {
+    const bool has_room = bytes <= output_room_;
+    Napi::Uint8Array outputs = has_room ? outputs_.Value() : Napi::Buffer<uint8_t>::New(env_, bytes);
     uint8_t* output = outputs.Data();
     double* result = results_.Value().Data();
     for (size_t i = 0; i < count; ++i, result += kResultFields) {
@@ -195,6 +204,8 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
 
   const Napi::Env env_;
   Napi::Reference<Napi::Float64Array> results_;
+  Napi::Reference<Napi::Uint8Array> outputs_;
+  size_t output_room_ = 0;
   Settled settled_;
   std::shared_ptr<CallThreads> threads_;
   /// Not begun yet.

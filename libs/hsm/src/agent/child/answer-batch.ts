@@ -6,9 +6,12 @@ import type { Answer, Verb } from '../protocol.js';
 
 /** Room for the answers of one turn of the event loop; larger buffers are not kept. */
 const expectedBytes = 16_384;
+const nothing = Buffer.alloc(0);
+/** What follows it is done when what happens together has happened: for a third of what process.nextTick or setImmediate costs. */
+const atOnce = Promise.resolve();
 
 /**
- * The way back: answers of one turn of the event loop leave in one write, and their buffer is zeroed once they are written.
+ * The way back: answers that become ready together leave in one write, and their buffer is zeroed once they are written.
  * A client that does not take them is not read from either.
  */
 export class AnswerBatch {
@@ -25,29 +28,34 @@ export class AnswerBatch {
   }
 
   result<V extends Verb>(verb: V, requestId: number, answer: Answer<V>): void {
-    this.#flushLater();
+    this.#flushSoon();
     writeAnswer(this.#writer, verb, requestId, answer);
   }
 
   error(requestId: number, error: HsmError): void {
-    this.#flushLater();
+    this.#flushSoon();
     writeError(this.#writer, requestId, error);
   }
 
-  #flushLater(): void {
-    if (this.#writer.isEmpty) setImmediate(() => this.#flush());
+  #flushSoon(): void {
+    if (this.#writer.isEmpty) void atOnce.then(this.#flush);
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
     const writer = this.#writer;
     if (writer.isEmpty || this.stream.destroyed) return;
     this.#writer = this.#spare ?? new FrameWriter(expectedBytes);
     this.#spare = undefined;
-    const { frames } = writer;
-    const isRoomLeft = this.stream.write(frames, () => {
-      writer.clear();
-      if (frames.length <= expectedBytes) this.#spare = writer;
-    });
+    const isRoomLeft = this.stream.write(writer.frames);
+    // As a rule the kernel has them now, and there is no call back to wait for.
+    if (this.stream.writableLength === 0) this.#written(writer);
+    else this.stream.write(nothing, () => this.#written(writer));
     if (!isRoomLeft) this.stream.pause();
+  };
+
+  #written(writer: FrameWriter): void {
+    const { length } = writer.frames;
+    writer.clear();
+    if (length <= expectedBytes) this.#spare = writer;
   }
 }

@@ -44,7 +44,6 @@ export class Connection implements Caller {
     private readonly terms = ownTerms,
   ) {
     this.#answers = new AnswerBatch(stream);
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
   }
 
   get role(): CallerRole {
@@ -91,7 +90,8 @@ export class Connection implements Caller {
     return isIdle;
   }
 
-  #receive(chunk: Buffer): void {
+  /** What has come from the client; no buffer may be used twice. */
+  receive(chunk: Buffer): void {
     let frames = 0;
     try {
       for (const body of this.#splitter.push(chunk)) {
@@ -148,7 +148,7 @@ export class Connection implements Caller {
   #admit(request: TokenRequest, body: Buffer): void {
     const { callsInFlight, bytesInFlight } = this.terms;
     if (this.#calls.size < callsInFlight && this.#bytesInFlight + body.length <= bytesInFlight) {
-      void this.#serve(request, body);
+      this.#serve(request, body);
       return;
     }
     const message = `agent: want at most ${callsInFlight} calls and ${bytesInFlight} bytes of a connection in flight`;
@@ -165,20 +165,17 @@ export class Connection implements Caller {
     return this.#handler.description;
   }
 
-  async #serve(request: TokenRequest, body: Buffer): Promise<void> {
+  #serve(request: TokenRequest, body: Buffer): void {
     const { requestId, verb, remainingMilliseconds, correlationId, attempt } = request;
     const trafficClass = admittedClass(verb, request.trafficClass);
     const call = new Call(remainingMilliseconds, correlationId, attempt, this, trafficClass);
     this.#calls.set(requestId, { verb, call });
-    this.#bytesInFlight += body.length;
-    await this.#answer(request, body, () => {
+    void this.#answer(request, body, () => {
       if (this.#refusal) throw this.#refusal;
       if (!this.#handler) throw new HsmError('ERR_HSM_PROTOCOL', 'want the answer to hello awaited');
       call.throwIfOver();
       return this.#handler.handle(call, request);
     });
-    this.#calls.delete(requestId);
-    this.#bytesInFlight -= body.length;
   }
 
   async #answer<V extends Verb>(
@@ -186,6 +183,7 @@ export class Connection implements Caller {
     body: Buffer,
     work: () => Promise<Answer<V>>,
   ): Promise<void> {
+    this.#bytesInFlight += body.length;
     try {
       const answer = await work();
       this.#answers.result(verb, requestId, answer);
@@ -196,6 +194,8 @@ export class Connection implements Caller {
     }
     // It may hold a data key or a PIN, and no buffer of the splitter is used twice.
     body.fill(0);
+    this.#bytesInFlight -= body.length;
+    this.#calls.delete(requestId);
   }
 }
 

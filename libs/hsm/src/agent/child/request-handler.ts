@@ -88,9 +88,7 @@ export class RequestHandler {
 
   #sign(call: Call, request: Received<'sign'>): Promise<Answer<'sign'>> {
     const operation: KeyOperation = { operation: 'sign', keyId: request.keyId, mechanism: request.scheme };
-    const work = async (session: SessionHandle, key: TokenKey) => ({
-      signature: await sign(this.token, session, key, request, operation),
-    });
+    const work = (session: SessionHandle, key: TokenKey) => sign(this.token, session, key, request, operation);
     return this.#use(call, operation, 'sign', work, () => signedDigest(request));
   }
 

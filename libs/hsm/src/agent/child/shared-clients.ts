@@ -53,6 +53,7 @@ export class SharedClients {
     role.open++;
     const terms = { role, callsInFlight: role.callsInFlight, bytesInFlight };
     const connection = new Connection(socket, (hello) => admit(hello, role, isFull), terms);
+    socket.on('data', (chunk: Buffer) => connection.receive(chunk));
     this.#connections.add(connection);
     const impatience = setTimeout(() => {
       if (!connection.isWelcome) socket.destroy();

@@ -5,7 +5,7 @@ import { ecdsaSignatureToDer } from '../../../algorithm/encoding-ecdsa-signature
 import { keyAlgorithms } from '../../../algorithm/key-algorithm.js';
 import { signatureSchemes } from '../../../algorithm/signature-scheme.js';
 import { HsmError } from '../../../errors.js';
-import type { Received } from '../../protocol.js';
+import type { Answer, Received } from '../../protocol.js';
 import type { Operation } from '../audit-trail.js';
 import type { KeyObjects, TokenKey } from './key-inspection.js';
 import { hmacMechanism, signatureMechanism } from './mechanism.js';
@@ -16,7 +16,7 @@ import type { Token } from './token.js';
 const macBytes = 32;
 
 /**
- * @returns RSA: modulus length; ECDSA: DER or r ‖ s as `format` says; Ed25519: 64 bytes
+ * @returns RSA: of the modulus's length; ECDSA: DER or r ‖ s as `format` says; Ed25519: 64 bytes
  * @throws {HsmError} ERR_HSM_ARGUMENT_INVALID | ERR_HSM_MECHANISM_UNSUPPORTED | ERR_HSM_SIGNATURE_INVALID
  */
 export async function sign(
@@ -25,7 +25,7 @@ export async function sign(
   key: TokenKey,
   request: Received<'sign'>,
   operation: Operation,
-): Promise<Buffer> {
+): Promise<Answer<'sign'>> {
   const input = signatureInput(key, request);
   operation.digest = input.digest;
   const mechanism = signatureMechanism(request.scheme);
@@ -38,7 +38,7 @@ export async function sign(
     );
   }
   const isEcdsa = signatureSchemes[request.scheme].family === 'ec';
-  return isEcdsa && request.format === 'der' ? ecdsaSignatureToDer(signature) : signature;
+  return { signature: isEcdsa && request.format === 'der' ? ecdsaSignatureToDer(signature) : signature };
 }
 
 /** What the audit trail says was signed: its hash under the scheme, or SHA-512 for Ed25519, which signs messages. */
