@@ -1,4 +1,3 @@
-import { type Scope } from '@nest-hsm/ca';
 import {
   createRemoteJWKSet,
   customFetch,
@@ -72,13 +71,7 @@ function unverifiedIssuer(token: string): string {
 function holderOf(payload: JWTPayload, { name, requesterClaim, grants }: OidcConfig): Principal | undefined {
   const subject = payload[requesterClaim];
   if (typeof subject !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(subject)) return undefined;
-  const given = grants.filter((grant) => isGiven(payload, grant));
-  const scopes = given.flatMap((grant): readonly Scope[] => grant.scopes);
-  // The profiles of those grants that let it ask for certificates at all.
-  const asking = given.filter((grant) => grant.scopes.includes('certificates:issue'));
-  const isOpen = asking.some(({ profiles }) => profiles === undefined);
-  const profiles = isOpen ? undefined : asking.flatMap((grant) => grant.profiles ?? []);
-  return principal(`oidc:${name}:${subject}`, { scopes, profiles });
+  return principal(`oidc:${name}:${subject}`, ...grants.filter((grant) => isGiven(payload, grant)));
 }
 
 /** A claim is one text, several, or, like `scope`, several with spaces between them (RFC 8693 §4.2). */

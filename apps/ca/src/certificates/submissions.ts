@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { CertificateAuthority, type IssuedCertificate, type OrderRecord, Orders } from '@nest-hsm/ca';
-import { assertMayAskFor, type Principal } from '../access/principal.js';
+import { assertMayUse, type Principal } from '../access/principal.js';
 import { CertificateLimit } from '../limits/certificate-limit.js';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
 import type { IssueRequest } from './body.js';
@@ -60,14 +60,14 @@ export class Submissions {
     this.limit.take(caller, 1);
     const { requester } = caller;
     const stop = this.metrics.startIssuance();
-    const mayUse = (profile: string): void => assertMayAskFor(caller, profile);
+    const mayUse = (profile: string): void => assertMayUse(caller, 'certificates:issue', profile);
     const issued = await this.authority.renew(serial, { csr, requester, idempotencyKey, mayUse });
     stop('renewal');
     return issued;
   }
 
   async #submit({ csr, profile }: IssueRequest, caller: Principal, idempotencyKey?: string): Promise<Submitted> {
-    assertMayAskFor(caller, profile);
+    assertMayUse(caller, 'certificates:issue', profile);
     const { requester } = caller;
     if (this.authority.profiles.get(profile)?.approval === true)
       return { order: await this.orders.place({ csr, profile, requester, idempotencyKey }) };

@@ -12,7 +12,7 @@ import { CaError, CertificateAuthority, type OrderRecord, Orders } from '@nest-h
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Caller, Requires } from '../access/access.decorators.js';
-import { assertMayAskFor, type Principal } from '../access/principal.js';
+import { assertMayUse, type Principal } from '../access/principal.js';
 import { CertificateDto } from '../certificates/certificate.dto.js';
 import { negotiate, represent, representations } from '../certificates/representation.js';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
@@ -95,7 +95,7 @@ export class OrdersController {
   /** An approver may be bound to profiles as a requester may. @throws {ApiError} ERR_API_FORBIDDEN */
   async #decidable(id: string, caller: Principal): Promise<OrderRecord> {
     const order = await this.orders.find(id);
-    assertMayAskFor(caller, order.profile);
+    assertMayUse(caller, 'certificates:approve', order.profile);
     return order;
   }
 }

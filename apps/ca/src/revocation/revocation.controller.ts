@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, Header, HttpCode, Param, Put } from '@nestjs/common';
 import { ApiBody, ApiDefaultResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { CertificateAuthority, requestableReasons, type Revoked } from '@nest-hsm/ca';
+import { CertificateAuthority, requestableReasons, type Revoked, type RevokeKeyOptions } from '@nest-hsm/ca';
 import { z } from 'zod';
 import { Caller, Requires } from '../access/access.decorators.js';
 import type { Principal } from '../access/principal.js';
@@ -40,8 +40,7 @@ export class RevocationController {
       serial,
       await this.authority.status.revoke(serial, {
         ...options,
-        requester: caller.requester,
-        profiles: caller.profiles,
+        ...revoker(caller),
       }),
     );
   }
@@ -51,10 +50,7 @@ export class RevocationController {
   @Requires('certificates:revoke')
   @ApiOkResponse({ type: StatusDto })
   async release(@Param('serial') serial: string, @Caller() caller: Principal): Promise<StatusDto> {
-    return represent(
-      serial,
-      await this.authority.status.release(serial, { requester: caller.requester, profiles: caller.profiles }),
-    );
+    return represent(serial, await this.authority.status.release(serial, revoker(caller)));
   }
 
   /** The status of a certificate. */
@@ -65,6 +61,10 @@ export class RevocationController {
   async find(@Param('serial') serial: string): Promise<StatusDto> {
     return represent(serial, await this.authority.status.find(serial));
   }
+}
+
+function revoker({ requester, profiles }: Principal): Pick<RevokeKeyOptions, 'requester' | 'profiles'> {
+  return { requester, profiles: profiles.get('certificates:revoke') };
 }
 
 function represent(serial: string, record: Revoked | undefined): StatusDto {
