@@ -107,6 +107,7 @@ test.each<[string, string, Said, string]>([
   ['mail that repudiates nothing and signs nothing', 'public-smime', { ...mail, bits: ['nonRepudiation'] }, 'the key usage is what'],
   ['code that is mailed', 'public-code-signing', { ...code, purposes: [oids.codeSigning, oids.emailProtection] }, 'the purpose is there'],
   ['a strict mailbox that is a client', 'public-smime', { ...mail, purposes: [oids.emailProtection, oids.clientAuth] }, 'the purpose is there'],
+  ['a server that is a client too', 'public-tls-server', { ...server, purposes: [oids.serverAuth, oids.clientAuth] }, 'the purpose is there'],
   ['a client without a server', 'public-tls-server', { ...server, purposes: [oids.clientAuth] }, 'the purpose is there'],
   ['a server without names', 'public-tls-server', { ...server, names: [] }, 'SubjectAltName is there'],
   ['a server with a SPIFFE ID', 'public-tls-server', { ...server, names: [uri('spiffe://example.com/a')] }, 'SubjectAltName is there'],

@@ -104,6 +104,7 @@ test.each<[string, string, string]>([
   ['an organization that is not validated', 'public-tls-server: { subject: { commonName: name, organization: required } }', 'publicStyle: want no organization in a subject of policy 2.23.140.1.2.1'],
   ['an organization that may be nowhere', 'public-tls-server: { subject: { organization: required, country: optional }, policies: [{ oid: 2.23.140.1.2.2 }] }', 'publicStyle: want country, stateOrProvince or locality in every subject'],
   ['a mailbox with a name', 'public-smime: { subject: { commonName: required } }', 'publicStyle: want a commonName that is one of the names'],
+  ['a server that is a client too', 'public-tls-server: { extendedKeyUsage: [serverAuth, clientAuth] }', 'publicStyle: want no purpose 1.3.6.1.5.5.7.3.2 beside policy 2.23.140.1.2.1'],
   ['a strict mailbox for more', 'public-smime: { extendedKeyUsage: [emailProtection, clientAuth] }', 'publicStyle: want no purpose 1.3.6.1.5.5.7.3.2 beside policy 2.23.140.1.5.1.3'],
   ['mail without a CRL', 'public-smime: { crl: [] }', 'publicStyle: want a CRL'],
   ['code without the place of its issuer', 'public-code-signing: { caIssuers: [] }', "publicStyle: want the place of the issuer's certificate"],

@@ -35,14 +35,18 @@ const identity: Pick<PublicPolicy, 'subject' | 'subjectWants'> = {
   subjectWants: [['organization'], ['country'], ['stateOrProvince', 'locality']],
 };
 
-/** CABF BR §7.1.2.7; the policies by §7.1.6.1, without those that want attributes no profile has. */
+/**
+ * CABF BR §7.1.2.7; the policies by §7.1.6.1, without those that want attributes no profile has. §7.1.2.7.10 would let a server's
+ * certificate be for clients too; programs of public roots do not (Chrome Root Program Policy 1.8, for dedicated TLS hierarchies: CAs
+ * since 2026-06-15, certificates from 2027-03-15), and it would outlive the day.
+ */
 const tls: PublicKind = {
   purpose: oids.serverAuth,
   policies: [
     // Domain-validated.
-    { oid: '2.23.140.1.2.1', subject: ['country', 'commonName'], subjectWants: [], otherPurposes: [oids.clientAuth] },
+    { oid: '2.23.140.1.2.1', subject: ['country', 'commonName'], subjectWants: [], otherPurposes: [] },
     // Organization-validated.
-    { oid: '2.23.140.1.2.2', ...identity, otherPurposes: [oids.clientAuth] },
+    { oid: '2.23.140.1.2.2', ...identity, otherPurposes: [] },
   ],
   names: ['dns', 'ip'],
   keys: ['rsa', 'ec-p256', 'ec-p384', 'ec-p521'],
