@@ -9,7 +9,6 @@ import { FleetInitCommand } from './fleet/init.command.js';
 import { FleetCommand, FleetEnrolCommand, FleetStatusCommand } from './fleet/fleet.commands.js';
 import { MigrateCommand } from './migrate/migrate.command.js';
 import { NounCommand } from './noun.command.js';
-import { ReceiptCommands } from './receipt/receipt.commands.js';
 import { RecoveryCommand, RecoveryInitCommand } from './recovery/recovery.commands.js';
 import { FleetResyncCommand } from './recovery/resync.command.js';
 import { TokenCommands } from './token/token.commands.js';
@@ -22,7 +21,7 @@ import { TokenCommands } from './token/token.commands.js';
 class NestHsmCommand extends NounCommand {}
 
 @Module({
-  imports: [AuditCommands, BackupCommands, KeyCommands, ReceiptCommands, TokenCommands],
+  imports: [AuditCommands, BackupCommands, KeyCommands, TokenCommands],
   providers: [
     NestHsmCommand,
     AgentCommand,
@@ -47,6 +46,8 @@ export class CliModule {
     const imports = [
       ...(isAsked('ca') ? [(await import('./ca/ca.commands.js')).CaCommands] : []),
       ...(isAsked('data') ? [(await import('./data/data.commands.js')).DataCommands] : []),
+      // Receipts of tenants that were shredded are the library's of encrypted columns.
+      ...(isAsked('receipt') ? [(await import('./receipt/receipt.commands.js')).ReceiptCommands] : []),
     ];
     return { module: CliModule, imports };
   }
