@@ -10,7 +10,7 @@ import { generalName, nameKinds } from '../../libs/ca/src/name/general-name.js';
 import { MalformedOcspRequest, parseOcspRequest } from '../../libs/ca/src/ocsp/ocsp-request.js';
 import { parseProfiles } from '../../libs/ca/src/profile/profile-file.js';
 import { type CertificationRequest, parseCsr, requestedAttribute } from '../../libs/ca/src/request/csr.js';
-import { acceptPublicKey } from '../../libs/ca/src/request/key-policy.js';
+import { readPublicKey } from '../../libs/ca/src/request/key-policy.js';
 import { verifyProofOfPossession } from '../../libs/ca/src/request/proof-of-possession.js';
 import {
   buildCsr,
@@ -90,10 +90,10 @@ export const caTargets: readonly FuzzTarget[] = [
     judge: async (input) => {
       const read = attempt(() => {
         const request = parseCsr(input);
-        return { request, ...acceptPublicKey(request.subjectPublicKeyInfo) };
+        return { request, key: readPublicKey(request.subjectPublicKeyInfo) };
       }, CaError);
       if (read === undefined) return;
-      const isProven = await verifyProofOfPossession(read.request, read.publicKey).then(
+      const isProven = await verifyProofOfPossession(read.request, read.key).then(
         () => true,
         (error: unknown) => {
           if (error instanceof CaError) return false;

@@ -54,6 +54,7 @@ const faults = {
   // Ours.
   ERR_CA_LINT_FAILED: 'bug',
   ERR_CA_STATE_CONFLICT: 'bug',
+  ERR_CA_VERIFICATION_UNAVAILABLE: 'bug',
 } as const satisfies Record<string, CaErrorFault>;
 
 export type CaErrorFault = 'caller' | 'policy' | 'operator' | 'store' | 'token' | 'bug';

@@ -17,7 +17,7 @@ import { encodeTbsCertificate, type Validity } from '../issuance/tbs-certificate
 import { backdateMilliseconds } from '../issuance/validity.js';
 import { type DistinguishedName, encodeDistinguishedName } from '../name/distinguished-name.js';
 import { parseCsr } from '../request/csr.js';
-import { acceptPublicKey } from '../request/key-policy.js';
+import { readPublicKey } from '../request/key-policy.js';
 import { verifyProofOfPossession } from '../request/proof-of-possession.js';
 import { type ClusterIntent, clusterRules, viewCluster } from './cluster-rules.js';
 
@@ -50,10 +50,9 @@ export async function signClusterCsr(
   options: ClusterSigningOptions,
 ): Promise<ClusterCertificates> {
   const request = parseCsr(csr);
-  const { publicKey } = acceptPublicKey(request.subjectPublicKeyInfo);
-  if (publicKey.asymmetricKeyType !== 'rsa')
-    throw new CaError('ERR_CA_KEY_UNSUPPORTED', `cluster CSR: want an RSA key, got ${publicKey.asymmetricKeyType}`);
-  await verifyProofOfPossession(request, publicKey);
+  const key = readPublicKey(request.subjectPublicKeyInfo);
+  if (key.kind !== 'rsa') throw new CaError('ERR_CA_KEY_UNSUPPORTED', `cluster CSR: want an RSA key, got ${key.kind}`);
+  await verifyProofOfPossession(request, key);
   const context = hierarchyContext(options);
   return context.certificates.exclusively(async () => {
     const [authority, customerCa] = await ownerOf(context, options);

@@ -1,9 +1,18 @@
-import { constants, type KeyObject, verify } from 'node:crypto';
-import { promisify } from 'node:util';
+import type { KeyObject } from 'node:crypto';
 import type { DerNode } from '../der/der-reader.js';
 import { decodeOid, oids } from '../der/oid.js';
 import { tags } from '../der/der-writer.js';
+import { CaError } from '../errors.js';
+import { verifyOffLoop } from '../verification/verify-off-loop.js';
 import { pssHashOf } from './rsassa-pss.js';
+
+/** A public key that need not be loaded here. */
+export interface VerificationKey {
+  /** As `KeyObject.asymmetricKeyType` says it. */
+  readonly type: KeyObject['asymmetricKeyType'];
+  /** SubjectPublicKeyInfo, DER. */
+  readonly spki: Buffer;
+}
 
 interface Scheme {
   readonly keyType: 'rsa' | 'ec' | 'ed25519';
@@ -25,9 +34,6 @@ const schemes: Readonly<Record<string, Scheme>> = {
   [oids.ed25519]: { keyType: 'ed25519', hash: null, parameters: 'absent' },
 };
 
-/** On a thread of the pool: it takes longer than everything else that is decided about what is signed. */
-const verifyOffLoop = promisify(verify);
-
 export interface Signed {
   /** What was signed. */
   readonly octets: Buffer;
@@ -36,17 +42,28 @@ export interface Signed {
   readonly signature: Buffer;
 }
 
-/** What is wrong with somebody else's signature, as "want X, got Y"; undefined when it was made with the key. */
-export async function signatureFault(signed: Signed, publicKey: KeyObject): Promise<string | undefined> {
+/**
+ * What is wrong with somebody else's signature, as "want X, got Y"; undefined when it was made with the key.
+ * @throws {CaError} ERR_CA_CSR_MALFORMED when OpenSSL cannot load the key | ERR_CA_VERIFICATION_UNAVAILABLE
+ */
+export async function signatureFault(signed: Signed, { type, spki }: VerificationKey): Promise<string | undefined> {
   const scheme = schemeOf(signed.algorithm);
   if (typeof scheme === 'string') return scheme;
   const { keyType, hash, isPss = false } = scheme;
-  if (publicKey.asymmetricKeyType !== keyType)
-    return `want an algorithm of a key of type ${publicKey.asymmetricKeyType}, got one of ${keyType}`;
-  const { RSA_PKCS1_PSS_PADDING: padding, RSA_PSS_SALTLEN_DIGEST: saltLength } = constants;
-  const key = isPss ? { key: publicKey, padding, saltLength } : publicKey;
-  const isSound = await verifyOffLoop(hash, signed.octets, key, signed.signature);
-  return isSound ? undefined : 'want one made with the private key of the certificate or request, got another';
+  if (type !== keyType) return `want an algorithm of a key of type ${type}, got one of ${keyType}`;
+  const { octets, signature } = signed;
+  switch (await verifyOffLoop({ spki, isLasting: false, hash, isPss, octets, signature })) {
+    case 'sound':
+      return undefined;
+    case 'key-unusable':
+      throw new CaError('ERR_CA_CSR_MALFORMED', 'public key: want one OpenSSL can load');
+    case 'unsound':
+      return 'want one made with the private key of the certificate or request, got another';
+  }
+}
+
+export function verificationKeyOf(key: KeyObject): VerificationKey {
+  return { type: key.asymmetricKeyType, spki: key.export({ format: 'der', type: 'spki' }) };
 }
 
 function schemeOf(identifier: DerNode): Scheme | string {

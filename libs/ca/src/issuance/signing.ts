@@ -1,9 +1,9 @@
-import { createHash, hash as hashOnce, verify } from 'node:crypto';
-import { promisify } from 'node:util';
+import { createHash, hash as hashOnce } from 'node:crypto';
 import { HsmError, type HsmErrorCode, type TrafficClass } from '@nest-hsm/hsm';
 import { derElements } from '../der/der-reader.js';
 import { tags } from '../der/der-writer.js';
 import { CaError } from '../errors.js';
+import { verifyOffLoop } from '../verification/verify-off-loop.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
 import { encodeSigned } from './tbs-certificate.js';
 
@@ -31,13 +31,10 @@ export function isRefusal(error: unknown): boolean {
 /** A longer TBS, that of a CRL, is hashed here: the token's agent takes at most 1 MiB. */
 const maximumMessageBytes = 65_536;
 
-/** On a thread of the pool: the event loop has the next certificate to decide about meanwhile. */
-const verifyOffLoop = promisify(verify);
-
 /**
  * Signs octets on the token and verifies the signature in software before anyone sees it (SECURITY: a faulty RSA-CRT
  * signature reveals the key).
- * @throws {CaError} ERR_CA_SIGNATURE_INVALID
+ * @throws {CaError} ERR_CA_SIGNATURE_INVALID | ERR_CA_VERIFICATION_UNAVAILABLE
  * @throws {HsmError} as `Hsm.sign`
  */
 export async function signVerified(
@@ -51,18 +48,26 @@ export async function signVerified(
   if (tbs.length > maximumMessageBytes) {
     const digest = createHash(hash).update(tbs).digest();
     const signature = await token.sign(authority.key, scheme, digest, { ...call, input: 'digest' });
-    if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
+    if (await isSound(authority, tbs, signature)) return signature;
   } else {
     // Verified here alone at first. When it is wrong the token's agent verifies as well, so that a fleet asks another member.
     for (const verify of [false, true]) {
       const signature = await token.sign(authority.key, scheme, tbs, { ...call, verify });
-      if (await verifyOffLoop(hash, tbs, authority.publicKey, signature)) return signature;
+      if (await isSound(authority, tbs, signature)) return signature;
     }
   }
   throw new CaError(
     'ERR_CA_SIGNATURE_INVALID',
     `signature of ${authority.key.label}: want one its public key verifies, got another`,
   );
+}
+
+async function isSound(
+  { subjectPublicKeyInfo: spki, signatureAlgorithm: { hash } }: SigningAuthority,
+  octets: Buffer,
+  signature: Buffer,
+): Promise<boolean> {
+  return (await verifyOffLoop({ spki, isLasting: true, hash, isPss: false, octets, signature })) === 'sound';
 }
 
 /**

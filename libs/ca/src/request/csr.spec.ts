@@ -21,7 +21,7 @@ import {
 } from '../../../../test/support/csr.js';
 import { CaError } from '../errors.js';
 import { maximumCsrBytes, parseCsr, requestedAttribute } from './csr.js';
-import { acceptPublicKey } from './key-policy.js';
+import { readPublicKey } from './key-policy.js';
 import { verifyProofOfPossession } from './proof-of-possession.js';
 
 test('reads names, normalised, each once', () => {
@@ -62,7 +62,7 @@ test('agrees with a general library about its requests', async () => {
   const request = parseCsr(csr.toString('pem'));
   expect(requestedAttribute(request, 'commonName')).toBe('a.example.test');
   expect(request.names.map(({ value }) => value)).toEqual(['b.example.test', '10.0.0.1']);
-  await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
+  await verifyProofOfPossession(request, readPublicKey(request.subjectPublicKeyInfo));
 });
 
 describe('a request signed with RSASSA-PSS', () => {
@@ -76,7 +76,7 @@ describe('a request signed with RSASSA-PSS', () => {
   };
   const verify = async (csr: Buffer): Promise<void> => {
     const request = parseCsr(csr);
-    await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
+    await verifyProofOfPossession(request, readPublicKey(request.subjectPublicKeyInfo));
   };
 
   test.each(['sha256', 'sha384', 'sha512'])('with %s and a salt as long is accepted', async (hash) => {
@@ -150,7 +150,7 @@ test('whatever is done to a request, it is accepted as it was or refused with a 
       for (const [at, value] of edits) input[at] = value;
       try {
         const request = parseCsr(input);
-        await verifyProofOfPossession(request, acceptPublicKey(request.subjectPublicKeyInfo).publicKey);
+        await verifyProofOfPossession(request, readPublicKey(request.subjectPublicKeyInfo));
       } catch (error) {
         expect(error).toBeInstanceOf(CaError);
         return;

@@ -9,7 +9,7 @@ import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { askedNames, type CertifiedNames, certifiedNames } from '../profile/certified-names.js';
 import type { Profile } from '../profile/profile.js';
 import { type CertificationRequest, parseCsr, requestedAttribute } from './csr.js';
-import { acceptPublicKey, assertKeyFits } from './key-policy.js';
+import { assertKeyFits, readPublicKey } from './key-policy.js';
 import type { NameAuthorisation } from './name-policy.js';
 import { verifyProofOfPossession } from './proof-of-possession.js';
 
@@ -56,9 +56,9 @@ export class IssuancePolicy {
   ): Promise<CertificateOrder> {
     assertApproved(profile, who);
     const request = parseCsr(csr);
-    const key = acceptPublicKey(request.subjectPublicKeyInfo);
+    const key = readPublicKey(request.subjectPublicKeyInfo);
     assertKeyFits(profile, key);
-    await verifyProofOfPossession(request, key.publicKey);
+    await verifyProofOfPossession(request, key);
     assertRequestFits(profile, request);
     const certified = certifiedNames(profile, {
       names: request.names,

@@ -1,11 +1,11 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
 import { DerError, type DerNode, parseDer } from '../der/der-reader.js';
 import { tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
-import { encodePem } from '../der/pem.js';
 import { CaError } from '../errors.js';
 import type { SubjectKeyKind } from '../profile/key-usage.js';
+import type { VerificationKey } from '../issuance/signature-fault.js';
 import type { Profile } from '../profile/profile.js';
+import { loadPublicKey } from '../verification/signature-checker.js';
 import { hasClosePrimes } from './close-primes.js';
 import { hasRocaFingerprint, hasSmallFactor } from './roca.js';
 
@@ -24,21 +24,34 @@ const curves: Readonly<Record<string, { readonly kind: SubjectKeyKind; readonly 
 };
 
 /** A public key that may be certified. */
-export interface AcceptedKey {
-  readonly publicKey: KeyObject;
+export interface AcceptedKey extends VerificationKey {
   readonly kind: SubjectKeyKind;
   /** Of an RSA key. */
   readonly modulusBits?: number;
 }
 
 /**
- * The public key of a request, if it is one that may be certified: RSA of 2048 to 8192 bits without known weakness, EC on
- * P-256, P-384 or P-521 named and uncompressed, or Ed25519.
- * @param spki  SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)
- * @throws {CaError} ERR_CA_KEY_UNSUPPORTED | ERR_CA_KEY_WEAK | ERR_CA_CSR_MALFORMED
+ * A public key that comes with no signature of its own, if it is one that may be certified.
+ * @throws {CaError} as `readPublicKey`
  */
 export function acceptPublicKey(spki: DerNode): AcceptedKey {
-  const [algorithm, bits, ...rest] = spki.children;
+  const key = readPublicKey(spki);
+  try {
+    loadPublicKey(key.spki);
+  } catch (error) {
+    throw new CaError('ERR_CA_CSR_MALFORMED', 'public key: want one OpenSSL can load', { cause: error });
+  }
+  return key;
+}
+
+/**
+ * The public key of a request, if it is one that may be certified: RSA of 2048 to 8192 bits without known weakness, EC on
+ * P-256, P-384 or P-521 named and uncompressed, or Ed25519. Whoever verifies with it next finds whether an EC point lies on its curve.
+ * @param node  SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)
+ * @throws {CaError} ERR_CA_KEY_UNSUPPORTED | ERR_CA_KEY_WEAK | ERR_CA_CSR_MALFORMED
+ */
+export function readPublicKey({ children, raw: spki }: DerNode): AcceptedKey {
+  const [algorithm, bits, ...rest] = children;
   if (algorithm?.tag !== tags.sequence || bits?.tag !== tags.bitString || rest.length > 0 || bits.content[0] !== 0)
     malformed('want SubjectPublicKeyInfo');
   const [type, parameters, ...more] = algorithm.children;
@@ -48,13 +61,13 @@ export function acceptPublicKey(spki: DerNode): AcceptedKey {
   switch (oid) {
     case oids.rsaEncryption:
       if (parameters?.tag !== tags.null) malformed('want NULL parameters of an RSA key');
-      return { kind: 'rsa', modulusBits: assertSoundRsa(key), publicKey: load(spki) };
+      return { kind: 'rsa', type: 'rsa', modulusBits: assertSoundRsa(key), spki };
     case oids.ecPublicKey:
-      return { kind: namedCurve(parameters, key), publicKey: load(spki) };
+      return { kind: namedCurve(parameters, key), type: 'ec', spki };
     case oids.ed25519:
       if (parameters !== undefined || key.length !== 32)
         malformed('want an Ed25519 key of 32 octets without parameters');
-      return { kind: 'ed25519', publicKey: load(spki) };
+      return { kind: 'ed25519', type: 'ed25519', spki };
     default:
       throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want RSA, EC or Ed25519, got algorithm ${oid}`);
   }
@@ -69,16 +82,6 @@ export function assertKeyFits({ name, keys, minimumRsaBits }: Profile, { kind, m
     throw new CaError('ERR_CA_KEY_UNSUPPORTED', `public key: want ${keys.join(', ')} for profile ${name}, got ${kind}`);
   if (modulusBits !== undefined && modulusBits < minimumRsaBits)
     weak(`want a modulus of at least ${minimumRsaBits} bits for profile ${name}, got ${modulusBits}`);
-}
-
-function load(spki: DerNode): KeyObject {
-  try {
-    // Node.js takes half the time for PEM that it takes for DER, which it first holds against every kind of key object.
-    return createPublicKey(encodePem('PUBLIC KEY', spki.raw));
-  } catch (error) {
-    // OpenSSL checks here that an EC point lies on its curve.
-    throw new CaError('ERR_CA_CSR_MALFORMED', 'public key: want one OpenSSL can load', { cause: error });
-  }
 }
 
 /** @returns bits of the modulus */

@@ -5,7 +5,7 @@ import { contextConstructed, tags } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { readTime, viewExtensions, viewTbsCertificate } from '../issuance/certificate-view.js';
-import { signatureFault } from '../issuance/signature-fault.js';
+import { signatureFault, verificationKeyOf } from '../issuance/signature-fault.js';
 
 /** Octets of a CRL that is read: room for some 400,000 entries. */
 export const maximumCrlBytes = 16 * 1024 * 1024;
@@ -53,7 +53,7 @@ async function read(der: Buffer, issuer: X509Certificate): Promise<ForeignCrl> {
   if (!algorithm.raw.equals(outerAlgorithm.raw)) refuse('one algorithm inside and outside, got two');
   const identifier = parseDer(outerAlgorithm.raw);
   const signed = { octets: tbs.raw, algorithm: identifier, signature: signature.content.subarray(1) };
-  const fault = await signatureFault(signed, issuer.publicKey);
+  const fault = await signatureFault(signed, verificationKeyOf(issuer.publicKey));
   if (fault !== undefined) throw new CaError('ERR_CA_CRL_INVALID', `CRL signature: ${fault}`);
 
   const [thisUpdate, nextUpdate] = [thisField, nextField].map((field) => field && readTime(field));
