@@ -39,7 +39,7 @@ const needs = [
   },
 ];
 
-/** For the long tier of the tests alone, which says of each test that it skips for want of them. */
+/** For tests alone, which say of each test that it skips for want of them: most are of the long tier. */
 const longTierNeeds = [
   {
     name: 'p11-kit',
@@ -70,6 +70,14 @@ const longTierNeeds = [
     usedFor: 'what a browser trusts',
     present: () => works('sh', ['-c', 'command -v certutil']),
     packages: { apt: 'libnss3-tools', dnf: 'nss-tools', apk: 'nss-tools', brew: 'nss' },
+  },
+  {
+    name: 'mariadbd',
+    usedFor: 'a MariaDB server of the tests',
+    present: () =>
+      ['mariadbd', '/usr/sbin/mariadbd', '/usr/libexec/mariadbd'].some((path) => works(path, ['--version'])),
+    // The server alone where it can be had so: Debian's mariadb-server starts one.
+    packages: { apt: 'mariadb-server-core', dnf: 'mariadb-server', apk: 'mariadb', brew: 'mariadb' },
   },
   {
     name: 'chromium',
