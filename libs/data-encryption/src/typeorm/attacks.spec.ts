@@ -6,7 +6,12 @@ import { tableScope } from '../key-scope.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
 import { ShreddingStore } from './store/shredding.store.js';
 import { testDatabases } from '../../test/typeorm/databases.js';
-import { encryptedDatabase, type EncryptedDatabase, somebody } from '../../test/typeorm/encrypted-database.js';
+import {
+  emptyTables,
+  encryptedDatabase,
+  type EncryptedDatabase,
+  somebody,
+} from '../../test/typeorm/encrypted-database.js';
 import { Employer, Membership, Person, Pet, Visit } from '../../test/typeorm/entities.js';
 
 const first = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11';
@@ -22,7 +27,8 @@ const attacks: readonly (readonly [string, (dataSource: DataSource) => Promise<u
     'a whole row copied under another key',
     (dataSource) =>
       dataSource.query(
-        `UPDATE person SET name = other.name, mail = other.mail FROM person AS other WHERE other.id = '${first}' AND person.id = '${second}'`,
+        `UPDATE person SET name = (SELECT name FROM person WHERE id = '${first}'), ` +
+          `mail = (SELECT mail FROM person WHERE id = '${first}') WHERE id = '${second}'`,
       ),
   ],
   ['two columns of a row exchanged', (dataSource) => dataSource.query('UPDATE person SET name = mail, mail = name')],
@@ -34,18 +40,19 @@ const attacks: readonly (readonly [string, (dataSource: DataSource) => Promise<u
   ['an empty text', (dataSource) => dataSource.query(`UPDATE person SET name = ''`)],
   ['a header alone', (dataSource) => dataSource.query('UPDATE person SET name = substr(name, 1, 28)')],
   ['a cell cut off', (dataSource) => dataSource.query('UPDATE person SET name = substr(name, 1, length(name) - 4)')],
-  ['a cell with more behind it', (dataSource) => dataSource.query(`UPDATE person SET name = name || 'AAAA'`)],
-  ['a cell with a blank in it', (dataSource) => dataSource.query(`UPDATE person SET name = name || ' '`)],
+  ['a cell with more behind it', (dataSource) => dataSource.query(`UPDATE person SET name = concat(name, 'AAAA')`)],
+  ['a cell with a blank in it', (dataSource) => dataSource.query(`UPDATE person SET name = concat(name, ' ')`)],
   [
     'another nonce',
     (dataSource) =>
-      dataSource.query(`UPDATE person SET name = substr(name, 1, 28) || 'AAAAAAAAAAAAAAAA' || substr(name, 45)`),
+      dataSource.query(`UPDATE person SET name = concat(substr(name, 1, 28), 'AAAAAAAAAAAAAAAA', substr(name, 45))`),
   ],
   [
     'a data key that is not there',
-    (dataSource) => dataSource.query(`UPDATE person SET name = 'nhsmAQEAAAAAAAAAAAAAAAAAAAAA' || substr(name, 29)`),
+    (dataSource) =>
+      dataSource.query(`UPDATE person SET name = concat('nhsmAQEAAAAAAAAAAAAAAAAAAAAA', substr(name, 29))`),
   ],
-  ['another format', (dataSource) => dataSource.query(`UPDATE person SET name = 'nhsmAgE' || substr(name, 8)`)],
+  ['another format', (dataSource) => dataSource.query(`UPDATE person SET name = concat('nhsmAgE', substr(name, 8))`)],
   [
     'a key that was moved',
     (dataSource) => dataSource.query(`UPDATE person SET id = '${second.replace('b0', 'c0')}' WHERE id = '${second}'`),
@@ -66,9 +73,7 @@ describe.each(testDatabases())('attacks on $name', (database) => {
   });
 
   beforeEach(async () => {
-    for (const table of ['membership', 'visit', 'pet', 'person', 'employer']) {
-      await opened.dataSource.query(`DELETE FROM "${table}"`);
-    }
+    await emptyTables(opened.dataSource, ['membership', 'visit', 'pet', 'person', 'employer']);
     const { manager } = opened.dataSource;
     await manager.insert(Person, somebody({ id: first, name: 'Ada' }));
     await manager.insert(Person, somebody({ id: second, name: 'Eve' }));
@@ -137,11 +142,11 @@ describe.each(testDatabases())('attacks on $name', (database) => {
         [id],
       );
     };
-    const [before] = await dataSource.query(`SELECT ${column} AS before FROM data_encryption_key WHERE id = '${id}'`);
+    const [{ old }] = await dataSource.query<{ old: string }[]>(
+      `SELECT ${column} AS old FROM data_encryption_key WHERE id = '${id}'`,
+    );
     await dataSource.query(`UPDATE data_encryption_key SET state = 'retired', ${column} = ${value} WHERE id = '${id}'`);
     await expect(keys()).rejects.toMatchObject({ code: 'ERR_DATA_KEY_REJECTED', fault: 'operator' });
-    await dataSource.query(
-      `UPDATE data_encryption_key SET state = 'active', ${column} = '${(before as { before: string }).before}' WHERE id = '${id}'`,
-    );
+    await dataSource.query(`UPDATE data_encryption_key SET state = 'active', ${column} = '${old}' WHERE id = '${id}'`);
   });
 });

@@ -16,11 +16,16 @@ export function addCheckConstraints(entities: EncryptedEntities): void {
     const { metadata } = entity;
     // Single-table inheritance: the parent has the columns of all its children.
     const isTable = metadata.tableType !== 'entity-child';
-    if (isTable && encryptedEntityOptions(metadata.target)?.check) addTo(metadata, entity);
+    if (isTable && asksForChecks(metadata)) metadata.checks.push(...checkConstraints(entity));
   }
 }
 
-function addTo(metadata: EntityMetadata, { ciphers, indexes }: EncryptedEntity): void {
+export function asksForChecks({ target }: EntityMetadata): boolean {
+  return encryptedEntityOptions(target)?.check ?? false;
+}
+
+/** Those of an entity, whether it asks for them or not. */
+export function checkConstraints({ metadata, ciphers, indexes }: EncryptedEntity): readonly CheckMetadata[] {
   const { driver, namingStrategy } = metadata.dataSource;
   const expressions = [
     ...[...ciphers.keys()].map(({ databaseName }) => {
@@ -29,8 +34,8 @@ function addTo(metadata: EntityMetadata, { ciphers, indexes }: EncryptedEntity):
     }),
     ...[...indexes.values()].map(({ column }) => `length(${driver.escape(column.databaseName)}) = ${indexCharacters}`),
   ];
-  for (const expression of expressions) {
+  return expressions.map((expression) => {
     const args = { target: metadata.target, expression };
-    metadata.checks.push(new CheckMetadata({ entityMetadata: metadata, args }).build(namingStrategy));
-  }
+    return new CheckMetadata({ entityMetadata: metadata, args }).build(namingStrategy);
+  });
 }

@@ -3,9 +3,7 @@ import { testDatabases } from '../../test/typeorm/databases.js';
 import { encryptedDatabase, somebody } from '../../test/typeorm/encrypted-database.js';
 import { Person } from '../../test/typeorm/entities.js';
 
-const postgres = testDatabases().filter(({ name }) => name === 'PostgreSQL');
-
-describe.each(postgres)('a connection pool of $name', (database) => {
+describe.each(testDatabases('PostgreSQL', 'MariaDB'))('a connection pool of $name', (database) => {
   beforeAll(() => database.start());
   afterAll(() => database.stop());
 

@@ -9,7 +9,7 @@ import { tableScope } from '../key-scope.js';
 import { DataEncryption, withDataEncryption } from './data-encryption.js';
 import { EncryptedColumn } from './decorators.js';
 import { dataEncryptionMigrations } from './store/migrations.js';
-import { DataKeyEntity } from './store/data-key.entity.js';
+import { DataKeyEntity, scopeDigest } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
 import { ShreddingStore } from './store/shredding.store.js';
 
@@ -73,7 +73,7 @@ describe('the life of an encrypted data source', () => {
     for (const rank of [1, 2, 3]) {
       await dataSource.initialize();
       await dataSource.manager.insert(Note, [{ rank }, { rank, text: `text ${rank}` }]);
-      await dataSource.query(`UPDATE data_encryption_key SET state = 'retired'`);
+      await dataSource.query(`UPDATE data_encryption_key SET state = 'retired', active_scope = NULL`);
       await dataSource.destroy();
     }
     await dataSource.initialize();
@@ -147,7 +147,12 @@ describe('the life of an encrypted data source', () => {
       'CREATE TABLE note (id varchar PRIMARY KEY NOT NULL, text text, rank integer NOT NULL DEFAULT 0)',
     );
     await dataSource.manager.save(Note, { text: 'secret' });
-    await dataSource.undoLastMigration();
+    for (const _ of [1, 2]) await dataSource.undoLastMigration();
+    await dataSource.runMigrations();
+    const activeScope = scopeDigest({ purpose: 'cell', tableId: 'Note', columnId: '', tenant: '' });
+    expect(await dataSource.manager.findBy(DataKeyEntity, { state: 'active' })).toMatchObject([{ activeScope }]);
+    for (const _ of migrations) await dataSource.undoLastMigration();
+    expect(await dataSource.query(`SELECT name FROM sqlite_master WHERE name LIKE 'data_encryption%'`)).toEqual([]);
     await dataSource.destroy();
   });
 
@@ -193,8 +198,8 @@ describe('the life of an encrypted data source', () => {
   it.each([
     [
       'a database it does not know',
-      () => Object.create(DataSource.prototype, { options: { value: { type: 'mariadb' } } }) as DataSource,
-      'want type better-sqlite3 or postgres, got mariadb',
+      () => Object.create(DataSource.prototype, { options: { value: { type: 'mssql' } } }) as DataSource,
+      'want type better-sqlite3, mariadb, mysql or postgres, got mssql',
     ],
     ['another copy of TypeORM', () => ({ options }) as DataSource, 'want one of the TypeORM this library uses'],
     [

@@ -14,18 +14,21 @@ import { parseTenant, type Tenant, tenantMissing } from '../tenant.js';
 import { type DataEncryptionObserver, guarded } from '../observer.js';
 import { Tombstones } from '../shredding/tombstones.js';
 import { addCheckConstraints } from './check-constraints.js';
+import { databaseType, findDatabaseType } from './database-type.js';
 import { driverMethods, type DriverInternals, encodeInDriver } from './driver-codec.js';
 import type { EncryptedEntities } from './encrypted-entity.js';
 import { warnOfFewValues } from './few-values.js';
 import { installHooks, refuseMissing, register } from './hooks.js';
 import { Installation, tenantTables } from './installation.js';
 import type { KeyScope } from '../key-scope.js';
+import { refuseUnfitColumns } from './mariadb/column-check.js';
+import { fitColumns } from './mariadb/column-types.js';
+import { refuseCountedKeys } from './mariadb/key-sequence.js';
+import { refuseUnfitServer } from './mariadb/server-settings.js';
 import { mapEncryptedEntities } from './mapping.js';
 import { decryptRaw, type RawNames } from './raw-rows.js';
-import { DataKeyEntity } from './store/data-key.entity.js';
 import { TypeOrmDataKeyStore } from './store/data-key.store.js';
-import { RangeEntity } from './store/range.entity.js';
-import { ProcessEntity, ShreddingEntity } from './store/shredding.entity.js';
+import { libraryEntities } from './store/library-entities.js';
 import { ShreddingStore } from './store/shredding.store.js';
 
 // Of the global registry: the command line asks an application's data source, with the application's copy of this library.
@@ -124,7 +127,7 @@ export class DataEncryption {
     refuseMissing(driverMethods.filter((name) => typeof driver[name] !== 'function').map((name) => `driver.${name}`));
     installHooks();
     encodeInDriver(driver, () => this.#installation);
-    dataSource.setOptions({ entities: withEntity(dataSource.options.entities) });
+    dataSource.setOptions({ entities: withLibraryEntities(dataSource) });
     Object.defineProperty(dataSource, attachedKey, { value: this });
     this.#followLife(dataSource);
   }
@@ -140,6 +143,7 @@ export class DataEncryption {
     const prepare = async () => {
       const installation = this.#installation;
       if (!isReady || installation === undefined) return;
+      if (installation.databaseType === 'mariadb') await refuseUnfitColumns(dataSource, installation.entities);
       // What fails, since the table is not made yet or the database is away, fails again where a tenant's key is wanted.
       if (installation.tenantTables.size > 0) await installation.tombstones.look().catch(() => undefined);
       await installation.leases.prepare(installation.standingScopes);
@@ -167,10 +171,14 @@ export class DataEncryption {
     });
   }
 
-  #install(dataSource: DataSource): void {
+  async #install(dataSource: DataSource): Promise<void> {
     const { hsm, kekLabel, createKek, kekPerTenant, tenant, ...options } = this.#config;
     const { databaseId } = options;
+    const isMariadb = databaseType(dataSource) === 'mariadb';
+    if (isMariadb) await refuseUnfitServer(dataSource);
     const entities = mapEncryptedEntities(dataSource, databaseId, tenant !== undefined);
+    if (isMariadb) await refuseCountedKeys(dataSource, entities);
+    if (isMariadb) fitColumns(dataSource, entities);
     addCheckConstraints(entities);
     const shreddings = new ShreddingStore(dataSource);
     const store = new TypeOrmDataKeyStore(dataSource, shreddings);
@@ -237,18 +245,18 @@ function refuseUnsupported(dataSource: DataSource): void {
   // The hooks are put into the TypeORM that this library imports.
   if (!(dataSource instanceof DataSource))
     throw fault('want one of the TypeORM this library uses, got one of another copy');
-  const { type } = dataSource.options;
-  if (type !== 'better-sqlite3' && type !== 'postgres')
-    throw fault(`want type better-sqlite3 or postgres, got ${type}`);
+  if (findDatabaseType(dataSource) === undefined)
+    throw fault(`want type better-sqlite3, mariadb, mysql or postgres, got ${dataSource.options.type}`);
   if (dataSource.isInitialized) throw fault('want encryption attached before initialize(), got it initialized');
   if (Object.hasOwn(dataSource, 'buildMetadatas')) throw fault('want encryption attached once, got it attached before');
 }
 
 type Entities = MixedList<Exclude<NonNullable<DataSource['options']['entities']>, unknown[]>[string]>;
 
-function withEntity(entities: DataSource['options']['entities']): Entities {
+function withLibraryEntities(dataSource: DataSource): Entities {
+  const { entities } = dataSource.options;
   const given: unknown[] = Array.isArray(entities) ? entities : Object.values(entities ?? {});
-  return [...given, DataKeyEntity, RangeEntity, ShreddingEntity, ProcessEntity] as Entities;
+  return [...given, ...libraryEntities(databaseType(dataSource))] as Entities;
 }
 
 type LifeMethod = 'buildMetadatas' | 'destroy' | 'initialize' | 'runMigrations' | 'synchronize';

@@ -31,7 +31,10 @@ export class EncryptedNames {
   /** Most text mentions none: one test says so. */
   readonly #any: RegExp;
 
-  constructor(private readonly entities: EncryptedEntities) {
+  constructor(
+    private readonly entities: EncryptedEntities,
+    private readonly isMariadb: boolean,
+  ) {
     const lastParts = new Set<string>();
     for (const entity of entities.values()) {
       const names = columnNames(entity);
@@ -54,7 +57,7 @@ export class EncryptedNames {
    */
   find(sql: string, map: QueryExpressionMap, outputs?: ReadonlyMap<string, string>): string | undefined {
     if (outputs === undefined && !this.#any.test(sql)) return undefined;
-    const names = sqlNames(sql);
+    const names = sqlNames(sql, this.isMariadb);
     const tables = this.#tablesIn(names);
     for (const name of names) {
       if (name.isNullTest) continue;
@@ -79,7 +82,7 @@ export class EncryptedNames {
     refusal: Refusal,
   ): string {
     if (!this.#any.test(sql)) return sql;
-    const tokens = tokenize(sql);
+    const tokens = tokenize(sql, this.isMariadb);
     const names = namesOf(tokens);
     const tables = this.#tablesIn(names);
     const hasSubquery = tokens.some(({ word, isQuoted }) => word === 'select' && !isQuoted);

@@ -27,18 +27,18 @@ export async function warnOfFewValues(dataSource: DataSource, columns: Iterable<
 
 /** PostgreSQL's driver gives text. */
 interface Counts {
-  readonly rows: number | string;
-  readonly distinct: number | string;
+  readonly found: number | string;
+  readonly different: number | string;
 }
 
 async function hasFewValues({ driver, manager }: DataSource, tablePath: string, column: string): Promise<boolean> {
   const name = driver.escape(column);
   const table = tablePath.split('.').map((part) => driver.escape(part));
-  const [{ rows, distinct }] = await manager.query<Counts[]>(
-    `SELECT count(*) AS "rows", count(DISTINCT "text") AS "distinct" ` +
-      `FROM (SELECT ${name} AS "text" FROM ${table.join('.')} WHERE ${name} IS NOT NULL LIMIT ${sampledRows}) "sample"`,
+  const [{ found, different }] = await manager.query<Counts[]>(
+    `SELECT count(*) AS found, count(DISTINCT value) AS different ` +
+      `FROM (SELECT ${name} AS value FROM ${table.join('.')} WHERE ${name} IS NOT NULL LIMIT ${sampledRows}) AS sample`,
   );
-  return Number(rows) >= leastRows && Number(distinct) <= fewValues;
+  return Number(found) >= leastRows && Number(different) <= fewValues;
 }
 
 function warn(name: string): void {

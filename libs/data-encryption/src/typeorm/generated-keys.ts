@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { EntityMetadata, ObjectLiteral, QueryRunner } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { type DatabaseType, databaseType } from './database-type.js';
 import type { InsertInternals } from './internals.js';
+import { takeKeys } from './mariadb/key-sequence.js';
 
 /** Values for generated primary key columns of one row to be inserted. */
 export type GeneratedKey = ReadonlyMap<ColumnMetadata, unknown>;
@@ -37,9 +39,8 @@ export function ownKey(builder: InsertInternals, column: ColumnMetadata, row: Ob
 }
 
 function isSkippedSerial(builder: InsertInternals, column: ColumnMetadata): boolean {
-  const { options } = builder.dataSource;
   return (
-    options.type === 'postgres' &&
+    databaseType(builder.dataSource) === 'postgres' &&
     column.generationStrategy === 'increment' &&
     !builder.expressionMap.insertColumns.includes(column.propertyPath)
   );
@@ -53,9 +54,8 @@ async function takeFromSequence(
 ): Promise<readonly unknown[]> {
   const queryRunner = builder.obtainQueryRunner();
   try {
-    return builder.dataSource.options.type === 'postgres'
-      ? await takeFromPostgres(queryRunner, builder, metadata, column, count)
-      : await takeFromSqlite(queryRunner, builder, metadata, column, count);
+    const take = takeFrom[databaseType(builder.dataSource)];
+    return await take(queryRunner, builder, metadata, column, count);
   } finally {
     if (queryRunner !== builder.queryRunner) await queryRunner.release();
   }
@@ -95,14 +95,38 @@ async function takeFromSqlite(
     `INSERT INTO ${sequences} (name, seq) SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM ${sequences} WHERE name = ?)`,
     [tableName, tableName],
   );
-  // Beyond the keys that rows bring: those of the table and those of this statement.
-  const given = builder
-    .getValueSets()
-    .reduce((most, row) => Math.max(most, Number(ownKey(builder, column, row) ?? 0)), 0);
+  // Beyond the keys of the table and those of this statement.
+  const given = greatestGiven(builder, column);
   const maximum = `(SELECT coalesce(max(${builder.escape(column.databaseName)}), 0) FROM ${builder.getTableName(tablePath)})`;
   const [{ seq }] = (await queryRunner.query(
     `UPDATE ${sequences} SET seq = max(seq, ?, ${maximum}) + ? WHERE name = ? RETURNING seq`,
     [given, count, tableName],
   )) as { seq: number }[];
   return Array.from({ length: count }, (_, index) => seq - count + 1 + index);
+}
+
+async function takeFromMariadb(
+  queryRunner: QueryRunner,
+  builder: InsertInternals,
+  metadata: EntityMetadata,
+  column: ColumnMetadata,
+  count: number,
+): Promise<readonly unknown[]> {
+  const first = await takeKeys(queryRunner, metadata, { count, beyond: greatestGiven(builder, column) });
+  return Array.from({ length: count }, (_, index) => {
+    const key = first + BigInt(index);
+    // As mysql2 returns them.
+    return key <= BigInt(Number.MAX_SAFE_INTEGER) && column.type !== 'bigint' ? Number(key) : key.toString();
+  });
+}
+
+const takeFrom = {
+  'better-sqlite3': takeFromSqlite,
+  mariadb: takeFromMariadb,
+  postgres: takeFromPostgres,
+} as const satisfies Record<DatabaseType, unknown>;
+
+/** Of the keys that rows bring. */
+function greatestGiven(builder: InsertInternals, column: ColumnMetadata): number {
+  return builder.getValueSets().reduce((most, row) => Math.max(most, Number(ownKey(builder, column, row) ?? 0)), 0);
 }

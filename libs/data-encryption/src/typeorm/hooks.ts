@@ -15,12 +15,14 @@ import {
 import { AbstractSqliteQueryRunner } from 'typeorm/driver/sqlite-abstract/AbstractSqliteQueryRunner.js';
 import { SubjectChangedColumnsComputer } from 'typeorm/persistence/SubjectChangedColumnsComputer.js';
 import { SoftDeleteQueryBuilder } from 'typeorm/query-builder/SoftDeleteQueryBuilder.js';
+import { RdbmsSchemaBuilder } from 'typeorm/schema-builder/RdbmsSchemaBuilder.js';
 import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
 import { DataEncryptionError } from '../errors.js';
 import { computeDiffColumns } from './dirty-check.js';
 import * as insert from './insert-hooks.js';
 import type { Installation } from './installation.js';
 import { type BuilderInternals, mainMetadata, type SubjectInternals } from './internals.js';
+import { createNewChecks } from './mariadb/check-constraints.js';
 import { isInTransaction } from './store/application-transaction.js';
 import { createReturningExpression, decryptReturned } from './returned-rows.js';
 import * as select from './select-hooks.js';
@@ -73,6 +75,7 @@ export const hooks: readonly Hook[] = [
   hook(RawSqlResultsToEntityTransformer, 'transform', 2, select.transform),
   hook(SubjectChangedColumnsComputer, 'computeDiffColumns', 1, computeDiffColumns),
   hook(AbstractSqliteQueryRunner, 'startTransaction', 1, startTransaction),
+  hook(RdbmsSchemaBuilder, 'createNewChecks', 0, createNewChecks),
 ];
 
 /** SQLite has one connection: a data key that was stored inside a transaction would go with it. So the tenant's are made before it begins. */

@@ -5,13 +5,14 @@ import { type GeneratedKey, generateKeys, ownKey } from './generated-keys.js';
 import type { Installation } from './installation.js';
 import { type InsertInternals, mainMetadata } from './internals.js';
 import type { EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
-import { refuse, refuseIf } from './refusal.js';
+import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
 import { decryptReturned } from './returned-rows.js';
 import type { EncryptedCells } from './encrypted-cells.js';
 import { encryptRows } from './row-encryption.js';
 import { KeyDemand, type StatementKeys } from './statement-keys.js';
 import { selectedCell } from './select-hooks.js';
-import { conditionUpsert, upsertCondition } from './tenant-condition.js';
+import { createUpsertExpression, metAnotherKey } from './mariadb/upsert.js';
+import { conditionUpsert, type Upsert, upsertCondition } from './tenant-condition.js';
 
 /** What an insert into an encrypted entity knows while it executes. */
 interface InsertInProgress {
@@ -48,6 +49,9 @@ export async function execute(
     const result = await original();
     await decryptReturned(installation, builder, entity, result);
     return result;
+  } catch (error) {
+    if (metAnotherKey(error)) refuse(firstColumn(entity), 'upsert');
+    throw error;
   } finally {
     inserts.delete(builder);
   }
@@ -111,21 +115,21 @@ export function createInsertExpression(
   return installation.observeBuilding(() => {
     if (entity === undefined) return original();
     encryptInserted(installation, builder, entity);
-    let end = '';
-    if ((onUpdate as Upsert | undefined) !== undefined) {
-      const condition = upsertCondition(builder, entity, installation.currentTenant());
-      const upsert = withIndexes(withShadows(onUpdate, installation, entity), entity);
-      ({ onUpdate: builder.expressionMap.onUpdate, end } = conditionUpsert(builder, upsert, condition));
-    }
+    const isUpsert = (onUpdate as Upsert | undefined) !== undefined;
+    const isMariadb = installation.databaseType === 'mariadb';
+    if (!isUpsert && !(isMariadb && builder.expressionMap.onIgnore)) return original();
+    const condition = upsertCondition(builder, entity, installation.currentTenant());
+    const upsert = isUpsert ? withIndexes(withShadows(onUpdate, installation, entity), entity) : undefined;
+    if (isMariadb || upsert === undefined) return createUpsertExpression(builder, entity, upsert, condition, original);
+    const conditioned = conditionUpsert(builder, upsert, condition);
+    builder.expressionMap.onUpdate = conditioned.onUpdate;
     try {
-      return original() + end;
+      return original() + conditioned.end;
     } finally {
       builder.expressionMap.onUpdate = onUpdate;
     }
   });
 }
-
-type Upsert = InsertInternals['expressionMap']['onUpdate'];
 
 /** An upsert that overwrites a column overwrites its shadow too. */
 function withShadows(onUpdate: Upsert, { shadows }: Installation, { metadata }: EncryptedEntity): Upsert {
@@ -172,9 +176,11 @@ function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: Upsert): void {
   // SQLite takes a column's name in any case.
   const overwritten = new Set([...(overwrite ?? []), ...(columns ?? [])].map((name) => name.toLowerCase()));
   const cipher = [...entity.ciphers].find(([column]) => overwritten.has(column.databaseName.toLowerCase()))?.[1];
-  if (cipher === undefined) return;
   const primaryKey = entity.metadata.primaryColumns.map((column) => column.databaseName);
   const isByPrimaryKey = Array.isArray(conflict) && isSameSet(conflict, primaryKey);
+  const setsKey = primaryKey.some((name) => overwritten.has(name.toLowerCase()));
+  if (setsKey && !isByPrimaryKey && entity.primaryKey.isBound) refuseKeyUpdate(entity.metadata.name);
+  if (cipher === undefined) return;
   if (!isByPrimaryKey && entity.primaryKey.isBound) refuse(cipher.name, 'upsert');
   if (skipUpdateIfNoValuesChanged) refuse(cipher.name, 'upsertIfChanged');
 }
@@ -213,9 +219,15 @@ export function createColumnValueExpression(
   // What TypeORM makes of the value of a text column: a parameter.
   const cell = insert?.cells?.cell(index, column);
   if (cell !== undefined) return builder.createParameter(cell);
+  // TypeORM makes others of those that a row brings: it counts on from the one that the driver names.
+  if (installation.databaseType === 'mariadb' && column.generationStrategy === 'increment') {
+    const own = ownKey(builder, column, values[index]);
+    if (own !== undefined) noteKey(builder, column, index, own);
+  }
   const generated = insert?.generated[index]?.get(column);
   if (generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
-    return insertGenerated(builder, column, index, generated);
+    noteKey(builder, column, index, generated);
+    return builder.createParameter(generated);
   }
   const indexed = installation.indexed.get(column);
   if (indexed !== undefined) return indexValue(installation, builder, entity, indexed, values[index]);
@@ -243,12 +255,10 @@ function indexValue(
   return builder.createParameter(text);
 }
 
-function insertGenerated(builder: InsertInternals, column: ColumnMetadata, index: number, value: unknown): string {
-  // The entity gets its key from here once the row is inserted, or from RETURNING, which also knows of conflicts.
-  if (!builder.dataSource.driver.isReturningSqlSupported('insert')) {
-    column.setEntityValue((builder.expressionMap.locallyGenerated[index] ??= {}), value);
-  }
-  return builder.createParameter(value);
+/** The entity gets its key from here once the row is inserted, or from RETURNING, which also knows of conflicts. */
+function noteKey(builder: InsertInternals, column: ColumnMetadata, index: number, value: unknown): void {
+  if (builder.dataSource.driver.isReturningSqlSupported('insert')) return;
+  column.setEntityValue((builder.expressionMap.locallyGenerated[index] ??= {}), value);
 }
 
 function isSameSet(left: readonly string[], right: readonly string[]): boolean {

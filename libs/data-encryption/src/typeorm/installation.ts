@@ -12,6 +12,7 @@ import type { BlindIndexKeys } from '../blind-index-keys.js';
 import { type KeyScope, scopeKey, scopeName, tableScope } from '../key-scope.js';
 import type { Tombstones } from '../shredding/tombstones.js';
 import { parseTenant, shredded, type Tenant, tenantMismatch, tenantMissing } from '../tenant.js';
+import { type DatabaseType, databaseType } from './database-type.js';
 import { EncryptedNames } from './encrypted-names.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import type { EncryptedCells } from './encrypted-cells.js';
@@ -25,6 +26,7 @@ import { type KeyDemand, StatementKeys } from './statement-keys.js';
 
 /** What the hooks know about one data source, and what they hand each other while a statement is built or a result read. */
 export class Installation {
+  readonly databaseType: DatabaseType;
   readonly names: EncryptedNames;
   readonly ciphers: ReadonlyMap<ColumnMetadata, ColumnCipher>;
   readonly search: SearchParameters;
@@ -59,7 +61,8 @@ export class Installation {
     readonly shreddings: ShreddingStore,
     private readonly resolveTenant?: () => string | undefined,
   ) {
-    this.names = new EncryptedNames(entities);
+    this.databaseType = databaseType(dataSource);
+    this.names = new EncryptedNames(entities, this.databaseType === 'mariadb');
     this.shadows = new ShadowColumns(entities);
     const indexed = [...entities.values()].flatMap((entity) => [...entity.indexes.values()]);
     this.indexed = new Map(indexed.map((each) => [each.column, each]));

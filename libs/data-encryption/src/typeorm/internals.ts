@@ -36,6 +36,8 @@ export interface InsertInternals extends BuilderInternals {
 }
 
 export interface UpdateInternals extends BuilderInternals {
+  createLimitExpression(): string;
+  createOrderByExpression(): string;
   getValueSet(): ObjectLiteral;
   callListeners(enabled: boolean): this;
 }

@@ -1,6 +1,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { keyScopeKinds } from '../key-scope.js';
+import { databaseType } from './database-type.js';
 import type { EncryptedEntityOptions } from './decorators.js';
 import type { PlaintextColumn } from './plaintext-column.js';
 import { refuseUntilInstalled } from './refuse-until-installed.js';
@@ -138,7 +139,7 @@ function expressionFaults({ metadata, ciphers }: EncryptedEntity): MappingFault[
     ),
   ];
   return expressions.flatMap(([what, sql]) =>
-    sqlNames(sql)
+    sqlNames(sql, databaseType(metadata.dataSource) === 'mariadb')
       .filter(({ parts, isNullTest }) => !isNullTest && names.has(parts[parts.length - 1]))
       .map(
         ({ parts }) =>

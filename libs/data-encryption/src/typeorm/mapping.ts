@@ -2,6 +2,7 @@ import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { BlindIndex, searchFault } from '../blind-index.js';
 import { ColumnCipher } from '../column-cipher.js';
+import { databaseType as databaseTypeOf } from './database-type.js';
 import { DataEncryptionError } from '../errors.js';
 import { paddedType } from '../value-encoding.js';
 import {
@@ -13,7 +14,7 @@ import {
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
 import { columnFaults, entityFaults, keyScopeFaults, type MappingFault, plaintextFaults } from './mapping-faults.js';
 import type { PlaintextColumn, PlaintextDeclaration } from './plaintext-column.js';
-import { type DatabaseType, PrimaryKey } from './primary-key.js';
+import { PrimaryKey } from './primary-key.js';
 import { TenantColumn } from './tenant-column.js';
 
 /**
@@ -26,7 +27,7 @@ export function mapEncryptedEntities(
   databaseId: string,
   knowsTenant = false,
 ): EncryptedEntities {
-  const databaseType = dataSource.options.type as DatabaseType;
+  const databaseType = databaseTypeOf(dataSource);
   const faults: MappingFault[] = [];
   const entities = new Map<EntityMetadata, EncryptedEntity>();
   for (const metadata of dataSource.entityMetadatas) {

@@ -1,17 +1,22 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { type RowKey, unboundRow } from '../associated-data.js';
+import type { DatabaseType } from './database-type.js';
 
-/** The databases whose stored forms are known here. */
-export type DatabaseType = 'better-sqlite3' | 'postgres';
-
-type KeyKind = 'text' | 'integer' | 'uuid';
+/** textual-uuid: text that only ever holds a uuid with hyphens, in any case. padded-text: text that is compared without trailing spaces. */
+type KeyKind = 'text' | 'padded-text' | 'integer' | 'uuid' | 'textual-uuid';
 
 const kindsByColumnType: Record<DatabaseType, ReadonlyMap<string, KeyKind>> = {
   // A uuid is text here, stored as it was given: only the exact text names the row.
   'better-sqlite3': new Map([
     ...['integer', 'bigint', 'smallint', 'int2', 'int8'].map((type) => [type, 'integer'] as const),
     ...['varchar', 'text', 'character varying'].map((type) => [type, 'text'] as const),
+  ]),
+  mariadb: new Map([
+    ...['int', 'bigint', 'smallint', 'mediumint', 'tinyint'].map((type) => [type, 'integer'] as const),
+    ['varchar', 'padded-text'],
+    // It takes fewer spellings than PostgreSQL does.
+    ['uuid', 'textual-uuid'],
   ]),
   postgres: new Map([
     ...['integer', 'bigint', 'smallint'].map((type) => [type, 'integer'] as const),
@@ -20,14 +25,19 @@ const kindsByColumnType: Record<DatabaseType, ReadonlyMap<string, KeyKind>> = {
   ]),
 };
 
+interface KeyColumn {
+  readonly column: ColumnMetadata;
+  readonly kind: KeyKind;
+}
+
 /**
  * The primary key of an entity as its database stores it: what the cells of a row are bound to. The same bytes come out of
  * the entity that is written and of the row that is read.
  */
 export class PrimaryKey {
-  private readonly columns: readonly { readonly column: ColumnMetadata; readonly kind: KeyKind }[];
+  private readonly columns: readonly KeyColumn[];
 
-  private constructor(columns: readonly { readonly column: ColumnMetadata; readonly kind: KeyKind }[]) {
+  private constructor(columns: readonly KeyColumn[]) {
     // In an order that does not depend on where in the class a property stands.
     this.columns = columns.toSorted((left, right) => (left.column.propertyPath < right.column.propertyPath ? -1 : 1));
   }
@@ -38,14 +48,16 @@ export class PrimaryKey {
   /** @returns what is wrong with the key instead, when cells cannot be bound to it */
   static of(metadata: EntityMetadata, databaseType: DatabaseType): PrimaryKey | string {
     if (metadata.primaryColumns.length === 0) return 'want a primary key, got none';
-    const columns: { column: ColumnMetadata; kind: KeyKind }[] = [];
+    const columns: KeyColumn[] = [];
     for (const column of metadata.primaryColumns) {
       const columnType = metadata.dataSource.driver.normalizeType(column);
-      const kind = kindsByColumnType[databaseType].get(columnType);
+      const isTextualUuid = databaseType === 'mariadb' && column.generationStrategy === 'uuid';
+      const kind = isTextualUuid ? 'textual-uuid' : kindsByColumnType[databaseType].get(columnType);
       // What two texts of a key have in common must be one text: no other type, collation or transformer.
       if (kind === undefined)
         return `primary key ${column.propertyPath}: want uuid, text or integer, got ${columnType}`;
-      if (column.collation !== undefined)
+      // Of MariaDB's columns, which all have one, `refuseUnfitColumns` asks the database.
+      if (column.collation !== undefined && databaseType !== 'mariadb')
         return `primary key ${column.propertyPath}: want no collation of its own, got one`;
       if (column.transformer !== undefined) return `primary key ${column.propertyPath}: want no transformer, got one`;
       columns.push({ column, kind });
@@ -101,10 +113,14 @@ function storedForm(kind: KeyKind, value: unknown): string | undefined {
   switch (kind) {
     case 'text':
       return typeof value === 'string' ? value : undefined;
+    case 'padded-text':
+      return typeof value === 'string' && !value.endsWith(' ') ? value : undefined;
     case 'integer':
       return integerForm(value);
     case 'uuid':
       return typeof value === 'string' ? uuidForm(value) : undefined;
+    case 'textual-uuid':
+      return typeof value === 'string' && textualUuid.test(value) ? uuidForm(value) : undefined;
   }
 }
 
@@ -114,6 +130,7 @@ function integerForm(value: unknown): string | undefined {
   return typeof value === 'string' && /^(0|-?[1-9]\d*)$/.test(value) ? value : undefined;
 }
 
+const textualUuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const hyphenatedUuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** PostgreSQL takes upper case, braces and other hyphens, and stores one form (its manual, §8.12). */

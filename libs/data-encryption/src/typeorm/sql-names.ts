@@ -14,8 +14,8 @@ export interface SqlName {
  * The names in a piece of SQL that may be columns. Strings, comments, parameters, functions, `AS` aliases and types of casts are
  * left out; keywords and tables are not told from columns. It errs towards finding a name where there is none.
  */
-export function sqlNames(sql: string): readonly SqlName[] {
-  return namesOf(tokenize(sql));
+export function sqlNames(sql: string, isMariadb = false): readonly SqlName[] {
+  return namesOf(tokenize(sql, isMariadb));
 }
 
 /** `sqlNames` of tokens. */

@@ -11,10 +11,12 @@ export interface SqlToken {
   readonly parameter?: string;
 }
 
-const patterns: readonly {
+type Patterns = readonly {
   readonly kind: 'skip' | 'string' | 'quoted' | 'word' | 'parameter';
   readonly pattern: RegExp;
-}[] = [
+}[];
+
+const standardPatterns: Patterns = [
   { kind: 'skip', pattern: /\s+|--[^\n]*|\/\*[^]*?(?:\*\/|$)/y },
   { kind: 'string', pattern: /[eE]'(?:[^'\\]|\\[^]|'')*(?:'|$)|'(?:[^']|'')*(?:'|$)/y },
   // TypeORM, SQLite and PostgreSQL quote with "", SQLite also takes `` and a simple name in [].
@@ -23,11 +25,26 @@ const patterns: readonly {
   { kind: 'word', pattern: /[\p{L}_][\p{L}\p{N}_$]*/uy },
 ];
 
-/** Comments and white space are left out. Operators are given character by character. */
-export function tokenize(sql: string): readonly SqlToken[] {
+/**
+ * MariaDB: strings also in "", each with escapes by a backslash; `--` begins a comment before white space only, `#` always; what is in
+ * `/*!` is executed.
+ */
+const mariadbPatterns: Patterns = [
+  { kind: 'skip', pattern: /\s+|#[^\n]*|--(?=\s|$)[^\n]*|\/\*(?!M?!)[^]*?(?:\*\/|$)/y },
+  { kind: 'string', pattern: /'(?:[^'\\]|\\[^]|'')*(?:'|$)|"(?:[^"\\]|\\[^]|"")*(?:"|$)/y },
+  { kind: 'quoted', pattern: /`(?:[^`]|``)*(?:`|$)/y },
+  ...standardPatterns.slice(-2),
+];
+
+/**
+ * Comments and white space are left out. Operators are given character by character.
+ * @param isMariadb  whether it is in the SQL of MariaDB
+ */
+export function tokenize(sql: string, isMariadb = false): readonly SqlToken[] {
+  const patterns = isMariadb ? mariadbPatterns : standardPatterns;
   const tokens: SqlToken[] = [];
   for (let at = 0; at < sql.length;) {
-    const found = sql.startsWith('::', at) ? undefined : match(sql, at);
+    const found = sql.startsWith('::', at) ? undefined : match(sql, at, patterns);
     const text = found?.text ?? (sql.startsWith('::', at) ? '::' : sql[at]);
     const place = { text, start: at, end: at + text.length };
     at += text.length;
@@ -40,7 +57,7 @@ export function tokenize(sql: string): readonly SqlToken[] {
   return tokens;
 }
 
-function match(sql: string, at: number) {
+function match(sql: string, at: number, patterns: Patterns) {
   for (const { kind, pattern } of patterns) {
     pattern.lastIndex = at;
     const text = pattern.exec(sql)?.[0];

@@ -1,5 +1,6 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { databaseType } from './database-type.js';
 import { parseTenant, type Tenant } from '../tenant.js';
 
 /** The column of an entity that says whose a row is. */
@@ -17,6 +18,9 @@ export class TenantColumn {
       `${metadata.name}.${property}: want ${want} for tenantColumn, got ${got}`;
     if (column === undefined) return fault('a column of the entity', 'none');
     if (column.transformer !== undefined) return fault('a plain column', 'one with a transformer or an encrypted one');
+    // Two tenants that a column compares as equal would be one. Of MariaDB's columns `refuseUnfitColumns` asks the database.
+    if (column.collation !== undefined && databaseType(metadata.dataSource) !== 'mariadb')
+      return fault('a column without a collation of its own', 'one');
     if (column.isNullable) return fault('a column that every row has', 'one that may be NULL');
     return new TenantColumn(column, metadata.dataSource.driver.normalizeType(column) === 'uuid');
   }

@@ -1,7 +1,8 @@
+import { databaseType } from './database-type.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import type { BuilderInternals, InsertInternals } from './internals.js';
 
-type Upsert = InsertInternals['expressionMap']['onUpdate'];
+export type Upsert = InsertInternals['expressionMap']['onUpdate'];
 
 const parameter = 'nest_hsm_tenant';
 
@@ -45,7 +46,9 @@ export function upsertCondition(
   const column = builder.escape(tenantColumn.column.databaseName);
   // TypeORM gives the table an alias on PostgreSQL alone, where the column's name by itself may be either row's.
   const met = isPostgres(builder) ? `${builder.escape(mainAlias?.name ?? '')}.${column}` : column;
-  if (tenant === undefined) return `${met} = EXCLUDED.${column}`;
+  if (tenant === undefined) {
+    return `${met} = ${databaseType(builder.dataSource) === 'mariadb' ? `VALUES(${column})` : `EXCLUDED.${column}`}`;
+  }
   builder.setParameter(parameter, tenant);
   return `${met} = :${parameter}`;
 }
@@ -67,5 +70,5 @@ export function conditionUpsert(
 }
 
 function isPostgres(builder: BuilderInternals): boolean {
-  return builder.dataSource.options.type === 'postgres';
+  return databaseType(builder.dataSource) === 'postgres';
 }

@@ -4,6 +4,7 @@ import type { RowKey } from '../associated-data.js';
 import { isSameRow } from '../associated-data.js';
 import type { ColumnCipher } from '../column-cipher.js';
 import { tenantMissing } from '../tenant.js';
+import { databaseType } from './database-type.js';
 import type { Installation } from './installation.js';
 import { type BuilderInternals, mainMetadata, type UpdateInternals } from './internals.js';
 import { knownRow } from './known-key.js';
@@ -138,11 +139,13 @@ async function findKeys(
   columns: readonly ColumnMetadata[],
   queryRunner: QueryRunner,
 ): Promise<readonly ObjectLiteral[]> {
-  const { driver, options } = builder.dataSource;
+  const { driver } = builder.dataSource;
   const selection = columns.map((column) => builder.escape(column.databaseName)).join(', ');
-  const lock = options.type === 'postgres' ? ' FOR UPDATE' : '';
+  const lock = databaseType(builder.dataSource) === 'better-sqlite3' ? '' : ' FOR UPDATE';
+  // MariaDB alone updates the first rows of an order; elsewhere TypeORM refuses it here as it does there.
+  const part = `${builder.createOrderByExpression()}${builder.createLimitExpression()}`;
   const table = builder.getTableName(builder.getMainTableName());
-  const statement = `${builder.createCteExpression()}SELECT ${selection} FROM ${table}${builder.createWhereExpression()}${lock}`;
+  const statement = `${builder.createCteExpression()}SELECT ${selection} FROM ${table}${builder.createWhereExpression()}${part}${lock}`;
   const [sql, parameters] = driver.escapeQueryWithParameters(
     builder.replacePropertyNamesForTheWholeQuery(statement),
     builder.getParameters(),

@@ -62,7 +62,12 @@ export function somebody(change: Partial<Person> = {}): Partial<Person> {
 
 /** Every row of a table as the database holds it. */
 export async function stored(dataSource: DataSource, table: string): Promise<Record<string, unknown>[]> {
-  return dataSource.query(`SELECT * FROM "${table}"`);
+  return dataSource.query(`SELECT * FROM ${dataSource.driver.escape(table)}`);
+}
+
+/** Deletes the rows of tables, in their order. */
+export async function emptyTables(dataSource: DataSource, tables: readonly string[]): Promise<void> {
+  for (const table of tables) await dataSource.query(`DELETE FROM ${dataSource.driver.escape(table)}`);
 }
 
 /** Sees what other subscribers see. */

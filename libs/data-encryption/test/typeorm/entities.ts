@@ -111,7 +111,7 @@ export class Pet {
 @Entity()
 @EncryptedEntity({ tableId: 'membership' })
 export class Membership {
-  @PrimaryColumn({ type: 'text' })
+  @PrimaryColumn({ type: 'varchar', length: 40 })
   club: string;
 
   @PrimaryColumn({ type: 'int' })
@@ -128,7 +128,7 @@ export class Membership {
 /** A lazy relation and a key that the application gives. */
 @Entity()
 export class Visit {
-  @PrimaryColumn({ type: 'text' })
+  @PrimaryColumn({ type: 'varchar', length: 40 })
   code: string;
 
   @EncryptedColumn()
@@ -142,7 +142,7 @@ export class Visit {
 }
 
 @Entity()
-@TableInheritance({ column: { type: 'text', name: 'kind' } })
+@TableInheritance({ column: { type: 'varchar', name: 'kind' } })
 export class Paper {
   @PrimaryGeneratedColumn('uuid')
   id: string;

@@ -168,7 +168,7 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
     expect(await dual.lifecycle.verify('Visitor')).toMatchObject({ differing: 1, differingKeys: [[old[0].id]] });
     dual.log.take();
     expect(await dual.lifecycle.backfill('Visitor')).toMatchObject({ changed: 1, failed: 0 });
-    expect(dual.log.take().join('\n')).not.toContain('UPDATE "visitor" SET "email"');
+    expect(dual.log.take().join('\n')).not.toMatch(/UPDATE ["`]visitor["`] SET ["`]email["`]/);
     expect(await dual.lifecycle.backfill('Visitor')).toMatchObject({ changed: 0, failed: 0 });
     expect(await dual.lifecycle.verify('Visitor')).toMatchObject({ sound: 7, failed: 0, misindexed: 0, differing: 0 });
 
@@ -324,6 +324,7 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
   it('erases no more than the cell has', async () => {
     const contract = await deploy(visitorOf('contract'));
     const [ada] = await contract.visitors.save([{ born, card: {} }]);
+    if (database.name === 'MariaDB') await contract.dataSource.query('ALTER TABLE visitor MODIFY born datetime(6)');
     await contract.dataSource.query(`UPDATE visitor SET born = '1961-04-12 06:07:00.000123' WHERE id = '${ada.id}'`);
     expect(await contract.lifecycle.contract('Visitor')).toMatchObject({ changed: 0, failed: 1 });
   });
@@ -331,6 +332,6 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
 
 /** One database for all data sources of a test; SQLite's are in a file then. */
 async function shared(database: TestDatabase, directory: string): Promise<DataSourceOptions> {
-  if (database.name === 'PostgreSQL') return database.options();
+  if (database.name !== 'SQLite') return database.options();
   return { type: 'better-sqlite3', database: join(directory, `${randomUUID()}.sqlite`), enableWAL: true };
 }

@@ -149,9 +149,9 @@ async function unlessRefused<T>(change: () => Promise<T>): Promise<T | undefined
   try {
     return await change();
   } catch (error) {
-    const { driverError } = error as { driverError?: { code?: unknown } };
-    // PostgreSQL's class 23, integrity constraint violation, and SQLite's constraints.
-    const isConstraint = /^(23|SQLITE_CONSTRAINT)/.test(String(driverError?.code));
+    const { driverError } = error as { driverError?: { code?: unknown; sqlState?: unknown } };
+    // The class 23 of SQLSTATE, integrity constraint violation, and SQLite's constraints.
+    const isConstraint = /^(23|SQLITE_CONSTRAINT)/.test(String(driverError?.sqlState ?? driverError?.code));
     const isShredded = error instanceof DataEncryptionError && error.code === 'ERR_DATA_SHREDDED';
     if (isConstraint || isShredded) return undefined;
     throw error;

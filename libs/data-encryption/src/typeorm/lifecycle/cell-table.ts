@@ -1,13 +1,16 @@
-import type { DataSource, QueryRunner } from 'typeorm';
+import type { DataSource, EntityMetadata, QueryRunner } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { RowKey } from '../../associated-data.js';
 import type { ColumnCipher } from '../../column-cipher.js';
 import type { KeyScopeKind } from '../../key-scope.js';
 import type { Tenant } from '../../tenant.js';
+import { databaseType } from '../database-type.js';
 import type { EncryptedEntities, EncryptedEntity, IndexedColumn } from '../encrypted-entity.js';
 import type { PlaintextColumn } from '../plaintext-column.js';
 import type { PrimaryKey } from '../primary-key.js';
 import type { TenantColumn } from '../tenant-column.js';
+import { cellStatements } from './cell-statements.js';
+import type { CellStatements } from './unchanged-update.js';
 
 /** The primary key of a row as the driver returns it, one value per column. */
 export type StoredKey = readonly unknown[];
@@ -77,13 +80,17 @@ export class CellTable {
   readonly #cells: readonly string[];
   readonly #indexes: readonly string[];
   readonly #plaintexts: readonly string[];
+  readonly #stamped: readonly string[];
+  readonly #statements: CellStatements;
 
   private constructor(
     private readonly dataSource: DataSource,
     { metadata, tableId, primaryKey, keyScope, tenantColumn }: EncryptedEntity,
-    { ciphers, indexes, plaintexts }: TableColumns,
+    { ciphers, indexes, plaintexts, stamped }: TableColumns,
   ) {
     const escape = (name: string) => dataSource.driver.escape(name);
+    this.#statements = cellStatements(dataSource);
+    this.#stamped = [...stamped].map((name) => `${escape(name)} = ${escape(name)}`);
     this.tableId = tableId;
     this.keyScope = keyScope;
     this.#tenantColumn = tenantColumn;
@@ -110,12 +117,13 @@ export class CellTable {
     for (const [{ tablePath }, entity] of entities) {
       const table = tables.get(tablePath) ?? {
         entity,
-        columns: { ciphers: new Map(), indexes: new Map(), plaintexts: new Map() },
+        columns: { ciphers: new Map(), indexes: new Map(), plaintexts: new Map(), stamped: new Set() },
       };
       tables.set(tablePath, table);
       for (const [{ databaseName }, cipher] of entity.ciphers) table.columns.ciphers.set(databaseName, cipher);
       for (const indexed of entity.indexes.values()) table.columns.indexes.set(indexed.column.databaseName, indexed);
       for (const each of entity.plaintexts.values()) table.columns.plaintexts.set(each.column.databaseName, each);
+      for (const name of stampedColumns(entity.metadata)) table.columns.stamped.add(name);
     }
     return [...tables.values()].map(({ entity, columns }) => new CellTable(dataSource, entity, columns));
   }
@@ -129,9 +137,8 @@ export class CellTable {
   async page(session: QueryRunner, { after, upTo }: KeyRange, limit: number): Promise<readonly StoredRow[]> {
     const parameters = [...(after ?? []), ...(upTo ?? [])];
     const keys = this.#keys.join(', ');
-    const place = (index: number) => this.#parameter(index);
     const bound = (operator: string, from: number) =>
-      `(${keys}) ${operator} (${this.#keys.map((_, index) => place(from + index)).join(', ')})`;
+      `(${keys}) ${operator} (${this.#keys.map((_, index) => this.#statements.parameter(from + index)).join(', ')})`;
     const bounds = [
       ...(after === undefined ? [] : [bound('>', 0)]),
       ...(upTo === undefined ? [] : [bound('<=', after?.length ?? 0)]),
@@ -143,7 +150,7 @@ export class CellTable {
       ...this.#cells,
       ...this.#indexes,
       ...this.#plaintexts,
-      ...this.#plaintexts.map((name) => this.#textOf(name)),
+      ...this.#plaintexts.map((_, place) => this.#textOf(place)),
       ...(tenantName === undefined ? [] : [tenantName]),
     ];
     const names = selected.map((name, index) => `${name} AS c${index}`).join(', ');
@@ -198,75 +205,42 @@ export class CellTable {
   /** Sets one plaintext of one row that is as it was read. @param value  as the driver takes it */
   async setPlaintext(session: QueryRunner, row: StoredRow, place: number, value: unknown): Promise<boolean> {
     const { source } = this.plaintexts[place];
-    const read = [this.#cells[source], this.#textOf(this.#plaintexts[place])];
-    const where = [...this.#keys, ...read].map(
-      (name, index) =>
-        `${name} ${index < this.#keys.length ? '=' : 'IS NOT DISTINCT FROM'} ${this.#parameter(index + 1)}`,
-    );
-    const sql = `UPDATE ${this.#path} SET ${this.#plaintexts[place]} = ${this.#parameter(0)} WHERE ${where.join(' AND ')}`;
+    const { parameter, isSame } = this.#statements;
+    const read = [this.#cells[source], this.#textOf(place)];
+    const where = [
+      ...this.#keys.map((name, index) => `${name} = ${parameter(index + 1)}`),
+      ...read.map((name, index) => isSame(name, parameter(this.#keys.length + index + 1))),
+    ];
+    const set = [`${this.#plaintexts[place]} = ${parameter(0)}`, ...this.#stamped].join(', ');
+    const sql = `UPDATE ${this.#path} SET ${set} WHERE ${where.join(' AND ')}`;
     const parameters = [value, ...row.key, row.cells[source], row.plaintexts[place].text];
     return ((await session.query(sql, parameters, true)).affected ?? 0) > 0;
   }
 
   async #updateUnchanged(session: QueryRunner, rows: readonly ReplacedRow[], set: readonly string[]): Promise<number> {
     if (rows.length === 0) return 0;
-    const isPostgres = this.dataSource.options.type === 'postgres';
-    const { source, parameters } = isPostgres ? this.#asArrays(rows) : this.#asJson(rows);
-    const isRow = (alias: string) => this.#keys.map((name, index) => `${alias}.${name} = source.k${index}`);
-    const isUnchanged = this.#cells.map((name, index) => `cell_table.${name} IS NOT DISTINCT FROM source.o${index}`);
-    const isSame = this.#plaintexts.map(
-      (name, index) => `${this.#textOf(`cell_table.${name}`)} IS NOT DISTINCT FROM source.p${index}`,
-    );
-    const conditions = [...isRow('cell_table'), ...isUnchanged, ...isSame];
-    const withs = [`source AS MATERIALIZED (${source})`];
-    if (isPostgres) {
-      // Who holds a lock is about to write: nobody waits for us while we wait for him.
-      const free = `SELECT source.* FROM source JOIN ${this.#path} AS locked ON ${isRow('locked').join(' AND ')}`;
-      withs.push(`free AS MATERIALIZED (${free} FOR NO KEY UPDATE OF locked SKIP LOCKED)`);
-    }
-    const sql =
-      `WITH ${withs.join(', ')} UPDATE ${this.#path} AS cell_table SET ${set.join(', ')} ` +
-      `FROM ${isPostgres ? 'free AS source' : 'source'} WHERE ${conditions.join(' AND ')}`;
-    const result = await session.query(sql, parameters, true);
-    return result.affected ?? 0;
+    return this.#statements.update(session, {
+      path: this.#path,
+      keys: this.#keys.map((name, index) => ({ name, column: this.#keyColumns[index] })),
+      cells: this.#cells,
+      plaintexts: this.#plaintexts.map((name, index) => ({ name, column: this.#plaintextColumn(index) })),
+      set: [...set, ...this.#stamped],
+      names: [
+        ...this.#keys.map((_, index) => `k${index}`),
+        ...this.#cells.map((_, index) => `o${index}`),
+        ...this.#plaintexts.map((_, index) => `p${index}`),
+        ...[...this.#cells, ...this.#indexes].map((_, index) => `n${index}`),
+      ],
+      rows: rows.map((row) => sourceValues(row)),
+    });
   }
 
-  /** One array for each column: of keys in their own type, of texts as text. */
-  #asArrays(rows: readonly ReplacedRow[]) {
-    const keyTypes = this.#keyColumns.map((column) => this.dataSource.driver.normalizeType(column));
-    const names = this.#sourceNames();
-    const arrays = names.map((_, index) => `${this.#parameter(index)}::${keyTypes[index] ?? 'text'}[]`).join(', ');
-    const values = rows.map((row) => sourceValues(row));
-    return {
-      source: `SELECT * FROM unnest(${arrays}) AS given(${names.join(', ')})`,
-      parameters: names.map((_, index) => values.map((each) => each[index] ?? null)),
-    };
+  #textOf(place: number): string {
+    return this.#statements.textOf(this.#plaintexts[place], this.#plaintextColumn(place));
   }
 
-  /** One array for each row, all of them in one JSON document. */
-  #asJson(rows: readonly ReplacedRow[]) {
-    const values = this.#sourceNames().map((name, index) => `value ->> ${index} AS ${name}`);
-    const document = rows.map((row) => sourceValues(row));
-    return { source: `SELECT ${values.join(', ')} FROM json_each(?)`, parameters: [JSON.stringify(document)] };
-  }
-
-  /** k: key · o: the cell, p: the plaintext as it was read · n: what a cell or an index becomes */
-  #sourceNames(): readonly string[] {
-    return [
-      ...this.#keys.map((_, index) => `k${index}`),
-      ...this.#cells.map((_, index) => `o${index}`),
-      ...this.#plaintexts.map((_, index) => `p${index}`),
-      ...[...this.#cells, ...this.#indexes].map((_, index) => `n${index}`),
-    ];
-  }
-
-  /** The same text means the same value, whatever its type. */
-  #textOf(name: string): string {
-    return this.dataSource.options.type === 'postgres' ? `${name}::text` : `nullif(quote(${name}), 'NULL')`;
-  }
-
-  #parameter(index: number): string {
-    return this.dataSource.options.type === 'postgres' ? `$${index + 1}` : '?';
+  #plaintextColumn(place: number): ColumnMetadata {
+    return this.plaintexts[place].plaintext.column;
   }
 }
 
@@ -275,6 +249,16 @@ interface TableColumns {
   readonly ciphers: Map<string, ColumnCipher>;
   readonly indexes: Map<string, IndexedColumn>;
   readonly plaintexts: Map<string, PlaintextColumn>;
+  /** Which the database itself sets whenever a row is updated, unless the statement does. */
+  readonly stamped: Set<string>;
+}
+
+/** MariaDB alone has ON UPDATE. */
+function stampedColumns({ columns, dataSource }: EntityMetadata): readonly string[] {
+  const isStamped = databaseType(dataSource) === 'mariadb';
+  return isStamped
+    ? columns.flatMap(({ onUpdate, databaseName }) => (onUpdate === undefined ? [] : [databaseName]))
+    : [];
 }
 
 /** In the order of the names of the source. */

@@ -86,11 +86,11 @@ async function hasRow(
   }
 }
 
-/** PostgreSQL: undefined table, undefined column. */
+/** PostgreSQL and MariaDB: undefined table, undefined column. */
 function isMissing(error: unknown): boolean {
   const { driverError } = error as { driverError?: { code?: unknown; message?: string } };
   const isNoSuch = driverError?.message?.startsWith('no such ') ?? false;
-  return isNoSuch || ['42P01', '42703'].includes(String(driverError?.code));
+  return isNoSuch || ['42P01', '42703', 'ER_NO_SUCH_TABLE', 'ER_BAD_FIELD_ERROR'].includes(String(driverError?.code));
 }
 
 /** Entities of one table share the columns that they inherit. */

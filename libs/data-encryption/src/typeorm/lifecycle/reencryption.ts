@@ -122,7 +122,7 @@ export class TableReencryption {
   /** Takes part in a pass until all of its ranges are finished. */
   async #work(pass: number): Promise<void> {
     const { workers = 1 } = this.options;
-    const isSingle = this.installation.dataSource.options.type !== 'postgres';
+    const isSingle = this.installation.databaseType === 'better-sqlite3';
     const tasks = Array.from({ length: isSingle ? 1 : workers }, () =>
       this.#withSession((session) => this.#workOnRanges(pass, session)),
     );

@@ -1,4 +1,5 @@
 import { type MigrationInterface, type QueryRunner, TableIndex } from 'typeorm';
+import { isMariadb } from './migration-tables.js';
 
 const table = 'data_encryption_key';
 const active = (name: string, columnNames: string[]) =>
@@ -12,6 +13,7 @@ export class AddDataEncryptionKeyScopes1767484800000 implements MigrationInterfa
   readonly name = 'AddDataEncryptionKeyScopes1767484800000';
 
   async up(queryRunner: QueryRunner): Promise<void> {
+    if (isMariadb(queryRunner)) return;
     // As text: TypeORM copies a table of SQLite for each column that is added.
     await queryRunner.query(`ALTER TABLE ${table} ADD COLUMN tenant varchar(255) NOT NULL DEFAULT ''`);
     await queryRunner.dropIndex(table, activeUse);
@@ -21,6 +23,7 @@ export class AddDataEncryptionKeyScopes1767484800000 implements MigrationInterfa
 
   /** The keys of tenants and columns are lost, and with them what they encrypted. */
   async down(queryRunner: QueryRunner): Promise<void> {
+    if (isMariadb(queryRunner)) return;
     await queryRunner.dropIndex(table, ofTenant);
     await queryRunner.dropIndex(table, activeScope);
     await queryRunner.query(`DELETE FROM ${table} WHERE tenant <> '' OR (purpose = 'cell' AND column_id <> '')`);

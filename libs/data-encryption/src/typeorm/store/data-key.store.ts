@@ -4,8 +4,9 @@ import type { DataKeyId } from '../../envelope.js';
 import { type KeyScope, scopeName } from '../../key-scope.js';
 import { isShredded, shredded } from '../../tenant.js';
 import { keyUnavailable } from '../../errors.js';
+import { databaseType } from '../database-type.js';
 import { isInTransaction, outsideTransactions } from './application-transaction.js';
-import { DataKeyEntity } from './data-key.entity.js';
+import { DataKeyEntity, scopeDigest } from './data-key.entity.js';
 import type { ShreddingStore } from './shredding.store.js';
 
 /** Keys asked for at once, below every database's limit of parameters. */
@@ -40,7 +41,12 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
       }
       return found.map(toRecord);
     };
-    return session === undefined ? this.#run(read) : read(session.manager);
+    if (session === undefined) return this.#run(read);
+    const found = await read(session.manager);
+    // Of MariaDB's transactions each sees what there was when it began, and by locks also rows of keys that came later.
+    const isOld =
+      found.length < ids.length && session.isTransactionActive && databaseType(this.dataSource) === 'mariadb';
+    return isOld ? this.#run(read) : found;
   }
 
   async findIndexKeys(tableId: string, tenant: string, session?: QueryRunner): Promise<readonly DataKeyRecord[]> {
@@ -95,7 +101,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
       manager
         .createQueryBuilder()
         .update(DataKeyEntity)
-        .set({ state: 'retired' })
+        .set({ state: 'retired', activeScope: null })
         .where('id = :id', { id })
         .andWhere(`state = 'active'`)
         .callListeners(false)
@@ -159,6 +165,7 @@ function toRow(record: DataKeyRecord): DataKeyEntity {
     ...record,
     wrapped: record.wrapped.toString('base64'),
     commitment: record.commitment.toString('hex'),
+    activeScope: record.state === 'active' ? scopeDigest(record) : null,
     createdAt: new Date().toISOString(),
   });
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { type DataSource, type EntityManager, In, Not, type QueryRunner } from 'typeorm';
 import type { TombstoneStore } from '../../shredding/tombstones.js';
 import type { Tenant } from '../../tenant.js';
+import { databaseType } from '../database-type.js';
 import { isInTransaction, outsideTransactions } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
 import { ProcessEntity, ShreddingEntity } from './shredding.entity.js';
@@ -51,10 +52,13 @@ export class ShreddingStore implements TombstoneStore {
 
   /** @param session  the connection of a writer, whose transaction must not commit what it could no longer begin */
   async shreddedOf(tenants: readonly Tenant[], session?: QueryRunner): Promise<readonly Tenant[]> {
+    // MariaDB's transactions see what there was when they began. By a lock they see what there is, and it stays so until they end.
+    const isOld = (session?.isTransactionActive ?? false) && databaseType(this.dataSource) === 'mariadb';
     const read = async (manager: EntityManager) => {
       const rows = await manager.find(ShreddingEntity, {
         select: { tenant: true },
         where: { tenant: In([...tenants]) },
+        ...(isOld ? { lock: { mode: 'pessimistic_read' } } : {}),
       });
       return rows.map(({ tenant }) => tenant);
     };
@@ -83,7 +87,7 @@ export class ShreddingStore implements TombstoneStore {
       await manager
         .createQueryBuilder()
         .update(DataKeyEntity)
-        .set({ state: 'shredded', wrapped: '' })
+        .set({ state: 'shredded', activeScope: null, wrapped: '' })
         .where('tenant = :tenant', { tenant })
         .callListeners(false)
         .execute();
