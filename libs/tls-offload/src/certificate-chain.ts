@@ -24,7 +24,7 @@ export function parseCertificateChain(pem: string, source: string, now = new Dat
     }
   });
   const [leaf] = chain;
-  if (leaf.ca) throw invalid(`${source}: want a server's certificate first, got a CA's`);
+  if (leaf.ca) throw invalid(`${source}: want the certificate of a server or a client first, got a CA's`);
   if (now < leaf.validFromDate || now > leaf.validToDate) {
     throw invalid(
       `${source}: want a certificate valid at ${now.toISOString()}, got ${leaf.validFrom} to ${leaf.validTo}`,

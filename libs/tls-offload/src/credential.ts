@@ -4,7 +4,7 @@ import { parseCertificateChain } from './certificate-chain.js';
 import { TlsOffloadError } from './errors.js';
 import type { HandshakeSigner } from './handshake-signer.js';
 
-/** What a server proves itself with: a certificate chain, the token key of its leaf, and who signs with that key. */
+/** What a server, or a client, proves itself with: a certificate chain, the token key of its leaf, and who signs with that key. */
 export class Credential {
   /**
    * Refuses a chain that does not belong to the key, so that no client meets the mistake.

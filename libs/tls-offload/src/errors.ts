@@ -45,6 +45,7 @@ const faults = {
   ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE: 'upstream',
   ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT: 'upstream',
   ERR_TLS_OFFLOAD_UPSTREAM_UNTRUSTED: 'upstream',
+  ERR_TLS_OFFLOAD_UPSTREAM_CERTIFICATE_REFUSED: 'upstream',
   ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID: 'upstream',
   ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED: 'upstream',
 } as const satisfies Record<string, TlsOffloadErrorFault>;

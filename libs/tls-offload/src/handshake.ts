@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { handshakeProgress, type Session } from './addon.js';
+import { handshakeProgress, type Session, type SessionDescription } from './addon.js';
 import { TlsOffloadError } from './errors.js';
 import { refusalOf } from './handshake-refusal.js';
 import type { KeySigner, Lingering } from './handshake-signer.js';
@@ -20,7 +20,7 @@ export interface HandshakeOptions {
  * session; the event loop serves others.
  * @param signers  by key index
  * @param socket  whose 'error' events somebody listens to
- * @returns once secure, with the socket paused and no listener of ours left on it
+ * @returns once secure, what was negotiated, with the socket paused and no listener of ours left on it
  * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_HANDSHAKE_FAILED | …_CLIENT_CERTIFICATE_REFUSED | …_SERVER_NAME_MISMATCH | …_SERVER_CERTIFICATE_EXPIRED |
  * …_SERVER_CERTIFICATE_REVOKED | …_SERVER_UNTRUSTED | …_HANDSHAKE_TIMEOUT | …_PEER_GONE | …_SIGNATURE_FAILED | …_SIGNATURE_TIMEOUT |
  * …_SIGNATURES_SATURATED, the session closed and the peer told by an alert where there is one to tell
@@ -31,16 +31,16 @@ export function performHandshake(
   signers: readonly KeySigner[],
   timeoutMilliseconds: number,
   options: HandshakeOptions = {},
-): Promise<void> {
+): Promise<SessionDescription> {
   return new Handshake(socket, session, signers, timeoutMilliseconds, options).outcome;
 }
 
 class Handshake {
-  readonly outcome: Promise<void>;
+  readonly outcome: Promise<SessionDescription>;
   readonly #cancellation = new AbortController();
   readonly #deadline: number;
   readonly #timer: NodeJS.Timeout;
-  #settle: { resolve: () => void; reject: (error: TlsOffloadError) => void };
+  #settle: { resolve: (description: SessionDescription) => void; reject: (error: TlsOffloadError) => void };
   #settled = false;
   #signing = false;
 
@@ -51,7 +51,7 @@ class Handshake {
     private readonly timeoutMilliseconds: number,
     private readonly options: HandshakeOptions,
   ) {
-    this.outcome = new Promise<void>((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.outcome = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#deadline = performance.now() + timeoutMilliseconds;
     this.#timer = setTimeout(this.#onTimeout, timeoutMilliseconds);
     socket.on('data', this.#onData);
@@ -136,9 +136,17 @@ class Handshake {
   }
 
   #succeed(): void {
+    let description: SessionDescription;
+    try {
+      description = this.session.describe();
+    } catch (cause) {
+      const message = `handshake: want to know what was negotiated, got ${(cause as Error).message}`;
+      this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_FAILED', message, { cause }));
+      return void this.socket.destroy();
+    }
     this.#leave();
     this.socket.pause();
-    this.#settle.resolve();
+    this.#settle.resolve(description);
   }
 
   #fail(error: TlsOffloadError): void {

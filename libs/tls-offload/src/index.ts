@@ -1,5 +1,6 @@
 export type { HandshakeEvent, TerminatorObserver } from './observer.js';
 export { TlsTerminator, type TerminatorOptions, type TerminatorStatistics } from './terminator.js';
+export type { ConnectionStatistics } from './connections.js';
 export type { ServedCredentials } from './offer.js';
 export type { ClientCertificateStatistics } from './client-auth.js';
 export type { CrlStatus } from './peer-authorities.js';
@@ -25,6 +26,7 @@ export { type UndiciConnect, undiciConnector, type UndiciConnectOptions } from '
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';
 export { type ExchangeRecord, L7Proxy, type L7ProxyStatistics } from './proxy/l7.js';
+export type { UpstreamTlsOptions } from './proxy/upstream-tls.js';
 export { type L7ProxyConfig, l7ProxyConfigSchema } from './proxy/l7-config.js';
 export { Credential } from './credential.js';
 export { type CaCredentialOptions, CaCredentialSource, credentialFromCa } from './credential-source/ca.js';
@@ -34,6 +36,7 @@ export {
   type CredentialKeeperStatus,
 } from './credential-source/credential-keeper.js';
 export type { CredentialSource } from './credential-source/credential-source.js';
+export type { CredentialPurpose } from './credential-source/self-handshake.js';
 export { credentialFromFile, FileCredentialSource } from './credential-source/file.js';
 export type {
   HandshakeSigner,

@@ -12,6 +12,8 @@ type Callback = (error?: Error | null) => void;
 const sliceBytes = 64 * 1024;
 /** Chunks below this are joined, so that many small writes do not make many small records. */
 const recordBytes = 16 * 1024;
+/** How long the end may be held back by the peer, which has begun a handshake message and not ended it. */
+const heldBackMilliseconds = 5_000;
 /** What answers to the peer (key updates) may pile up to while it does not read. */
 const unreadAnswerBytes = 1024 * 1024;
 
@@ -39,12 +41,14 @@ export class TlsSocket extends TlsSocketFace {
    * and without 'error'.
    */
   closesQuietlyWhenCut = false;
+  #isSuperseded = false;
 
   /** The reader had enough, or has not asked yet: the TCP connection is paused and the session may hold some more. */
   #paused = true;
   #rawEnded = false;
   #readEnded = false;
   #resumeWriting: Callback | undefined;
+  #endLate: (() => void) | undefined;
   #lingering = false;
   /** A client's reader gets what came before the cut, and the fault after it. */
   #cut = false;
@@ -82,6 +86,20 @@ export class TlsSocket extends TlsSocketFace {
     else this.once('finish', () => this.destroy());
   }
 
+  /**
+   * A client's: its connector shows other credentials by now. Who keeps connections for further requests, which would be made in
+   * another's name, ends it: here 'superseded' is emitted.
+   */
+  get isSuperseded(): boolean {
+    return this.#isSuperseded;
+  }
+
+  /** For its connector. */
+  supersede(): void {
+    this.#isSuperseded = true;
+    this.emit('superseded');
+  }
+
   /** Breaks the connection with a TCP reset. */
   resetAndDestroy(): this {
     this.raw.resetAndDestroy();
@@ -111,6 +129,7 @@ export class TlsSocket extends TlsSocketFace {
       const bytes = this.session.read(input, plaintextBuffer);
       input = undefined;
       this.#send();
+      this.#endLate?.();
       if (this.raw.writableLength > unreadAnswerBytes) {
         this.#fail('ERR_TLS_OFFLOAD_PEER_NOT_READING', 'want a peer that reads our answers, got one that only asks');
         return;
@@ -183,13 +202,23 @@ export class TlsSocket extends TlsSocketFace {
   }
 
   override _final(callback: Callback): void {
-    this.session.shutdown();
-    this.#send();
-    this.raw.end(() => callback());
+    const end = (): void => {
+      this.#endLate = undefined;
+      this.#send();
+      this.raw.end(() => callback());
+    };
+    if (this.session.shutdown() || this.session.failure() !== '') return end();
+    const timer = setTimeout(() => this.#endLate && end(), heldBackMilliseconds).unref();
+    this.#endLate = () => {
+      if (!this.session.shutdown()) return;
+      clearTimeout(timer);
+      end();
+    };
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
     this.stopIdleTimer();
+    this.#endLate = undefined;
     this.session.close();
     // Ended by us before the peer has: what it still sends must not make the kernel drop what we have sent.
     if (this.#lingering || (this.writableFinished && !this.#readEnded)) closeLingering(this.raw);

@@ -3,9 +3,10 @@ import { loadAddon, type Session, type SessionDescription } from './addon.js';
 import { type ClientCertificateStatistics, ClientPolicies } from './client-auth.js';
 import { parseConfig, type ParsedTerminatorConfig, type TerminatorConfig, terminatorConfigSchema } from './config.js';
 import type { Credential } from './credential.js';
-import { TlsOffloadError, type TlsOffloadErrorCode } from './errors.js';
+import { Connections, type ConnectionStatistics, type OpenConnection } from './connections.js';
+import { TlsOffloadError } from './errors.js';
 import { performHandshake } from './handshake.js';
-import { KeySigners, type SignatureStatistics } from './handshake-signer.js';
+import { KeySigners } from './handshake-signer.js';
 import { guarded, type TerminatorObserver } from './observer.js';
 import { makeOffer, type Offer, type ServedCredentials, type TicketOffer } from './offer.js';
 import { TlsSocket } from './socket.js';
@@ -33,23 +34,7 @@ export interface SecuredConnection {
   readonly description: SessionDescription;
 }
 
-/** What a secured connection became. */
-export interface OpenConnection {
-  destroy(): unknown;
-  once(event: 'close', listener: () => void): unknown;
-}
-
-export interface TerminatorStatistics {
-  /** Handshakes under way. */
-  readonly handshaking: number;
-  /** Connections that are secure and open. */
-  readonly open: number;
-  /** Handshakes completed, by protocol version. */
-  readonly completed: Readonly<Record<string, number>>;
-  /** Handshakes failed, by code. */
-  readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
-  /** By key label. */
-  readonly signatures: Readonly<Record<string, SignatureStatistics>>;
+export interface TerminatorStatistics extends ConnectionStatistics {
   /** Handshakes completed with a session ticket, without a signature; among `completed`. */
   readonly resumed: number;
   readonly clientCertificates: ClientCertificateStatistics;
@@ -64,7 +49,6 @@ export class TlsTerminator {
   /** Whether what is asked of clients depends on the server name that they give. */
   readonly asksClientsByName: boolean;
   readonly #config: ParsedTerminatorConfig;
-  readonly #observer: Required<TerminatorObserver>;
   readonly #signers: KeySigners;
   readonly #clientPolicies: ClientPolicies;
   readonly #staples: Staples;
@@ -72,10 +56,7 @@ export class TlsTerminator {
   readonly #tickets: TicketOffer | undefined;
   #served: ServedCredentials;
   #offer: Offer;
-  readonly #handshaking = new Set<Socket>();
-  readonly #open = new Set<OpenConnection>();
-  readonly #completed: Record<string, number> = {};
-  readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
+  readonly #connections: Connections<OpenConnection>;
   #resumed = 0;
   #closed = false;
 
@@ -93,7 +74,7 @@ export class TlsTerminator {
     this.#config = parseConfig(terminatorConfigSchema, 'TLS terminator', config);
     this.asksClientsByName = Object.keys(this.#config.clientCertificatesByName).length > 0;
     const observer = guarded(given);
-    this.#observer = observer;
+    this.#connections = new Connections(observer);
     this.#tickets = tickets && { keys: tickets.native, scope: ticketScope };
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, observer.signatureEnded);
     this.#clientPolicies = new ClientPolicies(this.#config, observer.upkeepFailed, crlDirectory);
@@ -142,10 +123,7 @@ export class TlsTerminator {
 
   get statistics(): TerminatorStatistics {
     return {
-      handshaking: this.#handshaking.size,
-      open: this.#open.size,
-      completed: { ...this.#completed },
-      failed: { ...this.#failed },
+      ...this.#connections.statistics,
       signatures: this.#signers.statistics,
       resumed: this.#resumed,
       clientCertificates: this.#clientPolicies.statistics,
@@ -180,34 +158,31 @@ export class TlsTerminator {
     if (!this.#sources.enter(source)) {
       socket.destroy();
       const message = `handshake: want no more than sourceLimits allows from one source, got one more from ${source}`;
-      throw this.#failure(new TlsOffloadError('ERR_TLS_OFFLOAD_SOURCE_LIMITED', message), begun);
+      throw this.#connections.noteFailure(new TlsOffloadError('ERR_TLS_OFFLOAD_SOURCE_LIMITED', message), begun);
     }
     const { context, signers } = this.#offer;
-    this.#handshaking.add(socket);
+    const end = this.#connections.begin(socket);
     let session: Session;
+    let description: SessionDescription;
     try {
       session = newSession(socket, context);
       const { handshakeTimeoutMilliseconds } = this.#config;
       const onLingering = (ended: Promise<void>): void => this.#sources.hold(source, ended);
-      await performHandshake(socket, session, signers, handshakeTimeoutMilliseconds, { onLingering });
+      description = await performHandshake(socket, session, signers, handshakeTimeoutMilliseconds, { onLingering });
     } catch (error) {
-      throw this.#failure(error as TlsOffloadError, begun);
+      throw this.#connections.noteFailure(error as TlsOffloadError, begun);
     } finally {
-      this.#handshaking.delete(socket);
+      end();
       this.#sources.leave(source);
     }
-    const description = session.describe();
-    const { protocol, cipher, resumed } = description;
-    if (resumed) this.#resumed++;
-    this.#completed[protocol] = (this.#completed[protocol] ?? 0) + 1;
-    this.#observer.handshakeEnded({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
+    if (description.resumed) this.#resumed++;
+    this.#connections.noteSuccess(description, begun);
     return { socket, session, description };
   }
 
   /** Counts it among the open connections, which `close` ends. */
   keep(connection: OpenConnection): void {
-    this.#open.add(connection);
-    connection.once('close', () => this.#open.delete(connection));
+    this.#connections.keep(connection);
   }
 
   /**
@@ -216,21 +191,8 @@ export class TlsTerminator {
    */
   async close(graceMilliseconds = 10_000): Promise<void> {
     this.#closed = true;
-    for (const socket of this.#handshaking) socket.destroy();
-    const ends = [...this.#open].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
-    const timer = setTimeout(() => {
-      for (const socket of this.#open) socket.destroy();
-    }, graceMilliseconds);
-    await Promise.all(ends);
-    clearTimeout(timer);
+    await this.#connections.close(graceMilliseconds);
     this.#stopUpkeep();
-  }
-
-  #failure(error: TlsOffloadError, begun: number): TlsOffloadError {
-    const { code } = error;
-    this.#failed[code] = (this.#failed[code] ?? 0) + 1;
-    this.#observer.handshakeEnded({ code, milliseconds: performance.now() - begun });
-    return error;
   }
 
   #stopUpkeep(): void {

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { L7Proxy } from '../src/proxy/l7.js';
 import type { L7ProxyConfig } from '../src/proxy/l7-config.js';
+import type { UpstreamTlsOptions } from '../src/proxy/upstream-tls.js';
 import { TlsTerminator } from '../src/terminator.js';
 import { credentialOf, makeIdentity } from './identity.js';
 import { connectTls, readAll } from './listen.js';
@@ -43,13 +44,17 @@ export class L7Bench {
   }
 
   /** A proxy in front of these URLs. */
-  async start(urls: readonly string[], config: Partial<L7ProxyConfig> = {}): Promise<void> {
+  async start(
+    urls: readonly string[],
+    config: Partial<L7ProxyConfig> = {},
+    options: UpstreamTlsOptions = {},
+  ): Promise<void> {
     const terminator = new TlsTerminator({ credentials: [credentialOf(identity)], alpnProtocols: ['h2', 'http/1.1'] });
-    this.#proxy = new L7Proxy(terminator, {
-      upstreams: urls.map((url) => ({ url })),
-      requireMatchingHost: false,
-      ...config,
-    });
+    this.#proxy = new L7Proxy(
+      terminator,
+      { upstreams: urls.map((url) => ({ url })), requireMatchingHost: false, ...config },
+      options,
+    );
     this.port = (await this.#proxy.listen(0, '127.0.0.1')).port;
   }
 

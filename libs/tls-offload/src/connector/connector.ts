@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net';
-import { loadAddon, type Session } from '../addon.js';
+import { loadAddon, type Session, type SessionDescription } from '../addon.js';
 import { parseConfig } from '../config.js';
 import type { Credential } from '../credential.js';
-import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
+import { Connections, type ConnectionStatistics } from '../connections.js';
+import { TlsOffloadError } from '../errors.js';
 import { performHandshake } from '../handshake.js';
-import { KeySigners, type SignatureStatistics } from '../handshake-signer.js';
+import { KeySigners } from '../handshake-signer.js';
 import { type CrlStatus, PeerAuthorities } from '../peer-authorities.js';
 import { TlsSocket } from '../socket.js';
 import { guarded, type TerminatorObserver } from '../observer.js';
@@ -40,17 +41,7 @@ export interface ConnectOptions extends TcpTarget, Omit<SecureOptions, 'serverNa
   readonly serverName?: string;
 }
 
-export interface ConnectorStatistics {
-  /** Connections that are not secure yet. */
-  readonly handshaking: number;
-  /** Connections that are secure and open. */
-  readonly open: number;
-  /** Handshakes completed, by protocol version. */
-  readonly completed: Readonly<Record<string, number>>;
-  /** Handshakes failed, by code; not those that were aborted, nor where no TCP connection came about. */
-  readonly failed: Readonly<Partial<Record<TlsOffloadErrorCode, number>>>;
-  /** By key label. */
-  readonly signatures: Readonly<Record<string, SignatureStatistics>>;
+export interface ConnectorStatistics extends ConnectionStatistics {
   /** In force. */
   readonly crls: readonly CrlStatus[];
 }
@@ -62,23 +53,21 @@ export interface ConnectorStatistics {
  */
 export class TlsConnector {
   readonly #config: ParsedConnectorConfig;
-  readonly #observer: Required<TerminatorObserver>;
   readonly #signers: KeySigners;
   readonly #authorities: PeerAuthorities;
+  readonly #connections: Connections<TlsSocket>;
+  #shown: readonly Credential[];
   #offer: ClientOffer;
-  readonly #handshaking = new Set<Socket>();
-  readonly #open = new Set<TlsSocket>();
-  readonly #completed: Record<string, number> = {};
-  readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
   #closed = false;
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
   constructor({ credentials = [], observer: given = {}, ...config }: ConnectorOptions = {}) {
     this.#config = parseConfig(connectorConfigSchema, 'TLS connector', config);
     const observer = guarded(given);
-    this.#observer = observer;
+    this.#connections = new Connections(observer);
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, observer.signatureEnded);
     this.#authorities = serverAuthorities(this.#config, observer.upkeepFailed);
+    this.#shown = credentials;
     try {
       this.#offer = this.#makeOffer(credentials);
     } catch (error) {
@@ -88,11 +77,15 @@ export class TlsConnector {
   }
 
   /**
-   * Shows these from the next handshake on. Open connections go on.
+   * Shows these from the next handshake on. Open connections go on, as `isSuperseded` where these are others than before: an
+   * `HttpsAgent` makes no further request on them.
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then everything stays as it was
    */
   setCredentials(credentials: readonly Credential[]): void {
+    if (areSame(credentials, this.#shown)) return;
     this.#offer = this.#makeOffer(credentials);
+    this.#shown = credentials;
+    for (const socket of this.#connections.open) socket.supersede();
   }
 
   /** Looks at once whether the files of authorities and CRLs have changed, as is done from time to time. */
@@ -102,10 +95,7 @@ export class TlsConnector {
 
   get statistics(): ConnectorStatistics {
     return {
-      handshaking: this.#handshaking.size,
-      open: this.#open.size,
-      completed: { ...this.#completed },
-      failed: { ...this.#failed },
+      ...this.#connections.statistics,
       signatures: this.#signers.statistics,
       crls: this.#authorities.crls,
     };
@@ -132,16 +122,15 @@ export class TlsConnector {
     const { signal } = options;
     const abort = (): void => void socket.destroy();
     signal?.addEventListener('abort', abort, { once: true });
-    this.#handshaking.add(socket);
+    const end = this.#connections.begin(socket);
     try {
       const secure = await this.#performHandshake(socket, options);
-      this.#open.add(secure);
-      secure.once('close', () => this.#open.delete(secure));
+      this.#connections.keep(secure);
       return secure;
     } catch (error) {
       throw signal?.aborted === true ? signal.reason : error;
     } finally {
-      this.#handshaking.delete(socket);
+      end();
       signal?.removeEventListener('abort', abort);
     }
   }
@@ -152,13 +141,7 @@ export class TlsConnector {
    */
   async close(graceMilliseconds = 0): Promise<void> {
     this.#closed = true;
-    for (const socket of this.#handshaking) socket.destroy();
-    const ends = [...this.#open].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
-    const timer = setTimeout(() => {
-      for (const socket of this.#open) socket.destroy();
-    }, graceMilliseconds);
-    await Promise.all(ends);
-    clearTimeout(timer);
+    await this.#connections.close(graceMilliseconds);
     this.#authorities.close();
   }
 
@@ -168,22 +151,18 @@ export class TlsConnector {
     const timeout = Math.max(1, Math.min(timeoutMilliseconds, this.#config.handshakeTimeoutMilliseconds));
     const offer = this.#offer;
     const session = await this.#begin(socket, offer, options, timeout);
+    let description: SessionDescription;
     try {
       const left = Math.max(1, Math.ceil(timeout - (performance.now() - begun)));
-      await performHandshake(socket, session, offer.signers, left, { role: 'client' });
+      description = await performHandshake(socket, session, offer.signers, left, { role: 'client' });
     } catch (error) {
-      const { code } = error as TlsOffloadError;
-      if (signal?.aborted !== true) {
-        this.#failed[code] = (this.#failed[code] ?? 0) + 1;
-        this.#observer.handshakeEnded({ code, milliseconds: performance.now() - begun });
-      }
-      throw error;
+      if (signal?.aborted === true) throw error;
+      throw this.#connections.noteFailure(error as TlsOffloadError, begun);
     }
-    const description = session.describe();
-    const { protocol, cipher } = description;
-    this.#completed[protocol] = (this.#completed[protocol] ?? 0) + 1;
-    this.#observer.handshakeEnded({ code: 'OK', protocol, cipher, milliseconds: performance.now() - begun });
-    return new TlsSocket(socket, session, description, { allowHalfOpen, role: 'client' });
+    this.#connections.noteSuccess(description, begun);
+    const secure = new TlsSocket(socket, session, description, { allowHalfOpen, role: 'client' });
+    if (offer !== this.#offer) secure.supersede();
+    return secure;
   }
 
   /** Waits for the TCP connection, which is destroyed where nothing comes of it. */
@@ -211,6 +190,10 @@ export class TlsConnector {
   #assertOpen(): void {
     if (this.#closed) throw new TlsOffloadError('ERR_TLS_OFFLOAD_CLOSED', 'connector: want it open, got it closed');
   }
+}
+
+function areSame(some: readonly Credential[], others: readonly Credential[]): boolean {
+  return some.length === others.length && some.every((each, index) => each === others[index]);
 }
 
 /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID for files that cannot be used */

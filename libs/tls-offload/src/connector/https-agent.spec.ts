@@ -7,7 +7,7 @@ import { connect as connectHttp2, createSecureServer } from 'node:http2';
 import { Agent as UndiciAgent, fetch } from 'undici';
 import { Curl } from '../../test/curl.js';
 import { credentialOf, makeIdentity, softwareSigner } from '../../test/identity.js';
-import { eventually, readAll } from '../../test/listen.js';
+import { deferred, eventually, readAll } from '../../test/listen.js';
 import { loadAddon } from '../addon.js';
 import { TlsConnector } from './connector.js';
 import { HttpsAgent } from './https-agent.js';
@@ -15,6 +15,7 @@ import { undiciConnector } from './undici-connector.js';
 
 const server = makeIdentity('ec-p256', ['localhost', '127.0.0.1']);
 const alice = makeIdentity('ec-p256', ['alice']);
+const bob = makeIdentity('ec-p256', ['bob']);
 const files = new Curl('');
 const caFile = files.file('ca.pem', server.certificatePem);
 const signer = softwareSigner(alice);
@@ -23,7 +24,7 @@ const agent = new HttpsAgent(connector);
 const own = {
   key: server.privateKey.export({ format: 'pem', type: 'pkcs8' }),
   cert: server.certificatePem,
-  ca: alice.certificatePem,
+  ca: [alice.certificatePem, bob.certificatePem],
 };
 let handler: RequestListener = (asked, response) => void asked.pipe(response);
 const sockets: Socket[] = [];
@@ -199,4 +200,42 @@ it('a session of HTTP/2 of Node.js runs on a connection of a connector', async (
   const session = connectHttp2(`https://localhost:${at}`, { createConnection: () => socket });
   expect(String(await readAll(session.request({ ':path': '/' })))).toBe('2.0 alice');
   session.close();
+});
+
+it('an agent of https asks nothing more as who it was, once its connector shows another certificate', async () => {
+  const slow = softwareSigner(alice);
+  const shown = [credentialOf(alice, slow)];
+  const own = new TlsConnector({ caFile, credentials: shown });
+  const few = new HttpsAgent(own, { maxSockets: 1 });
+  const held = deferred<() => void>();
+  handler = (asked, response) => {
+    const finish = (): unknown => response.end(commonName(asked.socket));
+    if (asked.url === '/held') held.resolve(finish);
+    else finish();
+  };
+  const as = async (path = '/'): Promise<string> => (await ask({ path, agent: few })).body;
+  expect([await as(), await as()]).toEqual(['alice', 'alice']);
+  own.setCredentials([...shown]);
+  expect(own.statistics.open).toBe(1);
+  // One that is kept.
+  own.setCredentials([credentialOf(bob)]);
+  expect(await as()).toBe('bob');
+  // One that is in use, and for which another request waits.
+  const waiting = [as('/held'), as()];
+  const finish = await held.promise;
+  own.setCredentials(shown);
+  finish();
+  expect(await Promise.all(waiting)).toEqual(['bob', 'alice']);
+  // One that comes about meanwhile.
+  few.destroy();
+  const signing = deferred<void>();
+  const before = slow.calls;
+  slow.before = () => signing.promise;
+  const late = as();
+  await eventually(() => slow.calls > before);
+  own.setCredentials([credentialOf(bob)]);
+  signing.resolve();
+  expect([await late, await as()]).toEqual(['alice', 'bob']);
+  few.destroy();
+  await own.close();
 });

@@ -3,6 +3,7 @@ import type { AgentOptions } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { TlsOffloadError } from '../errors.js';
 import type { TlsConnector } from './connector.js';
+import { endOnceSuperseded } from './kept-connection.js';
 
 /** Said of one request, these would ask for something else than the connector does: nothing of it is silently left out. */
 const optionsOfTls = [
@@ -12,7 +13,8 @@ const optionsOfTls = [
 
 /**
  * An agent of `https.request`, and of what is built on it (axios, got, node-fetch), over the connections of a connector. It keeps
- * them for further requests unless told `keepAlive: false`: each new one costs a signature of the HSM. Requests are HTTP/1.1.
+ * them for further requests unless told `keepAlive: false`: each new one costs a signature of the HSM. It keeps none that was made with
+ * other credentials than the connector shows now. Requests are HTTP/1.1.
  *
  * A request that is aborted before it has its connection learns of it when the handshake is over: `connect` of the connector takes a
  * signal, and a request may have a `timeout`.
@@ -60,6 +62,7 @@ export class HttpsAgent extends Agent {
     });
     // http knows whether the answer was whole, and fails it with ECONNRESET where it was not.
     socket.closesQuietlyWhenCut = true;
+    endOnceSuperseded(this, socket);
     return socket;
   }
 }

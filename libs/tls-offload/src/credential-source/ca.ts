@@ -14,7 +14,7 @@ import { TlsOffloadError } from '../errors.js';
 import { makeCertificateRequest, type RequestedNames } from './certificate-request.js';
 import type { CredentialSource } from './credential-source.js';
 import { requestCertificate } from './issuer-client.js';
-import { proveByHandshake } from './self-handshake.js';
+import { type CredentialPurpose, proveByHandshake } from './self-handshake.js';
 import { makeDirectoryOf, readStoredChain, storeChain } from './stored-chain.js';
 import { credentialOfVersions, destroyVersionsBefore, newestKey } from './token-key.js';
 
@@ -38,10 +38,14 @@ export class CaCredentialSource implements CredentialSource {
   /** The credential whose predecessors' keys are still there, and since when it serves (by the monotonic clock). */
   #succession: { readonly credential: Credential; readonly since: number } | undefined;
 
-  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
+  /**
+   * @param purposes  as of a `FileCredentialSource`
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID
+   */
   constructor(
     private readonly hsm: Hsm,
     config: CaCredentialConfig,
+    private readonly purposes?: readonly CredentialPurpose[],
   ) {
     this.#config = parseConfig(caCredentialConfigSchema, 'certificate from a CA', config);
     this.name = this.#config.keyLabel;
@@ -72,7 +76,7 @@ export class CaCredentialSource implements CredentialSource {
       checkKind(credential.key, this.#config);
       checkNames(credential, this.#config);
       if (current !== undefined && (this.#isDue(credential) || isOlder(credential, current))) return undefined;
-      await proveByHandshake(credential);
+      await proveByHandshake(credential, this.purposes);
       return credential;
     } catch (error) {
       // Damaged, over, of other names: no more than if it were not there.
@@ -101,7 +105,7 @@ export class CaCredentialSource implements CredentialSource {
     const chainPem = await requestCertificate(this.#config, request, signal);
     const credential = credentialOfVersions(chainPem, [key], this.hsm, `certificate issued by ${url}`);
     checkNames(credential, this.#config);
-    await proveByHandshake(credential);
+    await proveByHandshake(credential, this.purposes);
     return credential;
   }
 
@@ -125,6 +129,8 @@ export class CaCredentialSource implements CredentialSource {
 }
 
 export interface CaCredentialOptions {
+  /** As of a `CaCredentialSource`. */
+  readonly purposes?: readonly CredentialPurpose[];
   readonly signal?: AbortSignal;
   /** A stored certificate is due for replacement, the issuer is away, and what is stored is still valid: it is used. */
   readonly renewalPostponed?: (error: TlsOffloadError) => void;
@@ -139,9 +145,9 @@ export interface CaCredentialOptions {
 export async function credentialFromCa(
   hsm: Hsm,
   config: CaCredentialConfig,
-  { signal, renewalPostponed }: CaCredentialOptions = {},
+  { purposes, signal, renewalPostponed }: CaCredentialOptions = {},
 ): Promise<Credential> {
-  const source = new CaCredentialSource(hsm, config);
+  const source = new CaCredentialSource(hsm, config, purposes);
   const first = (await source.look(undefined, signal)) as Credential;
   try {
     return (await source.look(first, signal)) ?? first;

@@ -11,7 +11,9 @@ import { OpensslCa } from '../../test/openssl-ca.js';
 import type { CaCredentialConfig } from '../config.js';
 import type { TlsOffloadError } from '../errors.js';
 import { credentialFromCa } from './ca.js';
-import { credentialFromFile } from './file.js';
+import { makeCertificateRequest } from './certificate-request.js';
+import { credentialFromFile, FileCredentialSource } from './file.js';
+import type { CredentialPurpose } from './self-handshake.js';
 
 const token = new TestToken('tls');
 const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-credential-'));
@@ -216,6 +218,30 @@ describe('a certificate from a file', () => {
     const credential = await credentialFromFile(hsm, key);
     expect(credential.key.label).toBe('by-hand');
     expect(credential.chain[0].toString()).toBe(readFileSync(file, 'utf8'));
+  });
+
+  it.each(['ec-p256', 'rsa-2048', 'ed25519'] as const)('is proven as what it is for (%s)', async (algorithm) => {
+    const keyLabel = `for-one-purpose-${algorithm}`;
+    const key = await hsm.generateKeyPair({ label: keyLabel, algorithm });
+    const request = await makeCertificateRequest(hsm, key, { dnsNames: ['alice'], ipAddresses: [] });
+    const certificateFile = join(directory, `${keyLabel}.pem`);
+    const proven = async (usage: string, purposes: readonly CredentialPurpose[]): Promise<string> => {
+      ca.behaviour = { extensions: `basicConstraints=critical,CA:FALSE\nextendedKeyUsage=${usage}\n` };
+      writeFileSync(certificateFile, ca.issue(request));
+      const looked = new FileCredentialSource(hsm, { keyLabel, certificateFile }, purposes).look(undefined);
+      return looked.then(
+        () => 'proven',
+        ({ code, message }: TlsOffloadError) => `${code}: ${message}`,
+      );
+    };
+    expect(await proven('clientAuth', ['client'])).toBe('proven');
+    expect(await proven('clientAuth,serverAuth', ['client', 'server'])).toBe('proven');
+    const invalid = 'ERR_TLS_OFFLOAD_CERTIFICATE_INVALID: certificate for key .*';
+    expect(await proven('serverAuth', ['client'])).toMatch(
+      new RegExp(`${invalid}want a server to take it, got INVALID_PURPOSE`),
+    );
+    expect(await proven('clientAuth', ['server', 'client'])).toMatch(new RegExp(`${invalid}want a client to take it`));
+    ca.behaviour = {};
   });
 
   it('is refused when it belongs to another', async () => {

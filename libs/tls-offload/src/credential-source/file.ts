@@ -5,7 +5,7 @@ import { type FileCredentialConfig, fileCredentialConfigSchema, parseConfig } fr
 import type { Credential } from '../credential.js';
 import { TlsOffloadError } from '../errors.js';
 import type { CredentialSource } from './credential-source.js';
-import { proveByHandshake } from './self-handshake.js';
+import { type CredentialPurpose, proveByHandshake } from './self-handshake.js';
 import { credentialOfVersions } from './token-key.js';
 
 /** A file that is being written is left alone until it has not changed for so long. */
@@ -25,10 +25,14 @@ export class FileCredentialSource implements CredentialSource {
   /** What the file said when it was last taken. */
   #taken: string | undefined;
 
-  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
+  /**
+   * @param purposes  what it is proven as: `['server']` unless told, `['client']` for a connector
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID
+   */
   constructor(
     private readonly hsm: Hsm,
     config: FileCredentialConfig,
+    private readonly purposes?: readonly CredentialPurpose[],
   ) {
     const { certificateFile, keyLabel } = parseConfig(fileCredentialConfigSchema, 'certificate file', config);
     this.#file = certificateFile;
@@ -46,7 +50,7 @@ export class FileCredentialSource implements CredentialSource {
     const key = await this.hsm.findKey({ label: this.#keyLabel, usage: 'sign' }, { signal });
     const versions = await this.hsm.listKeys({ label: this.#keyLabel, usage: 'sign' }, { signal });
     const credential = credentialOfVersions(text, [key, ...versions], this.hsm, this.#file);
-    await proveByHandshake(credential);
+    await proveByHandshake(credential, this.purposes);
     this.#taken = text;
     return credential;
   }
@@ -77,11 +81,16 @@ export class FileCredentialSource implements CredentialSource {
 
 /**
  * The credential of a file as it is now.
+ * @param purposes  as of a `FileCredentialSource`
  * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_CERTIFICATE_INVALID | ERR_TLS_OFFLOAD_KEY_MISMATCH
  * @throws {HsmError} as `Hsm.findKey`
  */
-export async function credentialFromFile(hsm: Hsm, config: FileCredentialConfig): Promise<Credential> {
-  return (await new FileCredentialSource(hsm, config).look(undefined)) as Credential;
+export async function credentialFromFile(
+  hsm: Hsm,
+  config: FileCredentialConfig,
+  purposes?: readonly CredentialPurpose[],
+): Promise<Credential> {
+  return (await new FileCredentialSource(hsm, config, purposes).look(undefined)) as Credential;
 }
 
 /** Every block that begins ends too (RFC 7468 §3). */

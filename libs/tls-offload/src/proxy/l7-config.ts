@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { connectorConfigSchema } from '../connector/connector-config.js';
 import { isAddressRange } from '../peer-address.js';
 
 const milliseconds = (fallback: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(86_400_000).default(fallback);
@@ -11,12 +12,12 @@ const upstreamSchema = z.strictObject({
 });
 
 /** How upstreams with an https URL are met. */
-const upstreamTlsSchema = z.strictObject({
-  /** Roots in PEM, read once; absent: those of Node.js. */
-  caFile: z.string().min(1).optional(),
-  /** What the upstream's certificate has to name; absent: the URL's host. */
-  serverName: z.string().min(1).max(253).optional(),
-});
+const upstreamTlsSchema = connectorConfigSchema
+  .omit({ alpnProtocols: true, handshakeTimeoutMilliseconds: true })
+  .extend({
+    /** What the upstream's certificate has to name; absent: the URL's host. */
+    serverName: z.string().min(1).max(253).optional(),
+  });
 
 const healthCheckSchema = z.strictObject({
   /** Asked by GET; sound is an answer below 400. */

@@ -2,6 +2,7 @@ import { type ClientRequest as OutgoingRequest, type IncomingMessage, ServerResp
 import { constants } from 'node:http2';
 import type { Duplex, Writable } from 'node:stream';
 import { TlsOffloadError } from '../errors.js';
+import { AskedUpstreams, isWorthAnother } from './asked-upstreams.js';
 import { ExchangeClock, type ExchangeState } from './exchange-clock.js';
 import { isIdentityField } from './forwarded.js';
 import { answerFault, beginResponse, endResponse, endWhenAborted, isGone } from './l7-answer.js';
@@ -14,7 +15,7 @@ import {
   type UpstreamRequest,
   upstreamRequestOf,
 } from './l7-request.js';
-import type { Upstream } from './upstream.js';
+import { upstreamFault } from './upstream-fault.js';
 import type { UpstreamPool } from './upstream-pool.js';
 
 /** What an exchange takes part in. */
@@ -54,12 +55,10 @@ export function performExchange(
 
 class Exchange {
   readonly outcome: Promise<ExchangeOutcome>;
-  readonly #tried = new Set<Upstream>();
+  readonly #upstreams: AskedUpstreams;
   readonly #clock: ExchangeClock;
   #asked: UpstreamRequest;
-  #upstream: Upstream | undefined;
   #outgoing: OutgoingRequest | undefined;
-  #endUpstream: ((failed: boolean) => void) | undefined;
   #fault: TlsOffloadError | undefined;
   /** What the client was told; its response says 200 also when it was told nothing. */
   #status: number | undefined;
@@ -75,6 +74,7 @@ class Exchange {
     private readonly response: ClientResponse,
     private readonly context: ExchangeContext,
   ) {
+    this.#upstreams = new AskedUpstreams(context.pool);
     this.#clock = new ExchangeClock(
       context.config,
       () => this.#state,
@@ -102,17 +102,9 @@ class Exchange {
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED | ERR_TLS_OFFLOAD_REQUEST_INVALID */
   #ask(): void {
-    const upstream = this.context.pool.take(this.#tried);
     const { method, path, fields, hasBody } = this.#asked;
-    let outgoing: OutgoingRequest;
-    try {
-      outgoing = upstream.request({ method, path, headers: toHeaders(fields) });
-    } catch (cause) {
-      throw new TlsOffloadError('ERR_TLS_OFFLOAD_REQUEST_INVALID', 'request: want fields of HTTP/1.1', { cause });
-    }
-    this.#upstream = upstream;
+    const outgoing = this.#upstreams.request({ method, path, headers: toHeaders(fields) });
     this.#outgoing = outgoing;
-    this.#endUpstream = upstream.begin();
     let hasLeft = false;
     outgoing.once('socket', () => {
       hasLeft = true;
@@ -129,18 +121,18 @@ class Exchange {
       this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID', unasked));
     });
     outgoing.once('response', (answer) => this.#answer(answer));
-    outgoing.on('error', (error) => {
+    outgoing.on('error', (cause) => {
       if (outgoing !== this.#outgoing || this.#fault !== undefined || this.#isAnswered || isGone(this.response)) return;
-      if (hasLeft || !this.#askAnother()) this.#fail(faultOf(error));
+      const fault = upstreamFault(cause);
+      if (hasLeft || !this.#askAnother(fault)) this.#fail(fault);
     });
     if (!hasBody) outgoing.end();
   }
 
-  /** @returns false when nobody else may be asked */
-  #askAnother(): boolean {
-    if (!idempotentMethods.has(this.#asked.method)) return false;
-    this.#settleUpstream(true);
-    if (this.#upstream !== undefined) this.#tried.add(this.#upstream);
+  /** @param fault  of the one before @returns false when nobody else may be asked */
+  #askAnother(fault: TlsOffloadError): boolean {
+    if (!idempotentMethods.has(this.#asked.method) || !isWorthAnother(fault)) return false;
+    this.#upstreams.settle(fault);
     try {
       this.#ask();
       return true;
@@ -198,7 +190,7 @@ class Exchange {
       if (overHttp1) response.writeHead(answer.statusCode ?? 502, answer.statusMessage, toHeaders(fields));
       else beginResponse(response, answer.statusCode ?? 502, toHeaders(fields));
     } catch (cause) {
-      return this.#fail(faultOf(cause as Error));
+      return this.#fail(upstreamFault(cause as Error));
     }
     this.#status = answer.statusCode;
     // HTTP/2's are sent at once. So are these: the first event of a stream may be long in coming.
@@ -216,10 +208,10 @@ class Exchange {
       this.#clock.noteLife();
       answer.resume();
     });
-    answer.once('error', (cause) => this.#fail(faultOf(cause)));
+    answer.once('error', (cause) => this.#fail(upstreamFault(cause)));
     answer.once('end', () => {
       this.#isAnswered = true;
-      this.#settleUpstream(false);
+      this.#upstreams.settle();
       const trailers = trailersOf(answer.rawTrailers);
       response.addTrailers(Object.fromEntries(trailers));
       if (!this.#isComplete) this.#leaveRestOfRequest(trailers.length > 0);
@@ -259,44 +251,25 @@ class Exchange {
     if (this.#fault !== undefined) return;
     this.#fault = fault;
     this.#clock.stop();
-    this.#settleUpstream(fault.fault === 'upstream');
+    this.#upstreams.settle(fault);
     this.#outgoing?.destroy();
     if (isGone(this.response)) return;
     answerFault(this.response, fault);
     this.#status ??= this.response.statusCode;
   }
 
-  #settleUpstream(failed: boolean): void {
-    this.#endUpstream?.(failed);
-    this.#endUpstream = undefined;
-  }
-
   #close(): ExchangeOutcome {
     this.#clock.stop();
-    this.#settleUpstream(false);
+    this.#upstreams.settle();
     if (!this.#isAnswered) this.#outgoing?.destroy();
     return {
       status: this.#status,
-      upstream: this.#upstream?.url,
+      upstream: this.#upstreams.lastUrl,
       fault: this.#fault,
       requestBytes: this.#requestBytes,
       responseBytes: this.#responseBytes,
     };
   }
-}
-
-/** What a broken upstream is called; a connector's own fault keeps its name. */
-export function faultOf(cause: Error): TlsOffloadError {
-  if (cause instanceof TlsOffloadError) return cause;
-  const { code = '' } = cause as NodeJS.ErrnoException;
-  const unreadable = code.startsWith('HPE_') || code.startsWith('ERR_');
-  return unreadable
-    ? new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_RESPONSE_INVALID', `upstream: want HTTP/1.1, got ${code}`, {
-        cause,
-      })
-    : new TlsOffloadError('ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE', `upstream: want an answer, got ${cause.message}`, {
-        cause,
-      });
 }
 
 function tooLarge(limit: number): TlsOffloadError {

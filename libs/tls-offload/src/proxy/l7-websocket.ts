@@ -5,12 +5,13 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { TlsOffloadError } from '../errors.js';
 import type { TlsSocket } from '../socket.js';
+import { AskedUpstreams, isWorthAnother } from './asked-upstreams.js';
 import { joinStreams } from './join-streams.js';
 import { answerFault, beginResponse, endWhenAborted, isGone } from './l7-answer.js';
-import { type ExchangeContext, type ExchangeOutcome, faultOf } from './l7-exchange.js';
+import type { ExchangeContext, ExchangeOutcome } from './l7-exchange.js';
 import { type Fields, fieldsOf, removeConnectionFields, toHeaders } from './l7-fields.js';
 import { type ClientRequest, type ClientResponse, type UpstreamRequest, upstreamRequestOf } from './l7-request.js';
-import type { Upstream } from './upstream.js';
+import { upstreamFault } from './upstream-fault.js';
 
 /** Whether a client wants to go on in the WebSocket protocol (RFC 6455 §4.1): no other is let through, h2c least of all. */
 export function wantsWebSocket(request: IncomingMessage): boolean {
@@ -71,15 +72,16 @@ interface Answered {
 }
 
 class WebSocketExchange {
-  #upstream: Upstream | undefined;
-  #endUpstream: ((failed: boolean) => void) | undefined;
+  readonly #upstreams: AskedUpstreams;
 
   constructor(
     private readonly request: ClientRequest,
     private readonly response: ClientResponse,
     private readonly client: Duplex,
     private readonly context: ExchangeContext,
-  ) {}
+  ) {
+    this.#upstreams = new AskedUpstreams(context.pool);
+  }
 
   /** @param accept  tells the client that it goes on, with the status that it returns */
   async perform(
@@ -119,15 +121,15 @@ class WebSocketExchange {
     } catch (cause) {
       // A client that has gone broke it off itself.
       if (!client.destroyed && !isGone(response)) {
-        fault = faultOf(cause as Error);
+        fault = upstreamFault(cause as Error);
         answerFault(response, fault);
         status = response.headersSent ? response.statusCode : undefined;
       }
     }
-    this.#endUpstream?.(fault?.fault === 'upstream');
+    this.#upstreams.settle(fault);
     return {
       status,
-      upstream: this.#upstream?.url,
+      upstream: this.#upstreams.lastUrl,
       fault,
       requestBytes: bytes.fromNear,
       responseBytes: bytes.fromFar,
@@ -136,32 +138,25 @@ class WebSocketExchange {
 
   /** Asks one upstream after another until one can be connected to. */
   async #ask(asked: UpstreamRequest): Promise<Answered> {
-    const tried = new Set<Upstream>();
-    let previous: unknown;
+    let before: TlsOffloadError | undefined;
     for (;;) {
-      try {
-        this.#upstream = this.context.pool.take(tried);
-      } catch (error) {
-        throw previous ?? error;
-      }
-      this.#endUpstream = this.#upstream.begin();
       const progress = { hasLeft: false };
       try {
-        return await this.#askOne(this.#upstream, asked, progress);
-      } catch (error) {
-        if (progress.hasLeft || this.client.destroyed) throw error;
-        this.#endUpstream(true);
-        this.#endUpstream = undefined;
-        tried.add(this.#upstream);
-        previous = error;
+        return await this.#askNext(asked, progress);
+      } catch (cause) {
+        const fault = upstreamFault(cause as Error);
+        if (fault.code === 'ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED') throw before ?? fault;
+        if (progress.hasLeft || this.client.destroyed || !isWorthAnother(fault)) throw fault;
+        this.#upstreams.settle(fault);
+        before = fault;
       }
     }
   }
 
-  #askOne(upstream: Upstream, { path, fields }: UpstreamRequest, progress: { hasLeft: boolean }): Promise<Answered> {
+  #askNext({ path, fields }: UpstreamRequest, progress: { hasLeft: boolean }): Promise<Answered> {
     const { responseTimeoutMilliseconds } = this.context.config;
     return new Promise((resolve, reject) => {
-      const outgoing = upstream.request({ method: 'GET', path, headers: toHeaders(fields) });
+      const outgoing = this.#upstreams.request({ method: 'GET', path, headers: toHeaders(fields) });
       const giveUp = (): void => void outgoing.destroy();
       this.client.once('close', giveUp);
       let timer: NodeJS.Timeout | undefined;

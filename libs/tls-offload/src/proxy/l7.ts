@@ -1,22 +1,22 @@
-import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
 import { Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { createSecureContext } from 'node:tls';
 import { parseConfig } from '../config.js';
+import type { ConnectorStatistics, TlsConnector } from '../connector/connector.js';
+import type { Credential } from '../credential.js';
 import { TlsOffloadError, type TlsOffloadErrorCode } from '../errors.js';
 import { createTlsOffloadServer } from '../http-server.js';
 import type { TlsSocket } from '../socket.js';
 import type { TlsTerminator } from '../terminator.js';
 import { plainAddress, TrustedPeers } from '../peer-address.js';
-import { type L7ProxyConfig, l7ProxyConfigSchema, type ParsedL7ProxyConfig, type UpstreamConfig } from './l7-config.js';
+import { type L7ProxyConfig, l7ProxyConfigSchema, type ParsedL7ProxyConfig } from './l7-config.js';
 import { type ExchangeContext, type ExchangeOutcome, performExchange } from './l7-exchange.js';
 import type { ClientRequest, ClientResponse } from './l7-request.js';
 import { performConnect, performUpgrade, wantsWebSocket } from './l7-websocket.js';
 import { listen } from './listen.js';
 import type { UpstreamStatistics } from './upstream.js';
-import { tcpConnector, tlsConnector, type UpstreamConnector } from './upstream-connection.js';
 import { UpstreamPool } from './upstream-pool.js';
+import { checkShown, connectorOf, newUpstreamTls, type UpstreamTlsOptions } from './upstream-tls.js';
 
 export interface L7ProxyStatistics {
   /** Requests and WebSockets under way. */
@@ -31,6 +31,8 @@ export interface L7ProxyStatistics {
   readonly bytesFromClients: number;
   readonly bytesFromUpstream: number;
   readonly upstreams: readonly UpstreamStatistics[];
+  /** Of connections to those with https URLs; undefined: there are none. */
+  readonly upstreamTls: ConnectorStatistics | undefined;
 }
 
 /** What an access log tells of one exchange. Path and query may hold what is nobody else's business: a log leaves the query out. */
@@ -52,6 +54,7 @@ export class L7Proxy {
   readonly server: Server;
   readonly #config: ParsedL7ProxyConfig;
   readonly #context: ExchangeContext;
+  readonly #upstreamTls: TlsConnector | undefined;
   readonly #answered: Record<string, number> = {};
   readonly #failed: Partial<Record<TlsOffloadErrorCode, number>> = {};
   /** How many requests of a connection of HTTP/1.1 are not answered yet. */
@@ -63,11 +66,12 @@ export class L7Proxy {
 
   /**
    * @param terminator  offers the protocols that clients may speak, e.g. `alpnProtocols: ['h2', 'http/1.1']`
-   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED
    */
   constructor(
     private readonly terminator: TlsTerminator,
     config: L7ProxyConfig,
+    options: UpstreamTlsOptions = {},
   ) {
     this.#config = parseConfig(l7ProxyConfigSchema, 'L7 proxy', config);
     const { requireMatchingHost } = this.#config;
@@ -76,8 +80,10 @@ export class L7Proxy {
       throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message);
     }
     const rules = { trustedPeers: new TrustedPeers(this.#config.trustedPeers), requireMatchingHost };
+    const { serverName } = this.#config.upstreamTls;
+    this.#upstreamTls = newUpstreamTls(this.#config, options);
     this.#context = {
-      pool: new UpstreamPool(this.#config, connectorsFor(this.#config.upstreamTls)),
+      pool: new UpstreamPool(this.#config, (upstream) => connectorOf(upstream, serverName, this.#upstreamTls)),
       config: this.#config,
       rules,
     };
@@ -93,7 +99,23 @@ export class L7Proxy {
       bytesFromClients: this.#bytesFromClients,
       bytesFromUpstream: this.#bytesFromUpstream,
       upstreams: this.#context.pool.statistics,
+      upstreamTls: this.#upstreamTls?.statistics,
     };
+  }
+
+  /**
+   * Shows these to upstreams from the next connection on, and makes no further request on one that was made with others.
+   * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED | ERR_TLS_OFFLOAD_CONFIG_INVALID where an upstream has an http URL: then
+   * everything stays as it was
+   */
+  setUpstreamCredentials(credentials: readonly Credential[]): void {
+    checkShown(credentials, this.#config.upstreams);
+    this.#upstreamTls?.setCredentials(credentials);
+  }
+
+  /** Looks at once whether the files of the upstreams' authorities and CRLs have changed, as is done from time to time. */
+  async reloadUpstreamAuthorities(): Promise<void> {
+    await this.#upstreamTls?.reloadAuthorities();
   }
 
   /** Begins to look after the upstreams, as `listen` does: for a `server` that is given the connections it serves. */
@@ -113,6 +135,7 @@ export class L7Proxy {
     if (this.server.listening) this.server.close();
     await this.terminator.close(graceMilliseconds);
     this.#context.pool.close();
+    await this.#upstreamTls?.close();
   }
 
   #newServer(): Server {
@@ -193,32 +216,6 @@ export class L7Proxy {
     const durationMilliseconds = performance.now() - began;
     const record: ExchangeRecord = { method, path, httpVersion, clientAddress, durationMilliseconds, ...outcome };
     this.server.emit('exchange', record);
-  }
-}
-
-/** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID */
-function connectorsFor({
-  caFile,
-  serverName,
-}: ParsedL7ProxyConfig['upstreamTls']): (of: UpstreamConfig) => UpstreamConnector {
-  const roots = caFile === undefined ? undefined : readRoots(caFile);
-  return ({ url }) => {
-    const { hostname, port, protocol } = new URL(url);
-    const host = hostname.replace(/^\[|\]$/g, '');
-    if (protocol === 'http:') return tcpConnector(host, Number(port || 80));
-    return tlsConnector(host, Number(port || 443), { roots, serverName: serverName ?? host });
-  };
-}
-
-function readRoots(caFile: string): string {
-  try {
-    const roots = readFileSync(caFile, 'utf8');
-    createSecureContext({ ca: roots });
-    if (!roots.includes('-----BEGIN CERTIFICATE-----')) throw new Error('no certificate');
-    return roots;
-  } catch (cause) {
-    const message = `L7 proxy: upstreamTls.caFile: want certificates in PEM, got ${(cause as Error).message}`;
-    throw new TlsOffloadError('ERR_TLS_OFFLOAD_CONFIG_INVALID', message, { cause });
   }
 }
 

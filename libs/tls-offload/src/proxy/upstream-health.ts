@@ -1,3 +1,4 @@
+import type { TlsOffloadError } from '../errors.js';
 import type { HealthCheckConfig } from './l7-config.js';
 import type { Upstream } from './upstream.js';
 
@@ -26,19 +27,31 @@ export class UpstreamHealth {
     const { intervalMilliseconds, healthyAfter, unhealthyAfter } = this.config;
     void this.#ask(upstream).then((sound) => {
       if (this.#stopped) return;
-      const inRow = sound === opinion.sound ? opinion.inRow + 1 : 1;
-      if (inRow >= (sound ? healthyAfter : unhealthyAfter)) upstream.healthy = sound;
-      const timer = setTimeout(() => this.#check(upstream, { sound, inRow }), intervalMilliseconds);
+      let next = opinion;
+      if (sound !== undefined) {
+        next = { sound, inRow: sound === opinion.sound ? opinion.inRow + 1 : 1 };
+        if (next.inRow >= (sound ? healthyAfter : unhealthyAfter)) upstream.healthy = sound;
+      }
+      const timer = setTimeout(() => this.#check(upstream, next), intervalMilliseconds);
       this.#timers.set(upstream, timer.unref());
     });
   }
 
-  #ask(upstream: Upstream): Promise<boolean> {
+  /** @returns undefined where it could not be asked, since our token did not sign: the connections that it has may do */
+  #ask(upstream: Upstream): Promise<boolean | undefined> {
     const { path, timeoutMilliseconds } = this.config;
     return new Promise((resolve) => {
       const headers = { host: new URL(upstream.url).host, 'user-agent': 'nest-hsm-health-check' };
-      const asked = upstream.request({ path, headers, signal: AbortSignal.timeout(timeoutMilliseconds) });
-      asked.once('error', () => resolve(false));
+      const asked = upstream.request({ path, headers });
+      // Until there is one, the connector keeps the time, and says whose fault it is.
+      asked.once('socket', () => {
+        const timer = setTimeout(() => asked.destroy(new Error('no answer in time')), timeoutMilliseconds).unref();
+        asked.once('close', () => clearTimeout(timer));
+      });
+      asked.once('error', (error) => {
+        const { fault } = error as Partial<TlsOffloadError>;
+        resolve(fault === 'token' ? undefined : false);
+      });
       asked.once('response', (response) => {
         const { statusCode = 500 } = response;
         response.on('error', () => undefined).resume();

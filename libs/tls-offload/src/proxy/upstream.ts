@@ -1,6 +1,8 @@
 import { Agent, type ClientRequest, request, type RequestOptions } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ParsedL7ProxyConfig, UpstreamConfig } from './l7-config.js';
+import { endOnceSuperseded } from '../connector/kept-connection.js';
+import { TlsSocket } from '../socket.js';
 import type { UpstreamConnector } from './upstream-connection.js';
 
 export interface UpstreamStatistics {
@@ -105,7 +107,10 @@ class ConnectorAgent extends Agent {
 
   override createConnection(_options: unknown, callback: (error: Error | null, stream: Duplex) => void): undefined {
     this.connector(this.connectTimeoutMilliseconds).then(
-      (stream) => callback(null, stream),
+      (stream) => {
+        if (stream instanceof TlsSocket) endOnceSuperseded(this, stream);
+        callback(null, stream);
+      },
       (error: Error) => (callback as (error: Error) => void)(error),
     );
   }
