@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { crlFileName, type CrlWatch } from '@nest-hsm/ca';
-import { nestHsmSays } from '../support/ca-cli.js';
+import { nestHsm, nestHsmSays } from '../support/ca-cli.js';
 import { CaHome, CaService, run } from '../support/ca-service.js';
 import { buildCsr } from '../support/csr.js';
 import { eventually } from '../support/eventually.js';
@@ -198,6 +198,10 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
         expect(number).toBeGreaterThan(numberIn(served));
       }
       expect(new Set(crls.map((each) => each.issuerId)).size).toBe(2);
+      // A second version of the issuer's key would keep the service from starting again.
+      for (const label of ['issuing', 'issuing-ocsp'])
+        expect(nestHsm('key', 'rotate', label, '--config', home.configFile).stderr).toContain('want no key of a CA');
+
       const serial = await issue('next');
       await decide(serial, 'PUT', { reason: 'superseded' });
       const next = await crlUntil(crlPath('next').replace('.der', '-delta.der'), new RegExp(serial, 'i'));

@@ -37,7 +37,7 @@ export type { CertificatePage, CertificateSummary } from './search/certificate-s
 export type { CertificateSearchStore, FoundCertificate } from './store/certificate-search-store.js';
 export type { OrderDecision, OrderRecord, OrderState, OrderStore } from './store/order-store.js';
 export { maximumOcspRequestBytes } from './ocsp/ocsp-request.js';
-export { issuerKeyLabels } from './ocsp/responder-label.js';
+export { issuerKeyLabels, issuerLabelOf } from './ocsp/responder-label.js';
 export type { OcspAllowance } from './ocsp/ocsp-admission.js';
 export type { CacheFacts, OcspAnswer, OcspOutcome, OcspResponder } from './ocsp/ocsp-responder.js';
 export { CertificateStatus } from './revocation/certificate-status.js';

@@ -15,5 +15,10 @@ export function isResponderLabel(label: string): boolean {
   return /-ocsp(-\d+)?$/.test(label);
 }
 
+/** The label of the issuer's key whose responder's key a label is of; the label itself when it is no responder's. */
+export function issuerLabelOf(label: string): string {
+  return label.replace(/-ocsp(-\d+-ocsp)?$/, '');
+}
+
 /** For `audit.issuerKeys` of the CA's fleet: all that may sign certificates, which a responder's key cannot. */
 export const issuerKeyLabels: readonly string[] = ['*', `!*${suffix}`];
