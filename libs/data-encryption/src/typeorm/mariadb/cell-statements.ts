@@ -31,10 +31,17 @@ export const mariadbStatements: CellStatements = {
     } catch (error) {
       // The first error says what happened; a connection that cannot roll back is closed by the database.
       await session.rollbackTransaction().catch(() => undefined);
+      if (isAwaited(error)) return 0;
       throw error;
     }
   },
 };
+
+/** Somebody holds what a row needs in an index: it is left for later as one that he holds himself. */
+function isAwaited(error: unknown): boolean {
+  const { driverError } = error as { driverError?: { code?: unknown } };
+  return driverError?.code === 'ER_LOCK_DEADLOCK' || driverError?.code === 'ER_LOCK_WAIT_TIMEOUT';
+}
 
 /** Locks those rows that nobody has locked: who has is about to write. */
 async function freeRows(session: QueryRunner, { path, keys, rows }: UnchangedUpdate): Promise<UnchangedUpdate['rows']> {

@@ -20,7 +20,9 @@ export async function takeKeys(
       'WHERE TABLE_SCHEMA = coalesce(?, database()) AND TABLE_NAME = ? ' +
       'ON DUPLICATE KEY UPDATE last_key = greatest(last_key + ?, VALUES(last_key)) RETURNING last_key',
     [tablePath, beyond, count, database ?? null, tableName, count],
-  )) as { last_key: number | string }[];
+  )) as ({ last_key: number | string } | undefined)[];
+  // Of a table that is not made the insert says it.
+  if (taken === undefined) return BigInt(beyond) + 1n;
   return BigInt(taken.last_key) - BigInt(count) + 1n;
 }
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { TestMariadb, whyNoMariadb } from '../../../../../test/support/mariadb.js';
-import { describeMariadb, type TestDatabase } from '../../../test/typeorm/databases.js';
-import { encryptedDatabase, type EncryptedDatabase, somebody } from '../../../test/typeorm/encrypted-database.js';
-import { Person, Pet } from '../../../test/typeorm/entities.js';
+import { TestMariadb, whyNoMariadb } from '../../../../test/support/mariadb.js';
+import { describeMariadb, type TestDatabase } from './databases.js';
+import { encryptedDatabase, type EncryptedDatabase, somebody } from './encrypted-database.js';
+import { Person, Pet } from './entities.js';
 
 describeMariadb(`a MariaDB server that is killed (${whyNoMariadb ?? 'real'})`, () => {
   let server: TestMariadb;
