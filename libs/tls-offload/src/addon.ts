@@ -171,9 +171,12 @@ export interface Session {
   deliver(signature?: Uint8Array): boolean;
   /** @returns bytes written to `plaintext` (0: feed more), or one of `readEnd` */
   read(input: Uint8Array | undefined, plaintext: Uint8Array): number;
-  /** Encrypts all of it. @returns false when the session has failed */
+  /**
+   * Encrypts all of it, or, in the middle of a handshake message of the peer's, keeps it for the `read` that brings the rest.
+   * @returns false when the session has failed, for one thing since it would keep more than 1 MiB
+   */
   write(plaintext: Uint8Array): boolean;
-  /** Queues close_notify; reading goes on. */
+  /** Queues close_notify; reading goes on. @returns false when the session has failed, or keeps something that goes first */
   shutdown(): boolean;
   takeOutput(): Buffer | undefined;
   describe(): SessionDescription;
@@ -199,6 +202,7 @@ export interface SignatureWanted {
   readonly data: Buffer;
 }
 
+/** Frozen: connections that are alike share one. */
 export interface SessionDescription {
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly protocol: string;

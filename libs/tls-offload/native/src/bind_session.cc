@@ -111,8 +111,11 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
         info.Env(), owned->data(), owned->size(), [](Napi::Env, uint8_t*, Bytes* bytes) { delete bytes; }, owned);
   }
 
+  /// Most connections negotiate the same, and share what says so.
   Napi::Value Describe(const Napi::CallbackInfo& info) {
-    const SessionDescription description = session_->Describe();
+    SessionDescription description = session_->Describe();
+    DescribedSession& last = Environment::Of(info.Env()).described;
+    if (!last.object.IsEmpty() && last.description == description) return last.object.Value();
     auto object = Napi::Object::New(info.Env());
     object["protocol"] = description.protocol;
     object["cipher"] = description.cipher;
@@ -127,6 +130,9 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       chain[chain.Length()] = Napi::Buffer<uint8_t>::Copy(info.Env(), der.data(), der.size());
     }
     object["peerCertificates"] = chain;
+    object.Freeze();
+    chain.Freeze();
+    if (description.peer_certificates.empty()) last = {std::move(description), Napi::Persistent(object)};
     return object;
   }
 

@@ -13,10 +13,17 @@
 
 namespace nest_hsm {
 
+/// The last session that was described, and how.
+struct DescribedSession {
+  SessionDescription description;
+  Napi::ObjectReference object;
+};
+
 /// What one Node environment (main thread, each worker) holds.
 struct Environment {
   const std::shared_ptr<SessionCounters> counters = std::make_shared<SessionCounters>();
   std::unique_ptr<Forwardings> forwardings;
+  DescribedSession described;
 
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };

@@ -27,7 +27,7 @@ Pump::Interest Pump::client_interest() const {
 }
 
 Pump::Interest Pump::upstream_interest() const {
-  return {!upstream_ended_ && session_->unsent() == 0, !to_upstream_.empty()};
+  return {!upstream_ended_ && session_->unsent() == 0 && !session_->holds_back(), !to_upstream_.empty()};
 }
 
 void Pump::OnClientReadable() {
@@ -180,6 +180,7 @@ void Pump::OnUpstreamError() {
 void Pump::Settle() {
   if (end_ != End::kNone) return;
   if (client_finished_ && to_upstream_.empty() && !std::exchange(fin_sent_to_upstream_, true)) upstream_.FinishWriting();
+  if (session_->holds_back()) return;
   if (upstream_ended_ && !std::exchange(close_notify_made_, true)) session_->Shutdown();
   const bool said_all = close_notify_made_ || lingering_;
   if (said_all && session_->unsent() == 0 && !std::exchange(fin_sent_to_client_, true)) client_.FinishWriting();

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "memory_bio.h"
 #include "openssl.h"
@@ -29,6 +31,13 @@ struct SessionDescription {
   bool resumed = false;
   /// The verified chain of the peer, leaf first, in DER; empty: it showed no certificate.
   std::vector<Bytes> peer_certificates;
+
+  bool operator==(const SessionDescription& other) const {
+    return std::tie(protocol, cipher, cipher_standard_name, cipher_version, group, alpn_protocol, server_name, resumed,
+                    peer_certificates) == std::tie(other.protocol, other.cipher, other.cipher_standard_name, other.cipher_version,
+                                                   other.group, other.alpn_protocol, other.server_name, other.resumed,
+                                                   other.peer_certificates);
+  }
 };
 
 /// Used by one thread. Calls never block; what is to be sent is taken after each of them.
@@ -60,9 +69,10 @@ class Session {
   bool Keep(ByteView input);
   /// Decrypts into `plaintext` as much as there is. kOpen with 0 bytes: nothing left, feed more.
   ReadResult Read(ByteView input, uint8_t* plaintext, size_t capacity);
-  /// Encrypts all of it. @returns false when the session has failed
+  /// Encrypts all of it; while the peer is in the middle of a handshake message libssl does not, and it waits for a Read() that
+  /// brings the rest. @returns false when the session has failed, for one thing since too much waits
   bool Write(ByteView plaintext);
-  /// Queues close_notify; reading goes on.
+  /// Queues close_notify; reading goes on. @returns false when the session has failed, or holds something back that goes first
   bool Shutdown();
 
   Bytes TakeOutput() { return bio_.TakeOutput(); }
@@ -72,6 +82,8 @@ class Session {
   void Flush() { bio_.Flush(); }
   /// Bytes of output that wait.
   size_t unsent() const { return bio_.unsent(); }
+  /// Plaintext waits for the rest of a handshake message of the peer's.
+  bool holds_back() const { return !failed_ && !unwritten_.empty(); }
   /// Output could not be sent: nobody is there to read it.
   bool peer_gone() const { return bio_.sink_broken(); }
 
@@ -87,6 +99,8 @@ class Session {
 
  private:
   Progress Advance();
+  bool WriteRecords(ByteView* plaintext);
+  bool WriteLate();
   bool RenewWornKey();
   void Fail(std::string reason);
 
@@ -99,6 +113,8 @@ class Session {
   SignatureRequest* pending_ = nullptr;
   /// Written with the present key.
   uint64_t records_of_key_ = 0;
+  /// See holds_back().
+  Bytes unwritten_;
   bool secure_ = false;
   bool failed_ = false;
   bool closed_ = false;
