@@ -1,9 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { exportJWK, SignJWT } from 'jose';
 import { CaHome, CaService, run } from '../support/ca-service.js';
 import { buildCsr, commonName, dns, ecKey, extensionRequest, subjectAltName, toPem } from '../support/csr.js';
+import { eventually } from '../support/eventually.js';
+import { childrenOf } from '../support/processes.js';
 
 interface Answer {
   readonly status: number;
@@ -49,6 +53,7 @@ beforeAll(async () => {
   const pinned = new X509Certificate(run('cat', home.file('pinned.pem')));
 
   home.configure({
+    hsm: home.token.config({ deadlineMilliseconds: 1_500, audit: home.audit }),
     listen: { port: 0, tls: { certificateFile: home.file('server.pem'), keyFile: home.file('server.key') } },
     profiles: {
       'tls-server': {},
@@ -553,4 +558,22 @@ describe('certificates over the API', () => {
       body: { code: 'ERR_CA_NAME_NOT_ALLOWED' },
     });
   });
+});
+
+test('over TLS of its own the service answers while its HSM is away, lets in whom it let in before, and goes on when it is back', async () => {
+  const token = apiToken('patient', ['certificates:issue']);
+  const issue = (): Answer =>
+    call('/v1/certificates', { token, json: { csr: csrFor('patient.example.test'), profile: 'tls-server' } });
+  const tokens = join(home.token.directory, 'tokens');
+  renameSync(tokens, `${tokens}.gone`);
+  for (const agent of childrenOf(service.process.pid ?? 0)) process.kill(agent, 'SIGKILL');
+  const refused = issue();
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+  expect(refused.body.code).toMatch(/^ERR_HSM_/);
+  expect(call('/v1/certificates', { certificate: 'pinned' }).status).toBe(200);
+  expect(call('/v1/certificates', { certificate: 'unknown' }).status).toBe(401);
+  expect(call('/v1/crl.pem').status).toBe(200);
+  expect(call('/health').status).toBe(503);
+  renameSync(`${tokens}.gone`, tokens);
+  await eventually(() => issue().status === 201);
 });
