@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfig } from './config.js';
+import { readConfig, servedCertificates, shownCertificate } from './config.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-sidecar-config-'));
 const file = join(directory, 'sidecar.yaml');
@@ -46,6 +46,15 @@ describe('the configuration file of the sidecar', () => {
       l4: { connectionLimit: 4_096 },
     });
     expect(l7).toMatchObject({ name: 'https', tls: { alpnProtocols: ['h2', 'http/1.1'], minimumVersion: 'TLSv1.2' } });
+  });
+
+  it('serves all certificates but those that upstreams are shown, unless a listener lists its own', () => {
+    const shown = complete.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificate: internal }"); // prettier-ignore
+    const config = read(shown);
+    expect(config.listeners.map((listener) => servedCertificates(listener, config))).toEqual([['tls'], ['tls']]);
+    expect(config.listeners.map(shownCertificate)).toEqual([undefined, 'internal']);
+    const listed = read(shown.replace('    l7:', '    certificates: [tls, internal]\n    l7:'));
+    expect(servedCertificates(listed.listeners[1], listed)).toEqual(['tls', 'internal']);
   });
 
   it('has all its faults listed together, with file, line, column and path', () => {
@@ -106,6 +115,28 @@ describe('the configuration file of the sidecar', () => {
           .replace('    l7: {', '    tls: { clientCertificatesByName: { a.example: {} } }\n    l7: {')
           .replace('    l7: {', '    l7: { requireMatchingHost: false,'),
       /listeners\.1\.l7\.requireMatchingHost: want true with clientCertificatesByName/,
+    ],
+    [
+      'a certificate for upstreams that is not there',
+      (yaml) => yaml.replace("3000' }]", "3000' }], upstreamTls: { certificate: other }"),
+      /:13:\d+: listeners\.1\.l7\.upstreamTls\.certificate: want the name of a certificate/,
+    ],
+    [
+      'a certificate for upstreams that nobody would ask for',
+      (yaml) => yaml.replace("3000' }]", "3000' }], upstreamTls: { certificate: internal }"),
+      /:13:\d+: listeners\.1\.l7\.upstreams\.0\.url: want https, since upstreams are shown a certificate/,
+    ],
+    [
+      'no other certificate than that for upstreams',
+      (yaml) =>
+        yaml.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificate: tls }"),
+      /:10:5: listeners\.0: want a certificate without serverNames/,
+    ],
+    [
+      'TLS that upstreams are to be met by and that is none',
+      (yaml) =>
+        yaml.replace("3000' }]", "3000' }], upstreamTls: { minimumVersion: TLSv1.0, rejectUnauthorized: false }"),
+      /:13:\d+: listeners\.1\.l7\.upstreamTls\.rejectUnauthorized: want a field that is known here/,
     ],
   ])('is refused with %s', (_what, change, fault) => {
     expect(() => read(change(complete))).toThrow(fault);

@@ -23,6 +23,17 @@ const listenSchema = z.union([
 ]);
 export type ListenConfig = z.output<typeof listenSchema>;
 
+const { upstreamTls } = l7ProxyConfigSchema.shape;
+const l7Schema = l7ProxyConfigSchema.extend({
+  upstreamTls: upstreamTls
+    .unwrap()
+    .extend({
+      /** Shown to upstreams that ask for one, by name. */
+      certificate: z.string().min(1).optional(),
+    })
+    .prefault({}),
+});
+
 const listenerSchema = z.preprocess(
   offerHttp2,
   z
@@ -30,13 +41,13 @@ const listenerSchema = z.preprocess(
       /** In metrics and logs; the address unless told. */
       name: z.string().min(1).max(64).optional(),
       listen: listenSchema,
-      /** Which certificates it serves, by name; absent: all. */
+      /** Which certificates it serves, by name; absent: all but those that upstreams are shown. */
       certificates: z.array(z.string().min(1)).min(1).optional(),
       tls: terminatorConfigSchema.prefault({}),
       /** Forwards what is inside TLS as it is. */
       l4: l4ProxyConfigSchema.optional(),
       /** Forwards requests of HTTP/1.1 and HTTP/2. */
-      l7: l7ProxyConfigSchema.optional(),
+      l7: l7Schema.optional(),
     })
     .refine(({ l4, l7 }) => (l4 === undefined) !== (l7 === undefined), { message: 'want one of l4 and l7' })
     .superRefine(({ tls, l4, l7 }, context) => {
@@ -106,9 +117,19 @@ export const configSchema = z
       fault(['certificates', index, 'ca', 'certificateFile'], 'want a file of its own, got that of another'),
     );
     const known = new Map(certificates.map((each) => [each.name, each]));
-    listeners.forEach(({ certificates: served = [...known.keys()] }, index) => {
+    listeners.forEach((listener, index) => {
+      const served = servedCertificates(listener, { listeners, certificates });
       served.forEach((name, place) => {
         if (!known.has(name)) fault(['listeners', index, 'certificates', place], 'want the name of a certificate');
+      });
+      const shown = shownCertificate(listener);
+      if (shown !== undefined && !known.has(shown)) {
+        fault(['listeners', index, 'l7', 'upstreamTls', 'certificate'], 'want the name of a certificate');
+      }
+      listener.l7?.upstreams.forEach(({ url }, place) => {
+        if (shown === undefined || url.startsWith('https:')) return;
+        const message = 'want https, since upstreams are shown a certificate, got http';
+        fault(['listeners', index, 'l7', 'upstreams', place, 'url'], message);
       });
       if (served.every((name) => known.get(name)?.serverNames.length !== 0)) {
         fault(['listeners', index], 'want a certificate without serverNames, for clients that name no server');
@@ -128,6 +149,21 @@ export function readConfig(file: string): Config {
     if (!(cause instanceof ConfigurationFaults)) throw cause;
     throw new SidecarError('ERR_SIDECAR_CONFIG', cause.message, { cause });
   }
+}
+
+/** Names of the certificates that clients of a listener meet. */
+export function servedCertificates(
+  { certificates }: Pick<ListenerConfig, 'certificates'>,
+  all: Pick<Config, 'listeners' | 'certificates'>,
+): readonly string[] {
+  if (certificates !== undefined) return certificates;
+  const shown = new Set(all.listeners.map(shownCertificate));
+  return all.certificates.map(({ name }) => name).filter((name) => !shown.has(name));
+}
+
+/** The name of the certificate that a listener's upstreams meet. */
+export function shownCertificate({ l7 }: ListenerConfig): string | undefined {
+  return l7?.upstreamTls.certificate;
 }
 
 /** How an address is told from others. @param anyPort  in the place of port 0, of which each is another */

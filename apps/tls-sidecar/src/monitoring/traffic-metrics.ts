@@ -12,6 +12,7 @@ export class TrafficMetrics {
   readonly #connections: Counter;
   readonly #requests: Counter;
   readonly #requestSeconds: Histogram;
+  readonly #upstreamHandshakes: Counter;
   readonly #upstreamFailures: Counter;
   readonly #upkeepFailures: Counter;
 
@@ -43,6 +44,11 @@ export class TrafficMetrics {
       'Requests, from their head to the end of the answer',
       'listener',
     );
+    this.#upstreamHandshakes = counter(
+      'upstream_handshakes_total',
+      'Handshakes with upstreams by what was negotiated and their result: OK or a code',
+      ...['listener', 'protocol', 'cipher', 'result'],
+    );
     this.#upstreamFailures = counter(
       'upstream_failures_total',
       'Connections and requests ended for a fault of the upstream',
@@ -50,7 +56,7 @@ export class TrafficMetrics {
     );
     this.#upkeepFailures = counter(
       'upkeep_failures_total',
-      'Files of client authorities and CRLs, OCSP responses and keys of session tickets that could not be brought up to date',
+      'Files of authorities and CRLs, OCSP responses and keys of session tickets that could not be brought up to date',
       ...['listener', 'code'],
     );
   }
@@ -58,6 +64,10 @@ export class TrafficMetrics {
   handshakeEnded(listener: string, { code, protocol = '', cipher = '', milliseconds }: HandshakeEvent): void {
     this.#handshakes.inc({ listener, protocol, cipher, result: code });
     if (code === 'OK') this.#handshakeSeconds.observe({ listener }, milliseconds / 1_000);
+  }
+
+  upstreamHandshakeEnded(listener: string, { code, protocol = '', cipher = '' }: HandshakeEvent): void {
+    this.#upstreamHandshakes.inc({ listener, protocol, cipher, result: code });
   }
 
   signatureEnded({ key, result, milliseconds }: SignatureEvent): void {

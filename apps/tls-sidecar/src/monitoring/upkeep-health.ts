@@ -1,11 +1,15 @@
 import type { HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 import type { Sidecar } from '../serving/sidecar.js';
 
-/** Whether clients with certificates can be let in: `down` where a CRL has ended, since all clients of its issuer are refused. */
-export function checkClientCrls(indicators: HealthIndicatorService, { statistics }: Sidecar): HealthIndicatorResult {
-  const check = indicators.check('clientCrls');
-  const ended = Object.entries(statistics).flatMap(([listener, { crls }]) =>
-    crls
+/** Whether peers with certificates can be let in: `down` where a CRL has ended, since all that its issuer certifies are refused. */
+export function checkCrls(
+  indicators: HealthIndicatorService,
+  { statistics }: Sidecar,
+  name: 'clientCrls' | 'upstreamCrls',
+): HealthIndicatorResult {
+  const check = indicators.check(name);
+  const ended = Object.entries(statistics).flatMap(([listener, { crls, upstreamCrls }]) =>
+    (name === 'clientCrls' ? crls : upstreamCrls)
       .filter(({ nextUpdate }) => nextUpdate <= new Date())
       .map(({ issuer, nextUpdate }) => ({ listener, issuer, ended: nextUpdate.toISOString() })),
   );

@@ -1,25 +1,32 @@
 import type { CrlStatus, StaplingStatus } from '@nest-hsm/tls-offload';
+import type { LaneStatistics } from '../serving/lane.js';
 import type { Sidecar } from '../serving/sidecar.js';
 import type { Collected, Put } from './collected.js';
 
-/** What is kept up beside certificates: CRLs for clients' certificates, OCSP staples, keys of session tickets. */
+/** What is kept up beside certificates: CRLs for certificates of clients and upstreams, OCSP staples, keys of session tickets. */
 export function registerUpkeepMetrics(collected: Collected, sidecar: Sidecar): void {
-  registerCrls(collected, sidecar);
+  registerCrls(collected, sidecar, 'client', ({ crls }) => crls);
+  registerCrls(collected, sidecar, 'upstream', ({ upstreamCrls }) => upstreamCrls);
   registerStaples(collected, sidecar);
   registerTickets(collected, sidecar);
 }
 
-function registerCrls(collected: Collected, sidecar: Sidecar): void {
+function registerCrls(
+  collected: Collected,
+  sidecar: Sidecar,
+  peer: 'client' | 'upstream',
+  crlsOf: (statistics: LaneStatistics) => readonly CrlStatus[],
+): void {
   collected.gauge(
-    'client_crl_age_seconds',
+    `${peer}_crl_age_seconds`,
     'Since the CRL in force was made; of several of one issuer, the oldest',
     ['listener', 'issuer'],
     perIssuer(({ thisUpdate }) => (Date.now() - thisUpdate.getTime()) / 1_000, Math.max),
     'max',
   );
   collected.gauge(
-    'client_crl_expiry_seconds',
-    'Until the CRL in force ends; negative: it has, and the clients of its issuer are refused',
+    `${peer}_crl_expiry_seconds`,
+    `Until the CRL in force ends; negative: it has, and each ${peer} that its issuer certifies is refused`,
     ['listener', 'issuer'],
     perIssuer(({ nextUpdate }) => secondsUntil(nextUpdate), Math.min),
     'min',
@@ -28,8 +35,8 @@ function registerCrls(collected: Collected, sidecar: Sidecar): void {
   /** An issuer may have several CRLs in force, one for each distribution point. */
   function perIssuer(value: (crl: CrlStatus) => number, worse: Worse): (put: Put) => void {
     return (put) => {
-      for (const [listener, { crls }] of Object.entries(sidecar.statistics)) {
-        const all = crls.map((crl): [string, number] => [crl.issuer, value(crl)]);
+      for (const [listener, statistics] of Object.entries(sidecar.statistics)) {
+        const all = crlsOf(statistics).map((crl): [string, number] => [crl.issuer, value(crl)]);
         for (const [issuer, worst] of worstOf(all, worse)) put(worst, { listener, issuer });
       }
     };

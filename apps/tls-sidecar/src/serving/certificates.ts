@@ -4,14 +4,24 @@ import {
   CaCredentialSource,
   type Credential,
   CredentialKeeper,
+  type CredentialPurpose,
   type CredentialSource,
   FileCredentialSource,
-  type ServedCredentials,
 } from '@nest-hsm/tls-offload';
-import type { CertificateConfig, ListenerConfig } from '../config.js';
+import {
+  type CertificateConfig,
+  type Config,
+  type ListenerConfig,
+  servedCertificates,
+  shownCertificate,
+} from '../config.js';
+import type { LaneCredentials } from './lane.js';
+
+type CertificatesConfig = Pick<Config, 'listeners' | 'certificates'>;
 
 interface Entry {
   readonly config: CertificateConfig;
+  readonly purposes: readonly CredentialPurpose[];
   readonly keeper: CredentialKeeper;
 }
 
@@ -24,27 +34,32 @@ export interface CertificateStatus {
 
 /** The certificates of one configuration, each kept fresh. Those that another configuration has too are the same in both. */
 export class Certificates {
-  static readonly none = new Certificates(new Map());
+  static readonly none = new Certificates({ listeners: [], certificates: [] }, new Map());
 
-  private constructor(private readonly entries: ReadonlyMap<string, Entry>) {}
+  private constructor(
+    private readonly config: CertificatesConfig,
+    private readonly entries: ReadonlyMap<string, Entry>,
+  ) {}
 
   /**
    * @param patience  `once`: whatever fails, fails; `wait`: for an issuer or a token that is away
-   * @param replaced  called when something newer is to be served
+   * @param replaced  called when something newer is to be served or shown
    * @throws why one of them is not to be had; those that were begun are stopped then
    */
   async next(
-    configs: readonly CertificateConfig[],
+    config: CertificatesConfig,
     hsm: Hsm,
-    { patience, signal, replaced }: { patience: 'once' | 'wait'; signal: AbortSignal; replaced: () => void },
+    { patience, signal, replaced }: { patience: 'once' | 'wait'; signal: AbortSignal; replaced: Replaced },
   ): Promise<Certificates> {
-    const kept = new Map([...this.entries.values()].map((entry) => [identityOf(entry.config), entry.keeper]));
-    const starts = configs.map(async (config): Promise<[string, Entry]> => {
-      const keeper = kept.get(identityOf(config)) ?? (await start(config, hsm, patience, signal, replaced));
-      return [config.name, { config, keeper }];
+    const kept = new Map([...this.entries.values()].map((entry) => [identityOf(entry), entry.keeper]));
+    const starts = config.certificates.map(async (each): Promise<[string, Entry]> => {
+      const wanted = { config: each, purposes: purposesOf(each, config) };
+      const keeper = kept.get(identityOf(wanted)) ?? (await start(wanted, hsm, patience, signal, replaced));
+      return [each.name, { ...wanted, keeper }];
     });
     const outcomes = await Promise.allSettled(starts);
     const next = new Certificates(
+      config,
       new Map(outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))),
     );
     const refused = outcomes.find((each) => each.status === 'rejected');
@@ -65,15 +80,17 @@ export class Certificates {
     await Promise.all([...this.entries.values()].map(({ keeper }) => keeper.check()));
   }
 
-  servedBy({ certificates = [...this.entries.keys()] }: ListenerConfig): ServedCredentials {
+  /** What a listener serves, and shows to its upstreams. */
+  of(listener: ListenerConfig): LaneCredentials {
     const credentials: Credential[] = [];
     const serverNames: Record<string, Credential[]> = {};
-    for (const name of certificates) {
+    for (const name of servedCertificates(listener, this.config)) {
       const { config, keeper } = this.entries.get(name) as Entry;
       if (config.serverNames.length === 0) credentials.push(keeper.current);
       for (const serverName of config.serverNames) (serverNames[serverName] ??= []).push(keeper.current);
     }
-    return { credentials, serverNames };
+    const shown = this.entries.get(shownCertificate(listener) ?? '');
+    return { served: { credentials, serverNames }, shown: shown === undefined ? [] : [shown.keeper.current] };
   }
 
   get status(): Readonly<Record<string, CertificateStatus>> {
@@ -83,18 +100,28 @@ export class Certificates {
   }
 }
 
-/** Its names are the listeners' matter. */
-function identityOf({ name: _, serverNames: __, ...source }: CertificateConfig): string {
-  return JSON.stringify(source);
+type Replaced = (credential: Credential, before: Credential) => void;
+type Wanted = Omit<Entry, 'keeper'>;
+
+/** Its names are the listeners' matter. What it is for is not: it has been proven as that. */
+function identityOf({ config: { name: _, serverNames: __, ...source }, purposes }: Wanted): string {
+  return JSON.stringify([source, purposes]);
+}
+
+function purposesOf({ name }: CertificateConfig, config: CertificatesConfig): readonly CredentialPurpose[] {
+  const isServed = config.listeners.some((listener) => servedCertificates(listener, config).includes(name));
+  const isShown = config.listeners.some((listener) => shownCertificate(listener) === name);
+  return [...(isServed ? (['server'] as const) : []), ...(isShown ? (['client'] as const) : [])];
 }
 
 async function start(
-  config: CertificateConfig,
+  wanted: Wanted,
   hsm: Hsm,
   patience: 'once' | 'wait',
   signal: AbortSignal,
-  replaced: () => void,
+  replaced: Replaced,
 ): Promise<CredentialKeeper> {
+  const { config } = wanted;
   const logger = new Logger('certificate');
   const first = new AbortController();
   const observer = {
@@ -103,22 +130,23 @@ async function start(
       logger.warn(`${config.name}: ${code}: ${error.message}; trying again in ${milliseconds} ms`);
       if (patience === 'once') first.abort(error);
     },
-    replaced: ({ notAfter, key }: Credential): void => {
+    replaced: (credential: Credential, before: Credential): void => {
+      const { notAfter, key } = credential;
       logger.log(
         `${config.name}: replaced, serves until ${notAfter.toISOString()} with version ${key.version} of its key`,
       );
-      replaced();
+      replaced(credential, before);
     },
   };
   try {
-    return await CredentialKeeper.start(sourceOf(config, hsm), observer, AbortSignal.any([signal, first.signal]));
+    return await CredentialKeeper.start(sourceOf(wanted, hsm), observer, AbortSignal.any([signal, first.signal]));
   } catch (error) {
     throw first.signal.aborted ? first.signal.reason : error;
   }
 }
 
-function sourceOf({ ca, file }: CertificateConfig, hsm: Hsm): CredentialSource {
-  if (file !== undefined) return new FileCredentialSource(hsm, file);
-  if (ca !== undefined) return new CaCredentialSource(hsm, ca);
+function sourceOf({ config: { ca, file }, purposes }: Wanted, hsm: Hsm): CredentialSource {
+  if (file !== undefined) return new FileCredentialSource(hsm, file, purposes);
+  if (ca !== undefined) return new CaCredentialSource(hsm, ca, purposes);
   throw new TypeError('certificate: want ca or file, as the configuration has been checked');
 }

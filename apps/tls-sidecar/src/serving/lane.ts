@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { Logger } from '@nestjs/common';
 import {
+  type Credential,
   type CrlStatus,
   type ExchangeRecord,
   L4Proxy,
@@ -8,6 +9,7 @@ import {
   type ServedCredentials,
   type SessionTickets,
   type StaplingStatus,
+  type TerminatorObserver,
   type TlsOffloadError,
   TlsTerminator,
 } from '@nest-hsm/tls-offload';
@@ -18,6 +20,14 @@ import type { TrafficMetrics } from '../monitoring/traffic-metrics.js';
 export interface LaneObservers {
   readonly metrics: TrafficMetrics;
   readonly accessLog: AccessLog;
+}
+
+/** What a lane proves itself with. */
+export interface LaneCredentials {
+  /** To clients. */
+  readonly served: ServedCredentials;
+  /** To upstreams that ask for a certificate. */
+  readonly shown: readonly Credential[];
 }
 
 /** What all lanes have in common. */
@@ -33,7 +43,8 @@ export interface LaneStores {
 export class Lane {
   readonly #terminator: TlsTerminator;
   readonly #proxy: L4Proxy | L7Proxy;
-  #served: ServedCredentials;
+  readonly #logger: Logger;
+  #credentials: LaneCredentials;
   /** TCP connections that Node.js holds; the addon has others, which the terminator knows. */
   #sockets = 0;
   readonly #emptied: (() => void)[] = [];
@@ -41,26 +52,23 @@ export class Lane {
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED, and for files that it names */
   constructor(
     readonly config: ListenerConfig,
-    served: ServedCredentials,
+    credentials: LaneCredentials,
     private readonly observers: LaneObservers,
     readonly stores: LaneStores = {},
   ) {
     const { name, tls } = config;
     const { metrics } = observers;
-    this.#served = served;
+    this.#credentials = credentials;
     const logger = new Logger(`listener ${name}`);
+    this.#logger = logger;
     this.#terminator = new TlsTerminator({
       ...tls,
-      ...served,
+      ...credentials.served,
       ...stores,
       ticketScope: name,
       observer: {
         handshakeEnded: (event) => metrics.handshakeEnded(name, event),
-        signatureEnded: (event) => metrics.signatureEnded(event),
-        upkeepFailed: (error) => {
-          metrics.upkeepFailed(name, error.code);
-          logFault(logger, error);
-        },
+        ...this.#commonObserver,
       },
     });
     try {
@@ -93,30 +101,45 @@ export class Lane {
     });
   }
 
-  get served(): ServedCredentials {
-    return this.#served;
+  get credentials(): LaneCredentials {
+    return this.#credentials;
   }
 
-  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then what was served is served on */
-  setCredentials(served: ServedCredentials): void {
-    this.#terminator.setCredentials(served);
-    this.#served = served;
+  /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED: then those that are refused change nothing */
+  setCredentials(credentials: LaneCredentials): void {
+    try {
+      this.#show(credentials.shown);
+    } finally {
+      this.#terminator.setCredentials(credentials.served);
+      this.#credentials = credentials;
+    }
+  }
+
+  /** Shows a renewed certificate to upstreams where the one before is shown: also a lane that gets no more clients has requests. */
+  renewShown(before: Credential, after: Credential): void {
+    const { shown } = this.#credentials;
+    if (!shown.includes(before)) return;
+    const renewed = shown.map((each) => (each === before ? after : each));
+    this.#show(renewed);
+    this.#credentials = { ...this.#credentials, shown: renewed };
   }
 
   /** Looks at once whether the files of authorities and CRLs have changed. */
-  async reloadClientAuthorities(): Promise<void> {
+  async reloadAuthorities(): Promise<void> {
     await this.#terminator.reloadClientAuthorities();
+    if (this.#proxy instanceof L7Proxy) await this.#proxy.reloadUpstreamAuthorities();
   }
 
   get statistics(): LaneStatistics {
     const { handshaking, open, signatures, resumed, clientCertificates, staples } = this.#terminator.statistics;
     const { refusals, crls } = clientCertificates;
-    const pending = Object.fromEntries(Object.entries(signatures).map(([key, each]) => [key, each.pending]));
+    const upstreamTls = this.#proxy instanceof L7Proxy ? this.#proxy.statistics.upstreamTls : undefined;
     return {
       handshaking,
       open,
-      pending,
+      pending: addedByKey(pendingOf(signatures), pendingOf(upstreamTls?.signatures ?? {})),
       crls,
+      upstreamCrls: upstreamTls?.crls ?? [],
       staples,
       totals: { resumed, clientsRefused: refusals, ...this.#traffic },
     };
@@ -146,18 +169,25 @@ export class Lane {
     });
   }
 
+  get #commonObserver(): TerminatorObserver {
+    const { metrics } = this.observers;
+    return {
+      signatureEnded: (event) => metrics.signatureEnded(event),
+      upkeepFailed: (error) => {
+        metrics.upkeepFailed(this.config.name, error.code);
+        logFault(this.#logger, error);
+      },
+    };
+  }
+
+  #show(shown: readonly Credential[]): void {
+    if (this.#proxy instanceof L7Proxy) this.#proxy.setUpstreamCredentials(shown);
+  }
+
   #newProxy(): L4Proxy | L7Proxy {
     const { name, l4, l7 } = this.config;
     const { metrics, accessLog } = this.observers;
-    if (l7 !== undefined) {
-      const proxy = new L7Proxy(this.#terminator, l7);
-      proxy.start();
-      proxy.server.on('exchange', (record: ExchangeRecord) => {
-        metrics.requestEnded(name, record);
-        accessLog.request(name, record);
-      });
-      return proxy;
-    }
+    if (l7 !== undefined) return this.#newL7Proxy(l7);
     if (l4 === undefined) throw new TypeError('listener: want l4 or l7, as the configuration has been checked');
     return new L4Proxy(this.#terminator, l4, {
       connectionEnded: (event) => {
@@ -167,6 +197,39 @@ export class Lane {
       },
     });
   }
+
+  #newL7Proxy({ upstreamTls: { certificate: _, ...upstreamTls }, ...l7 }: NonNullable<ListenerConfig['l7']>): L7Proxy {
+    const { name } = this.config;
+    const { metrics, accessLog } = this.observers;
+    const upstreamObserver: TerminatorObserver = {
+      handshakeEnded: (event) => metrics.upstreamHandshakeEnded(name, event),
+      ...this.#commonObserver,
+    };
+    const options = { upstreamCredentials: this.#credentials.shown, upstreamObserver };
+    const proxy = new L7Proxy(this.#terminator, { ...l7, upstreamTls }, options);
+    proxy.start();
+    proxy.server.on('exchange', (record: ExchangeRecord) => {
+      metrics.requestEnded(name, record);
+      accessLog.request(name, record);
+      // Of requests there may be any number: what is wrong is counted, and why it is wrong is for who looks closer.
+      if (record.fault !== undefined) this.#logger.debug(`${record.fault.code}: ${record.fault.message}`);
+    });
+    return proxy;
+  }
+}
+
+/** By key label. */
+export function addedByKey(
+  a: Readonly<Record<string, number>>,
+  b: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const sums = { ...a };
+  for (const [key, value] of Object.entries(b)) sums[key] = (sums[key] ?? 0) + value;
+  return sums;
+}
+
+function pendingOf(signatures: Readonly<Record<string, { readonly pending: number }>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(signatures).map(([key, { pending }]) => [key, pending]));
 }
 
 /** What only grows while a lane lives. */
@@ -189,6 +252,8 @@ export interface LaneStatistics {
   readonly pending: Readonly<Record<string, number>>;
   /** In force for clients that connect now. */
   readonly crls: readonly CrlStatus[];
+  /** In force for connections to upstreams. */
+  readonly upstreamCrls: readonly CrlStatus[];
   readonly staples: readonly StaplingStatus[];
   readonly totals: LaneTotals;
 }

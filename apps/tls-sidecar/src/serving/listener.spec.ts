@@ -26,7 +26,11 @@ describe('a listener', () => {
       upstream: { host: '127.0.0.1', port },
       proxyProtocol: { trustedPeers: ['127.0.0.1'] },
     });
-    return new Lane({ name, listen: from, tls: terminatorConfigSchema.parse({}), l4 }, served, observers);
+    return new Lane(
+      { name, listen: from, tls: terminatorConfigSchema.parse({}), l4 },
+      { served, shown: [] },
+      observers,
+    );
   }
   const portOf = ({ address }: Listener): number => Number(address.split(':')[1]);
 
@@ -88,7 +92,7 @@ describe('a listener', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     listener.take(laneTo(upstream.address() as AddressInfo, 'second'));
     const looked = jest.spyOn(TlsTerminator.prototype, 'reloadClientAuthorities');
-    await listener.reloadClientAuthorities();
+    await listener.reloadAuthorities();
     expect(looked).toHaveBeenCalledTimes(2);
     looked.mockRestore();
     holding.destroy();

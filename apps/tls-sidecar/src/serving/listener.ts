@@ -1,10 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Socket } from 'node:net';
-import type { ServedCredentials } from '@nest-hsm/tls-offload';
+import type { Credential } from '@nest-hsm/tls-offload';
 import type { ListenerConfig } from '../config.js';
 import type { ActivatedSockets } from './activation.js';
 import { BoundPort } from './bound-port.js';
-import { Lane, type LaneObservers, type LaneStatistics, type LaneStores, type LaneTotals } from './lane.js';
+import {
+  addedByKey,
+  Lane,
+  type LaneCredentials,
+  type LaneObservers,
+  type LaneStatistics,
+  type LaneStores,
+  type LaneTotals,
+} from './lane.js';
 
 const nothing: LaneTotals = {
   refused: 0,
@@ -52,10 +60,12 @@ export class Listener {
   }
 
   /** The lane for a configuration: the one there is, where nothing is different. @throws {TlsOffloadError} as `Lane` */
-  laneFor(config: ListenerConfig, served: ServedCredentials, observers: LaneObservers, stores: LaneStores): Lane {
+  laneFor(config: ListenerConfig, credentials: LaneCredentials, observers: LaneObservers, stores: LaneStores): Lane {
     const before = this.#lane;
-    const isSame = isDeepStrictEqual([before.config, before.served], [config, served]);
-    return isSame && stores.tickets === before.stores.tickets ? before : new Lane(config, served, observers, stores);
+    const isSame = isDeepStrictEqual([before.config, before.credentials], [config, credentials]);
+    return isSame && stores.tickets === before.stores.tickets
+      ? before
+      : new Lane(config, credentials, observers, stores);
   }
 
   /** Closes one of `laneFor` that is not taken. */
@@ -82,13 +92,19 @@ export class Listener {
     for (const socket of early.filter(({ destroyed }) => !destroyed)) this.#lane.accept(socket);
   }
 
-  setCredentials(served: ServedCredentials): void {
-    this.#lane.setCredentials(served);
+  /** @throws {TlsOffloadError} as `Lane.setCredentials` */
+  setCredentials(credentials: LaneCredentials): void {
+    this.#lane.setCredentials(credentials);
+  }
+
+  /** In all its lanes. */
+  renewShown(before: Credential, after: Credential): void {
+    for (const lane of this.#lanes) lane.renewShown(before, after);
   }
 
   /** Those of connections under way, too. */
-  async reloadClientAuthorities(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.reloadClientAuthorities()));
+  async reloadAuthorities(): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.reloadAuthorities()));
   }
 
   /** Of all its lanes; CRLs and staples of the one that takes connections. */
@@ -145,10 +161,4 @@ function added(a: LaneTotals, b: LaneTotals): LaneTotals {
     resumed: a.resumed + b.resumed,
     clientsRefused: addedByKey(a.clientsRefused, b.clientsRefused),
   };
-}
-
-function addedByKey(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): Record<string, number> {
-  const sums = { ...a };
-  for (const [key, value] of Object.entries(b)) sums[key] = (sums[key] ?? 0) + value;
-  return sums;
 }

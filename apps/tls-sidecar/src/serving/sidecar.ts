@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
 import { changedSettings, type Hsm } from '@nest-hsm/hsm';
-import type { SessionTicketStatus, TlsOffloadError } from '@nest-hsm/tls-offload';
+import type { Credential, SessionTicketStatus, TlsOffloadError } from '@nest-hsm/tls-offload';
 import type { Config, ListenerConfig } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { ActivatedSockets } from './activation.js';
@@ -132,10 +132,10 @@ export class Sidecar implements BeforeApplicationShutdown {
     }
   }
 
-  /** Looks for newer certificates, authorities of clients and CRLs now. */
+  /** Looks for newer certificates, authorities and CRLs now. */
   async checkCertificates(): Promise<void> {
     const listeners = [...this.#leaving, ...this.#listeners.values()];
-    await Promise.all([this.#certificates.check(), ...listeners.map((each) => each.reloadClientAuthorities())]);
+    await Promise.all([this.#certificates.check(), ...listeners.map((each) => each.reloadAuthorities())]);
   }
 
   /** Accepts no more, tells clients that it ends, and waits for them as long as is configured. */
@@ -160,8 +160,8 @@ export class Sidecar implements BeforeApplicationShutdown {
     patience: 'once' | 'wait',
     signal: AbortSignal,
   ): Promise<Omit<Prepared, 'changed' | 'awaitingRestart'>> {
-    const replaced = (): void => this.#serveCertificates();
-    const certificates = await this.#certificates.next(config.certificates, this.hsm, { patience, signal, replaced });
+    const replaced = (after: Credential, before: Credential): void => this.#serveRenewed(after, before);
+    const certificates = await this.#certificates.next(config, this.hsm, { patience, signal, replaced });
     let tickets = this.#tickets;
     const lanes = new Map<Listener, Lane>();
     const opened: Listener[] = [];
@@ -177,11 +177,11 @@ export class Sidecar implements BeforeApplicationShutdown {
       tickets = await tickets.next(config.sessionTickets, this.hsm, { patience, failed });
       const stores = { tickets: tickets.served, crlDirectory: this.#crlDirectory };
       for (const each of config.listeners) {
-        const served = certificates.servedBy(each);
+        const credentials = certificates.of(each);
         const known = [...this.#listeners.values()].find(({ config: its }) =>
           isDeepStrictEqual(its.listen, each.listen),
         );
-        const offered = [each, served, this.observers, stores] as const;
+        const offered = [each, credentials, this.observers, stores] as const;
         if (known !== undefined) lanes.set(known, known.laneFor(...offered));
         const listener = known ?? (await Listener.open(new Lane(...offered), this.activated));
         if (known === undefined) opened.push(listener);
@@ -229,11 +229,23 @@ export class Sidecar implements BeforeApplicationShutdown {
     this.#logger.warn(`listener ${name}: want hsm.stateDirectory with crlFiles, got none: ${why}`);
   }
 
+  /** Listeners and lanes that leave have upstreams, too. */
+  #serveRenewed(after: Credential, before: Credential): void {
+    this.#serveCertificates();
+    for (const listener of [...this.#leaving, ...this.#listeners.values()]) {
+      try {
+        listener.renewShown(before, after);
+      } catch (error) {
+        this.#logger.error(`listener ${listener.config.name}: ${(error as Error).message}`);
+      }
+    }
+  }
+
   /** What was replaced since the lanes were made, too. */
   #serveCertificates(): void {
     for (const listener of this.#listeners.values()) {
       try {
-        listener.setCredentials(this.#certificates.servedBy(listener.config));
+        listener.setCredentials(this.#certificates.of(listener.config));
       } catch (error) {
         // Two of one kind of key: what was served is served on.
         this.#logger.error(`listener ${listener.config.name}: ${(error as Error).message}`);
