@@ -1,4 +1,4 @@
-import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import type { HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 import { HsmError } from '../errors.js';
 import type { Hsm } from '../hsm.js';
 
@@ -11,14 +11,14 @@ const timeoutMilliseconds = 2_000;
  * none signs. The result names members, their states and an error code only, since health endpoints tend to be public.
  */
 export class HsmHealthIndicator {
-  readonly #service = new HealthIndicatorService();
+  #service: Promise<HealthIndicatorService> | undefined;
 
   constructor(private readonly hsm: Hsm) {}
 
   /** For terminus' `health.check([() => indicator.isHealthy()])`. The key of the result is `hsm-NAME`. */
   async isHealthy(): Promise<HealthIndicatorResult> {
     const key = `hsm-${this.hsm.name}`;
-    const check = this.#service.check(key);
+    const check = (await (this.#service ??= healthIndicatorService())).check(key);
     const probed = await check
       .attempt(() => this.#probe())
       .withTimeout(timeoutMilliseconds)
@@ -37,4 +37,10 @@ export class HsmHealthIndicator {
       throw error instanceof HsmError ? new Error(error.code, { cause: error }) : error;
     }
   }
+}
+
+/** Loaded when health is first asked for: not every application has a page of it, and no command line does. */
+async function healthIndicatorService(): Promise<HealthIndicatorService> {
+  const terminus = await import('@nestjs/terminus');
+  return new terminus.HealthIndicatorService();
 }
