@@ -8,7 +8,7 @@ import {
   type Jobs,
   type SharedJobs,
 } from '@nest-hsm/ca';
-import { PgBoss } from 'pg-boss';
+import type { PgBoss } from 'pg-boss';
 
 /** Tables of pg-boss, beside those of the CA. */
 const schema = 'ca_jobs';
@@ -31,44 +31,46 @@ export function replicaJobs(database: DatabaseConfig): SharedJobs | undefined {
  * is not done.
  */
 export class ReplicaJobs implements JobRunner {
-  readonly #boss: PgBoss;
+  #boss: PgBoss | undefined;
   #lastFault: unknown;
 
   constructor(
-    url: string,
+    private readonly url: string,
     private readonly jobs: Jobs,
     private readonly observer: CaObserver,
-  ) {
-    this.#boss = new PgBoss({ connectionString: url, schema, max: 2, application_name: 'nest-hsm-ca-jobs' });
-    // It goes on by itself when the database is back; told of once, not at every poll.
-    this.#boss.on('error', (error) => this.#faultOf(error));
-  }
+  ) {}
 
   /** @throws {CaError} ERR_CA_STORE_UNUSABLE */
   async start(): Promise<void> {
+    // Loaded here, since it brings schedules and calendars along, which a CA on SQLite has no use for.
+    const { PgBoss } = await import('pg-boss');
+    const boss = new PgBoss({ connectionString: this.url, schema, max: 2, application_name: 'nest-hsm-ca-jobs' });
+    this.#boss = boss;
+    // It goes on by itself when the database is back; told of once, not at every poll.
+    boss.on('error', (error) => this.#faultOf(error));
     try {
-      await this.#boss.start();
+      await boss.start();
     } catch (error) {
       const message = `jobs: want to make the schema ${schema} in the database, got ${(error as Error).message}`;
       throw new CaError('ERR_CA_STORE_UNUSABLE', message, { cause: error });
     }
     for (const [name, work] of Object.entries(this.jobs) as [CaJob, () => Promise<void>][]) {
-      await this.#boss.createQueue(name, {
+      await boss.createQueue(name, {
         policy: 'exclusive',
         retryLimit: 1,
         heartbeatSeconds,
         expireInSeconds: 900,
         deleteAfterSeconds: 3_600,
       });
-      await this.#boss.work(name, { pollingIntervalSeconds: pollingSeconds }, () => this.#run(name, work));
-      await this.#boss.schedule(name, everyMinute);
+      await boss.work(name, { pollingIntervalSeconds: pollingSeconds }, () => this.#run(name, work));
+      await boss.schedule(name, everyMinute);
       // Whoever starts looks at once for what is due, unless somebody is at it.
-      await this.#boss.send(name, {});
+      await boss.send(name, {});
     }
   }
 
   async stop(): Promise<void> {
-    await this.#boss.stop({ graceful: true, timeout: stopMilliseconds });
+    await this.#boss?.stop({ graceful: true, timeout: stopMilliseconds });
   }
 
   /** A failure is reported, and the job is due again the next minute. */
