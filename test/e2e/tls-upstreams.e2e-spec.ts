@@ -119,7 +119,9 @@ it('shows them the certificate that it is told, keeps it fresh, and changes it b
 
   // What clients meet, and what upstreams do, are kept apart.
   const metrics = await monitoring('/metrics');
-  expect(metrics).toMatch(/nest_hsm_tls_upstream_handshakes_total{listener="web",protocol="TLSv1.3",.*result="OK"} [1-9]/);
+  expect(metrics).toMatch(
+    /nest_hsm_tls_upstream_handshakes_total{listener="web",protocol="TLSv1.3",.*result="OK"} [1-9]/,
+  );
   expect(metrics).toContain('nest_hsm_tls_signature_wait_seconds_count{key="client",result="signed"}');
   expect(metrics).toMatch(/nest_hsm_tls_certificate_expiry_seconds{certificate="client"} \d{7}/);
   expect(await monitoring('/health')).toContain('"client":{"notAfter"');

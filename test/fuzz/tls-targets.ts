@@ -1,6 +1,14 @@
+import { once } from 'node:events';
 import { Duplex } from 'node:stream';
-import { connect, type SecureVersion } from 'node:tls';
-import { handshakeProgress, loadAddon, type ServerContext, type Session } from '../../libs/tls-offload/src/addon.js';
+import { connect, createServer, type SecureVersion } from 'node:tls';
+import {
+  type ClientContext,
+  handshakeProgress,
+  loadAddon,
+  type Negotiation,
+  type ServerContext,
+  type Session,
+} from '../../libs/tls-offload/src/addon.js';
 import { TlsOffloadError } from '../../libs/tls-offload/src/errors.js';
 import { makeProxyHeader, parseProxyHeader } from '../../libs/tls-offload/src/proxy/proxy-protocol.js';
 import { makeIdentity } from '../../libs/tls-offload/test/identity.js';
@@ -8,24 +16,44 @@ import { signInSoftware } from '../../libs/tls-offload/test/software-key.js';
 import type { FuzzTarget } from './ca-targets.js';
 
 const { key, certificatePem, privateKey } = makeIdentity('ec-p256');
+const privateKeyPem = privateKey.export({ format: 'pem', type: 'pkcs8' });
 const leaf = Buffer.from(certificatePem.replaceAll(/-----.*-----|\s/g, ''), 'base64');
 
-let made: ServerContext | undefined;
-function context(): ServerContext {
-  return (made ??= new (loadAddon().ServerContext)({
-    credentials: [{ serverNames: [], certificates: [{ chain: [leaf], keyIndex: 0 }] }],
+const negotiation: Negotiation = {
+  tls13Only: false,
+  ciphersTls12: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  ciphersTls13: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384',
+  groups: 'X25519MLKEM768:X25519:P-256',
+  signatureAlgorithms: 'ecdsa_secp256r1_sha256',
+};
+const certificates = [{ chain: [leaf], keyIndex: 0 }];
+
+let serverContext: ServerContext | undefined;
+function newServer(): Session {
+  serverContext ??= new (loadAddon().ServerContext)({
+    ...negotiation,
+    credentials: [{ serverNames: [], certificates }],
     alpnProtocols: ['h2', 'http/1.1'],
-    tls13Only: false,
     refuseUnknownNames: false,
-    ciphersTls12: 'ECDHE-ECDSA-AES128-GCM-SHA256',
-    ciphersTls13: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384',
-    groups: 'X25519MLKEM768:X25519:P-256',
-    signatureAlgorithms: 'ecdsa_secp256r1_sha256',
-  }));
+  });
+  return new (loadAddon().Session)(serverContext);
 }
 
-/** Goes on with what a client sent, signing where a signature is wanted. */
-function drive(session: Session, input: Buffer): number {
+let clientContext: ClientContext | undefined;
+function newClient(): Session {
+  if (clientContext === undefined) {
+    const limits = { maximumIntermediates: 4, maximumChainBytes: 32_768 };
+    const settings = { peer: 'server', required: true, checkCrls: false, ...limits, rules: [] } as const;
+    const serverAuth = new (loadAddon().PeerAuth)(settings);
+    serverAuth.update({ authorities: [leaf], crls: [] });
+    clientContext = new (loadAddon().ClientContext)({ ...negotiation, certificates, serverAuth });
+  }
+  const server = { name: 'localhost', isAddress: false, alpnProtocols: ['h2', 'http/1.1'] };
+  return new (loadAddon().Session)(clientContext, server);
+}
+
+/** Goes on with what the peer sent, signing where a signature is wanted. */
+function drive(session: Session, input?: Buffer): number {
   let progress = session.handshake(input);
   while (progress === handshakeProgress.wantSignature) {
     const wanted = session.signatureWanted();
@@ -39,7 +67,7 @@ function drive(session: Session, input: Buffer): number {
 /** The flights of Node's own client in one handshake with us: ClientHello, and what follows our answer. */
 async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
   const flights: Buffer[] = [];
-  const session = new (loadAddon().Session)(context());
+  const session = newServer();
   const wire: Duplex = new Duplex({
     read: () => undefined,
     write: (chunk: Buffer, _encoding, done) => {
@@ -68,14 +96,51 @@ async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
   return flights;
 }
 
-/** A session that is closed leaves nothing behind, whatever it was fed. */
-function judgeSession(feed: (session: Session) => void): void {
-  const session = new (loadAddon().Session)(context());
+/** The flights of Node's own server, which asks for a certificate, in one handshake with us. */
+async function flightsOfServer(version: SecureVersion): Promise<Buffer[]> {
+  const flights: Buffer[] = [];
+  const session = newClient();
+  const wire: Duplex = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      flights.push(chunk);
+      drive(session, chunk);
+      const output = session.takeOutput();
+      if (output !== undefined) wire.push(output);
+      done();
+    },
+  });
+  const versions = { minVersion: version, maxVersion: version };
+  const asking = { requestCert: true, ca: certificatePem, ALPNProtocols: ['h2'] };
+  const server = createServer({ key: privateKeyPem, cert: certificatePem, ...asking, ...versions });
+  const secure = once(server, 'secureConnection');
+  server.emit('connection', wire);
+  session.handshake();
+  wire.push(session.takeOutput());
+  const [socket] = (await secure) as [Duplex];
+  await new Promise((resolve) => setImmediate(resolve));
+  session.close();
+  socket.destroy();
+  return flights;
+}
+
+/** Both ends of a handshake in memory, to its end. */
+function shakeHands(client: Session, server: Session): void {
+  let progress = client.handshake();
+  while (progress !== handshakeProgress.secure) {
+    drive(server, client.takeOutput());
+    progress = drive(client, server.takeOutput());
+    if (progress === handshakeProgress.failed) throw new Error(`want a handshake, got ${client.failure()}`);
+  }
+}
+
+/** Sessions that are closed leave nothing behind, whatever they were fed. */
+function judgeSession(feed: (session: Session) => void, session = newServer(), ...others: Session[]): void {
   try {
     feed(session);
     session.takeOutput();
   } finally {
-    session.close();
+    for (const each of [session, ...others]) each.close();
   }
   const { liveSessions, pausedJobs } = loadAddon().counters();
   if (liveSessions !== 0 || pausedJobs !== 0)
@@ -85,6 +150,7 @@ function judgeSession(feed: (session: Session) => void): void {
 export async function makeTlsTargets(): Promise<FuzzTarget[]> {
   const flights12 = await flightsOf('TLSv1.2');
   const flights13 = await flightsOf('TLSv1.3');
+  const [answer12, answer13] = [await flightsOfServer('TLSv1.2'), await flightsOfServer('TLSv1.3')];
   const endpoints = {
     v4: { sourceAddress: '192.0.2.1', sourcePort: 1, destinationAddress: '198.51.100.1', destinationPort: 443 },
     v6: { sourceAddress: '2001:db8::1', sourcePort: 1, destinationAddress: '2001:db8::2', destinationPort: 443 },
@@ -126,6 +192,31 @@ export async function makeTlsTargets(): Promise<FuzzTarget[]> {
             session.read(input, Buffer.alloc(65_536));
           });
         }
+      },
+    },
+    {
+      name: "a server's answer to our first flight",
+      seeds: [answer12[0], answer13[0]],
+      judge: (input) => {
+        judgeSession((client) => {
+          client.handshake();
+          drive(client, input);
+          drive(client, input);
+        }, newClient());
+      },
+    },
+    {
+      name: 'what a server says once it is believed',
+      seeds: [...answer12.slice(1), ...answer13.slice(1)],
+      judge: (input) => {
+        const server = newServer();
+        const feed = (client: Session): void => {
+          shakeHands(client, server);
+          client.takeOutput();
+          client.read(input, Buffer.alloc(65_536));
+          client.write(input);
+        };
+        judgeSession(feed, newClient(), server);
       },
     },
   ];
