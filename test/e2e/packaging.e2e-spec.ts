@@ -72,6 +72,7 @@ it("the README's examples compile under strict in the consumer's project and do 
       CA_URL: certifier.url,
       CA_TOKEN_FILE: certifierHome.clientTokenFile,
       CERTIFICATE_FILE: join(web.directory, 'certificate.pem'),
+      CLIENT_CERTIFICATE_FILE: join(web.directory, 'client.pem'),
     };
     const clean = { code: 0, signal: null, stdout: '', stderr: '' };
     // The same output as that of the compilation proper, which takes as long as the programs do.
@@ -93,6 +94,7 @@ it("the README's examples compile under strict in the consumer's project and do 
     expect(verifiedByOpenssl(done.device)).toMatch(/leaf\.pem: OK/);
     // curl trusted the CA's root and nothing else.
     expect(done.greeting).toBe('signed in the HSM');
+    expect(done.call).toBe('known by a key in the HSM');
   } finally {
     for (const token of tokens) token.remove();
   }
@@ -103,6 +105,7 @@ interface Done {
   readonly patient: unknown;
   readonly device: Readonly<Record<'certificate' | 'issuing' | 'root', string>>;
   readonly greeting: string;
+  readonly call: string;
 }
 
 function deviceCsr(name: string): string {

@@ -1,12 +1,15 @@
 // Runs the examples in the consumer's project, as its own programs would, and prints what they did as one JSON document.
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import { Hsm, type HsmConfig } from '@nest-hsm/hsm';
+import { createTlsOffloadServer, credentialFromFile, TlsTerminator, type TlsSocket } from '@nest-hsm/tls-offload';
 import { DevicesModule, DeviceEnrolment } from './ca.example.js';
 import { openPatients, Patient } from './data-encryption.example.js';
 import { ReceiptsModule, ReceiptSigner } from './hsm.example.js';
-import { serveHttps } from './tls-offload.example.js';
+import { callHttps, serveHttps } from './tls-offload.example.js';
 
 interface Task {
   readonly tokens: Readonly<Record<'devices' | 'patients' | 'web', HsmConfig>>;
@@ -61,10 +64,31 @@ async function greetOverTls() {
   return stdout;
 }
 
+/** A service with the certificate of the one above, which wants certificates of its clients. */
+async function callOverTls() {
+  const hsm = await Hsm.open(task.tokens.web);
+  const certificateFile = process.env.CERTIFICATE_FILE ?? '';
+  const terminator = new TlsTerminator({
+    credentials: [await credentialFromFile(hsm, { certificateFile, keyLabel: 'web' })],
+    clientCertificates: { mode: 'required', caFile: task.rootFile },
+  });
+  const server = createTlsOffloadServer(terminator, ({ socket }, response) => {
+    const { authorized } = socket as unknown as TlsSocket;
+    response.end(authorized ? 'known by a key in the HSM' : 'unknown');
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const answer = await callHttps(hsm, `https://localhost:${(server.address() as AddressInfo).port}/`, task.rootFile);
+  server.close();
+  await terminator.close(0);
+  await hsm.close();
+  return answer;
+}
+
 const done = {
   receipt: await signReceipt(),
   patient: await storePatient(),
   device: await enrolDevice(),
   greeting: await greetOverTls(),
+  call: await callOverTls(),
 };
 process.stdout.write(JSON.stringify(done));
