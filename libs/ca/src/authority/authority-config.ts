@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { oids } from '../der/oid.js';
 import { caKeyAlgorithms } from '../issuance/signature-algorithm.js';
 import { distinguishedNameSchema } from '../name/distinguished-name.js';
 import { isResponderLabel } from '../ocsp/responder-label.js';
 import { nameConstraintsSchema } from '../profile/name-constraints-schema.js';
+import { purposeOid, purposeSchema } from '../profile/purpose.js';
 
 export const days = z.int().min(1).max(36_500);
 
@@ -17,6 +19,18 @@ const caKey = {
   algorithm: z.enum(caKeyAlgorithms).default('ec-p384'),
 };
 
+/** As OIDs. A responder of its own a CA certifies whatever it is for. */
+const caPurposes = z
+  .array(purposeSchema)
+  .min(1)
+  .max(16)
+  .transform((all) => all.map(purposeOid))
+  .refine((all) => new Set(all).size === all.length, 'want every purpose once')
+  .refine(
+    (all) => !all.includes(oids.anyExtendedKeyUsage) && !all.includes(oids.ocspSigning),
+    'want neither anyExtendedKeyUsage nor ocspSigning',
+  );
+
 const certifiedCa = {
   ...caKey,
   validityDays: days.default(1825),
@@ -24,6 +38,11 @@ const certifiedCa = {
   parent: z.string().default('root'),
   /** Written into its certificate and enforced here as well (RFC 5280 §4.2.1.10). */
   nameConstraints: nameConstraintsSchema.optional(),
+  /**
+   * What certificates below it are for: written into its certificate, where relying parties hold what is below against it, and enforced
+   * here as well (CABF BR §7.1.2.10.6). Absent: for anything.
+   */
+  extendedKeyUsage: caPurposes.optional(),
 };
 
 const issuingCa = {

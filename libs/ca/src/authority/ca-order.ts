@@ -6,6 +6,7 @@ import {
   basicConstraints,
   certificatePolicies,
   crlDistributionPoints,
+  extendedKeyUsage,
   keyUsage,
   nameConstraints,
 } from '../issuance/extensions.js';
@@ -17,6 +18,7 @@ import { validityOf } from '../issuance/validity.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { NameConstraints } from '../profile/name-constraints.js';
 import { type Profile, rootProfile, subordinateProfile } from '../profile/profile.js';
+import { purposesBeyond } from '../profile/purpose.js';
 import type { ConfiguredCa } from './configured-ca.js';
 
 /** Who is written as the requester of a CA's own certificates. */
@@ -49,12 +51,12 @@ export interface CertifiedCa {
 
 /** A certificate for one of our CAs by the one above it. @throws as `certifiedOrder` */
 export function ownOrder(ca: ConfiguredCa, key: HsmKey, parent: Issuer, context: OrderContext): CertificateOrder {
-  const { name, subject, validityDays, pathLength, nameConstraints: constraints } = ca;
+  const { name, subject, validityDays, pathLength, nameConstraints: constraints, extendedKeyUsage: purposes } = ca;
   const certified: CertifiedCa = {
     name,
     subject: encodeDistinguishedName(subject),
     subjectPublicKeyInfo: signingAuthority(key, parent.name).subjectPublicKeyInfo,
-    profile: subordinateProfile(`${ca.kind}-ca`, validityDays, pathLength),
+    profile: subordinateProfile(`${ca.kind}-ca`, validityDays, pathLength, purposes),
     nameConstraints: constraints && NameConstraints.of(constraints),
   };
   return certifiedOrder(certified, parent, context);
@@ -77,6 +79,12 @@ export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now
       'ERR_CA_CONSTRAINT_VIOLATED',
       `${ca.name} CA: want a CA above it that allows as many below itself, got pathLen ${pathLength}`,
     );
+  const beyond = purposesBeyond(profile.extendedKeyUsage, parent.certificate.purposes);
+  if (beyond.length > 0)
+    throw new CaError(
+      'ERR_CA_CONSTRAINT_VIOLATED',
+      `${ca.name} CA: want purposes that the CA above it has, got ${beyond.join(', ')}`,
+    );
   const parentUrl = issuerLocation(publicUrl, parent.id);
   return {
     authority: parent,
@@ -89,6 +97,7 @@ export function certifiedOrder(ca: CertifiedCa, parent: Issuer, { publicUrl, now
     fixedExtensions: [
       keyUsage(profile.keyUsage),
       basicConstraints(profile.authority),
+      ...(profile.extendedKeyUsage.length === 0 ? [] : [extendedKeyUsage(profile.extendedKeyUsage)]),
       authorityKeyIdentifier(parent.keyIdentifier),
       certificatePolicies(profile.policies),
       ...(ca.nameConstraints === undefined ? [] : [nameConstraints(ca.nameConstraints)]),

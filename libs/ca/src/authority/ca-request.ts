@@ -1,7 +1,13 @@
 import type { HsmKey } from '@nest-hsm/hsm';
 import { contextConstructed, der, tags } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
-import { basicConstraints, keyUsage, nameConstraints, subjectKeyIdentifier } from '../issuance/extensions.js';
+import {
+  basicConstraints,
+  extendedKeyUsage,
+  keyUsage,
+  nameConstraints,
+  subjectKeyIdentifier,
+} from '../issuance/extensions.js';
 import { signingAuthority } from '../issuance/issuer.js';
 import { assembleSigned } from '../issuance/signing.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
@@ -22,6 +28,7 @@ export async function requestFor(context: HierarchyContext, ca: ConfiguredCa, ke
     basicConstraints({ pathLength: ca.pathLength }),
     keyUsage(['keyCertSign', 'cRLSign']),
     subjectKeyIdentifier(authority.keyIdentifier),
+    ...(ca.extendedKeyUsage === undefined ? [] : [extendedKeyUsage(ca.extendedKeyUsage)]),
     ...(ca.nameConstraints === undefined ? [] : [nameConstraints(NameConstraints.of(ca.nameConstraints))]),
   ];
   const info = der((writer) =>

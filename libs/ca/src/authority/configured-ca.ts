@@ -19,6 +19,8 @@ export interface ConfiguredCa {
   /** How many CAs may follow below it; absent: any number. */
   readonly pathLength?: number;
   readonly nameConstraints?: ConfiguredNameConstraints;
+  /** OIDs of what certificates below it are for; absent: anything. */
+  readonly extendedKeyUsage?: readonly string[];
   /** Profiles it alone issues. */
   readonly profiles?: readonly string[];
 }

@@ -72,10 +72,15 @@ function rootOf(chain: Chain): CaCertificate {
   return chain[chain.length - 1];
 }
 
-/** An operator who writes name constraints must not believe in some that the certificate does not have. */
+/**
+ * An operator who writes name constraints or purposes must not believe in some that the certificate does not have. Purposes that only the
+ * CA above has written are kept as well.
+ */
 export function assertConstraints(certificate: CaCertificate, ca: ConfiguredCa): void {
   const wanted = ca.nameConstraints && NameConstraints.of(ca.nameConstraints);
   if (!sameConstraints(wanted, certificate.nameConstraints)) differs(ca, 'name constraints');
+  const { extendedKeyUsage: purposes = certificate.purposes } = ca;
+  if (purposes?.toSorted().join() !== certificate.purposes?.toSorted().join()) differs(ca, 'extended key usage');
 }
 
 /** The configuration may not quietly disagree with what was certified. */

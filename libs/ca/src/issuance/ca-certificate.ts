@@ -1,6 +1,6 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { type DerNode, parseDer } from '../der/der-reader.js';
-import { oids } from '../der/oid.js';
+import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { NameConstraints } from '../profile/name-constraints.js';
 import { readTime, viewTbsCertificate } from './certificate-view.js';
@@ -20,6 +20,8 @@ export interface CaCertificate {
   /** How many CAs may follow below it; absent: any number (RFC 5280 §4.2.1.9). */
   readonly pathLength?: number;
   readonly nameConstraints?: NameConstraints;
+  /** OIDs of what certificates below it are for; absent: anything. */
+  readonly purposes?: readonly string[];
 }
 
 /** @throws {CaError} ERR_CA_ISSUER_UNUSABLE when the octets are not a CA certificate like ours */
@@ -46,6 +48,7 @@ function read(der: Buffer): CaCertificate {
   if (cA?.content[0] !== 0xff || keyIdentifier === undefined || notBefore === undefined || notAfter === undefined)
     throw new TypeError('one without CA rights, a subject key identifier or proper dates');
   const constraints = value(oids.nameConstraints);
+  const purposes = value(oids.extendedKeyUsage)?.children.map(({ content }) => decodeOid(content));
   return {
     der,
     subject: view.subject.raw,
@@ -55,5 +58,7 @@ function read(der: Buffer): CaCertificate {
     validity: { notBefore, notAfter },
     pathLength: pathLength?.content[0],
     nameConstraints: constraints && NameConstraints.read(constraints),
+    // anyExtendedKeyUsage is no limit (RFC 5280 §4.2.1.12).
+    purposes: purposes?.includes(oids.anyExtendedKeyUsage) === true ? undefined : purposes,
   };
 }

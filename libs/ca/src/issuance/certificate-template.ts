@@ -2,6 +2,8 @@ import { CaError } from '../errors.js';
 import { keyUsageFor, type SubjectKeyKind } from '../profile/key-usage.js';
 import { NameConstraints } from '../profile/name-constraints.js';
 import type { Profile } from '../profile/profile.js';
+import { isPublicIssuer, publicKindOf } from '../profile/public-style.js';
+import { purposesBeyond } from '../profile/purpose.js';
 import {
   authorityInfoAccess,
   authorityKeyIdentifier,
@@ -29,13 +31,28 @@ export type FixedContent = Pick<
 export class CertificateTemplate {
   readonly #contents = new Map<SubjectKeyKind, FixedContent>();
 
-  /** @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when no such CA may follow below the issuer (RFC 5280 §4.2.1.9) */
+  /**
+   * @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when the issuer, or a CA above it, is not for what the profile is for, or no such CA may
+   * follow below it (RFC 5280 §4.2.1.9)
+   */
   constructor(
     readonly profile: Profile,
     readonly issuer: Issuer,
     private readonly locations: IssuerLocations,
   ) {
-    const { authority } = profile;
+    const { authority, extendedKeyUsage: asked } = profile;
+    const kind = profile.publicStyle ? publicKindOf(asked) : undefined;
+    if (kind !== undefined && !isPublicIssuer(kind, issuer.certificate.purposes))
+      throw new CaError(
+        'ERR_CA_CONSTRAINT_VIOLATED',
+        `profile ${profile.name}: want an issuer whose extendedKeyUsage is ${kind.purpose}, since it is public-style (CABF BR §7.1.2.10.6), got ${issuer.certificate.purposes?.join(', ') ?? 'none'}`,
+      );
+    const beyond = issuer.chain.flatMap((ca) => purposesBeyond(asked, ca.purposes));
+    if (beyond.length > 0)
+      throw new CaError(
+        'ERR_CA_CONSTRAINT_VIOLATED',
+        `profile ${profile.name}: want an issuer for what it is for, got one that is not for ${[...new Set(beyond)].join(', ')}`,
+      );
     if (authority === undefined) return;
     const room = pathLengthBelow(issuer);
     if (room < (authority.pathLength ?? 0))

@@ -29,7 +29,28 @@ const attribute = (type: string, text: string, tag = 0x0c): Buffer =>
   set(sequence(oid(type), tlv(tag, Buffer.from(text))));
 const [cn, o, serialNumber] = ['550403', '55040a', '550405'];
 
+const root = { label: 'root', subject: { commonName: 'Test Root' } };
+const issuing = { label: 'issuing', subject: { commonName: 'Test Issuing' }, algorithm: 'ec-p256' } as const;
+/** What the public is to trust has a CA of its own for each purpose. */
+const publicIssuer = (name: string, purpose: string, profiles: string[]) => ({
+  label: name,
+  subject: { commonName: `Test ${name}` },
+  algorithm: 'ec-p256' as const,
+  extendedKeyUsage: [purpose],
+  profiles,
+});
+
 const config: Partial<CaConfig> = {
+  authority: {
+    root,
+    issuing,
+    issuers: {
+      servers: publicIssuer('servers', 'serverAuth', ['public', 'public-tls-server']),
+      mail: publicIssuer('mail', 'emailProtection', ['public-smime']),
+      code: publicIssuer('code', 'codeSigning', ['public-code-signing']),
+    },
+    initialize: true,
+  },
   publicUrl: 'http://ca.example.com',
   profileFile: undefined,
   profiles: {
@@ -117,13 +138,13 @@ describe('a certificate of each profile', () => {
     ca = await TestCa.create();
     ca.now = new Date();
     authority = await ca.open(config);
-    const [issuing, root] = authority.chain.map(({ der }) => pem(der));
-    file('issuing.pem', issuing);
-    file('root.pem', root);
+    file('root.pem', pem(authority.root.der));
+    file('issuing.pem', authority.generations.map(({ issuer }) => pem(issuer.certificate.der)).join(''));
     if (!hasNss) return;
     nss('certutil', '-N', '--empty-password');
     nss('certutil', '-A', '-n', 'root', '-t', 'CT,C,C', '-i', join(directory, 'root.pem'));
-    nss('certutil', '-A', '-n', 'issuing', '-t', ',,', '-i', join(directory, 'issuing.pem'));
+    for (const { name, issuer } of authority.generations)
+      nss('certutil', '-A', '-n', name, '-t', ',,', '-i', file('issuer.pem', pem(issuer.certificate.der)));
   });
   afterAll(async () => {
     rmSync(directory, { recursive: true });
@@ -132,7 +153,7 @@ describe('a certificate of each profile', () => {
 
   test.each(cases)('$profile: openssl and certtool verify it, and it says what it should', async (each) => {
     const { profile, csr, says, saysNot = [], purpose } = each;
-    const { der } = await authority.issue(csr, profile);
+    const { der, issuerId } = await authority.issue(csr, profile);
     const certificate = file('leaf.pem', pem(der));
     const text = execFileSync('openssl', ['x509', '-in', certificate, '-noout', '-text'], { encoding: 'utf8' });
     for (const part of says) expect(text).toMatch(typeof part === 'string' ? new RegExp(part.replace(/[.*+?()]/g, '\\$&')) : part); // prettier-ignore
@@ -149,7 +170,7 @@ describe('a certificate of each profile', () => {
       'OK',
     );
     if (!hasCommand('certtool')) return;
-    const chain = file('chain.pem', pem(der) + pem(authority.chain[0].der));
+    const chain = file('chain.pem', pem(der) + pem(authority.chainOf(issuerId)[0].der));
     const verify = ['--verify', '--load-ca-certificate', join(directory, 'root.pem'), '--infile', chain];
     expect(execFileSync('certtool', verify, { encoding: 'utf8' })).toContain('Verified. The certificate is trusted.');
   });
@@ -229,6 +250,47 @@ describe('a CA below', () => {
     nameRules: [{ profiles: ['partner'], subject: { commonName: ['Partner *'] } }],
   }; // prettier-ignore
   const asked = { requester: 'ada', approver: 'grace' };
+
+  test('says in its certificate what it is for, and certifies nothing else, whoever wrote the limit', async () => {
+    const limited: Partial<CaConfig> = {
+      publicUrl: 'http://ca.example.com',
+      ocsp: {},
+      authority: {
+        root,
+        intermediates: { tls: { label: 'tls', subject: { commonName: 'TLS' }, extendedKeyUsage: ['serverAuth', 'clientAuth'] } },
+        issuing: { ...issuing, parent: 'tls' },
+        issuers: { servers: { label: 'servers', subject: { commonName: 'Servers' }, parent: 'tls', extendedKeyUsage: ['serverAuth'], profiles: ['tls-server', 'mutual'] } },
+        initialize: true,
+      },
+      profiles: { 'tls-server': {}, 'tls-client': {}, mutual: {}, 'public-tls-server': {}, mailing: { extends: 'tls-client', extendedKeyUsage: ['clientAuth', 'emailProtection'] } },
+      allowedNames: { dns: ['*.example.test', '*.example.com'] },
+    }; // prettier-ignore
+    const authority = await ca.open(limited);
+    const text = (der: Buffer): string =>
+      execFileSync('openssl', ['x509', '-noout', '-ext', 'extendedKeyUsage'], { input: new X509Certificate(der).toString(), encoding: 'utf8', stdio: 'pipe' }); // prettier-ignore
+    const [servers, tls] = authority.activeIssuer('servers').chain;
+    expect(text(servers.der)).toMatch(/Extended Key Usage: \s+TLS Web Server Authentication\s*$/);
+    expect(text(tls.der)).toMatch(/TLS Web Server Authentication, TLS Web Client Authentication\s*$/);
+    expect(text(authority.issuer.certificate.der)).toBe('');
+    const [server, client] = [await authority.issue(buildCsr(), 'tls-server'), await authority.issue(buildCsr(), 'tls-client')]; // prettier-ignore
+    expect([server.issuerId, client.issuerId]).toEqual([authority.activeIssuer('servers').id, authority.issuer.id]);
+    const states = await ca.states();
+    for (const profile of ['mutual', 'public-tls-server', 'mailing'])
+      await expect(authority.issue(buildCsr(tlsName), profile)).rejects.toMatchObject({ code: 'ERR_CA_CONSTRAINT_VIOLATED' }); // prettier-ignore
+    expect(await ca.states()).toEqual(states);
+    const written = { ...limited.authority, issuing: { ...issuing, parent: 'tls', extendedKeyUsage: ['clientAuth'] } };
+    await expect(ca.open({ ...limited, authority: written as CaConfig['authority'] })).rejects.toMatchObject({ code: 'ERR_CA_ISSUER_UNUSABLE', message: expect.stringMatching(/extended key usage/) as string }); // prettier-ignore
+  });
+
+  test('is not certified for more than the CA above it', async () => {
+    const authority = {
+      root,
+      intermediates: { tls: { label: 'tls', subject: { commonName: 'TLS' }, extendedKeyUsage: ['serverAuth'] } },
+      issuing: { ...issuing, parent: 'tls', extendedKeyUsage: ['serverAuth', 'clientAuth'] },
+      initialize: true,
+    };
+    await expect(ca.open({ authority })).rejects.toMatchObject({ code: 'ERR_CA_CONSTRAINT_VIOLATED' }); // prettier-ignore
+  });
 
   test('is not certified by an issuer whose path length has no room for it', async () => {
     const authority = await ca.open(partner);

@@ -3,7 +3,7 @@ import { attributeNames, attributeValueSchemas } from '../name/distinguished-nam
 import { nameKinds } from '../name/general-name.js';
 import { nameConstraintsSchema } from './name-constraints-schema.js';
 import { keyUsageBits, type KeyUsageBit, subjectKeyKinds } from './key-usage.js';
-import { oidForm, purposes } from './purpose.js';
+import { oidForm, purposeSchema } from './purpose.js';
 
 const validityDays = z.int().min(1).max(36_500);
 const httpUrls = z
@@ -14,7 +14,6 @@ const httpUrls = z
       .regex(/^[\x21-\x7e]+$/, 'want ASCII'),
   )
   .max(4);
-const purposeNames = Object.keys(purposes) as (keyof typeof purposes)[];
 
 const subjectRules = z.strictObject(
   Object.fromEntries(
@@ -56,9 +55,7 @@ export const profileInputSchema = z.strictObject({
     .array(z.enum(Object.keys(keyUsageBits) as [KeyUsageBit]))
     .min(1)
     .optional(),
-  extendedKeyUsage: z
-    .array(z.union([z.enum(purposeNames), z.string().regex(oidForm, 'want a purpose or an OID')]))
-    .optional(),
+  extendedKeyUsage: z.array(purposeSchema).optional(),
   /** A CA certificate. */
   authority: z
     .strictObject({

@@ -103,16 +103,21 @@ export function rootProfile(validityDays: number): Profile {
  * Of a CA below it. It has anyPolicy, since below a CA without policies the policies of a profile would count for nothing (RFC 5280
  * §6.1.3 (e)).
  */
-export function subordinateProfile(name: string, validityDays: number, pathLength: number | undefined): Profile {
+export function subordinateProfile(
+  name: string,
+  validityDays: number,
+  pathLength: number | undefined,
+  extendedKeyUsage: readonly string[] = [],
+): Profile {
   const authority = pathLength === undefined ? {} : { pathLength };
-  return authorityProfile(name, validityDays, authority, [{ oid: oids.anyPolicy }]);
+  return authorityProfile(name, validityDays, authority, { policies: [{ oid: oids.anyPolicy }], extendedKeyUsage });
 }
 
 function authorityProfile(
   name: string,
   validityDays: number,
   authority: NonNullable<Profile['authority']>,
-  policies: readonly CertificatePolicy[] = [],
+  limits: Partial<Pick<ProfileContent, 'policies' | 'extendedKeyUsage'>> = {},
 ): Profile {
   return sealProfile({
     ...profileDefaults,
@@ -120,7 +125,7 @@ function authorityProfile(
     validitySeconds: validityDays * 86_400,
     keyUsage: ['keyCertSign', 'cRLSign'],
     authority,
-    policies,
+    ...limits,
   });
 }
 

@@ -4,7 +4,7 @@ import { builtInProfiles, defaultProfiles } from './built-in-profiles.js';
 import { type NameTemplate, type Profile, type ProfileContent, profileDefaults, sealProfile } from './profile.js';
 import { faultsOf } from './profile-rules.js';
 import type { ProfileInput, ProfilesInput } from './profile-schema.js';
-import { purposes } from './purpose.js';
+import { purposeOid } from './purpose.js';
 
 /** What is wrong with a profile, and where it is written. */
 export interface ProfileFault {
@@ -75,9 +75,7 @@ function complete(name: string, input: ProfileInput): ProfileContent {
     allowedNames: subjectAltName?.allowed ?? [],
     requiredNames: subjectAltName?.required ?? [],
     addedNames: (subjectAltName?.add ?? []).map(nameTemplate),
-    extendedKeyUsage: (extendedKeyUsage ?? []).map((purpose) =>
-      Object.hasOwn(purposes, purpose) ? purposes[purpose as keyof typeof purposes] : purpose,
-    ),
+    extendedKeyUsage: (extendedKeyUsage ?? []).map(purposeOid),
   };
 }
 

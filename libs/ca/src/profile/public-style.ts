@@ -115,6 +115,16 @@ export function publicKindOf(purposes: readonly string[]): PublicKind | undefine
   return kinds.find(({ purpose }) => purposes.includes(purpose));
 }
 
+/**
+ * Whether a CA is for this purpose and for nothing that does not go with it, as a CA of the public is (CABF BR §7.1.2.10.6, CABF SMIME BR
+ * and CS BR §7.1.2.2).
+ * @param purposes  of its extendedKeyUsage; undefined: it has none
+ */
+export function isPublicIssuer({ purpose, policies }: PublicKind, purposes: readonly string[] | undefined): boolean {
+  const fit = [purpose, ...policies.flatMap(({ otherPurposes }) => otherPurposes)];
+  return purposes?.includes(purpose) === true && purposes.every((each) => fit.includes(each));
+}
+
 /** Whether a policy is one of the CA/Browser Forum, and so says that its requirements are kept. */
 export function isForumPolicy(oid: string): boolean {
   return oid.startsWith('2.23.140.1.');
