@@ -53,8 +53,8 @@ allowedNames:
   ip: [127.0.0.1, "::1"]
 authority:
   initialize: true
-  root: { label: root, subject: { commonName: nest-hsm example root }, algorithm: ec-p384, validityDays: 3650 }
-  issuing: { label: issuing, subject: { commonName: nest-hsm example issuing CA }, algorithm: ec-p256, validityDays: 1825 }
+  root: { label: root, subject: { commonName: nest-hsm example root, organization: Example, country: DE }, algorithm: ec-p384, validityDays: 3650 }
+  issuing: { label: issuing, subject: { commonName: nest-hsm example issuing CA, organization: Example, country: DE }, algorithm: ec-p256, validityDays: 1825 }
 `;
 
 const recordsConfig = (ports, hsmSection) => `listen: { host: 127.0.0.1, port: ${ports.records} }
