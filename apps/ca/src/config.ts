@@ -27,7 +27,7 @@ export const configSchema = z.strictObject({
       path: ['host'],
       message: 'want a loopback address, tls, or allowNonLoopback: true',
     }),
-  hsm: hsmConfigSchema.transform((hsm) => ({
+  hsm: z.preprocess(withSessions, hsmConfigSchema).transform((hsm) => ({
     ...hsm,
     audit: hsm.audit && { ...hsm.audit, issuerKeys: hsm.audit.issuerKeys ?? issuerKeyLabels },
   })),
@@ -80,6 +80,21 @@ export function readConfig(file: string): Config {
 /** The YAML parser quotes the faulty line, which may hold a password. */
 function firstLine(error: unknown): string {
   return (error as Error).message.split('\n', 1)[0];
+}
+
+/** A signature has its session while its intent goes to the disk, so that of 16 too few would be at work. */
+const sessions = 32;
+
+const membersSchema = z.looseObject({ members: z.array(z.looseObject({})) });
+
+/** A token of the CA's own has so many sessions, unless it is said how many. */
+function withSessions(hsm: unknown): unknown {
+  const { members } = membersSchema.safeParse(hsm).data ?? {};
+  if (members === undefined) return hsm;
+  return {
+    ...(hsm as object),
+    members: members.map((member) => ('socket' in member ? member : { sessions, ...member })),
+  };
 }
 
 function isLoopback(host: string): boolean {

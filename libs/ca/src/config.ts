@@ -51,8 +51,8 @@ export const caConfigSchema = z.strictObject({
     .prefault({}),
   orders: z
     .strictObject({
-      /** Certificates worked on at once: what the token's sessions bear, and a little more. */
-      concurrent: z.int().min(1).max(4_096).default(96),
+      /** Certificates worked on at once: enough that token, disk and processors each have some, and no more than a slow token signs in 5 s. */
+      concurrent: z.int().min(1).max(4_096).default(192),
       /** How many more may wait for their turn; what comes then is refused (ERR_CA_OVERLOADED). */
       waiting: z.int().min(0).max(100_000).default(1_024),
       /** How long an order waits for approval. */

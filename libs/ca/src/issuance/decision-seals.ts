@@ -49,8 +49,10 @@ export class DecisionSeals {
   /** Each part with its length before it, so that no two lists have the same octets. */
   #mac(decision: Decision, parts: readonly (string | Uint8Array)[]): Buffer {
     const mac = createHmac('sha256', this.#key);
-    for (const part of [decision, ...parts])
-      mac.update(`${typeof part === 'string' ? Buffer.byteLength(part) : part.length}:`).update(part);
+    for (const part of [decision, ...parts]) {
+      if (typeof part === 'string') mac.update(`${Buffer.byteLength(part)}:${part}`);
+      else mac.update(`${part.length}:`).update(part);
+    }
     return mac.digest();
   }
 }
