@@ -150,6 +150,24 @@ describe('a cell', () => {
     expect(new Set(nonces).size).toBe(nonces.length);
   });
 
+  it('may be of more keys than the addon takes at once', () => {
+    const columns = Array.from({ length: 64 }, (_, index) => cipherOf('string', { columnId: `column ${index}` }));
+    // Each with a row of its own: 64 columns of them are more than 65,536.
+    const keys = Array.from({ length: 1_100 }, () => cellKey());
+    const batch = new CellBatch<unknown>(columns);
+    for (const [index, key] of keys.entries()) {
+      const row = [String(index)];
+      batch.addRow(row);
+      for (const [place, column] of columns.entries())
+        batch.addCell(place === index % 64 ? encrypt(column, `value ${index}`, row, key) : null);
+    }
+    const values = decryptCells(batch, keys).filter((value) => value !== null);
+    expect(values).toEqual(keys.map((_, index) => `value ${index}`));
+    batch.cells[1_099 * 64] = batch.cells[0];
+    const failure = { code: 'ERR_DATA_DECRYPTION_FAILED' };
+    expect(() => decryptCells(batch, keys)).toThrow(expect.objectContaining(failure) as Error);
+  });
+
   it('may be of the key of its table or of its column, and of no other column', () => {
     const ofColumn = cellKey(randomBytes(32), key.id, { columnId: 'name' });
     for (const keyScope of ['table', 'column'] as const) {

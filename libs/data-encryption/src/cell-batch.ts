@@ -2,6 +2,7 @@ import type { RowKey } from './associated-data.js';
 import { cells } from './cells/load-cells.js';
 import type { ColumnCipher } from './column-cipher.js';
 import type { CellKey } from './data-key.js';
+import { headerCharacters } from './envelope.js';
 import { decryptionFailed } from './errors.js';
 import type { Plaintext } from './value-encoding.js';
 
@@ -39,6 +40,9 @@ export class CellBatch<Cell> {
   }
 }
 
+/** The addon's limit: associated data of so many columns and keys. */
+const mostPrefixes = 65_536;
+
 /** Those of a batch, in the order of its cells. */
 export type Plaintexts = readonly (Plaintext | null | undefined)[];
 
@@ -62,12 +66,32 @@ export function encryptCells(batch: CellBatch<Plaintext>, cellKey: CellKey): rea
  */
 export function decryptCells(batch: CellBatch<unknown>, cellKeys: readonly CellKey[]): Plaintexts {
   const { columns } = batch;
+  const mostKeys = Math.floor(mostPrefixes / columns.length);
+  if (cellKeys.length > mostKeys) return decryptParts(batch, cellKeys, mostKeys);
   const secrets = cellKeys.map(({ secret }) => secret);
   const prefixes = cellKeys.flatMap((cellKey) => columns.map((column) => column.associatedDataPrefix(cellKey)));
   const areTexts = Uint8Array.from(columns, ({ isText }) => Number(isText));
   const plaintexts = cells().decrypt(secrets, prefixes, areTexts, rowsOf(batch));
   if (typeof plaintexts !== 'number') return plaintexts;
   throw decryptionFailed(columns[plaintexts % columns.length].name);
+}
+
+/** So many rows at a time that they cannot name more keys than may be used at once. */
+function decryptParts(batch: CellBatch<unknown>, cellKeys: readonly CellKey[], mostKeys: number): Plaintexts {
+  const byHeader = new Map(cellKeys.map((cellKey) => [cellKey.header, cellKey]));
+  const columns = [...batch.columns.keys()];
+  const rowsAtOnce = Math.max(1, Math.floor(mostKeys / columns.length));
+  const plaintexts: (Plaintext | null | undefined)[] = [];
+  for (let from = 0; from < batch.rows; from += rowsAtOnce) {
+    const rows = Array.from({ length: Math.min(rowsAtOnce, batch.rows - from) }, (_, index) => from + index);
+    const part = batch.part(rows, columns);
+    const headers = new Set(
+      part.cells.map((cell) => (typeof cell === 'string' ? cell.slice(0, headerCharacters) : '')),
+    );
+    const named = [...headers].flatMap((header) => byHeader.get(header) ?? []);
+    for (const plaintext of decryptCells(part, named)) plaintexts.push(plaintext);
+  }
+  return plaintexts;
 }
 
 function rowsOf<Cell>({ rowKeys, rows, cells }: CellBatch<Cell>) {
