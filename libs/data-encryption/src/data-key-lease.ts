@@ -3,6 +3,7 @@ import type { DataKeyId } from './envelope.js';
 import type { DataKeyRing } from './data-key-ring.js';
 import { within } from './deadline.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
+import { dropOldest, LeaseFailures } from './lease-failures.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
 import { isShredded } from './tenant.js';
 import { type KeyScope, scopeKey, scopeName } from './key-scope.js';
@@ -44,14 +45,6 @@ interface Lease {
   remaining: number;
 }
 
-interface Failure {
-  readonly error: DataEncryptionError;
-  readonly delay: number;
-  /** Absent for a tenant: its next writer tries again. */
-  readonly timer?: NodeJS.Timeout;
-  readonly until: number;
-}
-
 /**
  * The keys a process writes with: per scope the active data key and the messages reserved of it in its row, in blocks, before
  * any is used. A key whose messages are all reserved is retired and another is made.
@@ -65,12 +58,12 @@ export class DataKeyLeases<Session = unknown> {
   /** In the order in which they were used last. */
   readonly #leases = new Map<string, Lease>();
   readonly #preparing = new Map<string, Promise<void>>();
-  readonly #failures = new Map<string, Failure>();
-  readonly #retryMilliseconds: number;
+  readonly #failures: LeaseFailures;
   #isClosed = false;
 
   constructor(private readonly options: DataKeyLeasesOptions<Session>) {
-    this.#retryMilliseconds = options.retryMilliseconds ?? 250;
+    const { retryMilliseconds = 250 } = options;
+    this.#failures = new LeaseFailures({ retryMilliseconds, tryAgain: (scope) => this.#prepareInBackground(scope) });
   }
 
   /**
@@ -161,7 +154,7 @@ export class DataKeyLeases<Session = unknown> {
       .map(({ key, tableId, columnId }) => ({
         tableId,
         columnId,
-        reason: this.#failures.get(key)?.error.message ?? 'no data key is loaded',
+        reason: this.#failures.last(key)?.message ?? 'no data key is loaded',
       }));
     const isDegraded = scopes.some(({ state }) => state === 'outage');
     const state = this.#isClosed ? 'closed' : unready.length > 0 ? 'unready' : isDegraded ? 'degraded' : 'ready';
@@ -170,8 +163,7 @@ export class DataKeyLeases<Session = unknown> {
 
   close(): void {
     this.#isClosed = true;
-    for (const failure of this.#failures.values()) clearTimeout(failure.timer);
-    this.#failures.clear();
+    this.#failures.close();
     this.#leases.clear();
   }
 
@@ -200,25 +192,22 @@ export class DataKeyLeases<Session = unknown> {
   #hold(key: string, lease: Lease): void {
     this.#leases.delete(key);
     this.#leases.set(key, lease);
-    this.#dropOldest(this.#leases);
+    dropOldest(this.#leases, this.#most, (each) => this.#isOfTenant(each));
   }
 
   /** Of the tenants; what is standing stays. */
-  #dropOldest(entries: Map<string, unknown>): void {
-    const most = this.options.maxLoadedKeys + this.#standing.size;
-    if (entries.size <= most) return;
-    for (const key of entries.keys()) {
-      if (this.#standing.has(key)) continue;
-      entries.delete(key);
-      if (entries.size <= most) return;
-    }
+  get #most(): number {
+    return this.options.maxLoadedKeys + this.#standing.size;
+  }
+
+  #isOfTenant(key: string): boolean {
+    return !this.#standing.has(key);
   }
 
   async #prepareUnlessFailing(scope: KeyScope): Promise<void> {
     const key = scopeKey(scope);
-    const failure = this.#failures.get(key);
-    const isFailing = failure !== undefined && (failure.timer !== undefined || performance.now() < failure.until);
-    if (isFailing && !this.#preparing.has(key)) throw failure.error;
+    const failure = this.#failures.standing(key);
+    if (failure !== undefined && !this.#preparing.has(key)) throw failure;
     await this.#prepareScope(scope);
   }
 
@@ -249,28 +238,21 @@ export class DataKeyLeases<Session = unknown> {
 
   async #attempt(scope: KeyScope): Promise<void> {
     const key = scopeKey(scope);
-    const earlier = this.#failures.get(key);
-    clearTimeout(earlier?.timer);
+    const lastDelay = this.#failures.begin(key);
     try {
       await this.#lease(scope);
-      this.#failures.delete(key);
+      this.#failures.succeeded(key);
     } catch (error) {
       const reason =
         error instanceof DataEncryptionError
           ? error
           : keyUnavailable(`data key of ${scopeName(scope)}: want it stored`, error);
-      if (!this.#isClosed && !isShredded(reason)) this.#tryAgain(scope, reason, earlier?.delay);
+      if (!this.#isClosed && !isShredded(reason)) {
+        this.#failures.note(scope, reason, lastDelay);
+        this.#failures.bound(this.#most, (each) => this.#isOfTenant(each));
+      }
       throw reason;
     }
-  }
-
-  #tryAgain(scope: KeyScope, error: DataEncryptionError, lastDelay?: number): void {
-    const delay =
-      lastDelay === undefined ? this.#retryMilliseconds : Math.min(lastDelay * 2, this.#retryMilliseconds * 20);
-    const isStanding = scope.tenant === '';
-    const timer = isStanding ? setTimeout(() => this.#prepareInBackground(scope), delay).unref() : undefined;
-    this.#failures.set(scopeKey(scope), { error, delay, timer, until: performance.now() + delay });
-    this.#dropOldest(this.#failures);
   }
 
   async #lease(scope: KeyScope): Promise<void> {

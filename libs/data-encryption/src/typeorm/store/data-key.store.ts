@@ -5,7 +5,7 @@ import { type KeyScope, scopeName } from '../../key-scope.js';
 import { isShredded, shredded } from '../../tenant.js';
 import { keyUnavailable } from '../../errors.js';
 import { databaseType } from '../database-type.js';
-import { isInTransaction, outsideTransactions } from './application-transaction.js';
+import { isInTransaction, onOwnConnection, outsideTransactions, updateForGood } from './application-transaction.js';
 import { DataKeyEntity, scopeDigest } from './data-key.entity.js';
 import type { ShreddingStore } from './shredding.store.js';
 
@@ -21,7 +21,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
 
   async findActive({ tableId, columnId, tenant }: KeyScope): Promise<DataKeyRecord | undefined> {
     const place = { purpose: 'cell', tableId, columnId, tenant };
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       const found = await manager.findOneBy(DataKeyEntity, { ...place, state: 'active' });
       return found === null ? undefined : toRecord(found);
     });
@@ -41,18 +41,18 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
       }
       return found.map(toRecord);
     };
-    if (session === undefined) return this.#run(read);
+    if (session === undefined) return onOwnConnection(this.dataSource, read);
     const found = await read(session.manager);
     // Of MariaDB's transactions each sees what there was when it began, and by locks also rows of keys that came later.
     const isOld =
       found.length < ids.length && session.isTransactionActive && databaseType(this.dataSource) === 'mariadb';
-    return isOld ? this.#run(read) : found;
+    return isOld ? onOwnConnection(this.dataSource, read) : found;
   }
 
   async findIndexKeys(tableId: string, tenant: string, session?: QueryRunner): Promise<readonly DataKeyRecord[]> {
     const read = async (manager: EntityManager) =>
       (await manager.findBy(DataKeyEntity, { purpose: 'index', tableId, tenant })).map(toRecord);
-    return session === undefined ? this.#run(read) : read(session.manager);
+    return session === undefined ? onOwnConnection(this.dataSource, read) : read(session.manager);
   }
 
   async add(record: DataKeyRecord): Promise<boolean> {
@@ -60,7 +60,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     if (isInTransaction(this.dataSource))
       throw keyUnavailable('data key: want the connection free to store it, got it in a transaction');
     await this.refuseShredded(record);
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       await manager
         .createQueryBuilder()
         .insert()
@@ -78,7 +78,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
   }
 
   async reserve(id: DataKeyId, messages: number, knownMessages: number): Promise<number | undefined> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       // Inside a transaction of SQLite's one connection an earlier reservation may have been rolled back.
       const reserved = 'CASE WHEN reserved_messages < :known THEN :known ELSE reserved_messages END + :messages';
       const { affected } = await manager
@@ -97,7 +97,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
   }
 
   async retire(id: DataKeyId): Promise<void> {
-    await this.#run((manager) =>
+    await onOwnConnection(this.dataSource, (manager) =>
       manager
         .createQueryBuilder()
         .update(DataKeyEntity)
@@ -110,7 +110,7 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
   }
 
   async list(after: DataKeyId | undefined, limit: number): Promise<readonly DataKeyRecord[]> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       const found = manager.createQueryBuilder(DataKeyEntity, 'key').orderBy('key.id').limit(limit);
       return (await (after === undefined ? found : found.where('key.id > :after', { after })).getMany()).map(toRecord);
     });
@@ -119,17 +119,9 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
   async rewrap(record: DataKeyRecord, { kekVersion, wrapped }: WrappedDataKey): Promise<boolean> {
     const was = { id: record.id, kekVersion: record.kekVersion, wrapped: record.wrapped.toString('base64') };
     const becomes = { kekVersion, wrapped: wrapped.toString('base64') };
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       // Rolled back, a key would be under a KEK that is believed to be unused.
-      await outsideTransactions(this.dataSource);
-      const { affected } = await manager
-        .createQueryBuilder()
-        .update(DataKeyEntity)
-        .set(becomes)
-        .where(was)
-        .callListeners(false)
-        .execute();
-      await outsideTransactions(this.dataSource);
+      const affected = await updateForGood(manager, DataKeyEntity, was, becomes);
       return affected === 1 && (await manager.existsBy(DataKeyEntity, { ...was, ...becomes }));
     });
   }
@@ -146,16 +138,6 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     } catch (error) {
       if (isShredded(error)) await manager.delete(DataKeyEntity, { id: record.id });
       throw error;
-    }
-  }
-
-  /** On a connection of its own where the database has several: what is stored here must outlive the caller's transaction. */
-  async #run<T>(operation: (manager: EntityManager) => Promise<T>): Promise<T> {
-    const queryRunner = this.dataSource.createQueryRunner('master');
-    try {
-      return await operation(queryRunner.manager);
-    } finally {
-      await queryRunner.release();
     }
   }
 }

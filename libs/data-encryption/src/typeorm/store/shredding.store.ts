@@ -3,7 +3,7 @@ import { type DataSource, type EntityManager, In, Not, type QueryRunner } from '
 import type { TombstoneStore } from '../../shredding/tombstones.js';
 import type { Tenant } from '../../tenant.js';
 import { databaseType } from '../database-type.js';
-import { isInTransaction, outsideTransactions } from './application-transaction.js';
+import { isInTransaction, onOwnConnection, outsideTransactions, updateForGood } from './application-transaction.js';
 import { DataKeyEntity } from './data-key.entity.js';
 import { ProcessEntity, ShreddingEntity } from './shredding.entity.js';
 
@@ -19,14 +19,14 @@ export class ShreddingStore implements TombstoneStore {
   }
 
   async waiting(): Promise<readonly Tenant[]> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       const rows = await manager.find(ShreddingEntity, { select: { tenant: true }, where: { state: 'waiting' } });
       return rows.map(({ tenant }) => tenant);
     });
   }
 
   async beat(id: string): Promise<boolean> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       const { affected } = await manager
         .createQueryBuilder()
         .update(ProcessEntity)
@@ -43,11 +43,11 @@ export class ShreddingStore implements TombstoneStore {
   }
 
   async leave(id: string): Promise<void> {
-    await this.#run((manager) => manager.delete(ProcessEntity, { id }));
+    await onOwnConnection(this.dataSource, (manager) => manager.delete(ProcessEntity, { id }));
   }
 
   async processes(): Promise<readonly ProcessEntity[]> {
-    return this.#run((manager) => manager.find(ProcessEntity));
+    return onOwnConnection(this.dataSource, (manager) => manager.find(ProcessEntity));
   }
 
   /** @param session  the connection of a writer, whose transaction must not commit what it could no longer begin */
@@ -62,16 +62,19 @@ export class ShreddingStore implements TombstoneStore {
       });
       return rows.map(({ tenant }) => tenant);
     };
-    return session === undefined ? this.#run(read) : read(session.manager);
+    return session === undefined ? onOwnConnection(this.dataSource, read) : read(session.manager);
   }
 
   async find(tenant: Tenant): Promise<ShreddingEntity | undefined> {
-    return this.#run(async (manager) => (await manager.findOneBy(ShreddingEntity, { tenant })) ?? undefined);
+    return onOwnConnection(
+      this.dataSource,
+      async (manager) => (await manager.findOneBy(ShreddingEntity, { tenant })) ?? undefined,
+    );
   }
 
   /** Writes the tombstone, unless there is one, so that no rollback can take it away. */
   async begin(tenant: Tenant, operator: string): Promise<ShreddingEntity> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       await outsideTransactions(this.dataSource);
       const begunAt = new Date().toISOString();
       await this.#insert(manager, ShreddingEntity, { tenant, state: 'waiting', operator, begunAt });
@@ -82,22 +85,14 @@ export class ShreddingStore implements TombstoneStore {
 
   /** Leaves nothing of a tenant's data keys to be opened. */
   async bury(tenant: Tenant): Promise<void> {
-    await this.#run(async (manager) => {
-      await outsideTransactions(this.dataSource);
-      await manager
-        .createQueryBuilder()
-        .update(DataKeyEntity)
-        .set({ state: 'shredded', activeScope: null, wrapped: '' })
-        .where('tenant = :tenant', { tenant })
-        .callListeners(false)
-        .execute();
-      await outsideTransactions(this.dataSource);
+    await onOwnConnection(this.dataSource, async (manager) => {
+      await updateForGood(manager, DataKeyEntity, { tenant }, { state: 'shredded', activeScope: null, wrapped: '' });
     });
   }
 
   /** Under which KEKs the tenant's data keys were: the CKA_ID of each. */
   async keksOf(tenant: Tenant): Promise<{ readonly keks: readonly string[]; readonly dataKeys: number }> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       const rows = await manager.find(DataKeyEntity, { select: { id: true, kekVersion: true }, where: { tenant } });
       return { keks: [...new Set(rows.map(({ kekVersion }) => kekVersion))], dataKeys: rows.length };
     });
@@ -105,7 +100,7 @@ export class ShreddingStore implements TombstoneStore {
 
   /** How many data keys that are not shredded are under these KEKs. */
   async dataKeysUnder(keks: readonly string[]): Promise<number> {
-    return this.#run(async (manager) => {
+    return onOwnConnection(this.dataSource, async (manager) => {
       await outsideTransactions(this.dataSource);
       let count = 0;
       for (let start = 0; start < keks.length; start += batchSize) {
@@ -125,18 +120,10 @@ export class ShreddingStore implements TombstoneStore {
     was: Pick<ShreddingEntity, 'receipt' | 'state'>,
     change: Partial<Omit<ShreddingEntity, 'tenant'>>,
   ): Promise<boolean> {
-    return this.#run(async (manager) => {
-      await outsideTransactions(this.dataSource);
-      const { affected } = await manager
-        .createQueryBuilder()
-        .update(ShreddingEntity)
-        .set(change)
-        .where({ tenant, ...was })
-        .callListeners(false)
-        .execute();
-      await outsideTransactions(this.dataSource);
-      return affected === 1;
-    });
+    return onOwnConnection(
+      this.dataSource,
+      async (manager) => (await updateForGood(manager, ShreddingEntity, { tenant, ...was }, change)) === 1,
+    );
   }
 
   async #insert<Row extends object>(manager: EntityManager, entity: new () => Row, row: Partial<Row>): Promise<void> {
@@ -146,14 +133,5 @@ export class ShreddingStore implements TombstoneStore {
       .into(entity)
       .values(row as object);
     await insert.orIgnore().updateEntity(false).callListeners(false).execute();
-  }
-
-  async #run<T>(operation: (manager: EntityManager) => Promise<T>): Promise<T> {
-    const queryRunner = this.dataSource.createQueryRunner('master');
-    try {
-      return await operation(queryRunner.manager);
-    } finally {
-      await queryRunner.release();
-    }
   }
 }
