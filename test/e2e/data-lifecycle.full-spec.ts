@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DataEncryption } from '@nest-hsm/data-encryption';
 import { Hsm } from '@nest-hsm/hsm';
 import { DataSource, type DataSourceOptions } from 'typeorm';
+import { TestMariadb, whyNoMariadb } from '../support/mariadb.js';
 import { TestPostgres } from '../support/postgres.js';
 import { TestToken } from '../support/token.js';
 import { Patient } from './patient.entity.js';
@@ -11,9 +12,33 @@ import { Patient } from './patient.entity.js';
 const rows = 24_000;
 const writers = 2_000;
 
-describe('encrypting anew under writers and kills', () => {
+interface Server {
+  readonly options: DataSourceOptions;
+  stop(): Promise<void>;
+}
+
+const servers: readonly (readonly [string, () => Promise<Server>])[] = [
+  [
+    'PostgreSQL',
+    async () => {
+      const postgres = await TestPostgres.start();
+      return { options: { type: 'postgres', url: await postgres.database('patients') }, stop: () => postgres.stop() };
+    },
+  ],
+  [
+    'MariaDB',
+    async () => {
+      const mariadb = await TestMariadb.start();
+      return { options: { type: 'mariadb', ...(await mariadb.database('patients')) }, stop: () => mariadb.stop() };
+    },
+  ],
+];
+if (whyNoMariadb !== undefined) it.skip(`on MariaDB: ${whyNoMariadb}`, () => undefined);
+const present = servers.filter(([name]) => name !== 'MariaDB' || whyNoMariadb === undefined);
+
+describe.each(present)('encrypting anew under writers and kills on %s', (_, start) => {
   let token: TestToken;
-  let postgres: TestPostgres;
+  let server: Server;
   let hsm: Hsm;
   let dataSource: DataSource;
   let encryption: DataEncryption;
@@ -21,8 +46,8 @@ describe('encrypting anew under writers and kills', () => {
 
   beforeAll(async () => {
     token = new TestToken('data');
-    postgres = await TestPostgres.start();
-    database = { type: 'postgres', url: await postgres.database('patients') };
+    server = await start();
+    database = server.options;
     hsm = await Hsm.open(token.config());
     dataSource = new DataSource({ ...database, entities: [Patient], synchronize: true });
     encryption = new DataEncryption({ hsm, kekLabel: 'kek', createKek: true, databaseId: 'patients', leaseSeconds: 1 });
@@ -40,7 +65,7 @@ describe('encrypting anew under writers and kills', () => {
   afterAll(async () => {
     await dataSource.destroy();
     await hsm.close();
-    await postgres.stop();
+    await server.stop();
     token.remove();
   });
 
