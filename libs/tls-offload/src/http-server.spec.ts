@@ -136,7 +136,7 @@ describe('a plain handler behind our server', () => {
     });
 
     it('gives a request its time when it closes, and no more', async () => {
-      const port = await serveGiven((_req, res) => res.end('in time'), { headersTimeout: 300 });
+      const port = await serveGiven((_req, res) => res.end('in time'), { headersTimeout: 1_500 });
       const [asking, silent] = [await connectTls({ port, ca }), await connectTls({ port, ca })];
       await eventually(() => terminator.statistics.open === 2);
       server.close();

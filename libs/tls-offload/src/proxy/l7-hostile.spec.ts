@@ -5,8 +5,8 @@ import { L7Bench } from '../../test/l7.js';
 const bench = new L7Bench();
 const seen: string[] = [];
 
-beforeAll(() =>
-  bench.front(
+async function serve(limits: object): Promise<void> {
+  await bench.front(
     (request: IncomingMessage, response) => {
       seen.push(`${request.method} ${request.url}`);
       readAll(request).then(
@@ -14,9 +14,11 @@ beforeAll(() =>
         () => response.destroy(),
       );
     },
-    { headLimitBytes: 4_096, headTimeoutMilliseconds: 1_000, requestTimeoutMilliseconds: 1_000 },
-  ),
-);
+    { headLimitBytes: 4_096, ...limits },
+  );
+}
+
+beforeAll(() => serve({}));
 afterEach(() => seen.splice(0));
 afterAll(() => bench.stop());
 
@@ -146,7 +148,26 @@ describe('requests that two parsers may read in two ways', () => {
   });
 });
 
+describe('requests of HTTP/2 that HTTP/1.1 cannot have', () => {
+  it.each([
+    ['a Host that is not the authority', { ':authority': 'a', host: 'b' }],
+    ['an authority with a user', { ':authority': 'a@b' }],
+    ['a path that is none', { ':path': 'x' }],
+    ['a space in the path', { ':path': '/a b' }],
+    ['the end of a line in the path', { ':path': '/a\r\nX: y' }],
+  ])('%s: refused', async (_what, headers) => {
+    const answered = await bench.askOverHttp2(headers as Record<string, string>).catch(() => undefined);
+    expect(answered?.status ?? 400).toBe(400);
+    expect(seen).toEqual([]);
+  });
+});
+
 describe('clients that take their time', () => {
+  beforeAll(async () => {
+    await bench.stop();
+    await serve({ headTimeoutMilliseconds: 1_000, requestTimeoutMilliseconds: 1_000 });
+  });
+
   it('with the head of a request are told so', async () => {
     expect(await bench.send('GET / HTTP/1.1\r\nHost: x\r\n')).toMatch(/^HTTP\/1\.1 408 /);
   });
@@ -162,19 +183,5 @@ describe('clients that take their time', () => {
     stream.write('x');
     expect((await readAll(stream)).toString()).toContain('ERR_TLS_OFFLOAD_REQUEST_TIMEOUT');
     await eventually(() => bench.proxy.statistics.open === 0);
-  });
-});
-
-describe('requests of HTTP/2 that HTTP/1.1 cannot have', () => {
-  it.each([
-    ['a Host that is not the authority', { ':authority': 'a', host: 'b' }],
-    ['an authority with a user', { ':authority': 'a@b' }],
-    ['a path that is none', { ':path': 'x' }],
-    ['a space in the path', { ':path': '/a b' }],
-    ['the end of a line in the path', { ':path': '/a\r\nX: y' }],
-  ])('%s: refused', async (_what, headers) => {
-    const answered = await bench.askOverHttp2(headers as Record<string, string>).catch(() => undefined);
-    expect(answered?.status ?? 400).toBe(400);
-    expect(seen).toEqual([]);
   });
 });
