@@ -25,6 +25,7 @@ export async function deliver(
   const connection = new Connection(socket, settings);
   const abort = () => void socket.destroy();
   signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted === true) abort();
   try {
     for await (const chunk of inChunks(messages)) await connection.write(chunk);
     await connection.end();

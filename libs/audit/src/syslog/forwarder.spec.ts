@@ -70,6 +70,13 @@ describe('the trail is forwarded', () => {
     ]);
   });
 
+  it('not once it was told to stop, also while it was not connected yet', async () => {
+    const unavailable = { code: 'ERR_AUDIT_COLLECTOR_UNAVAILABLE' };
+    await expect(forwarder().forward(AbortSignal.abort())).rejects.toMatchObject(unavailable);
+    expect(collector.records).toEqual([]);
+    expect(await forwarder().forward()).toBe(1);
+  });
+
   it('once, by whoever goes on, and not before a line is whole', async () => {
     expect(await forwarder().forward()).toBe(1);
     expect(await forwarder().forward()).toBe(0);
