@@ -10,6 +10,7 @@ import { say } from './workspace/terminal.mjs';
 await run(async () => {
   if (!existsSync(varDirectory)) return say('Nothing to remove: there is no var/.');
   holdLock(join(varDirectory, 'run', 'start.lock'), 'nest-hsm runs');
+  holdLock(join(varDirectory, 'run', 'setup.lock'), 'a set-up runs');
   if (!process.argv.includes('--yes') && !(await confirmed())) return say('Nothing was removed.');
   rmSync(varDirectory, { recursive: true, force: true });
   say(`Removed ${varDirectory}.`);

@@ -59,7 +59,10 @@ export function ensureUserToken() {
 /** 256 random bits that need no quoting anywhere. */
 export const randomSecret = () => randomBytes(32).toString('base64url');
 
-/** One line that only its owner reads. */
+/** One line that only its owner reads; whole or not there at all, since what is there is kept. */
 export function writeSecret(file, line, mode = 0o600) {
-  writeFileSync(file, `${line}\n`, { mode });
+  const partial = `${file}.partial`;
+  rmSync(partial, { force: true });
+  writeFileSync(partial, `${line}\n`, { mode, flag: 'wx' });
+  renameSync(partial, file);
 }

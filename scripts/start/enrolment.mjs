@@ -1,5 +1,6 @@
 // The two tokens of a role get keys wrapped for them alone, so each is enrolled before its fleet is used.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { writeSecret } from '../setup/tokens.mjs';
 import { configFile, fleetPaths, roles } from '../workspace/paths.mjs';
 import { green, line } from '../workspace/terminal.mjs';
 import { applicationOf, writeAppConfigs } from './app-configs.mjs';
@@ -19,7 +20,7 @@ export async function enrolMembers(ports, module) {
     const enrolled = JSON.parse(stdout).map(({ member, fingerprint }) => [member, fingerprint]);
     const { directory, fingerprints } = fleetPaths(role);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(fingerprints, JSON.stringify(Object.fromEntries(enrolled)), { mode: 0o600 });
+    writeSecret(fingerprints, JSON.stringify(Object.fromEntries(enrolled)));
     const shown = enrolled.map(([member, fingerprint]) => `${member} ${fingerprint.slice(0, 16)}…`).join(', ');
     line(green('✓'), 'nest-hsm fleet', `enrolled ${shown}`);
   }

@@ -133,6 +133,14 @@ describe('the configuration of', () => {
         expect(outcome).toMatchObject({ code: 0, stderr: '' });
         expect(outcome.stdout).toMatch(new RegExp(`secrets: ${run}\n$`));
       }
+      // PostgreSQL is made from that file once and for all: of a disk that is full there it must have nothing.
+      const roles = join(volumes, 'postgres', 'roles.sql');
+      rmSync(roles);
+      const init = [process.execPath, 'scripts/compose-init.mjs', volumes];
+      expect(await runProcess('prlimit', ['--fsize=200', ...init])).toMatchObject({ code: 1 });
+      expect(existsSync(roles)).toBe(false);
+      expect(await runProcess(init[0], init.slice(1))).toMatchObject({ code: 0, stderr: '' });
+      expect(readFileSync(roles, 'utf8').match(/^CREATE ROLE/gm)).toHaveLength(2);
       const inVolume = (service: string, path: string) => join(volumes, service, path.slice(own.length));
       const urlFile = (database: object) => String((database as { urlFile?: string }).urlFile);
       const secrets = [

@@ -233,10 +233,13 @@ describe('reset', () => {
     expect(existsSync(workspace.path('var/tokens/ca/pin'))).toBe(true);
   });
 
-  it('refuses while nest-hsm runs', async () => {
-    workspace.write('var/run/start.lock', `${process.pid}\n`);
-    expectStop(await workspace.run('reset.mjs', ['--yes']), /nest-hsm runs already, in process \d+/);
-    expect(existsSync(workspace.path('var/run/start.lock'))).toBe(true);
+  it.each([
+    ['nest-hsm', 'start'],
+    ['a set-up', 'setup'],
+  ])('refuses while %s runs', async (what, lock) => {
+    workspace.write(`var/run/${lock}.lock`, `${process.pid}\n`);
+    expectStop(await workspace.run('reset.mjs', ['--yes']), new RegExp(`${what} runs already, in process \\d+`));
+    expect(existsSync(workspace.path(`var/run/${lock}.lock`))).toBe(true);
   });
 
   it('removes all that was made at run time with --yes, and nothing else', async () => {
