@@ -60,6 +60,17 @@ test('measures with keys of its own, and not where applications have theirs unle
   expect(await withHsm((hsm) => hsm.receipts())).toEqual([]);
 });
 
+test('does not say that its keys are destroyed where they are not', async () => {
+  const config = join(token.directory, 'policy.yaml');
+  const policy = [{ label: '*', operations: ['find', 'generate', 'encrypt', 'decrypt'] }] as const;
+  writeFileSync(config, JSON.stringify({ hsm: token.config({ policy }) }));
+  const stopping = new AbortController();
+  const terms = { config, operations: ['unwrap'] as const, concurrency: [1], seconds: 60, yes: false };
+  const stopped = bench({ ...terms, signal: stopping.signal }, () => stopping.abort());
+  await expect(stopped).rejects.toMatchObject({ code: 'ERR_HSM_POLICY_DENIED' });
+  expect(await labels()).toEqual([expect.stringMatching(/^nest-hsm-bench-/)]);
+});
+
 test('keeps to labels that no application may give a key, which would have no receipt of its destruction', async () => {
   const refused = { code: 'ERR_HSM_ARGUMENT_INVALID' };
   await expect(makeKey('nest-hsm-bench-of-ours', false)).rejects.toMatchObject(refused);

@@ -1,5 +1,5 @@
 import { CommandRunner, Option, SubCommand } from 'nest-commander';
-import { CliError } from '../../faults.js';
+import { CliError, reportFault } from '../../faults.js';
 import { columns, print } from '../../hsm.command.js';
 import { bench, type BenchDocument } from './bench.js';
 import { type CapacityPlan, type Demand, parseDemand, planCapacity } from './capacity-plan.js';
@@ -128,8 +128,8 @@ export class TokenBenchCommand extends CommandRunner {
       const lines = [...table(document), ...(plan ? ['', ...planLines(plan, figures.source, options)] : [])];
       print({ ...document, plan }, lines, options);
     } catch (error) {
-      if (!stopping.signal.aborted) throw error;
-      process.stderr.write('stopped; the keys of the measurement are destroyed\n');
+      if (!(error instanceof CliError) || error.code !== 'ERR_CLI_INTERRUPTED') throw error;
+      reportFault(error);
       process.exitCode = interruptedCode;
     }
   }

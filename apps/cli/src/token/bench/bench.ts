@@ -34,7 +34,8 @@ export interface BenchDocument {
 /**
  * Measures operations through `Hsm`, as applications use it, with keys of its own that are destroyed whatever happens.
  * @param told  what it is about to do, and what it found
- * @throws {CliError} ERR_CLI_NOT_CONFIRMED where applications have keys and nobody said yes
+ * @throws {CliError} ERR_CLI_NOT_CONFIRMED where applications have keys and nobody said yes · ERR_CLI_INTERRUPTED when it was
+ * aborted and its keys are destroyed; what kept one from being destroyed goes before that
  */
 export async function bench(terms: BenchTerms, told: (text: string) => void): Promise<BenchDocument> {
   const config = await chosenConfig(terms);
@@ -46,6 +47,9 @@ export async function bench(terms: BenchTerms, told: (text: string) => void): Pr
     if (leftOver > 0) told(`destroyed ${leftOver} keys that a measurement left which was killed`);
     try {
       return { ...describe(hsm), measurements: await measureAll(hsm, terms, told) };
+    } catch (error) {
+      if (!terms.signal.aborted) throw error;
+      throw new CliError('ERR_CLI_INTERRUPTED', 'stopped; the keys of the measurement are destroyed');
     } finally {
       await destroyLeftOver(hsm);
     }
