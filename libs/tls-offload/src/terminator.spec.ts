@@ -1,5 +1,6 @@
 import type { AsymmetricKeyAlgorithm } from '@nest-hsm/hsm';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import type { ConnectionOptions } from 'node:tls';
 import { makeIdentity, credentialOf, softwareSigner } from '../test/identity.js';
 import { connectTls, deferred, eventually, listen, readAll } from '../test/listen.js';
@@ -58,6 +59,27 @@ describe('a handshake', () => {
     client.end('hello');
     expect((await readAll(client)).toString()).toBe('hello');
     expect(terminator.statistics.signatures[identity.key.label]).toMatchObject({ signed: 1, failed: 0 });
+  });
+
+  it('that nobody can describe has failed, and leaves no session', async () => {
+    const identity = identities['ec-p256'];
+    const terminator = new TlsTerminator({ credentials: [credentialOf(identity)] });
+    await using listener = await listen(terminator, echo);
+    const addon = loadAddon() as { Session: unknown };
+    const { Session } = loadAddon();
+    addon.Session = class extends Session {
+      describe(): never {
+        throw new Error('no memory');
+      }
+    };
+    try {
+      const client = await connectTls({ port: listener.port, ca: identity.certificatePem });
+      await once(client.on('error', () => undefined).resume(), 'close');
+    } finally {
+      addon.Session = Session;
+    }
+    expect(terminator.statistics).toMatchObject({ failed: { ERR_TLS_OFFLOAD_HANDSHAKE_FAILED: 1 }, open: 0 });
+    expect(loadAddon().counters().liveSessions).toBe(0);
   });
 
   it('that gets no session leaves its source, and its connection is closed', async () => {

@@ -1,7 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { jest } from '@jest/globals';
-import { l4ProxyConfigSchema, terminatorConfigSchema, TlsTerminator } from '@nest-hsm/tls-offload';
+import {
+  type Credential,
+  l4ProxyConfigSchema,
+  l7ProxyConfigSchema,
+  terminatorConfigSchema,
+  TlsTerminator,
+} from '@nest-hsm/tls-offload';
 import { Registry } from 'prom-client';
 import { credentialOf, makeIdentity } from '../../../../libs/tls-offload/test/identity.js';
 import { connectTls, eventually } from '../../../../libs/tls-offload/test/listen.js';
@@ -95,6 +101,28 @@ describe('a listener', () => {
     await listener.reloadAuthorities();
     expect(looked).toHaveBeenCalledTimes(2);
     looked.mockRestore();
+    holding.destroy();
+  });
+
+  it('has lanes that it has replaced show upstreams the successor of a certificate, and no other lane', async () => {
+    listener.serve();
+    const [alice, renewed, bob] = ['alice', 'alice', 'bob'].map((name) =>
+      credentialOf(makeIdentity('ec-p256', [name])),
+    );
+    const laneShowing = (shown: Credential): Lane => {
+      const l7 = { ...l7ProxyConfigSchema.parse({ upstreams: [{ url: 'https://127.0.0.1:1' }] }) };
+      const config = { name: 'web', listen: { host: '127.0.0.1', port: 0 }, tls: terminatorConfigSchema.parse({}), l7 };
+      return new Lane(config, { served, shown: [shown] }, observers);
+    };
+    const before = laneShowing(alice);
+    listener.take(before);
+    const holding = connect(portOf(listener), '127.0.0.1').on('error', () => undefined);
+    await once(holding, 'connect');
+    await eventually(() => before.statistics.handshaking === 1);
+    const after = laneShowing(bob);
+    listener.take(after);
+    listener.renewShown(alice, renewed);
+    expect([before, after].map(({ credentials }) => credentials.shown)).toEqual([[renewed], [bob]]);
     holding.destroy();
   });
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { connectorConfigSchema } from '../connector/connector-config.js';
 import { isAddressRange } from '../peer-address.js';
+import { isServerName } from '../server-name.js';
 
 const milliseconds = (fallback: number): z.ZodDefault<z.ZodNumber> => z.int().min(1).max(86_400_000).default(fallback);
 
@@ -16,7 +17,7 @@ const upstreamTlsSchema = connectorConfigSchema
   .omit({ alpnProtocols: true, handshakeTimeoutMilliseconds: true })
   .extend({
     /** What the upstream's certificate has to name; absent: the URL's host. */
-    serverName: z.string().min(1).max(253).optional(),
+    serverName: z.string().refine(isServerName, 'want a host name or an address').optional(),
   });
 
 const healthCheckSchema = z.strictObject({
@@ -45,6 +46,7 @@ export const l7ProxyConfigSchema = z.strictObject({
    * that named no server may ask for an address only.
    */
   requireMatchingHost: z.boolean().default(true),
+  /** With an https URL for the handshake too, the HSM's signature included, and 120 s at most. */
   connectTimeoutMilliseconds: milliseconds(5_000),
   /** From the end of a request, or of what has come of it, to the head of its answer. */
   responseTimeoutMilliseconds: milliseconds(60_000),
