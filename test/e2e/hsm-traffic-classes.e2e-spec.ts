@@ -34,7 +34,7 @@ afterAll(async () => {
 });
 
 const unwrap = (through = hsm) => through.decrypt(kek, envelope, patient);
-const issue = () => hsm.sign(issuerKey, 'ecdsa-sha256', digest, { ...patient, input: 'digest' });
+const issue = (through = hsm) => through.sign(issuerKey, 'ecdsa-sha256', digest, { ...patient, input: 'digest' });
 const handshake = (through = hsm, key = tlsKey) =>
   through.sign(key, 'ecdsa-sha256', digest, { ...patient, input: 'digest', trafficClass: 'interactive' });
 
@@ -73,7 +73,7 @@ test('an unwrap and an issuance are next, however many handshakes wait, and the 
     expect(await during(() => work())).toBeLessThanOrEqual(3 * sessions);
   }
   // One session of five, when handshakes want the others.
-  const meanwhile = await during(() => Promise.all(Array.from({ length: 20 }, issue)));
+  const meanwhile = await during(() => Promise.all(Array.from({ length: 20 }, () => issue())));
   expect(meanwhile).toBeGreaterThanOrEqual(40);
   expect(meanwhile).toBeLessThanOrEqual(160);
   await Promise.all(floods.map((flood) => flood.stop()));
@@ -148,6 +148,14 @@ test('the handshakes of one process leave the unwraps of another their share of 
     // In the order of their coming it would be a hundred for each.
     expect(floods[0].signed + floods[1].signed - before).toBeLessThanOrEqual(5 * 8);
     await Promise.all(floods.map((flood) => flood.stop()));
+
+    // Nor does a probe wait for what its own process signs besides.
+    const issuing = [one, other].map((through) => new Flood(58, () => issue(through)));
+    await eventually(() => one.load.inFlight >= 58 && other.load.inFlight >= 58);
+    const beforeProbe = issuing[0].signed + issuing[1].signed;
+    await other.probe();
+    expect(issuing[0].signed + issuing[1].signed - beforeProbe).toBeLessThanOrEqual(2 * 8);
+    await Promise.all(issuing.map((flood) => flood.stop()));
   } finally {
     await Promise.all([one.close(), other.close()]);
     await agent.close();

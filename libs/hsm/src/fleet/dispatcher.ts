@@ -10,9 +10,9 @@ import { aborted, closed, hopeless, isTurnedAway, outcomeUnknown, overloaded, ti
 import { KeyHolders } from './key-holders.js';
 import type { Member } from './member.js';
 import type { GuardedObserver } from './observer.js';
-import { isHopeless } from './pace.js';
+import { isHopeless, isWaste } from './pace.js';
 import { invalid, Reception } from './reception.js';
-import { route } from './routing.js';
+import { isServer, route } from './routing.js';
 import { Timekeeper, type TimekeeperOwner } from './timekeeper.js';
 import { WaitingCalls } from './waiting-calls.js';
 
@@ -169,7 +169,7 @@ export class Dispatcher implements TimekeeperOwner {
     // Calls for one member are few and ours: without its probe a member would never take its share of an overload.
     if (call.only !== undefined) this.#waiting.unshift(call);
     else if (!this.#waiting.hasPlaceFor(call)) return call.reject(overloaded(name, call, queueLimit));
-    else if (isHopeless(call, this.#members, this.#waiting.lengthOf(call.trafficClass), now)) {
+    else if (this.#isHopeless(call, this.#waiting.lengthOf(call.trafficClass), now)) {
       return call.reject(hopeless(name, call));
     } else this.#waiting.push(call);
     this.#timekeeper.waits(now);
@@ -181,18 +181,21 @@ export class Dispatcher implements TimekeeperOwner {
     const now = performance.now();
     for (const call of this.#waiting.inTurns()) {
       if (!this.#members.some((member) => member.isReachable && member.hasRoom)) return;
-      const member = route(this.#members, call, this.#holders, now);
+      let member = route(this.#members, call, this.#holders, now);
       if (member === undefined) continue;
-      this.#waiting.remove(call);
-      if (this.#isWaste(call, member, now)) this.#giveUp(call, hopeless(this.config.name, call));
-      else this.#send(member, call, now);
+      const isFit = (each: Member): boolean => !isWaste(call, each, this.#waiting, now);
+      if (!isFit(member)) member = route(this.#members.filter(isFit), call, this.#holders, now);
+      if (member !== undefined) {
+        this.#waiting.remove(call);
+        this.#send(member, call, now);
+      } else if (this.#isHopeless(call, 0, now)) this.#giveUp(call, hopeless(this.config.name, call));
     }
   }
 
-  /** Whether others would make better use of a session. Who is last is served even so, or nobody would learn that the member is quick again. */
-  #isWaste(call: Call, member: Member, now: number): boolean {
-    if (call.only !== undefined || this.#waiting.lengthOf(call.trafficClass) === 0) return false;
-    return isHopeless(call, [member], 0, now);
+  /** @param ahead  calls that are before it in its line */
+  #isHopeless(call: Call, ahead: number, now: number): boolean {
+    const servers = this.#members.filter((member) => isServer(member, call, this.#holders, now));
+    return isHopeless(call, servers, ahead, now);
   }
 
   #send(member: Member, call: Call, now: number): void {

@@ -26,6 +26,11 @@ export function route(members: readonly Member[], call: Call, holders: KeyHolder
   return chosen?.hasRoom === true ? chosen : undefined;
 }
 
+/** Whether it may be sent the call, now or when it has room, and is not known to lack the key. */
+export function isServer(member: Member, call: Call, holders: KeyHolders, now: number): boolean {
+  return mayServe(member, call) && (call.keyId === undefined || holders.mayHold(member, call.keyId, now));
+}
+
 /** Whether it is so much slower than the fastest that calls had better go elsewhere. */
 export function isSlow(member: Member, members: readonly Member[]): boolean {
   const { median } = member.latency;
@@ -40,7 +45,7 @@ function mayServe(member: Member, call: Call): boolean {
 }
 
 function rankOf(member: Member, members: readonly Member[], call: Call, holders: KeyHolders, now: number): number {
-  if (call.keyId !== undefined && !holders.mayHold(member, call.keyId, now)) return 3;
+  if (!isServer(member, call, holders, now)) return 3;
   if (member.state === 'probation') return 2;
   return member.isSuspect(now) || isSlow(member, members) ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { HsmError } from '../../errors.js';
+import type { KeyId } from '../../key/key.js';
 import { FrameSplitter } from '../frame.js';
 import { decodeRequest } from '../message.js';
 import { type Answer, type Hello, protocolVersion, type ReceivedRequest, type Verb } from '../protocol.js';
@@ -19,10 +20,17 @@ export interface ConnectionTerms {
   readonly callsInFlight: number;
   /** Of requests that are not answered yet. */
   readonly bytesInFlight: number;
+  /** Whoever signs with one of these looks whether the token does. */
+  readonly probeKeys: ReadonlySet<KeyId>;
 }
 
 /** An application limits itself. */
-const ownTerms: ConnectionTerms = { ...soleCaller, callsInFlight: Infinity, bytesInFlight: Infinity };
+const ownTerms: ConnectionTerms = {
+  ...soleCaller,
+  callsInFlight: Infinity,
+  bytesInFlight: Infinity,
+  probeKeys: new Set(),
+};
 
 /**
  * One client's stream: `hello` first, then requests, each answered once, in the order they are done. While the client does
@@ -167,7 +175,8 @@ export class Connection implements Caller {
 
   #serve(request: TokenRequest, body: Buffer): void {
     const { requestId, verb, remainingMilliseconds, correlationId, attempt } = request;
-    const trafficClass = admittedClass(verb, request.trafficClass);
+    const isProbe = verb === 'sign' && this.terms.probeKeys.has(request.request.keyId);
+    const trafficClass = isProbe ? 'management' : admittedClass(verb, request.trafficClass);
     const call = new Call(remainingMilliseconds, correlationId, attempt, this, trafficClass);
     this.#calls.set(requestId, { verb, call });
     void this.#answer(request, body, () => {

@@ -97,3 +97,15 @@ test('who gives up is gone at once, and counts no more', () => {
   expect(queue.lengthOf(tls)).toBe(2);
   expect(order(queue)).toEqual(['t1:a', 'c:a', 't2:a']);
 });
+
+test('roles that share one session take turns call by call, however long one is', () => {
+  const queue = queueOf('t1:a', 't1:b', 't1:c', 'c:a', 'c:b');
+  const served: string[] = [];
+  while (!queue.isEmpty) {
+    const { name, caller, trafficClass } = queue.shift() as Waiting;
+    caller.role.shares.take(trafficClass);
+    caller.role.shares.give(trafficClass);
+    served.push(name);
+  }
+  expect(served).toEqual(['t1:a', 'c:a', 't1:b', 'c:b', 't1:c']);
+});

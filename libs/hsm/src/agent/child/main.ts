@@ -98,8 +98,8 @@ async function openToken(settings: AgentSettings, client: string): Promise<Token
 
 /** From now on whoever spawned the agent may hand over connections of others. */
 async function share(of: Token, sharing: SharingSettings, handler: RequestHandler): Promise<void> {
-  await ensureProbeKey(handler);
-  clients = new SharedClients(sharing, ({ name, policy }) => {
+  const probeKeys = await ensureProbeKey(handler);
+  clients = new SharedClients(sharing, probeKeys, ({ name, policy }) => {
     return new RequestHandler(of, new AuditTrail(audit, name), Policy.allowing([...policy, sharedProbeRule]));
   });
   clients.watch((what) => {

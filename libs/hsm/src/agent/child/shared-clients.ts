@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { HsmError } from '../../errors.js';
+import type { KeyId } from '../../key/key.js';
 import { type Hello, type SharedRole, type SharingSettings, slowVerbs, type Verb } from '../protocol.js';
 import { SessionShares } from '../session-shares.js';
 import type { CallerRole } from './caller.js';
@@ -34,6 +35,7 @@ export class SharedClients {
 
   constructor(
     private readonly sharing: SharingSettings,
+    private readonly probeKeys: ReadonlySet<KeyId>,
     handlerOf: (role: SharedRole) => RequestHandler,
   ) {
     this.#roles = new Map(
@@ -51,7 +53,7 @@ export class SharedClients {
     if (isOver) return void socket.destroy();
     const isFull = role.open >= role.connections;
     role.open++;
-    const terms = { role, callsInFlight: role.callsInFlight, bytesInFlight };
+    const terms = { role, callsInFlight: role.callsInFlight, bytesInFlight, probeKeys: this.probeKeys };
     const connection = new Connection(socket, (hello) => admit(hello, role, isFull), terms);
     socket.on('data', (chunk: Buffer) => connection.receive(chunk));
     this.#connections.add(connection);
