@@ -3,6 +3,7 @@ import { Duplex } from 'node:stream';
 import { connect, createServer, type SecureVersion } from 'node:tls';
 import {
   type ClientContext,
+  type HandshakeProgress,
   handshakeProgress,
   loadAddon,
   type Negotiation,
@@ -53,7 +54,7 @@ function newClient(): Session {
 }
 
 /** Goes on with what the peer sent, signing where a signature is wanted. */
-function drive(session: Session, input?: Buffer): number {
+function drive(session: Session, input?: Buffer): HandshakeProgress {
   let progress = session.handshake(input);
   while (progress === handshakeProgress.wantSignature) {
     const wanted = session.signatureWanted();

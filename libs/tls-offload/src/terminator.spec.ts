@@ -68,7 +68,7 @@ describe('a handshake', () => {
     const addon = loadAddon() as { Session: unknown };
     const { Session } = loadAddon();
     addon.Session = class extends Session {
-      describe(): never {
+      override describe(): never {
         throw new Error('no memory');
       }
     };
