@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises';
+import { ask } from './ask.js';
 import { CliError } from './faults.js';
 
 /**
@@ -6,13 +6,6 @@ import { CliError } from './faults.js';
  * @throws {CliError} ERR_CLI_NOT_CONFIRMED
  */
 export async function confirmPlan(): Promise<void> {
-  const refusal = (want: string): CliError => new CliError('ERR_CLI_NOT_CONFIRMED', `${want}: nothing was done`);
-  if (!process.stdin.isTTY) throw refusal('want a terminal to ask on, or --yes');
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = (await terminal.question('Type yes to do this: ')).trim();
-    if (answer !== 'yes') throw refusal(`want "yes", got "${answer}"`);
-  } finally {
-    terminal.close();
-  }
+  const answer = await ask({ text: 'Type yes to do this: ', instead: '--yes', undone: 'nothing was done' });
+  if (answer !== 'yes') throw new CliError('ERR_CLI_NOT_CONFIRMED', `want "yes", got "${answer}": nothing was done`);
 }
