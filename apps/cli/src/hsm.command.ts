@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Hsm } from '@nest-hsm/hsm';
 import { CommandRunner, Option } from 'nest-commander';
 import { readHsmConfig } from './config.js';
+import { printable, textOf } from './printable.js';
 
 const pollMilliseconds = 10;
 
@@ -62,11 +63,12 @@ async function attempted(hsm: Hsm): Promise<void> {
 
 /** Prints rows as columns, or the values behind them as JSON. */
 export function print(value: unknown, lines: readonly string[], { json }: Pick<HsmCommandOptions, 'json'>): void {
-  process.stdout.write(json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''));
+  process.stdout.write(json ? `${JSON.stringify(value, undefined, 2)}\n` : textOf(lines));
 }
 
 /** Left-aligned columns, two spaces apart. */
-export function columns(rows: readonly (readonly string[])[]): string[] {
+export function columns(cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(printable));
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>
     row

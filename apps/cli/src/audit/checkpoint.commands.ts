@@ -12,7 +12,7 @@ import { Hsm } from '@nest-hsm/hsm';
 import { CommandRunner, Option, SubCommand } from 'nest-commander';
 import { CliError } from '../faults.js';
 import { type AuditFile, readAuditFile } from './config.js';
-import { printable } from './printable.js';
+import { printable } from '../printable.js';
 
 interface AuditCommandOptions {
   readonly config: string;

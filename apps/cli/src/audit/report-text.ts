@@ -1,5 +1,5 @@
 import type { ChainReport, CheckpointsReport, TrailReport } from '@nest-hsm/audit';
-import { printable } from './printable.js';
+import { printable } from '../printable.js';
 
 /** What `audit verify` says: each chain, what is wrong with it, and up to where it is proven. */
 export function reportText(report: TrailReport): string[] {

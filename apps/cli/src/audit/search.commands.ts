@@ -9,7 +9,7 @@ import {
 } from '@nest-hsm/audit';
 import { Option, SubCommand } from 'nest-commander';
 import { CliError } from '../faults.js';
-import { printable } from './printable.js';
+import { printable } from '../printable.js';
 import { PeriodCommand, type PeriodCommandOptions, printStream } from './trail.command.js';
 
 type SearchCommandOptions = PeriodCommandOptions & RecordFilter;

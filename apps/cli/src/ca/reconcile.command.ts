@@ -1,7 +1,7 @@
 import { type FoundRecord, searchTrail, toldBy } from '@nest-hsm/audit';
 import { isCaKeyLabel, parseCaConfig, reconcile, type SignatureEvent, TypeOrmSignedRecordStore } from '@nest-hsm/ca';
 import { Option, SubCommand } from 'nest-commander';
-import { printable } from '../audit/printable.js';
+import { printable } from '../printable.js';
 import { PeriodCommand, type PeriodCommandOptions } from '../audit/trail.command.js';
 import { readHsmConfig } from '../config.js';
 import { CliError } from '../faults.js';

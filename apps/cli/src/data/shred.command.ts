@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import type { SignedShreddingReceipt, WaitedProcess } from '@nest-hsm/data-encryption';
 import { Option, SubCommand } from 'nest-commander';
-import { printable } from '../audit/printable.js';
+import { printable } from '../printable.js';
 import { print } from '../hsm.command.js';
 import { confirmLabel } from '../key/confirm-label.js';
 import { receiptDirectory, writeReceipt } from '../receipt/receipt-file.js';
