@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { auditRecords } from '../support/audit-records.js';
 import { type Outcome, runProcess } from '../support/scratch-workspace.js';
@@ -83,6 +83,23 @@ describe('nest-hsm', () => {
     }),
   );
 
+  (existsSync('/dev/full') ? it.concurrent : it.skip)(
+    'does what it was asked for though the disk is full that its answer and its log go to, and ends with 1',
+    withApplication(async ({ config }) => {
+      const making = `'${process.execPath}' dist/apps/cli/main.js key generate signer -a ec-p256 -c '${config}'`;
+      const listing = `'${process.execPath}' dist/apps/cli/main.js audit search '${join(config, '../audit')}'`;
+      const lost = { code: 1, stderr: 'nest-hsm: ERR_CLI_OUTPUT: standard output: want to write to it, got ENOSPC\n' };
+      expect(await runProcess('bash', ['-c', `${making} > /dev/full`])).toMatchObject(lost);
+      expect(await runProcess('bash', ['-c', `${listing} > /dev/full`])).toMatchObject(lost);
+      const again = await runProcess('bash', ['-c', `${making} 2> /dev/full`]);
+      expect(again).toMatchObject({ code: 1, stdout: '', stderr: '' });
+      const generations = (await auditRecords(join(config, '../audit'))).filter(
+        ({ operation }) => operation === 'generate',
+      );
+      expect(generations.filter(({ kind }) => kind === 'result')).toMatchObject([{ result: 'ok' }]);
+    }),
+  );
+
   it.concurrent(
     'says which members of a fleet serve, and which do not and why',
     withApplication(async (application) => {
@@ -141,6 +158,8 @@ describe('nest-hsm', () => {
       }
       expect((await application.nestHsm('key', 'list')).stdout).toMatch(/^kek /m);
       const directory = join(application.token.directory, 'receipt');
+      // As an attempt leaves it that failed.
+      mkdirSync(directory);
       const options = ['--confirm', 'kek', '--receipt', directory, '--operator', 'Ada'];
       const { code, stdout } = await application.nestHsm('key', 'destroy', 'kek', ...options);
       expect({ code, stdout }).toEqual({
@@ -194,6 +213,7 @@ describe('a fault is one line with its code on standard error, and exit code 1',
       () => ['key', 'generate', 'k', '-a', 'aes-256', '--usage', 'sign'],
     ],
     ['an unknown noun', 'ERR_CLI_ARGUMENT', () => ['bogus']],
+    ['what would drive a terminal', 'ERR_CLI_ARGUMENT', () => ['key', 'list', '--nosuch\u001b[2J\u202e']],
     [
       'no such token',
       'ERR_HSM_TOKEN_NOT_FOUND',
@@ -216,7 +236,7 @@ describe('a fault is one line with its code on standard error, and exit code 1',
       const onlyRoot = args[0] === 'bogus';
       const outcome = await (onlyRoot ? nestHsm(...args) : application.nestHsm(...args));
       expect(outcome).toMatchObject({ code: 1, stdout: '' });
-      expect(outcome.stderr).toMatch(new RegExp(`^nest-hsm: ${code}: .+\\n$`));
+      expect(outcome.stderr).toMatch(new RegExp(`^nest-hsm: ${code}: \\P{C}+\\n$`, 'u'));
     }),
   );
 

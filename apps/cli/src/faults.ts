@@ -1,9 +1,12 @@
+import { printable } from './printable.js';
+
 /** What the command line itself refuses; every other code comes from a library. */
 export const cliErrorCodes = [
   'ERR_CLI_ARGUMENT',
   'ERR_CLI_CONFIG',
   'ERR_CLI_INTERRUPTED',
   'ERR_CLI_NOT_CONFIRMED',
+  'ERR_CLI_OUTPUT',
 ] as const;
 export type CliErrorCode = (typeof cliErrorCodes)[number];
 
@@ -29,7 +32,7 @@ export function reportFault(error: Error): void {
     process.stderr.write(`${error.stack ?? error.message}\n`);
     return;
   }
-  const message = error.message.replaceAll(/\s*\n\s*/g, '; ');
+  const message = printable(error.message.replaceAll(/\s*\n\s*/g, '; '));
   const asJson = process.argv.includes('--json');
   process.stderr.write(
     asJson ? `${JSON.stringify({ error: { code, message } })}\n` : `nest-hsm: ${code}: ${message}\n`,
@@ -41,7 +44,11 @@ export function reportUsage(text: string): void {
   reportFault(new CliError('ERR_CLI_ARGUMENT', text.trim().replace(/^error: /, '')));
 }
 
-/** Nobody reads the answer any more (`| head`). What a command does besides is done to its end. */
-export function passOverClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+/**
+ * The answer could not be written: the disk is full. What a command does besides is done to its end, and it ends with 1. That
+ * nobody reads any more (`| head`) is no fault.
+ */
+export function reportLostAnswer({ code }: NodeJS.ErrnoException): void {
+  if (code === 'EPIPE') return;
+  reportFault(new CliError('ERR_CLI_OUTPUT', `standard output: want to write to it, got ${code}`));
 }

@@ -31,11 +31,12 @@ export abstract class PeriodCommand extends TrailCommand {
   }
 }
 
-/** Writes no faster than it is read, and ends when nobody reads any more (`| head`). */
+/** Writes no faster than it is read, and ends when it cannot: nobody reads any more (`| head`), or the disk is full. */
 export async function printStream(text: AsyncIterable<string>): Promise<void> {
   try {
     await pipeline(text, process.stdout, { end: false });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+    // The stream's own listener has told of it.
+    if ((error as NodeJS.ErrnoException).syscall !== 'write') throw error;
   }
 }

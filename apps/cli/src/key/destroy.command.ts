@@ -35,7 +35,7 @@ export class KeyDestroyCommand extends HsmCommand {
 
   @Option({
     flags: '--receipt <directory>',
-    description: 'where to write receipt.json and receipt.sig; a new directory',
+    description: 'where to write receipt.json and receipt.sig; a new or empty directory',
   })
   parseReceipt(value: string): string {
     return value;
@@ -53,8 +53,9 @@ export class KeyDestroyCommand extends HsmCommand {
         receipt: await hsm.destroyKey(found, { operator: options.operator ?? userInfo().username }),
       };
     });
-    if (directory !== undefined) await writeReceipt(directory, receipt);
     if (receipt.receipt.state !== 'destroyed') process.exitCode = 1;
+    // What became of the key is said, though the files of the receipt cannot be written.
     print({ uri: key.uri, ...describeReceipt(receipt) }, receiptLines(receipt, key.uri), options);
+    if (directory !== undefined) await writeReceipt(directory, receipt);
   }
 }

@@ -29,7 +29,7 @@ export class ReceiptListCommand extends HsmCommand {
 @SubCommand({
   name: 'export',
   arguments: '<id> <directory>',
-  argsDescription: { id: 'of the key', directory: 'a new one' },
+  argsDescription: { id: 'of the key', directory: 'a new or empty one' },
   description: 'Writes the last receipt of a key as receipt.json and receipt.sig',
 })
 export class ReceiptExportCommand extends HsmCommand {
