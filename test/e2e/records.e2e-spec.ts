@@ -1,6 +1,16 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,8 +81,8 @@ class RecordsService {
   url = '';
   output = '';
 
-  constructor(home: RecordsHome) {
-    this.process = spawn(process.execPath, [main, '--config', home.configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(home: RecordsHome, log: 'pipe' | number = 'pipe') {
+    this.process = spawn(process.execPath, [main, '--config', home.configFile], { stdio: ['ignore', log, 'pipe'] });
     this.exited = once(this.process, 'exit');
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
@@ -88,7 +98,7 @@ class RecordsService {
     const response = await fetch(this.url + path, {
       method,
       body: body === undefined ? undefined : JSON.stringify(body),
-      headers: body === undefined ? {} : { 'content-type': 'application/json' },
+      headers: { 'x-api-key': 'SECRET', ...(body !== undefined && { 'content-type': 'application/json' }) },
     });
     const text = await response.text();
     const type = response.headers.get('content-type') ?? '';
@@ -270,6 +280,22 @@ describe('the records service', () => {
     expect(await service.exited).toEqual([1, null]);
     expect(service.output).toMatch(message);
     expect(service.output).not.toMatch(/\n\s+at /);
+  });
+
+  (existsSync('/dev/full') ? it : it.skip)('serves and ends though its log cannot be written', async () => {
+    const full = openSync('/dev/full', 'w');
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const { port } = free.address() as AddressInfo;
+    free.close();
+    home.configure({ listen: { port } });
+    const service = Object.assign(new RecordsService(home, full), { url: `http://127.0.0.1:${port}` });
+    closeSync(full);
+    await eventually(async () => (await service.request('GET', '/health')).status === 200);
+    await service.create();
+    service.process.kill('SIGTERM');
+    expect(await service.exited).toEqual([null, 'SIGTERM']);
+    expect(service.output).toBe('');
   });
 
   it('says so when its port is taken', async () => {
