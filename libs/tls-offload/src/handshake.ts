@@ -42,7 +42,9 @@ class Handshake {
   readonly #timer: NodeJS.Timeout;
   #settle: { resolve: (description: SessionDescription) => void; reject: (error: TlsOffloadError) => void };
   #settled = false;
-  #signing = false;
+  readonly #begunAt = performance.now();
+  /** While the token signs. */
+  #signingSince: number | undefined;
 
   constructor(
     private readonly socket: Socket,
@@ -66,23 +68,30 @@ class Handshake {
 
   /** A peer cannot finish a handshake after its FIN, so end is as good as a reset: nobody is left to tell. */
   readonly #onGone = (): void => {
-    this.#fail(new TlsOffloadError('ERR_TLS_OFFLOAD_PEER_GONE', 'handshake: want the peer to stay, got its end'));
+    // A server has no patience for a token, and is not to be blamed for that; a client may leave whenever it likes.
+    const code =
+      this.options.role === 'client' && this.#isLateByToken
+        ? 'ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT'
+        : 'ERR_TLS_OFFLOAD_PEER_GONE';
+    this.#fail(new TlsOffloadError(code, 'handshake: want the peer to stay, got its end'));
     this.socket.destroy();
   };
 
   readonly #onTimeout = (): void => {
     const limit = `within ${this.timeoutMilliseconds} ms`;
-    if (this.#signing) {
-      this.#refuse(
-        new TlsOffloadError('ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT', `handshake: want a signature ${limit}, got none`),
-      );
-      return;
-    }
-    this.#fail(
-      new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT', `handshake: want its end ${limit}, got nothing more`),
-    );
+    const error = this.#isLateByToken
+      ? new TlsOffloadError('ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT', `handshake: want a signature ${limit}, got none`)
+      : new TlsOffloadError('ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT', `handshake: want its end ${limit}, got nothing more`);
+    if (this.#signingSince !== undefined) return this.#refuse(error);
+    this.#fail(error);
     this.socket.destroy();
   };
+
+  /** Whether it waits for a signature, and has waited longer for that than for all else. */
+  get #isLateByToken(): boolean {
+    const since = this.#signingSince;
+    return since !== undefined && performance.now() - since > since - this.#begunAt;
+  }
 
   #advance(input?: Buffer): void {
     const progress = this.session.handshake(input);
@@ -91,7 +100,7 @@ class Handshake {
       case handshakeProgress.wantInput:
         return;
       case handshakeProgress.wantSignature:
-        if (!this.#signing) this.#sign();
+        if (this.#signingSince === undefined) this.#sign();
         return;
       case handshakeProgress.secure:
         this.#succeed();
@@ -105,13 +114,13 @@ class Handshake {
   #sign(): void {
     const wanted = this.session.signatureWanted();
     if (wanted === undefined) return;
-    this.#signing = true;
+    this.#signingSince = performance.now();
     const remaining = Math.max(1, Math.round(this.#deadline - performance.now()));
     this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal, this.options.onLingering).then(
       (signature) => {
         // An answer that comes after the end of the handshake is dropped: its session is closed.
         if (this.#settled) return;
-        this.#signing = false;
+        this.#signingSince = undefined;
         this.session.deliver(signature);
         this.#advance();
       },

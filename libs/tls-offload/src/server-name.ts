@@ -1,6 +1,14 @@
+import { isIP } from 'node:net';
+
 /** As the addon spells it, for a name to be found whichever way it is written: in lower case, without dots at the end. */
 export function plainServerName(name: string): string {
   return name.toLowerCase().replace(/\.+$/, '');
+}
+
+/** Whether a certificate can name it: a host name as of RFC 1123 §2.1, also with `_`, or an address. */
+export function isServerName(name: string): boolean {
+  const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
+  return isIP(name) !== 0 || (name.length <= 253 && new RegExp(`^${label}(?:\\.${label})*\\.?$`, 'i').test(name));
 }
 
 /** What is listed for a plain server name: for itself, or for `*.` and all but its first label (RFC 6125 §6.4.3). */

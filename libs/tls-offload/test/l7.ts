@@ -17,7 +17,8 @@ const ca = identity.certificatePem;
 /** Servers behind a proxy, and clients of it. */
 export class L7Bench {
   readonly upstreams: Server[] = [];
-  readonly #upstreamSockets = new Set<Socket>();
+  /** As the upstreams see them. */
+  readonly upstreamSockets = new Set<Socket>();
   readonly #sessions: ClientHttp2Session[] = [];
   #proxy: L7Proxy | undefined;
   port = 0;
@@ -28,14 +29,14 @@ export class L7Bench {
   }
 
   get upstreamConnections(): number {
-    return this.#upstreamSockets.size;
+    return this.upstreamSockets.size;
   }
 
   /** @returns the URL of a server of HTTP/1.1 */
   async serve(handler: RequestListener | Server): Promise<string> {
     const server = typeof handler === 'function' ? createServer(handler) : handler;
     server.on('connection', (socket: Socket) => {
-      this.#upstreamSockets.add(socket);
+      this.upstreamSockets.add(socket);
       socket.on('error', () => undefined);
     });
     this.upstreams.push(server);
@@ -66,8 +67,8 @@ export class L7Bench {
   async stop(): Promise<void> {
     for (const session of this.#sessions.splice(0)) session.destroy();
     await this.#proxy?.close(0);
-    for (const socket of this.#upstreamSockets) socket.destroy();
-    this.#upstreamSockets.clear();
+    for (const socket of this.upstreamSockets) socket.destroy();
+    this.upstreamSockets.clear();
     await Promise.all(this.upstreams.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
     this.#proxy = undefined;
   }

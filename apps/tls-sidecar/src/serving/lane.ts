@@ -33,7 +33,9 @@ export interface LaneCredentials {
 /** What all lanes have in common. */
 export interface LaneStores {
   readonly tickets?: SessionTickets;
+  /** Of clients' authorities, and of upstreams'. */
   readonly crlDirectory?: string;
+  readonly upstreamCrlDirectory?: string;
 }
 
 /**
@@ -64,7 +66,8 @@ export class Lane {
     this.#terminator = new TlsTerminator({
       ...tls,
       ...credentials.served,
-      ...stores,
+      tickets: stores.tickets,
+      crlDirectory: stores.crlDirectory,
       ticketScope: name,
       observer: {
         handshakeEnded: (event) => metrics.handshakeEnded(name, event),
@@ -111,7 +114,7 @@ export class Lane {
       this.#show(credentials.shown);
     } finally {
       this.#terminator.setCredentials(credentials.served);
-      this.#credentials = credentials;
+      this.#credentials = { ...this.#credentials, served: credentials.served };
     }
   }
 
@@ -121,7 +124,6 @@ export class Lane {
     if (!shown.includes(before)) return;
     const renewed = shown.map((each) => (each === before ? after : each));
     this.#show(renewed);
-    this.#credentials = { ...this.#credentials, shown: renewed };
   }
 
   /** Looks at once whether the files of authorities and CRLs have changed. */
@@ -182,6 +184,7 @@ export class Lane {
 
   #show(shown: readonly Credential[]): void {
     if (this.#proxy instanceof L7Proxy) this.#proxy.setUpstreamCredentials(shown);
+    this.#credentials = { ...this.#credentials, shown };
   }
 
   #newProxy(): L4Proxy | L7Proxy {
@@ -205,7 +208,8 @@ export class Lane {
       handshakeEnded: (event) => metrics.upstreamHandshakeEnded(name, event),
       ...this.#commonObserver,
     };
-    const options = { upstreamCredentials: this.#credentials.shown, upstreamObserver };
+    const { upstreamCrlDirectory } = this.stores;
+    const options = { upstreamCredentials: this.#credentials.shown, upstreamObserver, upstreamCrlDirectory };
     const proxy = new L7Proxy(this.#terminator, { ...l7, upstreamTls }, options);
     proxy.start();
     proxy.server.on('exchange', (record: ExchangeRecord) => {

@@ -7,7 +7,7 @@ import type { Config, ListenerConfig } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { ActivatedSockets } from './activation.js';
 import { Certificates, type CertificateStatus } from './certificates.js';
-import { Lane, type LaneObservers, type LaneStatistics } from './lane.js';
+import { Lane, type LaneObservers, type LaneStatistics, type LaneStores } from './lane.js';
 import { Listener } from './listener.js';
 import { Tickets } from './tickets.js';
 
@@ -32,10 +32,11 @@ const reloadMilliseconds = 60_000;
 export class Sidecar implements BeforeApplicationShutdown {
   readonly #logger = new Logger('tls-sidecar');
   readonly #shutdown = new AbortController();
+  readonly #ending = new Promise((resolve) => this.#shutdown.signal.addEventListener('abort', resolve));
   #state: SidecarState = 'starting';
   #config: Config;
-  /** Undefined: a sidecar that has no directory of its own forgets. */
-  readonly #crlDirectory: string | undefined;
+  /** Empty: a sidecar that has no directory of its own forgets. */
+  readonly #crlDirectories: Pick<LaneStores, 'crlDirectory' | 'upstreamCrlDirectory'>;
   #certificates = Certificates.none;
   #tickets = Tickets.none;
   /** By name. */
@@ -52,7 +53,13 @@ export class Sidecar implements BeforeApplicationShutdown {
   ) {
     this.#config = config;
     const { stateDirectory } = config.hsm;
-    this.#crlDirectory = stateDirectory === undefined ? undefined : join(stateDirectory, 'client-crls');
+    this.#crlDirectories =
+      stateDirectory === undefined
+        ? {}
+        : {
+            crlDirectory: join(stateDirectory, 'client-crls'),
+            upstreamCrlDirectory: join(stateDirectory, 'upstream-crls'),
+          };
   }
 
   /**
@@ -175,7 +182,7 @@ export class Sidecar implements BeforeApplicationShutdown {
     const failed = ({ code }: TlsOffloadError): void => this.observers.metrics.upkeepFailed('', code);
     try {
       tickets = await tickets.next(config.sessionTickets, this.hsm, { patience, failed });
-      const stores = { tickets: tickets.served, crlDirectory: this.#crlDirectory };
+      const stores = { tickets: tickets.served, ...this.#crlDirectories };
       for (const each of config.listeners) {
         const credentials = certificates.of(each);
         const known = [...this.#listeners.values()].find(({ config: its }) =>
@@ -202,7 +209,7 @@ export class Sidecar implements BeforeApplicationShutdown {
     lanes: ReadonlyMap<Listener, Lane>,
   ): Promise<void> {
     const [before, ticketsBefore, left] = [this.#certificates, this.#tickets, [...this.#listeners.values()]];
-    for (const [listener, lane] of lanes) listener.take(lane);
+    const goodbyes = [...lanes].map(([listener, lane]) => listener.take(lane));
     for (const listener of listeners.values()) listener.serve();
     this.#certificates = certificates;
     this.#tickets = tickets;
@@ -212,19 +219,20 @@ export class Sidecar implements BeforeApplicationShutdown {
     const kept = new Set(listeners.values());
     for (const listener of left.filter((each) => !kept.has(each))) {
       this.#leaving.add(listener);
-      void listener.leave().then(() => this.#leaving.delete(listener));
+      goodbyes.push(listener.leave().then(() => void this.#leaving.delete(listener)));
     }
     for (const { config, address } of listeners.values()) {
       this.#warnOfForgottenCrls(config);
       this.#logger.log(`TLS on ${address} (${config.name}): ${config.l4 === undefined ? 'L7' : 'L4'}`);
     }
-    await before.stopUnless(certificates);
+    await before.stopUnless(certificates, Promise.race([Promise.all(goodbyes), this.#ending]));
     await ticketsBefore.stopUnless(tickets);
   }
 
-  #warnOfForgottenCrls({ name, tls }: ListenerConfig): void {
-    const asked = [tls.clientCertificates, ...Object.values(tls.clientCertificatesByName ?? {})];
-    if (this.#crlDirectory !== undefined || asked.every((each) => (each?.crlFiles ?? []).length === 0)) return;
+  #warnOfForgottenCrls({ name, tls, l7 }: ListenerConfig): void {
+    const asked = [tls.clientCertificates, ...Object.values(tls.clientCertificatesByName ?? {}), l7?.upstreamTls];
+    if (this.#crlDirectories.crlDirectory !== undefined || asked.every((each) => (each?.crlFiles ?? []).length === 0))
+      return;
     const why = 'a restart would take a CRL older than the one in force, and so admit who was revoked';
     this.#logger.warn(`listener ${name}: want hsm.stateDirectory with crlFiles, got none: ${why}`);
   }
@@ -233,10 +241,8 @@ export class Sidecar implements BeforeApplicationShutdown {
   #serveRenewed(after: Credential, before: Credential): void {
     this.#serveCertificates();
     for (const listener of [...this.#leaving, ...this.#listeners.values()]) {
-      try {
-        listener.renewShown(before, after);
-      } catch (error) {
-        this.#logger.error(`listener ${listener.config.name}: ${(error as Error).message}`);
+      for (const { message } of listener.renewShown(before, after)) {
+        this.#logger.error(`listener ${listener.config.name}: ${message}`);
       }
     }
   }

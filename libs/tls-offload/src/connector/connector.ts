@@ -20,6 +20,8 @@ export interface ConnectorOptions extends ConnectorConfig {
    */
   readonly credentials?: readonly Credential[];
   readonly observer?: TerminatorObserver;
+  /** Keeps the CRLs that are in force for servers' certificates, so that none older is taken after a restart. Absent: forgotten. */
+  readonly crlDirectory?: string;
 }
 
 /** What is wanted of one connection. */
@@ -61,12 +63,12 @@ export class TlsConnector {
   #closed = false;
 
   /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID | ERR_TLS_OFFLOAD_ADDON_UNUSABLE | ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED */
-  constructor({ credentials = [], observer: given = {}, ...config }: ConnectorOptions = {}) {
+  constructor({ credentials = [], observer: given = {}, crlDirectory, ...config }: ConnectorOptions = {}) {
     this.#config = parseConfig(connectorConfigSchema, 'TLS connector', config);
     const observer = guarded(given);
     this.#connections = new Connections(observer);
     this.#signers = new KeySigners(this.#config.pendingSignatureLimit, observer.signatureEnded);
-    this.#authorities = serverAuthorities(this.#config, observer.upkeepFailed);
+    this.#authorities = serverAuthorities(this.#config, crlDirectory, observer.upkeepFailed);
     this.#shown = credentials;
     try {
       this.#offer = this.#makeOffer(credentials);
@@ -124,9 +126,7 @@ export class TlsConnector {
     signal?.addEventListener('abort', abort, { once: true });
     const end = this.#connections.begin(socket);
     try {
-      const secure = await this.#performHandshake(socket, options);
-      this.#connections.keep(secure);
-      return secure;
+      return await this.#performHandshake(socket, options);
     } catch (error) {
       throw signal?.aborted === true ? signal.reason : error;
     } finally {
@@ -161,6 +161,8 @@ export class TlsConnector {
     }
     this.#connections.noteSuccess(description, begun);
     const secure = new TlsSocket(socket, session, description, { allowHalfOpen, role: 'client' });
+    // In one turn: who replaces the credentials finds it among the open ones, or it finds them replaced.
+    this.#connections.keep(secure);
     if (offer !== this.#offer) secure.supersede();
     return secure;
   }
@@ -197,7 +199,11 @@ function areSame(some: readonly Credential[], others: readonly Credential[]): bo
 }
 
 /** @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID for files that cannot be used */
-function serverAuthorities(config: ParsedConnectorConfig, failed: (error: TlsOffloadError) => void): PeerAuthorities {
+function serverAuthorities(
+  config: ParsedConnectorConfig,
+  crlDirectory: string | undefined,
+  failed: (error: TlsOffloadError) => void,
+): PeerAuthorities {
   const { caFile, crlFiles, maximumIntermediates, maximumChainBytes, reloadIntervalMilliseconds } = config;
   const native = new (loadAddon().PeerAuth)({
     peer: 'server',
@@ -207,6 +213,6 @@ function serverAuthorities(config: ParsedConnectorConfig, failed: (error: TlsOff
     maximumChainBytes,
     rules: [],
   });
-  const files = { caFile, crlFiles, reloadIntervalMilliseconds };
+  const files = { caFile, crlFiles, crlDirectory, reloadIntervalMilliseconds };
   return new PeerAuthorities(native, files, 'ERR_TLS_OFFLOAD_SERVER_AUTHORITIES', failed);
 }

@@ -7,7 +7,8 @@ import type { UpstreamPool } from './upstream-pool.js';
 export class AskedUpstreams {
   readonly #asked = new Set<Upstream>();
   #last: Upstream | undefined;
-  #end: ((failed: boolean) => void) | undefined;
+  #end: ((failed: boolean | undefined) => void) | undefined;
+  #connectedOnly = false;
 
   constructor(private readonly pool: UpstreamPool) {}
 
@@ -21,7 +22,7 @@ export class AskedUpstreams {
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED | ERR_TLS_OFFLOAD_REQUEST_INVALID
    */
   request(options: RequestOptions): OutgoingRequest {
-    const upstream = this.pool.take(this.#asked);
+    const upstream = this.pool.take(this.#asked, this.#connectedOnly);
     let outgoing: OutgoingRequest;
     try {
       outgoing = upstream.request(options);
@@ -30,18 +31,29 @@ export class AskedUpstreams {
     }
     this.#asked.add(upstream);
     this.#last = upstream;
-    this.#end = upstream.begin();
+    this.#end = upstream.begin(outgoing);
     return outgoing;
   }
 
-  /** The last one has done its part. @param fault  why it has not, which may be somebody else's */
-  settle(fault?: TlsOffloadError): void {
-    this.#end?.(fault?.fault === 'upstream');
+  /** The last one has answered. */
+  noteAnswer(): void {
+    this.#settle(false);
+  }
+
+  /** It is over with the last one. @param fault  undefined: the client has gone */
+  noteEnd(fault?: TlsOffloadError): void {
+    this.#settle(fault?.fault === 'upstream' ? true : undefined);
+    // Any new connection would want a signature of the same token.
+    this.#connectedOnly = fault?.fault === 'token';
+  }
+
+  #settle(failed: boolean | undefined): void {
+    this.#end?.(failed);
     this.#end = undefined;
   }
 }
 
-/** Whether another upstream may do better: it would want the same signature of the same token. */
-export function isWorthAnother({ fault }: TlsOffloadError): boolean {
-  return fault !== 'token';
+/** Whether another upstream may do better: not by the same settings, and hardly with the same certificate. */
+export function isWorthAnother({ code, fault }: TlsOffloadError): boolean {
+  return fault !== 'caller' && code !== 'ERR_TLS_OFFLOAD_UPSTREAM_CERTIFICATE_REFUSED';
 }

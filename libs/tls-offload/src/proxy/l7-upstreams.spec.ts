@@ -105,6 +105,25 @@ describe('several upstreams', () => {
     await eventually(() => states()[0] === 'serving');
   });
 
+  it('are asked how they are also after an answer that is none', async () => {
+    let asked = 0;
+    const server = createTcpServer((socket) => {
+      socket
+        .on('error', () => undefined)
+        .once('data', () => {
+          asked++;
+          socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+        });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await bench.start([url], { healthCheck: { path: '/', intervalMilliseconds: 10 } });
+    await eventually(() => asked > 2);
+    expect(states()).toEqual(['unhealthy']);
+    await bench.stop();
+    server.close();
+  });
+
   it('may have no room', async () => {
     const held = deferred<() => void>();
     const url = await bench.serve((_request, response) => held.resolve(() => response.end('done')));

@@ -42,7 +42,7 @@ export class UpstreamHealth {
     const { path, timeoutMilliseconds } = this.config;
     return new Promise((resolve) => {
       const headers = { host: new URL(upstream.url).host, 'user-agent': 'nest-hsm-health-check' };
-      const asked = upstream.request({ path, headers });
+      const asked = upstream.request({ path, headers, connectTimeoutMilliseconds: timeoutMilliseconds });
       // Until there is one, the connector keeps the time, and says whose fault it is.
       asked.once('socket', () => {
         const timer = setTimeout(() => asked.destroy(new Error('no answer in time')), timeoutMilliseconds).unref();
@@ -52,6 +52,8 @@ export class UpstreamHealth {
         const { fault } = error as Partial<TlsOffloadError>;
         resolve(fault === 'token' ? undefined : false);
       });
+      // Without an answer, or with one that is none (101).
+      asked.once('close', () => resolve(false));
       asked.once('response', (response) => {
         const { statusCode = 500 } = response;
         response.on('error', () => undefined).resume();

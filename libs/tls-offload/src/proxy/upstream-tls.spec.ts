@@ -112,6 +112,40 @@ describe('an upstream that asks for a certificate', () => {
     expect(await bench.ask()).toMatchObject({ status: 200, body: 'alice' });
   });
 
+  it('costs no more signatures at a time than it may have requests, however many are given up', async () => {
+    const signed = deferred<void>();
+    const signer = softwareSigner(alice);
+    signer.before = () => signed.promise;
+    const upstreams = [{ url: await serve(), requestLimit: 1 }];
+    await bench.start([], { upstreams, upstreamTls }, { upstreamCredentials: [credentialOf(alice, signer)] });
+    const asked = bench.open().request({ ':path': '/' });
+    asked.on('error', () => undefined);
+    await eventually(() => signer.calls === 1);
+    asked.close();
+    await eventually(() => bench.proxy.statistics.open === 0);
+    for (let count = 0; count < 5; count++) expect((await bench.ask()).status).toBe(503);
+    expect([signer.calls, bench.upstreamConnections]).toEqual([1, 1]);
+    signed.resolve();
+    await eventually(() => bench.proxy.statistics.upstreams[0].inFlight === 0);
+    // On the connection that was made for the one that was given up.
+    expect(await bench.ask()).toMatchObject({ status: 200, body: 'alice' });
+    expect([signer.calls, bench.upstreamConnections]).toEqual([1, 1]);
+  });
+
+  it('is not to blame when it has no patience for the token', async () => {
+    const signer = softwareSigner(alice);
+    signer.before = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      for (const socket of bench.upstreamSockets) socket.destroy();
+      await new Promise(() => undefined);
+    };
+    const options = { upstreamCredentials: [credentialOf(alice, signer)] };
+    await bench.start([await serve()], { upstreamTls, ejectAfter: 1 }, options);
+    const refused = await bench.ask();
+    expect(JSON.parse(refused.body)).toMatchObject({ status: 503, code: 'ERR_TLS_OFFLOAD_SIGNATURE_TIMEOUT' });
+    expect(bench.proxy.statistics.upstreams).toMatchObject([{ state: 'serving', failures: 0 }]);
+  });
+
   it.each([
     ['accepts another', [credentialOf(alice)]],
     ['gets none', []],
@@ -189,7 +223,27 @@ describe('an upstream of https that is no good', () => {
     await eventually(async () => (await bench.ask()).body.includes('ERR_TLS_OFFLOAD_UPSTREAM_UNTRUSTED'));
     expect(bench.proxy.statistics.upstreamTls?.crls).toHaveLength(1);
   });
+
+  it('because a CRL revokes it gets nothing after a restart with an older CRL either', async () => {
+    const own = pki.client({ extensions: 'extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1\n' });
+    const server = createHttpsServer({ key: own.key, cert: own.cert }, (_request, response) => response.end('secure'));
+    const url = (await bench.serve(server)).replace('http:', 'https:');
+    const before = pki.crl();
+    pki.revoke(own);
+    const crlFile = pki.write('kept.crl', pki.crl());
+    const crls = { upstreamTls: { caFile: pki.rootFile, crlFiles: [crlFile] } };
+    const options = { upstreamCrlDirectory: pki.file('kept-crls') };
+    await bench.start([url], crls, options);
+    await bench.proxy.close(0);
+    pki.write('kept.crl', before);
+    await bench.start([url], crls, options);
+    expect((await bench.ask()).body).toContain('ERR_TLS_OFFLOAD_UPSTREAM_UNTRUSTED');
+  });
 });
+
+it.each(['.internal', 'a b', 'records.internal:443', '*.example.test', '.', ''])('%j names no upstream', async (serverName) => {
+  await expect(bench.start(['https://a'], { upstreamTls: { serverName } })).rejects.toThrow(/want a host name or an address/);
+}); // prettier-ignore
 
 it('a certificate that not all upstreams would be shown is refused', async () => {
   const [shown, upstreams] = [[credentialOf(alice)], [{ url: 'https://a' }, { url: 'http://b' }]];

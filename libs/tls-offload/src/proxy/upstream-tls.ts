@@ -13,6 +13,8 @@ export interface UpstreamTlsOptions {
   readonly upstreamCredentials?: readonly Credential[];
   /** Of connections to upstreams with https URLs. */
   readonly upstreamObserver?: TerminatorObserver;
+  /** Keeps the CRLs that are in force for upstreams' certificates, as `crlDirectory` of a `TlsConnector`. */
+  readonly upstreamCrlDirectory?: string;
 }
 
 /** What a connector's own limit may be; the time of each connection is `connectTimeoutMilliseconds`, where that is shorter. */
@@ -24,7 +26,7 @@ const [shortestHandshake, longestHandshake] = [100, 120_000];
  */
 export function newUpstreamTls(
   { upstreams, upstreamTls, connectTimeoutMilliseconds }: ParsedL7ProxyConfig,
-  { upstreamCredentials = [], upstreamObserver }: UpstreamTlsOptions,
+  { upstreamCredentials = [], upstreamObserver, upstreamCrlDirectory }: UpstreamTlsOptions,
 ): TlsConnector | undefined {
   checkShown(upstreamCredentials, upstreams);
   if (upstreams.every(isPlain)) return undefined;
@@ -35,6 +37,7 @@ export function newUpstreamTls(
     alpnProtocols: ['http/1.1'],
     credentials: upstreamCredentials,
     observer: upstreamObserver,
+    crlDirectory: upstreamCrlDirectory,
   });
 }
 

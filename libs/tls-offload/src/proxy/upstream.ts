@@ -18,6 +18,11 @@ export interface UpstreamStatistics {
   readonly failures: number;
 }
 
+/** What http passes from a request to its agent. */
+interface ConnectTimeout {
+  readonly connectTimeoutMilliseconds: number;
+}
+
 /** One server behind the proxy: its connections, which are kept for further requests, and how it does. */
 export class Upstream {
   readonly url: string;
@@ -39,8 +44,7 @@ export class Upstream {
     const { origin, hostname } = new URL(upstream.url);
     this.url = origin;
     this.#hostname = hostname;
-    const { connectTimeoutMilliseconds, upstreamKeepAliveMilliseconds } = config;
-    this.#agent = new ConnectorAgent(connector, connectTimeoutMilliseconds, upstreamKeepAliveMilliseconds);
+    this.#agent = new ConnectorAgent(connector, config.upstreamKeepAliveMilliseconds);
   }
 
   get inFlight(): number {
@@ -49,6 +53,11 @@ export class Upstream {
 
   get isFull(): boolean {
     return this.#inFlight >= this.upstream.requestLimit;
+  }
+
+  /** Whether a request needs no new connection. */
+  get hasFreeConnection(): boolean {
+    return Object.values(this.#agent.freeSockets).some((free) => free?.some(({ writable }) => writable));
   }
 
   get isEjected(): boolean {
@@ -60,9 +69,14 @@ export class Upstream {
     return { url: this.url, state, inFlight: this.#inFlight, requests: this.#requests, failures: this.#failures };
   }
 
-  /** A request of http, on a connection of ours. Its errors before 'socket' are the connector's: nothing has been sent. */
-  request(options: RequestOptions): ClientRequest {
+  /**
+   * A request of http, on a connection of ours. Its errors before 'socket' are the connector's: nothing has been sent.
+   * @param connectTimeoutMilliseconds  in place of the configured one
+   */
+  request(options: RequestOptions & Partial<ConnectTimeout>): ClientRequest {
+    const { connectTimeoutMilliseconds } = this.config;
     return request({
+      connectTimeoutMilliseconds,
       ...options,
       agent: this.#agent,
       hostname: this.#hostname,
@@ -71,14 +85,26 @@ export class Upstream {
     });
   }
 
-  /** Counts a request as under way. @returns to call once, when it is over; `failed`: for a fault of the upstream */
-  begin(): (failed: boolean) => void {
+  /**
+   * Counts a request as under way. One that is given up while its connection is made counts until there is one, which the next request
+   * has then: clients that come and go have no more connections and signatures made than `requestLimit` at a time.
+   * @returns to call once, when it is over; `failed`: for a fault of the upstream; undefined: nobody can say how it does
+   */
+  begin(asked: ClientRequest): (failed: boolean | undefined) => void {
     this.#inFlight++;
     this.#requests++;
+    let isConnecting = true;
+    let isOver = false;
+    const settle = (): void => {
+      if (isConnecting && isOver) this.#inFlight--;
+      isConnecting = false;
+    };
+    asked.once('socket', settle).once('close', settle);
     return (failed) => {
-      this.#inFlight--;
-      if (failed) this.#noteFailure();
-      else this.#failuresInRow = 0;
+      isOver = true;
+      if (!isConnecting) this.#inFlight--;
+      if (failed === true) this.#noteFailure();
+      if (failed === false) this.#failuresInRow = 0;
     };
   }
 
@@ -99,14 +125,13 @@ export class Upstream {
 class ConnectorAgent extends Agent {
   constructor(
     private readonly connector: UpstreamConnector,
-    private readonly connectTimeoutMilliseconds: number,
     keepAliveMilliseconds: number,
   ) {
     super({ keepAlive: true, timeout: keepAliveMilliseconds, scheduling: 'lifo' });
   }
 
-  override createConnection(_options: unknown, callback: (error: Error | null, stream: Duplex) => void): undefined {
-    this.connector(this.connectTimeoutMilliseconds).then(
+  override createConnection(options: object, callback: (error: Error | null, stream: Duplex) => void): undefined {
+    this.connector((options as ConnectTimeout).connectTimeoutMilliseconds).then(
       (stream) => {
         if (stream instanceof TlsSocket) endOnceSuperseded(this, stream);
         callback(null, stream);
