@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Overrides } from '../../../../test/support/token.js';
+import { eventually } from '../../../../test/support/eventually.js';
 import { StandIn } from '../../../../test/support/stand-in.js';
 import { parseHsmConfig } from '../config.js';
 import type { KeyId } from '../key/key.js';
@@ -103,9 +104,9 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
     await expect(sign('echo', { signal: AbortSignal.abort('early') })).rejects.toMatchObject({ cause: 'early' });
     const controller = new AbortController();
     const { signal } = controller;
-    const calls = [sign('late 150', { signal }), sign('echo', { signal })];
+    const calls = [sign('late 1000', { signal }), sign('echo', { signal })];
     const ends = Promise.allSettled(calls);
-    await pause(30);
+    await eventually(() => standIn.lines('verbs').includes('sign'));
     controller.abort('enough');
     const aborted = {
       status: 'rejected',

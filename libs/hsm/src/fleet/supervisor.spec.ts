@@ -20,7 +20,8 @@ describe('Starting agents', () => {
   };
   const crashOnce = (of: Fleet) => {
     const request = { scheme: 'ecdsa-sha256', input: 'message', format: 'der', verify: false } as const;
-    return of.call('sign', { keyId: 'f'.repeat(32) as never, ...request, data: Buffer.from('crash <2') }, {});
+    const data = Buffer.from('crash <2');
+    return of.call('sign', { keyId: 'f'.repeat(32) as never, ...request, data }, { deadlineMilliseconds: 60_000 });
   };
 
   afterEach(async () => {
