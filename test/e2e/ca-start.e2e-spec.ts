@@ -1,68 +1,34 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CaHome, CaService, run } from '../support/ca-service.js';
+import { atHome, describeStartFaults, type StartFault } from '../support/ca-start-faults.js';
 import { buildCsr } from '../support/csr.js';
 import { eventually } from '../support/eventually.js';
 import { childrenOf } from '../support/processes.js';
 
 const cli = join(fileURLToPath(new URL('../..', import.meta.url)), 'dist', 'apps', 'cli', 'main.js');
 
-/** How the configuration or its surroundings are spoilt, and what the process says before it exits with 1. */
-const faults: [string, (home: CaHome) => void | Promise<void>, RegExp[]][] = [
+const faults: StartFault[] = [
   ['a configuration file that is missing', (home) => renameSync(home.configFile, `${home.configFile}.gone`), [/ERR_API_CONFIG/, /ENOENT/]],
-  ['a configuration file that is no YAML', (home) => void home.file('ca.yaml', 'listen: ]'), [/ERR_API_CONFIG/, /YAML/]],
   [
     'faults in the configuration, all at once',
     (home) => home.configure({ listen: { host: '0.0.0.0', port: 70_000 }, publicUrl: 'https://x', allowedNames: { dns: ['a..b'] }, surplus: 1, database: {} }),
     [/ERR_API_CONFIG/, /listen\.port/, /publicUrl/, /allowedNames\.dns\[0\]/, /surplus/, /database/],
   ],
-  ['a non-loopback address without leave', (home) => home.configure({ listen: { host: '0.0.0.0', port: 0 } }), [/ERR_API_CONFIG/, /want a loopback address, tls, or allowNonLoopback: true/]],
-  ['a database file below a file', (home) => home.configure({ database: { type: 'better-sqlite3', database: `${home.configFile}/ca.sqlite` } }), [/ERR_CA_STORE_UNUSABLE/, /ca\.yaml\/ca\.sqlite/]],
-  ['a database file that is something else', (home) => void home.file('ca.sqlite', randomBytes(8192)), [/ERR_CA_STORE_UNUSABLE/, /not a database/]],
   ['a PostgreSQL server that is not there', (home) => home.configure({ database: { type: 'postgres', url: 'postgres://nobody@127.0.0.1:1/ca' } }), [/ERR_CA_STORE_UNUSABLE/, /ECONNREFUSED/]],
-  ['a PostgreSQL URL file that is not there', (home) => home.configure({ database: { type: 'postgres', urlFile: '/nonexistent/url' } }), [/ERR_CA_STORE_UNUSABLE/, /\/nonexistent\/url/]],
   ['a wrong PIN', (home) => home.configure({ hsm: home.token.config({ pin: { file: home.pinFile('00000000') } }) }), [/ERR_HSM_PIN_INCORRECT/]],
-  ['a token that is missing', (home) => home.configure({ hsm: home.token.config({ token: { label: 'elsewhere' } }) }), [/ERR_HSM_TOKEN_NOT_FOUND/, /elsewhere/]],
-  ['two tokens of the label', (home) => home.token.addToken('ca'), [/ERR_HSM_TOKEN_AMBIGUOUS/]],
-  ['a module that is missing', (home) => home.configure({ hsm: home.token.config({ module: '/nonexistent.so' }) }), [/ERR_HSM_MODULE_UNUSABLE/, /nonexistent\.so/]],
   ['a CA that was never initialised', (home) => home.configure({ authority: { ...home.authority, initialize: false } }), [/ERR_CA_NOT_INITIALIZED/, /nest-hsm ca init/]],
   ['a set-up token others may read', (home) => chmodSync(home.file('setup-token', 'x'.repeat(43)), 0o644), [/ERR_API_CONFIG/, /mode 0600, got 0644/]],
-  ['a set-up token that is too short', (home) => chmodSync(home.file('setup-token', 'short'), 0o600), [/ERR_API_CONFIG/, /at least 32 characters, got 5/]],
-  ['a set-up token that is a directory', (home) => void mkdirSync(home.setupTokenFile), [/ERR_API_CONFIG/]],
 ]; // prettier-ignore
 
-/** A home of the test's own, gone when the test ends, so that a few tests can run at once: a start is mostly loading code. */
-const atHome =
-  <Arguments extends unknown[]>(test: (home: CaHome, ...args: Arguments) => Promise<void>) =>
-  async (...args: Arguments): Promise<void> => {
-    const home = new CaHome();
-    try {
-      await test(home, ...args);
-    } finally {
-      home.remove();
-    }
-  };
+describeStartFaults(faults);
 
-describe('the CA app says in one paragraph why it cannot start, and exits with 1, for', () => {
-  test.concurrent.each(faults)(
-    '%s',
-    atHome(async (home, _, spoil, messages) => {
-      await spoil(home);
-      const service = CaService.spawn(home);
-      expect(await service.exited).toEqual({ code: 1, signal: null });
-      for (const message of messages) expect(service.stderr).toMatch(message);
-      expect(service.stderr).toMatch(/^ca: ERR_/);
-      expect(service.stderr).not.toMatch(/\n\s+at /);
-      expect(service.stderr + service.stdout).not.toContain(home.token.pin);
-    }),
-  );
-
+describe('the CA app does not start and says why, for', () => {
   test.concurrent(
     'a port that is taken',
     atHome(async (home) => {
