@@ -103,3 +103,20 @@ describe('an approved order', () => {
     await expect(orders().approve(order.id, 'ada')).rejects.toMatchObject({ code: 'ERR_CA_APPROVAL_REQUIRED' });
   });
 });
+
+test('orders that wait are listed past those that somebody else has put there', async () => {
+  const ca = await TestCa.create();
+  const authority = await ca.open(config);
+  const orders = new Orders({ authority, orders: ca.stores.orders, hours: 24, now: () => ca.now });
+  const placed: string[] = [];
+  for (let count = 0; count < 5; count++) {
+    ca.now = new Date(ca.now.getTime() + 1_000);
+    placed.push((await orders.place({ csr: buildCsr(), profile: 'approved', requester: 'ada' })).id);
+  }
+  for (const id of placed.slice(0, 3))
+    await ca.dataSource.query(`UPDATE ca_order SET requester = 'eve' WHERE id = ?`, [id]);
+  expect((await orders.pending(2)).map(({ id }) => id)).toEqual(placed.slice(3));
+  expect((await orders.pending(1)).map(({ id }) => id)).toEqual(placed.slice(3, 4));
+  expect((await orders.pending(2, placed[3])).map(({ id }) => id)).toEqual(placed.slice(4));
+  await ca.remove();
+});

@@ -84,9 +84,15 @@ export class Orders {
 
   /** Orders that wait, the oldest first. @param after  id of the last one of the page before */
   async pending(limit: number, after?: string): Promise<OrderRecord[]> {
-    const last = after === undefined ? undefined : await this.find(after);
-    const found = await this.options.orders.listPending(this.#now(), limit, last);
-    return found.filter((order) => this.#isOwn(order));
+    let last = after === undefined ? undefined : await this.find(after);
+    const pending: OrderRecord[] = [];
+    for (;;) {
+      const read = await this.options.orders.listPending(this.#now(), limit, last);
+      pending.push(...read.filter((order) => this.#isOwn(order)));
+      // Those that somebody else has put there take no place of others.
+      if (read.length < limit || pending.length >= limit) return pending.slice(0, limit);
+      last = read[read.length - 1];
+    }
   }
 
   /**
