@@ -50,7 +50,7 @@ describe('the configuration file of the sidecar', () => {
 
   it('serves all certificates but those that upstreams are shown, unless a listener lists its own', () => {
     const shown = complete.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificate: internal }"); // prettier-ignore
-    const config = read(shown);
+    const config = read(shown.replace("    serverNames: ['*.internal.example']\n", ''));
     expect(config.listeners.map((listener) => servedCertificates(listener, config))).toEqual([['tls'], ['tls']]);
     expect(config.listeners.map(shownCertificate)).toEqual([undefined, 'internal']);
     const listed = read(shown.replace('    l7:', '    certificates: [tls, internal]\n    l7:'));
@@ -131,6 +131,15 @@ describe('the configuration file of the sidecar', () => {
       (yaml) =>
         yaml.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificate: tls }"),
       /:10:5: listeners\.0: want a certificate without serverNames/,
+    ],
+    [
+      'a certificate that upstreams are shown and that nobody would serve any more',
+      (yaml) =>
+        yaml.replace(
+          "'http://127.0.0.1:3000' }]",
+          "'https://127.0.0.1:3000' }], upstreamTls: { certificate: internal }",
+        ),
+      /:17:\d+: certificates\.1\.serverNames: want a listener that lists this certificate/,
     ],
     [
       'TLS that upstreams are to be met by and that is none',

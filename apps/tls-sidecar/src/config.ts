@@ -127,13 +127,20 @@ export const configSchema = z
         fault(['listeners', index, 'l7', 'upstreamTls', 'certificate'], 'want the name of a certificate');
       }
       listener.l7?.upstreams.forEach(({ url }, place) => {
-        if (shown === undefined || url.startsWith('https:')) return;
+        if (shown === undefined || !URL.canParse(url) || new URL(url).protocol === 'https:') return;
         const message = 'want https, since upstreams are shown a certificate, got http';
         fault(['listeners', index, 'l7', 'upstreams', place, 'url'], message);
       });
       if (served.every((name) => known.get(name)?.serverNames.length !== 0)) {
         fault(['listeners', index], 'want a certificate without serverNames, for clients that name no server');
       }
+    });
+    // It would be served no more, and nobody would be told.
+    certificates.forEach(({ name, serverNames }, index) => {
+      if (serverNames.length === 0 || !listeners.some((listener) => shownCertificate(listener) === name)) return;
+      if (listeners.some((listener) => listener.certificates?.includes(name) === true)) return;
+      const message = 'want a listener that lists this certificate, since upstreams are shown it, got none';
+      fault(['certificates', index, 'serverNames'], message);
     });
   });
 export type Config = Readonly<z.output<typeof configSchema>>;

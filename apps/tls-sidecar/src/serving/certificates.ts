@@ -68,11 +68,19 @@ export class Certificates {
     throw refused.reason;
   }
 
-  /** Stops those that the other configuration has not. */
-  async stopUnless(other: Certificates): Promise<void> {
+  /**
+   * Stops those that the other configuration has not.
+   * @param left  when nobody is left that shows one of them to upstreams: until then these are kept fresh
+   */
+  async stopUnless(other: Certificates, left?: Promise<unknown>): Promise<void> {
     const used = new Set([...other.entries.values()].map(({ keeper }) => keeper));
     const unused = [...this.entries.values()].filter(({ keeper }) => !used.has(keeper));
-    await Promise.all(unused.map(({ keeper }) => keeper.stop()));
+    const stop = async (entries: readonly Entry[]): Promise<void> => {
+      await Promise.all(entries.map(({ keeper }) => keeper.stop()));
+    };
+    const shown = left === undefined ? [] : unused.filter(({ purposes }) => purposes.includes('client'));
+    void left?.then(() => stop(shown));
+    await stop(unused.filter((each) => !shown.includes(each)));
   }
 
   /** Has those that wait for their next look make it now. */

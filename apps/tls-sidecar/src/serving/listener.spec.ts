@@ -75,11 +75,11 @@ describe('a listener', () => {
   it('closes a lane that was replaced with its last connection, one in its PROXY header included', async () => {
     listener.serve();
     const before = laneTo(upstream.address() as AddressInfo, 'before');
-    listener.take(before);
+    void listener.take(before);
     const closed = jest.spyOn(before, 'close');
     const socket = await announced();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    listener.take(laneTo(upstream.address() as AddressInfo, 'after'));
+    void listener.take(laneTo(upstream.address() as AddressInfo, 'after'));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(closed).not.toHaveBeenCalled();
     socket.write('PROXY UNKNOWN\r\n');
@@ -96,7 +96,7 @@ describe('a listener', () => {
     const holding = connect(portOf(listener), '127.0.0.1').on('error', () => undefined);
     await once(holding, 'connect');
     await new Promise((resolve) => setTimeout(resolve, 50));
-    listener.take(laneTo(upstream.address() as AddressInfo, 'second'));
+    void listener.take(laneTo(upstream.address() as AddressInfo, 'second'));
     const looked = jest.spyOn(TlsTerminator.prototype, 'reloadClientAuthorities');
     await listener.reloadAuthorities();
     expect(looked).toHaveBeenCalledTimes(2);
@@ -115,12 +115,12 @@ describe('a listener', () => {
       return new Lane(config, { served, shown: [shown] }, observers);
     };
     const before = laneShowing(alice);
-    listener.take(before);
+    void listener.take(before);
     const holding = connect(portOf(listener), '127.0.0.1').on('error', () => undefined);
     await once(holding, 'connect');
     await eventually(() => before.statistics.handshaking === 1);
     const after = laneShowing(bob);
-    listener.take(after);
+    void listener.take(after);
     listener.renewShown(alice, renewed);
     expect([before, after].map(({ credentials }) => credentials.shown)).toEqual([[renewed], [bob]]);
     holding.destroy();

@@ -73,17 +73,19 @@ export class Listener {
     if (lane !== this.#lane) await lane.close(0);
   }
 
-  /** From the next connection on. The one before keeps its connections for as long as they like; then only its totals stay. */
-  take(lane: Lane): void {
+  /**
+   * From the next connection on. The one before keeps its connections for as long as they like; then only its totals stay.
+   * @returns when it has gone
+   */
+  async take(lane: Lane): Promise<void> {
     const before = this.#lane;
     if (lane === before) return;
     this.#lane = lane;
     this.#leaving.add(before);
-    void before.emptied().then(() => {
-      this.#leaving.delete(before);
-      this.#left = added(this.#left, before.statistics.totals);
-      return before.close(0);
-    });
+    await before.emptied();
+    this.#leaving.delete(before);
+    this.#left = added(this.#left, before.statistics.totals);
+    await before.close(0);
   }
 
   serve(): void {
@@ -97,9 +99,16 @@ export class Listener {
     this.#lane.setCredentials(credentials);
   }
 
-  /** In all its lanes. */
-  renewShown(before: Credential, after: Credential): void {
-    for (const lane of this.#lanes) lane.renewShown(before, after);
+  /** In all its lanes. @returns why some of them did not take it */
+  renewShown(before: Credential, after: Credential): Error[] {
+    return this.#lanes.flatMap((lane) => {
+      try {
+        lane.renewShown(before, after);
+        return [];
+      } catch (error) {
+        return [error as Error];
+      }
+    });
   }
 
   /** Those of connections under way, too. */

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { KeyObject, webcrypto } from 'node:crypto';
 import { once } from 'node:events';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { createSecureContext, createServer, type Server, type TLSSocket } from 'node:tls';
 import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';
 import { loadAddon } from '../addon.js';
@@ -32,13 +32,21 @@ export async function proveAsClient(credential: Credential): Promise<void> {
   const ca = credential.chain[credential.chain.length - 1].toString();
   // The chain may end below the root, which Node.js lets a context have, and a server by itself not.
   server.addContext(serverName, createSecureContext({ cert, key, ca, allowPartialTrustChain: true }));
+  let knowPort = (_port: number | undefined): void => undefined;
+  const ourPort = new Promise<number | undefined>((resolve) => (knowPort = resolve));
+  // Anybody on this machine may connect to it, and is not judged.
+  const listener = createTcpServer((raw) => {
+    raw.on('error', () => undefined);
+    void ourPort.then((port) => (raw.remotePort === port ? server.emit('connection', raw) : raw.destroy()));
+  });
   const judged = judgement(server);
   // Where the handshake fails at our end nobody asks.
   judged.catch(() => undefined);
   let socket: Socket | undefined;
   try {
-    await once(server.listen(0, host), 'listening');
-    socket = openTcp({ host, port: (server.address() as AddressInfo).port });
+    await once(listener.listen(0, host), 'listening');
+    socket = openTcp({ host, port: (listener.address() as AddressInfo).port });
+    socket.once('connect', () => knowPort(socket?.localPort));
     await showTo(der, socket, credential);
     const seen = await judged;
     if (!seen.authorized) throw new Error(String(seen.authorizationError));
@@ -49,8 +57,9 @@ export async function proveAsClient(credential: Credential): Promise<void> {
     const message = `certificate for key ${credential.key.label}: want a server to take it, got ${(cause as Error).message}`;
     throw new TlsOffloadError('ERR_TLS_OFFLOAD_CERTIFICATE_INVALID', message, { cause });
   } finally {
+    knowPort(undefined);
     socket?.destroy();
-    server.close();
+    listener.close();
   }
 }
 

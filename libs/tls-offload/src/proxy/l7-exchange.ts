@@ -132,7 +132,7 @@ class Exchange {
   /** @param fault  of the one before @returns false when nobody else may be asked */
   #askAnother(fault: TlsOffloadError): boolean {
     if (!idempotentMethods.has(this.#asked.method) || !isWorthAnother(fault)) return false;
-    this.#upstreams.settle(fault);
+    this.#upstreams.noteEnd(fault);
     try {
       this.#ask();
       return true;
@@ -211,7 +211,7 @@ class Exchange {
     answer.once('error', (cause) => this.#fail(upstreamFault(cause)));
     answer.once('end', () => {
       this.#isAnswered = true;
-      this.#upstreams.settle();
+      this.#upstreams.noteAnswer();
       const trailers = trailersOf(answer.rawTrailers);
       response.addTrailers(Object.fromEntries(trailers));
       if (!this.#isComplete) this.#leaveRestOfRequest(trailers.length > 0);
@@ -251,7 +251,7 @@ class Exchange {
     if (this.#fault !== undefined) return;
     this.#fault = fault;
     this.#clock.stop();
-    this.#upstreams.settle(fault);
+    this.#upstreams.noteEnd(fault);
     this.#outgoing?.destroy();
     if (isGone(this.response)) return;
     answerFault(this.response, fault);
@@ -260,7 +260,7 @@ class Exchange {
 
   #close(): ExchangeOutcome {
     this.#clock.stop();
-    this.#upstreams.settle();
+    this.#upstreams.noteEnd();
     if (!this.#isAnswered) this.#outgoing?.destroy();
     return {
       status: this.#status,

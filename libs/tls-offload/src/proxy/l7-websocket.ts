@@ -126,7 +126,8 @@ class WebSocketExchange {
         status = response.headersSent ? response.statusCode : undefined;
       }
     }
-    this.#upstreams.settle(fault);
+    if (fault === undefined && status !== undefined) this.#upstreams.noteAnswer();
+    this.#upstreams.noteEnd(fault);
     return {
       status,
       upstream: this.#upstreams.lastUrl,
@@ -147,7 +148,7 @@ class WebSocketExchange {
         const fault = upstreamFault(cause as Error);
         if (fault.code === 'ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED') throw before ?? fault;
         if (progress.hasLeft || this.client.destroyed || !isWorthAnother(fault)) throw fault;
-        this.#upstreams.settle(fault);
+        this.#upstreams.noteEnd(fault);
         before = fault;
       }
     }

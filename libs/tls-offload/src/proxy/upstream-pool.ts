@@ -32,10 +32,13 @@ export class UpstreamPool {
    * The upstream with the fewest requests under way, in turn among equals. One that is ejected is taken when there is no other:
    * being wrong about it costs a request, leaving it alone costs all.
    * @param tried  not to be taken again
+   * @param connectedOnly  one that needs no new connection
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_UPSTREAMS_EXHAUSTED
    */
-  take(tried: ReadonlySet<Upstream> = new Set()): Upstream {
-    const candidates = this.#upstreams.filter((each) => each.healthy && !each.isFull && !tried.has(each));
+  take(tried: ReadonlySet<Upstream> = new Set(), connectedOnly = false): Upstream {
+    const candidates = this.#upstreams.filter(
+      (each) => each.healthy && !each.isFull && !tried.has(each) && (!connectedOnly || each.hasFreeConnection),
+    );
     const sound = candidates.filter(({ isEjected }) => !isEjected);
     const eligible = sound.length > 0 ? sound : candidates;
     if (eligible.length === 0) {

@@ -112,6 +112,17 @@ describe('an upstream that asks for a certificate', () => {
     expect(await bench.ask()).toMatchObject({ status: 200, body: 'alice' });
   });
 
+  it('is asked on a connection that is kept while the token is away', async () => {
+    const signer = softwareSigner(alice);
+    const options = { upstreamCredentials: [credentialOf(alice, signer)] };
+    await bench.start([await serve(), await serve()], { upstreamTls, ejectAfter: 1 }, options);
+    expect((await bench.ask()).body).toBe('alice');
+    signer.before = () => Promise.reject(new Error('the token is away'));
+    for (let count = 0; count < 4; count++) expect((await bench.ask()).body).toBe('alice');
+    expect(signer.calls).toBeGreaterThan(1);
+    expect(bench.proxy.statistics.upstreams).toMatchObject([{ failures: 0 }, { failures: 0 }]);
+  });
+
   it('costs no more signatures at a time than it may have requests, however many are given up', async () => {
     const signed = deferred<void>();
     const signer = softwareSigner(alice);
