@@ -78,7 +78,7 @@ describe('column encryption under a KEK in SoftHSM', () => {
       if (execFileSync('ps', ['-o', 'args=', '-p', String(agent)], { encoding: 'utf8' }).includes('agent'))
         process.kill(agent, 'SIGKILL');
     }
-    await dataSource.query(`UPDATE data_encryption_key SET state = 'retired'`);
+    await dataSource.query(`UPDATE data_encryption_key SET state = 'retired', active_scope = NULL`);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     await dataSource.manager.save(Patient, { ...patient, name: 'SECRET Eve' });
     const found = await dataSource.manager.find(Patient);
