@@ -66,10 +66,11 @@ export class DataShredCommand extends DataCommand {
       if (directory !== undefined) await receiptDirectory(directory);
       const operator = options.operator ?? userInfo().username;
       const signed = await lifecycle.shred(tenant, { operator, destroySharedKek, signal, onWaiting: reportWaiting() });
-      if (directory !== undefined) await writeReceipt(directory, signed);
       if (signed.receipt.state !== 'shredded') process.exitCode = 1;
       const { receipt, signature } = signed;
+      // What became of the keys is said, though the files of the receipt cannot be written.
       print({ receipt, signature: signature?.toString('base64') }, shreddingLines(signed), options);
+      if (directory !== undefined) await writeReceipt(directory, signed);
     });
   }
 }
