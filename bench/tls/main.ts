@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { report } from '../harness/report.js';
 import { forwardingCases, measureForwarding } from './forwarding.js';
 import { handshakeCases, measureHandshakes } from './handshakes.js';
@@ -18,7 +19,7 @@ const wanted = process.argv.length > 2 ? process.argv.slice(2) : known;
 const unknown = wanted.filter((name) => !known.includes(name));
 if (unknown.length > 0) throw new Error(`bench: want cases of ${known.join(', ')}, got ${unknown.join(', ')}`);
 
-const peers = providePeers(process.env.NEST_HSM_BENCH_PEERS ?? 'var/bench/peers');
+const peers = providePeers(resolve(process.env.NEST_HSM_BENCH_PEERS ?? 'var/bench/peers'));
 const isWanted = (name: string): boolean => wanted.includes(name);
 report(
   [
