@@ -163,7 +163,10 @@ export interface ClientContext {
 
 /** One connection. Calls never block; ciphertext to send is taken after each of them. */
 export interface Session {
-  /** Goes on with the handshake; input that arrives while a signature is wanted is kept. */
+  /**
+   * Goes on with the handshake, or with the message of it that holds back. Input that arrives while a signature is wanted, or that
+   * comes after it, is kept.
+   */
   handshake(input?: Uint8Array): HandshakeProgress;
   /** The signature that the handshake waits for, undefined when it waits for none. */
   signatureWanted(): SignatureWanted | undefined;
@@ -172,11 +175,13 @@ export interface Session {
   /** @returns bytes written to `plaintext` (0: feed more), or one of `readEnd` */
   read(input: Uint8Array | undefined, plaintext: Uint8Array): number;
   /**
-   * Encrypts all of it, or, in the middle of a handshake message of the peer's, keeps it for the `read` that brings the rest.
-   * @returns false when the session has failed, for one thing since it would keep more than 1 MiB
+   * The peer's key update or ticket came in several records, and not yet the last one (RFC 8446 §5.1): OpenSSL writes nothing before
+   * it. Until `handshake` or `read` brings the rest, `write` and `shutdown` fail the session.
    */
+  holdsBack(): boolean;
+  /** Encrypts all of it. @returns false when the session has failed */
   write(plaintext: Uint8Array): boolean;
-  /** Queues close_notify; reading goes on. @returns false when the session has failed, or keeps something that goes first */
+  /** Queues close_notify; reading goes on. @returns false when the session has failed */
   shutdown(): boolean;
   takeOutput(): Buffer | undefined;
   describe(): SessionDescription;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { readEnd, type Session, type SessionDescription } from './addon.js';
+import { handshakeProgress, readEnd, type Session, type SessionDescription } from './addon.js';
 import { type TlsOffloadErrorCode, TlsOffloadError } from './errors.js';
 import type { Role } from './handshake.js';
 import { isCertificateRefusal } from './handshake-refusal.js';
@@ -12,7 +12,7 @@ type Callback = (error?: Error | null) => void;
 const sliceBytes = 64 * 1024;
 /** Chunks below this are joined, so that many small writes do not make many small records. */
 const recordBytes = 16 * 1024;
-/** How long the end may be held back by the peer, which has begun a handshake message and not ended it. */
+/** How long the peer may hold back what we write, having begun a handshake message and not ended it. */
 const heldBackMilliseconds = 5_000;
 /** What answers to the peer (key updates) may pile up to while it does not read. */
 const unreadAnswerBytes = 1024 * 1024;
@@ -48,7 +48,8 @@ export class TlsSocket extends TlsSocketFace {
   #rawEnded = false;
   #readEnded = false;
   #resumeWriting: Callback | undefined;
-  #endLate: (() => void) | undefined;
+  /** Runs while a write or the end waits for the rest of the peer's handshake message. */
+  #heldBack: NodeJS.Timeout | undefined;
   #lingering = false;
   /** A client's reader gets what came before the cut, and the fault after it. */
   #cut = false;
@@ -120,16 +121,28 @@ export class TlsSocket extends TlsSocketFace {
     return chunk;
   }
 
-  /** Decrypts what has come, and what was left from before, until there is no more or the reader has enough. */
   #receive(chunk?: Buffer): void {
     // What comes after close_notify is read and dropped, so that the end of the connection is seen.
     if (this.destroyed || this.#readEnded) return;
+    if (this.#paused && chunk !== undefined) this.#finishMessage(chunk);
+    else this.#decrypt(chunk);
+    this.#writeLate();
+  }
+
+  /** The reader has enough, but the rest of a handshake message is waited for: what comes after that is kept as it is. */
+  #finishMessage(chunk: Buffer): void {
+    const progress = this.session.handshake(chunk);
+    this.#send();
+    if (progress === handshakeProgress.failed) this.#fail(...this.#reasonOf(this.session.failure()));
+  }
+
+  /** Decrypts what has come, and what was left from before, until there is no more or the reader has enough. */
+  #decrypt(chunk?: Buffer): void {
     let input = chunk;
     for (;;) {
       const bytes = this.session.read(input, plaintextBuffer);
       input = undefined;
       this.#send();
-      this.#endLate?.();
       if (this.raw.writableLength > unreadAnswerBytes) {
         this.#fail('ERR_TLS_OFFLOAD_PEER_NOT_READING', 'want a peer that reads our answers, got one that only asks');
         return;
@@ -145,7 +158,7 @@ export class TlsSocket extends TlsSocketFace {
       if (this.destroyed) return;
       if (!wantsMore) {
         this.#paused = true;
-        this.raw.pause();
+        if (this.#heldBack === undefined) this.raw.pause();
         return;
       }
     }
@@ -187,14 +200,16 @@ export class TlsSocket extends TlsSocketFace {
   }
 
   #encrypt(pending: Buffer[], callback: Callback): void {
+    const resume: Callback = (error) => (error ? callback(error) : this.#encrypt(pending, callback));
     while (pending.length > 0) {
+      if (this.session.holdsBack()) return this.#holdBack(resume);
       if (!this.session.write(takeSlice(pending))) {
         this.#fail('ERR_TLS_OFFLOAD_RECORD_INVALID', `want to write, got: ${this.session.failure()}`);
         return callback(this.failure);
       }
       this.noteActivity();
       if (!this.#send()) {
-        this.#resumeWriting = (error) => (error ? callback(error) : this.#encrypt(pending, callback));
+        this.#resumeWriting = resume;
         return;
       }
     }
@@ -202,23 +217,39 @@ export class TlsSocket extends TlsSocketFace {
   }
 
   override _final(callback: Callback): void {
-    const end = (): void => {
-      this.#endLate = undefined;
-      this.#send();
-      this.raw.end(() => callback());
-    };
-    if (this.session.shutdown() || this.session.failure() !== '') return end();
-    const timer = setTimeout(() => this.#endLate && end(), heldBackMilliseconds).unref();
-    this.#endLate = () => {
-      if (!this.session.shutdown()) return;
-      clearTimeout(timer);
-      end();
-    };
+    if (this.session.holdsBack()) {
+      return this.#holdBack((error) => (error ? callback(error) : this._final(callback)));
+    }
+    this.session.shutdown();
+    this.#send();
+    this.raw.end(() => callback());
+  }
+
+  /** Until the rest of the peer's handshake message has come, which is read whether the reader has enough or not. */
+  #holdBack(resume: Callback): void {
+    this.#resumeWriting = resume;
+    this.#heldBack ??= setTimeout(
+      () => this.#fail('ERR_TLS_OFFLOAD_HANDSHAKE_TIMEOUT', 'want the rest of a handshake message, got none in time'),
+      heldBackMilliseconds,
+    ).unref();
+    this.raw.resume();
+  }
+
+  #writeLate(): void {
+    if (this.#heldBack === undefined || this.destroyed || this.session.holdsBack()) return;
+    this.#stopHoldingBack();
+    if (this.#paused) this.raw.pause();
+    if (!this.raw.writableNeedDrain) this.#takeResumption()?.();
+  }
+
+  #stopHoldingBack(): void {
+    clearTimeout(this.#heldBack);
+    this.#heldBack = undefined;
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
     this.stopIdleTimer();
-    this.#endLate = undefined;
+    this.#stopHoldingBack();
     this.session.close();
     // Ended by us before the peer has: what it still sends must not make the kernel drop what we have sent.
     if (this.#lingering || (this.writableFinished && !this.#readEnded)) closeLingering(this.raw);

@@ -29,6 +29,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
                            InstanceMethod<&SessionObject::SignatureWanted>("signatureWanted"),
                            InstanceMethod<&SessionObject::Deliver>("deliver"),
                            InstanceMethod<&SessionObject::Read>("read"),
+                           InstanceMethod<&SessionObject::HoldsBack>("holdsBack"),
                            InstanceMethod<&SessionObject::Write>("write"),
                            InstanceMethod<&SessionObject::Shutdown>("shutdown"),
                            InstanceMethod<&SessionObject::TakeOutput>("takeOutput"),
@@ -93,6 +94,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     }
     return info.Env().Undefined();
   }
+
+  Napi::Value HoldsBack(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), session_->holds_back()); }
 
   Napi::Value Write(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), session_->Write(ViewOf(info[0])));

@@ -23,7 +23,9 @@ Pump::Pump(std::shared_ptr<Session> session, int client, int upstream, ByteView 
 
 Pump::Interest Pump::client_interest() const {
   const bool unread = to_upstream_.empty() && session_->unsent() <= kUnreadAnswerBytes;
-  return {!client_ended_ && (client_finished_ || (unread && !upstream_deaf_)), session_->unsent() > 0};
+  // The rest of a handshake message is read whatever else waits: all that is for the client waits for it.
+  const bool wanted = client_finished_ || session_->holds_back() || (unread && !upstream_deaf_);
+  return {!client_ended_ && wanted, session_->unsent() > 0};
 }
 
 Pump::Interest Pump::upstream_interest() const {
@@ -45,10 +47,17 @@ void Pump::OnClientReadable() {
         return Abort(End::kClientGone);
       case TcpEnd::Outcome::kSome:
         progress_ += received;
-        Decrypt({scratch_->received.data(), received});
+        TakeFromClient({scratch_->received.data(), received});
     }
     if (received < kBufferBytes) return;
   }
+}
+
+void Pump::TakeFromClient(ByteView received) {
+  if (session_->holds_back() && session_->Handshake(std::exchange(received, {})) == Session::Progress::kFailed) {
+    return BeginLingering(End::kRecordInvalid);
+  }
+  if (to_upstream_.empty() && !upstream_deaf_) Decrypt(received);
 }
 
 /// Hands on what has come, and what the session holds from before, until there is no more or the upstream is the slower.
@@ -180,7 +189,6 @@ void Pump::OnUpstreamError() {
 void Pump::Settle() {
   if (end_ != End::kNone) return;
   if (client_finished_ && to_upstream_.empty() && !std::exchange(fin_sent_to_upstream_, true)) upstream_.FinishWriting();
-  if (session_->holds_back()) return;
   if (upstream_ended_ && !std::exchange(close_notify_made_, true)) session_->Shutdown();
   const bool said_all = close_notify_made_ || lingering_;
   if (said_all && session_->unsent() == 0 && !std::exchange(fin_sent_to_client_, true)) client_.FinishWriting();

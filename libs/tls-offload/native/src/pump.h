@@ -90,6 +90,7 @@ class Pump {
   uint64_t progress() const { return progress_; }
 
  private:
+  void TakeFromClient(ByteView received);
   void Decrypt(ByteView received);
   void DiscardFromClient();
   void OnUpstreamRefused();

@@ -14,8 +14,6 @@ namespace {
 // What 16 KiB of plaintext grows by: header, content type, nonce and tag (RFC 8446 §5.2), and the record's share of more.
 constexpr size_t kRecordBytes = 16 * 1024;
 constexpr size_t kRecordOverhead = 64;
-// What may be written while the peer has not sent the rest of a handshake message that it began: nothing is sent in between.
-constexpr size_t kMaximumUnwritten = 1024 * 1024;
 // An AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5).
 constexpr uint64_t kRecordsPerKey = NEST_HSM_RECORDS_PER_KEY;
 
@@ -39,7 +37,8 @@ Session::Session(SslPtr ssl, std::shared_ptr<const void> context, std::shared_pt
 Session::Progress Session::Handshake(ByteView input) {
   if (failed_) return Progress::kFailed;
   bio_.Feed(input);
-  Progress progress = secure_ ? Progress::kSecure : PendingRequest() != nullptr ? Progress::kWantSignature : Advance();
+  const bool is_done = secure_ && !holds_back();
+  Progress progress = is_done ? Progress::kSecure : PendingRequest() != nullptr ? Progress::kWantSignature : Advance();
   if (!bio_.KeepLeftOver()) {
     Fail("too much data during the handshake");
     progress = Progress::kFailed;
@@ -101,7 +100,10 @@ Session::ReadResult Session::Read(ByteView input, uint8_t* plaintext, size_t cap
     total += bytes;
     if (result == 1) continue;
     const int error = SSL_get_error(ssl_.get(), result);
-    if (error == SSL_ERROR_ZERO_RETURN) {
+    if (error == SSL_ERROR_ZERO_RETURN && holds_back()) {
+      Fail("close_notify in the middle of a handshake message");
+      state = ReadState::kFailed;
+    } else if (error == SSL_ERROR_ZERO_RETURN) {
       state = ReadState::kClosed;
     } else if (error != SSL_ERROR_WANT_READ) {
       Fail(TakeErrorReason());
@@ -113,47 +115,24 @@ Session::ReadResult Session::Read(ByteView input, uint8_t* plaintext, size_t cap
     Fail("too much data unread");
     state = ReadState::kFailed;
   }
-  if (holds_back() && !WriteLate()) state = ReadState::kFailed;
   // What was decrypted before the end is delivered first; the end is met again by the next call.
   return {total > 0 ? ReadState::kOpen : state, total};
 }
 
 bool Session::Write(ByteView plaintext) {
   if (!secure_ || failed_) return false;
-  // In order: what waits goes first.
-  if (unwritten_.empty() && !WriteRecords(&plaintext)) return false;
-  if (plaintext.size > kMaximumUnwritten - unwritten_.size()) {
-    Fail("too much to write before the end of a handshake message");
-    return false;
-  }
-  unwritten_.insert(unwritten_.end(), plaintext.data, plaintext.data + plaintext.size);
-  return true;
-}
-
-/// What the peer's unfinished handshake message held back.
-bool Session::WriteLate() {
-  ByteView plaintext{unwritten_.data(), unwritten_.size()};
-  if (!WriteRecords(&plaintext)) return false;
-  unwritten_ = Bytes(plaintext.data, plaintext.data + plaintext.size);
-  return true;
-}
-
-/// Encrypts from the front of it, and leaves what has to wait. @returns false when the session has failed
-bool Session::WriteRecords(ByteView* plaintext) {
-  bio_.ReserveOutput(plaintext->size + (plaintext->size / kRecordBytes + 1) * kRecordOverhead);
+  bio_.ReserveOutput(plaintext.size + (plaintext.size / kRecordBytes + 1) * kRecordOverhead);
   ERR_clear_error();
-  while (plaintext->size > 0) {
-    // The peer's key update or ticket came in several records, and not yet the last one: libssl writes nothing before it.
-    if (SSL_in_init(ssl_.get())) return true;
+  while (plaintext.size > 0) {
     // A record at a time, so that the last one is known: output that goes out at once is cut into segments after it.
-    const size_t size = std::min(plaintext->size, kRecordBytes);
-    bio_.ExpectMore(size < plaintext->size);
+    const size_t size = std::min(plaintext.size, kRecordBytes);
+    bio_.ExpectMore(size < plaintext.size);
     size_t written = 0;
-    if (!RenewWornKey() || SSL_write_ex(ssl_.get(), plaintext->data, size, &written) != 1 || written != size) {
+    if (!RenewWornKey() || SSL_write_ex(ssl_.get(), plaintext.data, size, &written) != 1 || written != size) {
       Fail(TakeErrorReason());
       return false;
     }
-    *plaintext = {plaintext->data + size, plaintext->size - size};
+    plaintext = {plaintext.data + size, plaintext.size - size};
   }
   return true;
 }
@@ -167,9 +146,6 @@ bool Session::RenewWornKey() {
 
 bool Session::Shutdown() {
   if (!secure_ || failed_) return false;
-  if (holds_back()) return false;
-  // libssl makes none in the middle of a handshake message, and nobody waits for the rest of that.
-  if (SSL_in_init(ssl_.get())) return true;
   ERR_clear_error();
   if (SSL_shutdown(ssl_.get()) >= 0) return true;
   Fail(TakeErrorReason());

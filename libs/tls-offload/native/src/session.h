@@ -57,7 +57,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Goes on with the handshake, with what has arrived if anything. Input that arrives while a signature is awaited is kept.
+  /// Goes on with the handshake, or with the message of it that holds back, with what has arrived if anything. Input that arrives while
+  /// a signature is awaited, or that comes after it, is kept.
   Progress Handshake(ByteView input);
   /// The signature awaited, null when none is.
   const SignatureRequest* PendingRequest() const;
@@ -69,10 +70,12 @@ class Session {
   bool Keep(ByteView input);
   /// Decrypts into `plaintext` as much as there is. kOpen with 0 bytes: nothing left, feed more.
   ReadResult Read(ByteView input, uint8_t* plaintext, size_t capacity);
-  /// Encrypts all of it; while the peer is in the middle of a handshake message libssl does not, and it waits for a Read() that
-  /// brings the rest. @returns false when the session has failed, for one thing since too much waits
+  /// The peer's key update or ticket came in several records, and not yet the last one: libssl writes nothing before it. Until
+  /// Handshake() or Read() brings the rest, Write() and Shutdown() must not be called.
+  bool holds_back() const { return secure_ && !failed_ && SSL_in_init(ssl_.get()); }
+  /// Encrypts all of it. @returns false when the session has failed
   bool Write(ByteView plaintext);
-  /// Queues close_notify; reading goes on. @returns false when the session has failed, or holds something back that goes first
+  /// Queues close_notify; reading goes on. @returns false when the session has failed
   bool Shutdown();
 
   Bytes TakeOutput() { return bio_.TakeOutput(); }
@@ -82,8 +85,6 @@ class Session {
   void Flush() { bio_.Flush(); }
   /// Bytes of output that wait.
   size_t unsent() const { return bio_.unsent(); }
-  /// Plaintext waits for the rest of a handshake message of the peer's.
-  bool holds_back() const { return !failed_ && !unwritten_.empty(); }
   /// Output could not be sent: nobody is there to read it.
   bool peer_gone() const { return bio_.sink_broken(); }
 
@@ -99,8 +100,6 @@ class Session {
 
  private:
   Progress Advance();
-  bool WriteRecords(ByteView* plaintext);
-  bool WriteLate();
   bool RenewWornKey();
   void Fail(std::string reason);
 
@@ -113,8 +112,6 @@ class Session {
   SignatureRequest* pending_ = nullptr;
   /// Written with the present key.
   uint64_t records_of_key_ = 0;
-  /// See holds_back().
-  Bytes unwritten_;
   bool secure_ = false;
   bool failed_ = false;
   bool closed_ = false;
