@@ -73,6 +73,20 @@ test('what a thread has not answered when it ends is refused, and the next check
   expect(await thread.check(checkOf(ec, 'sha256', message(1)))).toBe('sound');
 });
 
+test('a thread has nothing of what the application preloads', async () => {
+  const entry = join(directory, 'preloads.mjs');
+  writeFileSync(
+    entry,
+    `import { parentPort } from 'node:worker_threads';
+    parentPort.on('message', () => parentPort.postMessage(Uint8Array.of(process.execArgv.length, process.env.HOME ? 1 : 0)));`,
+  );
+  const thread = new VerificationThread(entry);
+  process.execArgv.push('--no-warnings');
+  const check = checkOf(ec, 'sha256', message(1));
+  const outcomes = Promise.all([thread.check(check), thread.check(check)]);
+  expect(await outcomes.finally(() => process.execArgv.pop())).toEqual(['unsound', 'unsound']);
+});
+
 test('a thread that cannot start refuses what it was asked', async () => {
   const thread = new VerificationThread(join(directory, 'none.mjs'));
   await expect(thread.check(checkOf(ec, 'sha256', message(1)))).rejects.toMatchObject({

@@ -67,7 +67,8 @@ export class VerificationThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.entry);
+    // What the application has preloaded (`node --import`) is for itself, not for this thread.
+    const worker = new Worker(this.entry, { execArgv: [], env: {} });
     let cause: Error | undefined;
     worker.on('message', (outcomes: Uint8Array) => this.#answered(worker, outcomes));
     worker.on('error', (error: Error) => (cause = error));
