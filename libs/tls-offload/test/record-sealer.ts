@@ -54,5 +54,7 @@ export async function connectSealing(port: number, ca: string): Promise<SealingC
     secret = /^CLIENT_TRAFFIC_SECRET_0 \S+ (\S+)/.exec(line.toString())?.[1] ?? secret;
   });
   await once(client, 'secureConnect');
+  // Its Finished leaves before any record of ours.
+  await new Promise((resolve) => setImmediate(resolve));
   return { client, raw, sealer: new RecordSealer(Buffer.from(secret, 'hex')) };
 }

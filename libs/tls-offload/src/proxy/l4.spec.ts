@@ -7,6 +7,7 @@ import { connect as connectTlsNow } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import { credentialOf, makeIdentity } from '../../test/identity.js';
 import { connectTls, deferred, eventually, readAll } from '../../test/listen.js';
+import { connectSealing, contentType, keyUpdate } from '../../test/record-sealer.js';
 import { loadAddon } from '../addon.js';
 import type { L4ProxyConfig } from '../config.js';
 import { TlsTerminator } from '../terminator.js';
@@ -291,6 +292,33 @@ describe('the L4 proxy', () => {
     }
     client.kill();
     await eventually(() => proxy.statistics.open === 0);
+  });
+
+  it('answers whole after a key update in two parts, though the upstream breaks between them', async () => {
+    const isBroken = new Int32Array(new SharedArrayBuffer(4));
+    const other = new Worker(answerAndBreak, { eval: true, workerData: isBroken });
+    const [upstreamPort] = (await once(other, 'message')) as [number];
+    const codes: string[] = [];
+    const upstreamAddress = { host: '127.0.0.1', port: upstreamPort };
+    const port = await start(
+      () => undefined,
+      { upstream: upstreamAddress },
+      ({ code }) => codes.push(code),
+    );
+    const { client, raw, sealer } = await connectSealing(port, ca);
+    const question = sealer.seal(contentType.data, Buffer.from('question'));
+    raw.write(Buffer.concat([question, sealer.seal(contentType.handshake, keyUpdate[0])]));
+    await once(other, 'message');
+    other.postMessage('answer now');
+    expect(Atomics.wait(isBroken, 0, 0, 30_000)).not.toBe('timed-out');
+    // The proxy has seen the reset.
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    raw.write(sealer.seal(contentType.handshake, keyUpdate[1]));
+    expect(String(await readAll(client))).toBe('the whole of it');
+    client.destroy();
+    await eventually(() => proxy.statistics.open === 0);
+    expect(codes).toEqual(['ERR_TLS_OFFLOAD_UPSTREAM_UNAVAILABLE']);
+    await other.terminate();
   });
 
   it('counts, and says how each connection ended', async () => {
