@@ -97,6 +97,9 @@ beforeAll(async () => {
   service = await CaService.start(home);
 });
 
+/** While curl runs nobody reads what the service says, and a service whose pipe is full waits. */
+beforeEach(() => new Promise((resolve) => setTimeout(resolve, 20)));
+
 afterAll(async () => {
   await service?.stop();
   provider?.kill();
