@@ -236,6 +236,14 @@ describe('a key that is rotated', () => {
     await user;
   });
 
+  test('comes onto a member whose token refuses to unwrap it once, as SoftHSM does while it signs', async () => {
+    await pair('unlucky');
+    // The first call unwraps the transport key.
+    devices[1].fail('C_UnwrapKey', 'CKR_GENERAL_ERROR', { after: 1, times: 1 });
+    const next = await hsm.rotateKey('unlucky');
+    expect([next.version, objectsOf(next.id)]).toEqual([2, [2, 2]]);
+  });
+
   test('is no excuse for two keys of one label that are no versions of each other', async () => {
     await pair('twice');
     await pair('twice');

@@ -1,6 +1,6 @@
 /** A key arrives on one member, or leaves it. */
 import type { Answer, KeyTransfer, Recipient } from '../agent/protocol.js';
-import { HsmError } from '../errors.js';
+import { HsmError, type HsmErrorCode } from '../errors.js';
 import type { EnrolledMember } from './enrolment.js';
 import type { KeyringRecord } from './keyring-record.js';
 import type { ReplicationMember } from './replication-member.js';
@@ -8,7 +8,12 @@ import type { ReplicationMember } from './replication-member.js';
 /** Lets a key leave wherever it is, once for each recipient, in their order. */
 export type Opening = (recipients: readonly Recipient[]) => Promise<readonly KeyTransfer[]>;
 
-/** An import whose outcome is unknown is undone and made once more: the member may have taken in what it did not yet check. */
+const undone: ReadonlySet<HsmErrorCode> = new Set(['ERR_HSM_OUTCOME_UNKNOWN', 'ERR_HSM_DECRYPTION_FAILED']);
+
+/**
+ * An import whose outcome is unknown is undone and made once more: the member may have taken in what it did not yet check. So is one
+ * that the member could not unwrap, though it was wrapped for it a moment ago: SoftHSM refuses some while it signs (docs/HSMS.md).
+ */
 export async function importOn(
   record: KeyringRecord,
   holder: EnrolledMember,
@@ -27,7 +32,7 @@ export async function importOn(
   try {
     await member.call('importKey', request, options);
   } catch (error) {
-    if (!(error instanceof HsmError) || error.code !== 'ERR_HSM_OUTCOME_UNKNOWN') throw error;
+    if (!(error instanceof HsmError) || !undone.has(error.code)) throw error;
     if (!(await destroyOn(member, record))) throw error;
     await member.call('importKey', request, options);
   }
