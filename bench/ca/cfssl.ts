@@ -1,11 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasCommand, run } from '../../test/support/ca-service.js';
+import { freePort } from '../../test/support/server-process.js';
 
 const packageName = 'golang-cfssl';
 /** The table that cfssl's own migrations make (certdb/sqlite). */
@@ -93,14 +94,4 @@ export class CfsslServer {
     await this.stop();
     throw new Error('bench: want cfssl serve to listen, got nothing in 10 s');
   }
-}
-
-/** cfssl does not say which port it took. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NginxBinary } from './peers.js';
 import type { MeasuredServer } from './side.js';
+import { freePort } from '../../test/support/server-process.js';
 
 export interface NginxSetup {
   readonly workers: number;
@@ -71,13 +72,4 @@ export class Nginx implements MeasuredServer {
     }
     throw new Error('bench: want nginx to listen within 5 s, got nothing');
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,11 +1,10 @@
 /** Applications whose HSM is away when they start: they say so, wait for it, and nobody starts them again. */
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { VirtualHsm } from '../chaos/virtual-hsm.js';
 import { Application } from '../support/application.js';
+import { freePort } from '../support/server-process.js';
 
 const authority = {
   root: { label: 'root', subject: { commonName: 'Test Root CA' } },
@@ -78,14 +77,6 @@ describe.each<[string, (directory: string) => object]>([
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 /** What is said there as soon as anybody listens. */
 async function firstAnswer(url: string): Promise<Response> {

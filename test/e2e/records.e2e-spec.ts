@@ -19,6 +19,7 @@ import { stringify } from 'yaml';
 import { eventually } from '../support/eventually.js';
 import { childrenOf } from '../support/processes.js';
 import { TestToken } from '../support/token.js';
+import { freePort } from '../support/server-process.js';
 
 const main = fileURLToPath(new URL('../../dist/apps/records/main.js', import.meta.url));
 const secret = {
@@ -284,10 +285,7 @@ describe('the records service', () => {
 
   (existsSync('/dev/full') ? it : it.skip)('serves and ends though its log cannot be written', async () => {
     const full = openSync('/dev/full', 'w');
-    const free = createServer().listen(0, '127.0.0.1');
-    await once(free, 'listening');
-    const { port } = free.address() as AddressInfo;
-    free.close();
+    const port = await freePort();
     home.configure({ listen: { port } });
     const service = Object.assign(new RecordsService(home, full), { url: `http://127.0.0.1:${port}` });
     closeSync(full);

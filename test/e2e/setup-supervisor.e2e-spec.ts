@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { eventually } from '../support/eventually.js';
 import { type Outcome, runProcess, ScratchWorkspace } from '../support/scratch-workspace.js';
+import { freePort } from '../support/server-process.js';
 
 let workspace: ScratchWorkspace;
 
@@ -40,15 +41,6 @@ async function supervise(source: string): Promise<Outcome> {
 function write(source: string): string {
   workspace.write('supervise.mjs', source);
   return workspaceFile('supervise.mjs');
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 const pidOf = (name: string) => Number(readFileSync(workspaceFile(`${name}.pid`), 'utf8'));

@@ -65,10 +65,9 @@ function drive(session: Session, input?: Buffer): HandshakeProgress {
   return progress;
 }
 
-/** The flights of Node's own client in one handshake with us: ClientHello, and what follows our answer. */
-async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
+/** What carries the flights of the other end to a session, and its answers back. */
+function wireTo(session: Session): { flights: Buffer[]; wire: Duplex } {
   const flights: Buffer[] = [];
-  const session = newServer();
   const wire: Duplex = new Duplex({
     read: () => undefined,
     write: (chunk: Buffer, _encoding, done) => {
@@ -79,6 +78,13 @@ async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
       done();
     },
   });
+  return { flights, wire };
+}
+
+/** The flights of Node's own client in one handshake with us: ClientHello, and what follows our answer. */
+async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
+  const session = newServer();
+  const { flights, wire } = wireTo(session);
   const versions = { minVersion: version, maxVersion: version };
   const client = connect({
     socket: wire,
@@ -99,18 +105,8 @@ async function flightsOf(version: SecureVersion): Promise<Buffer[]> {
 
 /** The flights of Node's own server, which asks for a certificate, in one handshake with us. */
 async function flightsOfServer(version: SecureVersion): Promise<Buffer[]> {
-  const flights: Buffer[] = [];
   const session = newClient();
-  const wire: Duplex = new Duplex({
-    read: () => undefined,
-    write: (chunk: Buffer, _encoding, done) => {
-      flights.push(chunk);
-      drive(session, chunk);
-      const output = session.takeOutput();
-      if (output !== undefined) wire.push(output);
-      done();
-    },
-  });
+  const { flights, wire } = wireTo(session);
   const versions = { minVersion: version, maxVersion: version };
   const asking = { requestCert: true, ca: certificatePem, ALPNProtocols: ['h2'] };
   const server = createServer({ key: privateKeyPem, cert: certificatePem, ...asking, ...versions });

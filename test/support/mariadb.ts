@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort, untilSaid } from './server-process.js';
 
 /** Debian puts it where the search path of users does not lead. */
 const program = ['mariadbd', '/usr/sbin/mariadbd', '/usr/libexec/mariadbd'].find(
@@ -74,7 +74,7 @@ export class TestMariadb {
       ...(isRoot ? nobody : {}),
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    await untilReady(this.#server);
+    await untilSaid(this.#server, 'ready for connections', 'MariaDB');
   }
 
   /** As an operator does it: what it has is written, clients are cut off. */
@@ -111,25 +111,4 @@ export class TestMariadb {
   get #address() {
     return { host: '127.0.0.1', port: this.port, username: 'test', password: '' };
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function untilReady(server: ChildProcess): Promise<void> {
-  let log = '';
-  await new Promise<void>((resolve, reject) => {
-    server.stderr?.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-      if (log.includes('ready for connections')) resolve();
-    });
-    server.on('error', reject);
-    server.on('exit', (code) => reject(new Error(`MariaDB: want it to start, got exit ${code}\n${log}`)));
-  });
 }

@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { freePort, untilSaid } from './server-process.js';
 
 interface Binaries {
   readonly initdb: string;
@@ -54,7 +54,7 @@ export class TestPostgres {
     );
     const server = spawn(postgres, ['-D', data, ...settings], { ...owner, stdio: ['ignore', 'ignore', 'pipe'] });
     process.once('exit', () => server.kill('SIGQUIT'));
-    await untilReady(server);
+    await untilSaid(server, 'ready to accept connections', 'PostgreSQL');
     return new TestPostgres(directory, server, port);
   }
 
@@ -88,25 +88,4 @@ async function reachableBinaries(directory: string): Promise<Binaries> {
   const copy = join(directory, 'native');
   cpSync(join(dirname(binaries.postgres), '..'), copy, { recursive: true, verbatimSymlinks: true });
   return { initdb: join(copy, 'bin', 'initdb'), postgres: join(copy, 'bin', 'postgres') };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function untilReady(server: ChildProcess): Promise<void> {
-  let log = '';
-  await new Promise<void>((resolve, reject) => {
-    server.stderr?.on('data', (chunk: Buffer) => {
-      log += chunk.toString();
-      if (log.includes('ready to accept connections')) resolve();
-    });
-    server.on('error', reject);
-    server.on('exit', (code) => reject(new Error(`PostgreSQL: want it to start, got exit ${code}\n${log}`)));
-  });
 }

@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get as getOverTls } from 'node:https';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { text } from 'node:stream/consumers';
 import { answerUnready } from './readiness.js';
+import { freePort } from '../../../../test/support/server-process.js';
 
 const host = '127.0.0.1';
 const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-readiness-'));
@@ -43,12 +44,4 @@ function certificate(): { cert: Buffer; key: Buffer } {
     stdio: 'pipe',
   });
   return { cert: readFileSync(certFile), key: readFileSync(keyFile) };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

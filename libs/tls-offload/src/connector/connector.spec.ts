@@ -3,7 +3,6 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { PeerCertificate, SecureVersion, TlsOptions } from 'node:tls';
 import { ClientPki } from '../../test/client-pki.js';
 import { credentialOf, makeIdentity, softwareSigner } from '../../test/identity.js';
-import { closedPort } from '../../test/l7.js';
 import { eventually, listen, readAll } from '../../test/listen.js';
 import { serveTls } from '../../test/tls-server.js';
 import { thrownBy } from '../../test/thrown-by.js';
@@ -11,6 +10,7 @@ import { loadAddon } from '../addon.js';
 import type { TlsOffloadError } from '../errors.js';
 import { TlsTerminator } from '../terminator.js';
 import { type ConnectOptions, type ConnectorOptions, TlsConnector } from './connector.js';
+import { freePort } from '../../../../test/support/server-process.js';
 
 const pki = new ClientPki();
 const strangers = new ClientPki();
@@ -256,7 +256,7 @@ describe('a server', () => {
   });
 
   it('that refuses the TCP connection is told of as the system tells it', async () => {
-    expect(await codeOf(newConnector().connect(to(await closedPort())))).toBe('ECONNREFUSED');
+    expect(await codeOf(newConnector().connect(to(await freePort())))).toBe('ECONNREFUSED');
   });
 
   it('of another version, or without a common cipher, is refused', async () => {

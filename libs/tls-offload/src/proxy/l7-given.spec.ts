@@ -1,9 +1,9 @@
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { credentialOf, makeIdentity } from '../../test/identity.js';
-import { closedPort } from '../../test/l7.js';
 import { connectTls, eventually } from '../../test/listen.js';
 import { TlsTerminator } from '../terminator.js';
 import { L7Proxy } from './l7.js';
+import { freePort } from '../../../../test/support/server-process.js';
 
 const identity = makeIdentity('ec-p256');
 const ca = identity.certificatePem;
@@ -15,7 +15,7 @@ describe('an L7 proxy that is given the connections it serves', () => {
 
   beforeAll(async () => {
     terminator = new TlsTerminator({ credentials: [credentialOf(identity)] });
-    const upstreams = [{ url: `http://127.0.0.1:${await closedPort()}` }];
+    const upstreams = [{ url: `http://127.0.0.1:${await freePort()}` }];
     proxy = new L7Proxy(terminator, { upstreams, connectionLimit: 1, headTimeoutMilliseconds: 200 });
     other = createServer({ allowHalfOpen: true }, (socket) => proxy.server.emit('connection', socket));
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));

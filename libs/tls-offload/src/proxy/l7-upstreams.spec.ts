@@ -4,8 +4,9 @@ import { createServer as createTcpServer, type AddressInfo, type Socket } from '
 import { Curl } from '../../test/curl.js';
 import { makeIdentity } from '../../test/identity.js';
 import { deferred, eventually } from '../../test/listen.js';
-import { closedPort, identity, L7Bench } from '../../test/l7.js';
+import { identity, L7Bench } from '../../test/l7.js';
 import { TlsOffloadError } from '../errors.js';
+import { freePort } from '../../../../test/support/server-process.js';
 
 const bench = new L7Bench();
 afterEach(() => bench.stop());
@@ -17,7 +18,7 @@ const saying =
 const states = (): string[] => bench.proxy.statistics.upstreams.map(({ state }) => state);
 
 async function nowhere(): Promise<string> {
-  return `http://127.0.0.1:${await closedPort()}`;
+  return `http://127.0.0.1:${await freePort()}`;
 }
 
 describe('several upstreams', () => {
