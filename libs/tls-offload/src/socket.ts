@@ -4,14 +4,11 @@ import { type TlsOffloadErrorCode, TlsOffloadError } from './errors.js';
 import type { Role } from './handshake.js';
 import { isCertificateRefusal } from './handshake-refusal.js';
 import { closeLingering } from './lingering-close.js';
+import { plaintextBuffer, sliceBytes, takePlaintext, takeSlice } from './plaintext-slices.js';
 import { TlsSocketFace } from './socket-face.js';
 
 type Callback = (error?: Error | null) => void;
 
-/** Plaintext encrypted at a time: bounds the ciphertext held for a peer that does not read. */
-const sliceBytes = 64 * 1024;
-/** Chunks below this are joined, so that many small writes do not make many small records. */
-const recordBytes = 16 * 1024;
 /** How long the peer may hold back what we write, having begun a handshake message and not ended it. */
 const heldBackMilliseconds = 5_000;
 /** What answers to the peer (key updates) may pile up to while it does not read. */
@@ -140,7 +137,7 @@ export class TlsSocket extends TlsSocketFace {
   #decrypt(chunk?: Buffer): void {
     let input = chunk;
     for (;;) {
-      const bytes = this.session.read(input, plaintextBuffer);
+      const bytes = this.session.read(input, plaintextBuffer());
       input = undefined;
       this.#send();
       if (this.raw.writableLength > unreadAnswerBytes) {
@@ -294,29 +291,4 @@ export class TlsSocket extends TlsSocketFace {
   #note(code: TlsOffloadErrorCode, message: string, cause?: unknown): void {
     this.failure ??= new TlsOffloadError(code, `connection: ${message}`, { cause });
   }
-}
-
-/** Shared by all connections of a thread: plaintext is read into it and leaves it before anything else runs. */
-let plaintextBuffer = Buffer.allocUnsafeSlow(sliceBytes);
-
-/** Small plaintext is copied out of the buffer; a large one takes the buffer with it. */
-function takePlaintext(bytes: number): Buffer {
-  const plaintext = plaintextBuffer.subarray(0, bytes);
-  if (bytes < sliceBytes / 2) return Buffer.from(plaintext);
-  plaintextBuffer = Buffer.allocUnsafeSlow(sliceBytes);
-  return plaintext;
-}
-
-/** Takes from the front what one slice holds: part of a large chunk, or several small ones joined. */
-function takeSlice(pending: Buffer[]): Buffer {
-  const [first] = pending;
-  if (pending.length === 1 || first.length >= recordBytes) {
-    if (first.length <= sliceBytes) pending.shift();
-    else pending[0] = first.subarray(sliceBytes);
-    return first.subarray(0, sliceBytes);
-  }
-  let count = 0;
-  let bytes = 0;
-  while (count < pending.length && bytes + pending[count].length <= recordBytes) bytes += pending[count++].length;
-  return Buffer.concat(pending.splice(0, count), bytes);
 }
