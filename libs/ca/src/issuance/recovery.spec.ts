@@ -185,6 +185,26 @@ describe('recovery of a row whose TBS was changed in the database', () => {
     expect((await authority.issue(csr, 'tls-client', once)).serial).not.toBe(serial);
   });
 
+  test('one whose revocation failed keeps its idempotency key, one that is revoked frees it', async () => {
+    ca.token.fault = () => {
+      throw new Error('token gone');
+    };
+    const once = { idempotencyKey: 'once' };
+    const csr = buildCsr();
+    await expect(authority.issue(csr, 'tls-client', once)).rejects.toThrow('token gone');
+    ca.token.fault = undefined;
+    const rows = await ca.certificates.listSigning(authority.issuer.id);
+    const { serial } = rows.find(({ profile }) => profile === 'tls-client') ?? { serial: '' };
+    await ca.dataSource.query('ALTER TABLE ca_revocation RENAME TO away');
+    await expect(authority.status.revoke(serial)).rejects.toMatchObject({ code: 'ERR_CA_STORE_UNAVAILABLE' });
+    await ca.dataSource.query('ALTER TABLE away RENAME TO ca_revocation');
+    await expect(authority.issue(csr, 'tls-client', once)).rejects.toMatchObject({
+      code: 'ERR_CA_IDEMPOTENCY_IN_PROGRESS',
+    });
+    await authority.status.revoke(serial);
+    expect((await authority.issue(csr, 'tls-client', once)).serial).not.toBe(serial);
+  });
+
   test('one that was revoked by hand is not signed', async () => {
     await authority.status.revoke(unfinished.serial, { reason: 'keyCompromise' });
     const signatures = ca.token.signatures;

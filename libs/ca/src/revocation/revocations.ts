@@ -73,10 +73,13 @@ export class Revocations {
     const wanted = { issuerId, serial: subject.serial, state, reason, invalidityDate, requester, notAfter };
     const shard = subject.view === undefined ? 0 : shardOf(subject.view);
     const compromisedKey = isOfItsKey(reason, subject) ? digestOfKey(subject.view) : undefined;
-    // Whoever asks for it again gets another one.
+    const record = await this.#change(subject, (current) =>
+      decide({ ...wanted, shard, revokedAt: at, compromisedKey }, current),
+    );
+    // Whoever asks for it again gets another one; not while this one may still be finished.
     if (subject.isUnfinished && state === 'revoked')
       await this.context.certificates.forgetIdempotencyKey(subject.serial);
-    return this.#change(subject, (current) => decide({ ...wanted, shard, revokedAt: at, compromisedKey }, current));
+    return record;
   }
 
   /**
