@@ -50,7 +50,8 @@ export async function execute(
     await decryptReturned(installation, builder, entity, result);
     return result;
   } catch (error) {
-    if (metAnotherKey(error)) refuse(firstColumn(entity), 'upsert');
+    const isUpsert = (builder.expressionMap.onUpdate as Upsert | undefined) !== undefined;
+    if (isUpsert && metAnotherKey(error)) refuse(firstColumn(entity), 'upsert');
     throw error;
   } finally {
     inserts.delete(builder);

@@ -171,6 +171,12 @@ describeMariadb.each(['mariadb', 'mysql'] as const)('MariaDB by the driver %s', 
     expect(await items.findOneByOrFail({ id: given + 1 })).toMatchObject({ name: 'SECRET counted' });
   });
 
+  it("leaves an insert its own failure, where the application's subquery has two rows", async () => {
+    const label = () => `(SELECT 'a' UNION ALL SELECT 'b')`;
+    const insert = dataSource.createQueryBuilder().insert().into(Tag).values({ code: 'two', label, meaning: 'SECRET' });
+    await expect(insert.execute()).rejects.toMatchObject({ driverError: { code: 'ER_SUBQUERY_NO_1_ROW' } });
+  });
+
   it('an upsert overwrites the row of its key, and fails at one that another unique column finds', async () => {
     const tags = dataSource.getRepository(Tag);
     await tags.save([
