@@ -1,11 +1,11 @@
 import type { QueryExpressionMap } from 'typeorm/query-builder/QueryExpressionMap.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
 import type { IndexedColumn } from './encrypted-entity.js';
-import { type Refusal, refuse } from './refusal.js';
+import { type Refusal, refuse, refuseIf } from './refusal.js';
 import { searchClauseAt } from './search-clause.js';
 import type { SearchParameters } from './search-parameters.js';
 import { namesOf, type SqlName, sqlNames } from './sql-names.js';
-import { tokenize } from './sql-tokens.js';
+import { isWord, tokenize } from './sql-tokens.js';
 
 interface NamedColumn {
   /** `Entity.property` */
@@ -57,6 +57,7 @@ export class EncryptedNames {
    */
   find(sql: string, map: QueryExpressionMap, outputs?: ReadonlyMap<string, string>): string | undefined {
     if (outputs === undefined && !this.#any.test(sql)) return undefined;
+    this.#refuseOddAliases(map);
     const names = sqlNames(sql, this.isMariadb);
     const tables = this.#tablesIn(names);
     for (const name of names) {
@@ -82,6 +83,7 @@ export class EncryptedNames {
     refusal: Refusal,
   ): string {
     if (!this.#any.test(sql)) return sql;
+    this.#refuseOddAliases(map);
     const tokens = tokenize(sql, this.isMariadb);
     const names = namesOf(tokens);
     const tables = this.#tablesIn(names);
@@ -116,10 +118,20 @@ export class EncryptedNames {
     { aliases, aliasNamePrefixingEnabled }: QueryExpressionMap,
     tables: ReadonlySet<string>,
   ): FoundColumn | undefined {
-    const alias = aliases.find(({ name }) => name?.toLowerCase() === parts[0]);
-    if (parts.length > 1 && alias?.hasMetadata) {
-      const found = this.#namesOf(alias.metadata)?.get(parts.slice(1).join('.'));
-      return found && { ...found, by: 'alias', alias: aliasNamePrefixingEnabled ? alias.name : undefined };
+    const named =
+      parts.length === 1
+        ? []
+        : aliases.filter(
+            ({ name, hasMetadata }) => hasMetadata && (name as string | undefined)?.toLowerCase() === parts[0],
+          );
+    if (named.length > 0) {
+      const path = parts.slice(1).join('.');
+      const alias = named.find(({ metadata }) => this.#namesOf(metadata)?.has(path));
+      const found = alias && this.#namesOf(alias.metadata)?.get(path);
+      if (found === undefined) return undefined;
+      // Two that differ in their letters' case alone.
+      if (named.length > 1) return { ...found, by: 'guess' };
+      return { ...found, by: 'alias', alias: aliasNamePrefixingEnabled ? alias?.name : undefined };
     }
     // Without an alias: a column of any entity of the statement (an update names embedded columns by their path).
     for (const each of aliases) {
@@ -130,6 +142,15 @@ export class EncryptedNames {
     const found = [...tables].flatMap((table) => this.#byTable.get(table)?.get(parts[parts.length - 1]) ?? []);
     if (found.length === 0) return undefined;
     return { ...found[0], by: found.length === 1 && parts.length > 1 ? 'table' : 'guess' };
+  }
+
+  /** TypeORM finds an alias of any characters in text; here it has to be one name. */
+  #refuseOddAliases({ aliases }: QueryExpressionMap): void {
+    for (const alias of aliases) {
+      const name = alias.name as string | undefined;
+      if (!alias.hasMetadata || name === undefined || isWord(name)) continue;
+      refuseIf(this.entities.get(alias.metadata)?.ciphers.values().next().value?.name, 'oddAlias');
+    }
   }
 
   #tablesIn(names: readonly SqlName[]): ReadonlySet<string> {

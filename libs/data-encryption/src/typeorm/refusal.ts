@@ -15,6 +15,7 @@ const refusals = {
     'in a condition beside a subquery, where it may be a column of another table',
     'write its alias before it',
   ],
+  oddAlias: ['under an alias that is not one word', 'give it a name of letters, digits and _'],
   indexUpdate: ['whose blind index is set', 'set the property, which sets its index too'],
   shadowUpdate: ['that is written beside a property', 'set the property, which sets it too'],
   having: ['in HAVING', 'filter after reading'],

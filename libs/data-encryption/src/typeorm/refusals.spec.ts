@@ -126,6 +126,21 @@ const refused: readonly Refused[] = [
     ['MariaDB'],
   ]),
   ['where of a builder: another case', (context) => builder(context).where('P.NAME=:value', { value }).getMany()],
+  [
+    'where of a builder: an alias of two words',
+    ({ people }) => people.createQueryBuilder('my p').where('my p.name = :value', { value }).getMany(),
+  ],
+  [
+    'where of a builder: aliases of one name in other letters',
+    ({ dataSource }) =>
+      dataSource
+        .createQueryBuilder(Town, 'p')
+        .addFrom(Person, 'P')
+        .select('P.id')
+        .where('P.email = :value', { value })
+        .getRawMany(),
+    'Person.email',
+  ],
   ['where of a builder: a literal', (context) => builder(context).where("p.name='SECRET'").getMany()],
   [
     'where of a builder: a function',

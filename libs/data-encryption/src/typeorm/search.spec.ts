@@ -95,6 +95,11 @@ const queries: readonly Query[] = [
   ['!=', (c) => builder(c).where('u.email != :v', { v: ada }).getMany(), 'eve'],
   ['<>', (c) => builder(c).where('u.email <> :v', { v: ada }).getMany(), 'eve'],
   [
+    'an alias that begins with a digit, as long ones do that TypeORM shortens',
+    ({ accounts }) => accounts.createQueryBuilder('9d94e8').where('9d94e8.email = :v', { v: ada }).getMany(),
+    'ada',
+  ],
+  [
     'IN of a list',
     (c) =>
       builder(c)

@@ -27,6 +27,8 @@ describe('names in SQL', () => {
     ['ARRAY[u.email, u.name]', ['array', 'u.email', 'u.name']],
     [':...emails', []],
     ['größe = 1', ['größe']],
+    ['9d94e8.email=1.5', ['9d94e8.email']],
+    ['$u.e\u0301mail<1', ['$u.e\u0301mail']],
   ])('%s', (sql, expected) => {
     expect(names(sql)).toEqual(expected);
   });

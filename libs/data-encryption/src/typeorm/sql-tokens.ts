@@ -22,7 +22,8 @@ const standardPatterns: Patterns = [
   // TypeORM, SQLite and PostgreSQL quote with "", SQLite also takes `` and a simple name in [].
   { kind: 'quoted', pattern: /"(?:[^"]|"")*(?:"|$)|`(?:[^`]|``)*(?:`|$)|\[[\w ]+\]/y },
   { kind: 'parameter', pattern: /:(?:\.\.\.)?[A-Za-z_][\w.]*|[$?]\d+/y },
-  { kind: 'word', pattern: /[\p{L}_][\p{L}\p{N}_$]*/uy },
+  // Also such as begin with a digit: TypeORM shortens long aliases to a hash. A number alone is none.
+  { kind: 'word', pattern: /(?!\d+(?![\p{ID_Continue}$]))[\p{ID_Continue}$]+/uy },
 ];
 
 /**
@@ -35,6 +36,12 @@ const mariadbPatterns: Patterns = [
   { kind: 'quoted', pattern: /`(?:[^`]|``)*(?:`|$)/y },
   ...standardPatterns.slice(-2),
 ];
+
+/** Whether the text of a name is one token, unquoted too. */
+export function isWord(name: string): boolean {
+  const [token, ...others] = tokenize(name);
+  return others.length === 0 && token?.word !== undefined && !token.isQuoted;
+}
 
 /**
  * Comments and white space are left out. Operators are given character by character.
