@@ -74,13 +74,13 @@ test('an external root: csr, import, serve; a rollover while the app runs; recon
   expect(verify(first)).toContain('OK');
 
   certify('2');
-  nestHsmSays('ca', 'rollover', '-c', home.configFile, '--at', new Date(Date.now() + 5_000).toISOString());
+  nestHsmSays('ca', 'rollover', '-c', home.configFile, '--at', new Date(Date.now() + 60_000).toISOString());
   const isRolledOver = async (): Promise<boolean> => {
     const issuers = (await (await service.get('/v1/ca/issuers')).json()) as { generation: number; isActive: boolean }[];
     return issuers.some(({ generation, isActive }) => generation === 2 && isActive);
   };
   // Within a minute and without a restart.
-  for (const giveUp = Date.now() + 150_000; !(await isRolledOver()) && Date.now() < giveUp; ) await new Promise((resolve) => setTimeout(resolve, 500)); // prettier-ignore
+  for (const giveUp = Date.now() + 240_000; !(await isRolledOver()) && Date.now() < giveUp; ) await new Promise((resolve) => setTimeout(resolve, 500)); // prettier-ignore
   const second = await leafOf('second.pem');
   expect(run('openssl', 'x509', '-in', second, '-noout', '-issuer')).toMatch(/G2/);
   expect(verify(second)).toContain('OK');

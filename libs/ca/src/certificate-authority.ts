@@ -1,55 +1,19 @@
-import { absentCas, assertIssuersNamed } from './authority/absent-cas.js';
+import { assemble, type AuthorityParts, type CertificateAuthorityOptions } from './assembly.js';
 import type { Chain } from './authority/chains.js';
-import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
-import { type Generation, Issuers } from './authority/issuers.js';
-import { loadSuperiors } from './authority/superiors.js';
-import { type CaConfig, parseCaConfig } from './config.js';
+import type { Generation } from './authority/issuers.js';
 import { CaError } from './errors.js';
 import type { CaCertificate } from './issuance/ca-certificate.js';
-import { DecisionSeals } from './issuance/decision-seals.js';
-import { Issuance, type IssuedCertificate } from './issuance/issuance.js';
-import type { Issuer, IssuerToken } from './issuance/issuer.js';
-import { issuerLocations } from './issuance/locations.js';
-import { Recovery } from './issuance/recovery.js';
+import type { DecisionSeals } from './issuance/decision-seals.js';
+import type { IssuedCertificate } from './issuance/issuance.js';
+import type { Issuer } from './issuance/issuer.js';
 import type { IssuanceTicket } from './issuance/ticket.js';
-import type { CaObserver } from './observer.js';
 import type { Profile } from './profile/profile.js';
-import { loadProfiles } from './profile/profile-file.js';
-import { IssuancePolicy, type Requester } from './request/issuance-policy.js';
-import { NamePolicy } from './request/name-policy.js';
-import { type IssueOptions, type OnceKey, type RenewOptions, Requests } from './request/requests.js';
-import { CertificateStatus } from './revocation/certificate-status.js';
+import type { Requester } from './request/issuance-policy.js';
+import type { IssueOptions, OnceKey, RenewOptions } from './request/requests.js';
+import type { CertificateStatus } from './revocation/certificate-status.js';
 import type { PublishedCrl } from './revocation/stored-crl.js';
-import { authorityJobs } from './jobs/authority-jobs.js';
-import type { JobRunner, SharedJobs } from './schedule.js';
 import type { CertificateQuery } from './search/certificate-query.js';
 import type { CertificatePage } from './search/certificate-search.js';
-import type { AuthorityStore } from './store/authority-store.js';
-import type { CertificateSearchStore } from './store/certificate-search-store.js';
-import type { CertificateStore } from './store/certificate-store.js';
-import type { ExpiryStore } from './store/expiry-store.js';
-import type { CrlStore } from './store/crl-store.js';
-import type { OcspStore } from './store/ocsp-store.js';
-import type { OrderStore } from './store/order-store.js';
-import type { RevocationStore } from './store/revocation-store.js';
-
-export interface CertificateAuthorityOptions {
-  readonly token: IssuerToken;
-  readonly certificates: CertificateStore;
-  readonly authorities: AuthorityStore;
-  readonly crls: CrlStore;
-  readonly revocations: RevocationStore;
-  readonly ocsp: OcspStore;
-  readonly expiries: ExpiryStore;
-  readonly search: CertificateSearchStore;
-  readonly orders: OrderStore;
-  readonly config: CaConfig;
-  readonly observer?: CaObserver;
-  /** Runs the jobs of which one replica at a time is enough; when absent, every process runs them, which does no harm. */
-  readonly sharedJobs?: SharedJobs;
-  /** The clock; the system's when absent. */
-  readonly now?: () => Date;
-}
 
 /**
  * An issuing CA whose keys never leave the token.
@@ -58,13 +22,6 @@ export interface CertificateAuthorityOptions {
  * refused CSR. From the moment a TBS is committed its row is completed with that same TBS, whatever crashes.
  */
 export class CertificateAuthority {
-  /** Tells what this CA decided from what others wrote into its database. */
-  readonly seals: DecisionSeals;
-  readonly #policy: IssuancePolicy;
-  readonly #requests: Requests;
-  readonly #recovery: Recovery;
-  /** What every process does for itself, and what one of them is enough for. */
-  readonly #jobs: readonly JobRunner[];
   #isClosed = false;
 
   /**
@@ -74,41 +31,12 @@ export class CertificateAuthority {
    * @throws {HsmError} when the token is not usable
    */
   static async open(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-    const config = parseCaConfig(options.config);
-    const {
-      token,
-      certificates,
-      authorities,
-      crls,
-      revocations,
-      ocsp,
-      observer = {},
-      now = () => new Date(),
-    } = options;
-    const seals = await certificates.exclusively(() => DecisionSeals.open(token, config.sealKeyLabel));
-    const { ticketSeconds } = config;
-    const issuance = new Issuance({ token, certificates, seals, observer, now, ticketSeconds });
-    const context: HierarchyContext = { config, token, certificates, authorities, issuance, observer, now };
-    if (config.authority.initialize) await initializeHierarchy(context);
-    const issuers = await Issuers.load(context);
-    const inService = () => issuers.generations.map(({ issuer }) => issuer);
-    const superiors = await loadSuperiors(context);
-    const outOfService = {
-      ...context,
-      crls,
-      generations: () => issuers.generations,
-      superiors: new Set(superiors.map(({ id }) => id)),
-    };
-    await assertIssuersNamed(outOfService);
-    const absent = () => absentCas(outOfService);
-    const stores = { crls, revocations, ocsp };
-    const profiles = loadProfiles(config);
-    const status = new CertificateStatus({ ...context, ...stores, profiles, issuers: inService, superiors, absent });
-    const authority = new CertificateAuthority(context, issuers, status, { ...options, seals, profiles, superiors });
+    const parts = await assemble(options);
+    const authority = new CertificateAuthority(parts);
     try {
-      await authority.#recovery.resume();
-      await status.open();
-      for (const jobs of authority.#jobs) await jobs.start();
+      await parts.recovery.resume();
+      await parts.status.open();
+      for (const jobs of parts.jobs) await jobs.start();
       return authority;
     } catch (error) {
       await authority.close();
@@ -116,37 +44,21 @@ export class CertificateAuthority {
     }
   }
 
-  private constructor(
-    private readonly context: HierarchyContext,
-    private readonly issuers: Issuers,
-    /** Revocations, CRLs and OCSP of all issuers. */
-    readonly status: CertificateStatus,
-    {
-      search,
-      expiries,
-      orders,
-      sharedJobs,
-      seals,
-      profiles,
-      superiors,
-    }: CertificateAuthorityOptions & {
-      readonly seals: DecisionSeals;
-      readonly profiles: ReadonlyMap<string, Profile>;
-      readonly superiors: readonly Issuer[];
-    },
-  ) {
-    const { config } = context;
-    this.#policy = new IssuancePolicy(profiles, NamePolicy.of(config), ({ id }) => issuerLocations(config, id));
-    issuers.assertProfiles(this.#policy.profiles);
-    this.#requests = new Requests({ ...context, policy: this.#policy, issuers, search, limits: config.orders });
-    this.seals = seals;
-    this.#recovery = new Recovery({ ...context, seals, orders, policy: this.#policy, status, issuers, superiors });
-    this.#jobs = authorityJobs({ ...context, issuers, status, recovery: this.#recovery, expiries, sharedJobs });
+  private constructor(private readonly parts: AuthorityParts) {}
+
+  /** Tells what this CA decided from what others wrote into its database. */
+  get seals(): DecisionSeals {
+    return this.parts.seals;
+  }
+
+  /** Revocations, CRLs and OCSP of all issuers. */
+  get status(): CertificateStatus {
+    return this.parts.status;
   }
 
   /** The profiles a requester may ask for, by name. */
   get profiles(): ReadonlyMap<string, Profile> {
-    return this.#policy.profiles;
+    return this.parts.policy.profiles;
   }
 
   /**
@@ -161,7 +73,12 @@ export class CertificateAuthority {
   async issue(csr: Uint8Array | string, profile: string, options: IssueOptions = {}): Promise<IssuedCertificate> {
     this.#assertOpen();
     const { idempotencyKey, ...who } = options;
-    return this.#requests.issue(csr, profile, who, idempotencyKey === undefined ? undefined : ['key', idempotencyKey]);
+    return this.parts.requests.issue(
+      csr,
+      profile,
+      who,
+      idempotencyKey === undefined ? undefined : ['key', idempotencyKey],
+    );
   }
 
   /** As `issue`, once for what the key names: issued again, it is the same certificate. @throws as `issue`; ERR_CA_IDEMPOTENCY_* */
@@ -172,7 +89,21 @@ export class CertificateAuthority {
     who: Partial<Requester> = {},
   ): Promise<IssuedCertificate> {
     this.#assertOpen();
-    return this.#requests.issue(csr, profile, who, key);
+    return this.parts.requests.issue(csr, profile, who, key);
+  }
+
+  /**
+   * What `issueOnce` has led to, if it has: nothing is issued.
+   * @throws {CaError} ERR_CA_CSR_TOO_LARGE | ERR_CA_CSR_MALFORMED | ERR_CA_REQUESTER_INVALID | ERR_CA_STORE_UNAVAILABLE | ERR_CA_CLOSED
+   */
+  async issuedOnce(
+    csr: Uint8Array | string,
+    profile: string,
+    key: OnceKey,
+    who: Partial<Requester> = {},
+  ): Promise<IssuedCertificate | undefined> {
+    this.#assertOpen();
+    return this.parts.requests.issuedOnce(csr, profile, who, key);
   }
 
   /**
@@ -182,7 +113,7 @@ export class CertificateAuthority {
    */
   async renew(serial: string, options: RenewOptions = {}): Promise<IssuedCertificate> {
     this.#assertOpen();
-    return this.#requests.renew(serial, options);
+    return this.parts.requests.renew(serial, options);
   }
 
   /**
@@ -192,25 +123,25 @@ export class CertificateAuthority {
    */
   async inspect(csr: Uint8Array | string, profile: string, requester: string): Promise<string[]> {
     this.#assertOpen();
-    return this.#requests.inspect(csr, profile, requester);
+    return this.parts.requests.inspect(csr, profile, requester);
   }
 
   /** Issued certificates, a page at a time. @throws {CaError} ERR_CA_QUERY_INVALID | ERR_CA_STORE_UNAVAILABLE */
   async list(query: CertificateQuery): Promise<CertificatePage> {
     this.#assertOpen();
-    return this.#requests.list(query);
+    return this.parts.requests.list(query);
   }
 
   /** Decides about a CSR: what is returned may be signed once, until it expires. @throws as `issue` */
   async prepare(csr: Uint8Array | string, profile: string, who: Partial<Requester> = {}): Promise<IssuanceTicket> {
     this.#assertOpen();
-    return this.context.issuance.prepare(await this.#requests.order(csr, profile, who));
+    return this.parts.context.issuance.prepare(await this.parts.requests.order(csr, profile, who));
   }
 
   /** Signs what `prepare` decided. @throws {CaError} ERR_CA_TICKET_REFUSED, else as `issue` */
   async redeem(ticket: IssuanceTicket): Promise<IssuedCertificate> {
     this.#assertOpen();
-    return this.context.issuance.redeem(ticket);
+    return this.parts.context.issuance.redeem(ticket);
   }
 
   /**
@@ -221,10 +152,10 @@ export class CertificateAuthority {
   async find(serial: string): Promise<IssuedCertificate> {
     this.#assertOpen();
     const row = /^[0-9a-f]{1,40}$/i.test(serial)
-      ? await this.context.certificates.find(serial.toLowerCase())
+      ? await this.parts.context.certificates.find(serial.toLowerCase())
       : undefined;
     // One of another issuer, a CA's own for one, has no chain of ours to go with it.
-    if (row?.certificate === undefined || this.issuers.find(row.issuerId) === undefined)
+    if (row?.certificate === undefined || this.parts.issuers.find(row.issuerId) === undefined)
       throw new CaError(
         'ERR_CA_CERTIFICATE_NOT_FOUND',
         `certificate: want the serial of an issued one, got ${JSON.stringify(serial.slice(0, 64))}`,
@@ -234,17 +165,17 @@ export class CertificateAuthority {
 
   /** Every issuer in service, each in every generation that still has certificates to answer for. */
   get generations(): readonly Generation[] {
-    return this.issuers.generations;
+    return this.parts.issuers.generations;
   }
 
   /** The issuing CA: the generation that signs new certificates now, of what no other issuer is named for. */
   get issuer(): Issuer {
-    return this.issuers.active();
+    return this.parts.issuers.active();
   }
 
   /** The generation of a named issuer that signs new certificates now. @throws {CaError} ERR_CA_NOT_INITIALIZED */
   activeIssuer(name: string): Issuer {
-    return this.issuers.active(name);
+    return this.parts.issuers.active(name);
   }
 
   /** The issuing CA's certificate, then each one's issuer, up to the root. */
@@ -258,12 +189,12 @@ export class CertificateAuthority {
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id
    */
   chainOf(issuerId: string): readonly CaCertificate[] {
-    return this.issuers.inService(issuerId).issuer.chain;
+    return this.parts.issuers.inService(issuerId).issuer.chain;
   }
 
   /** Further chains of an issuer, up to other roots or by other ways (cross-signing). @throws as `chainOf` */
   alternativeChainsOf(issuerId: string): readonly Chain[] {
-    return this.issuers.inService(issuerId).alternativeChains;
+    return this.parts.issuers.inService(issuerId).alternativeChains;
   }
 
   /**
@@ -272,7 +203,7 @@ export class CertificateAuthority {
    * @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND
    */
   authorityCertificate(id: string): CaCertificate {
-    return this.issuers.certificate(id);
+    return this.parts.issuers.certificate(id);
   }
 
   get root(): CaCertificate {
@@ -286,14 +217,14 @@ export class CertificateAuthority {
 
   /** The CRL of an issuer in force. @throws {CaError} ERR_CA_CERTIFICATE_NOT_FOUND when no issuer in service has that id */
   crlOf(issuerId: string): PublishedCrl {
-    return this.status.crl({ issuerId: this.issuers.inService(issuerId).issuer.id, shard: 0, kind: 'full' });
+    return this.status.crl({ issuerId: this.parts.issuers.inService(issuerId).issuer.id, shard: 0, kind: 'full' });
   }
 
   /** Ends the scheduled work. Every later call throws ERR_CA_CLOSED. The token and the database are the caller's. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.status.endPresigning();
-    for (const jobs of this.#jobs) await jobs.stop();
+    for (const jobs of this.parts.jobs) await jobs.stop();
     await this.status.close();
   }
 

@@ -1,4 +1,5 @@
-export { CertificateAuthority, type CertificateAuthorityOptions } from './certificate-authority.js';
+export type { CertificateAuthorityOptions } from './assembly.js';
+export { CertificateAuthority } from './certificate-authority.js';
 export { type CaConfig, caConfigSchema, parseCaConfig, type ParsedCaConfig } from './config.js';
 export { CaError, type CaErrorCode, caErrorCodes, type CaErrorFault } from './errors.js';
 export { type CaJob, type CaObserver, type CaStep, caSteps } from './observer.js';

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
@@ -93,6 +94,17 @@ describe('an approved order', () => {
     await change(column, value);
     await expect(orders().approve(order.id, 'mary')).rejects.toMatchObject({ code: 'ERR_CA_ORDER_NOT_FOUND' });
     expect(await ca.states()).toEqual(['issued', 'issued']);
+  });
+
+  test('whose certificate was issued and not written down is found with it, even after its time', async () => {
+    const complete = jest.spyOn(ca.stores.orders, 'complete').mockRejectedValue(new Error('database gone'));
+    const { serial } = await orders().approve(order.id, 'grace');
+    complete.mockRestore();
+    expect(await ca.stores.orders.find(order.id)).not.toHaveProperty('serial', serial);
+    ca.now = new Date(ca.now.getTime() + 200 * hour);
+    expect(await orders().find(order.id)).toMatchObject({ state: 'approved', serial });
+    expect(await ca.stores.orders.find(order.id)).toMatchObject({ serial });
+    expect((await orders().approve(order.id, 'grace')).serial).toBe(serial);
   });
 
   test('is issued once, whoever approves it again', async () => {

@@ -78,8 +78,9 @@ export class Orders {
   async find(id: string): Promise<OrderRecord> {
     const { orders } = this.options;
     const order = /^[0-9a-f]{32}$/.test(id) ? await orders.find(id) : undefined;
-    if (order !== undefined && this.#isOwn(order)) return order;
-    throw new CaError('ERR_CA_ORDER_NOT_FOUND', `order: want the id of one, got ${JSON.stringify(id.slice(0, 64))}`);
+    if (order === undefined || !this.#isOwn(order))
+      throw new CaError('ERR_CA_ORDER_NOT_FOUND', `order: want the id of one, got ${JSON.stringify(id.slice(0, 64))}`);
+    return order.state === 'approved' && order.serial === undefined ? this.#withItsCertificate(order) : order;
   }
 
   /** Orders that wait, the oldest first. @param after  id of the last one of the page before */
@@ -102,20 +103,34 @@ export class Orders {
    */
   async approve(id: string, approver: string): Promise<IssuedCertificate> {
     const order = await this.#decide(id, 'approved', approver);
-    const { authority, orders } = this.options;
+    const { authority } = this.options;
     if (order.serial !== undefined) return authority.find(order.serial);
     this.#assertStillMeant(order);
     const issued = await authority.issueOnce(order.csr, order.profile, ['order', id], {
       requester: order.requester,
       approver: order.decidedBy ?? approver,
     });
-    await orders.complete(id, issued.serial);
+    await this.#complete(id, issued.serial);
     return issued;
   }
 
   /** @throws {CaError} ERR_CA_APPROVAL_REQUIRED for its own requester | ERR_CA_ORDER_NOT_FOUND | ERR_CA_ORDER_DECIDED */
   async refuse(id: string, approver: string, reason?: string): Promise<OrderRecord> {
     return this.#decide(id, 'refused', approver, reason?.slice(0, maximumReason));
+  }
+
+  /** A certificate that was issued and not written down here, since the database was away in between, is its certificate all the same. */
+  async #withItsCertificate(order: OrderRecord): Promise<OrderRecord> {
+    const { id, csr, profile, requester } = order;
+    const issued = await this.options.authority.issuedOnce(csr, profile, ['order', id], { requester });
+    if (issued === undefined) return order;
+    await this.#complete(id, issued.serial);
+    return { ...order, serial: issued.serial };
+  }
+
+  /** Fails never: what is not written down now is found by its order later. */
+  async #complete(id: string, serial: string): Promise<void> {
+    await this.options.orders.complete(id, serial).catch(() => undefined);
   }
 
   #isOwn(order: OrderRecord): boolean {

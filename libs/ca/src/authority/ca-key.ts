@@ -16,11 +16,18 @@ interface KeyConfig {
 export async function findCaKey(token: IssuerToken, { label, algorithm }: KeyConfig): Promise<HsmKey | undefined> {
   const keys = await token.listKeys({ label, usage: 'sign' });
   if (keys.length > 1)
-    throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want one on the token, got ${keys.length}`);
+    throw new CaError(
+      'ERR_CA_ISSUER_UNUSABLE',
+      `issuer key ${label}: want one on the token, got ${keys.map(described).join(' and ')}; the CA's is the one whose identifier its certificate has, the other is to go: nest-hsm key destroy URI`,
+    );
   const key = keys.at(0);
   if (key !== undefined && algorithm !== undefined && key.algorithm !== algorithm)
     throw new CaError('ERR_CA_ISSUER_UNUSABLE', `issuer key ${label}: want ${algorithm}, got ${key.algorithm}`);
   return key;
+}
+
+function described({ uri, spki }: HsmKey): string {
+  return spki === undefined ? uri : `${uri} (key identifier ${keyIdentifier(spki).toString('hex')})`;
 }
 
 /** Labels are not unique on a token, so callers take turns: two that both miss a key would both make one. */

@@ -86,3 +86,16 @@ describe.each([true, false])('an existing CA, opened with initialize: %s', (init
     await expect(ca.open({ authority: { root, issuing, initialize } })).rejects.toMatchObject(unusable);
   });
 });
+
+test('a key that is there twice is told of with what tells them apart, and what to do', async () => {
+  const ca = await TestCa.create();
+  const { issuer } = await ca.open();
+  await ca.token.generateKeyPair({ label: 'issuing', algorithm: 'ec-p256' });
+  await expect(ca.open()).rejects.toMatchObject({
+    ...unusable,
+    message: expect.stringMatching(
+      `pkcs11:.* \\(key identifier ${issuer.id}\\).* and .*nest-hsm key destroy URI`,
+    ) as string,
+  });
+  await ca.remove();
+});

@@ -67,6 +67,19 @@ export class Requests {
     return this.#issue(() => this.order(csr, profile, options), once, key?.[0]);
   }
 
+  /** What `issue` has led to under a key, if it has and is finished. */
+  async issuedOnce(
+    csr: Uint8Array | string,
+    profile: string,
+    options: Partial<Requester>,
+    key: OnceKey,
+  ): Promise<IssuedCertificate | undefined> {
+    const { idempotencyKey, requestSha256 } = idempotencyOf(named(options).requester, key, [profile, csrDer(csr)]);
+    const row = await this.context.certificates.findByIdempotencyKey(idempotencyKey);
+    if (row?.certificate === undefined || row.requestSha256 !== requestSha256) return undefined;
+    return { serial: row.serial, issuerId: row.issuerId, der: row.certificate, notAfter: row.notAfter };
+  }
+
   async renew(serial: string, { csr, idempotencyKey, mayUse, ...options }: RenewOptions): Promise<IssuedCertificate> {
     const { policy, issuers, now } = this.context;
     const who = named(options);
