@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { transportAlgorithmNames } from './algorithm/wrapping-algorithm.js';
-import { auditConfigSchema } from './audit/audit-settings.js';
+import { auditConfigSchema } from './audit/audit-config.js';
 import { HsmError } from './errors.js';
 import { policyOperations } from './agent/protocol.js';
 

@@ -68,13 +68,13 @@ export {
 export {
   type AuditRecord,
   type AuditRecordKind,
-  auditRecordSchema,
   maximumLineBytes as maximumAuditLineBytes,
   parseAuditRecord,
   type UnreadableBytes,
 } from './audit/record.js';
 export { type ChainFiles, listChains, parseSegmentName, type SegmentName, segmentName } from './audit/segment-name.js';
 export { readSegment, type SegmentLine, type SegmentPart } from './audit/segment-reader.js';
+export { LogOutput } from './log-output.js';
 export { withProcessLock } from './process-lock.js';
 export { hsmCrypto } from './webcrypto/hsm-crypto.js';
 export { cryptoKeyPair } from './webcrypto/token-crypto-key.js';
@@ -84,6 +84,7 @@ export { hsmHealthToken, hsmToken, InjectHsm, InjectHsmHealth } from './nest/hsm
 export { HsmHealthIndicator } from './nest/hsm.health.js';
 export { measurementKeyPrefix } from './keyring/infrastructure.js';
 export { answerUnready, untilServing } from './nest/readiness.js';
+export { provideLogOutput } from './nest/log-output.provider.js';
 export {
   changedSettings,
   HsmReload,

@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { HsmError, type HsmErrorCode } from '../errors.js';
+import { fits, type Shape } from '../shape.js';
 import type { FrameReader, FrameWriter } from './frame.js';
 
 /** How a value becomes bytes, and what is accepted of bytes. */
@@ -9,14 +9,13 @@ export interface Codec<Sent, Read = Sent> {
 }
 
 /** @param fault  ERR_HSM_ARGUMENT_INVALID where what does not fit comes from a caller's arguments: answered, not fatal */
-export function jsonCodec<T>(schema: z.ZodType<T>, fault: HsmErrorCode = 'ERR_HSM_PROTOCOL'): Codec<T> {
+export function jsonCodec<T>(shape: Shape<T>, fault: HsmErrorCode = 'ERR_HSM_PROTOCOL'): Codec<T> {
   return {
     write: (writer, value) => void writer.json(value),
     read: (reader) => {
-      const parsed = schema.safeParse(reader.json());
-      if (parsed.success) return parsed.data;
-      // A hostile message can hold a million faults.
-      throw new HsmError(fault, `message: ${z.prettifyError(parsed.error).slice(0, 1_000)}`);
+      const value = reader.json();
+      if (fits(shape, value)) return value;
+      throw new HsmError(fault, `message: ${shape(value)}`);
     },
   };
 }
@@ -44,6 +43,6 @@ export function someBytes(bytes: Buffer): Buffer | undefined {
 }
 
 /** u8 length ‖ items. */
-export function listOf<T>(reader: FrameReader, item: () => T): T[] {
+export function countedList<T>(reader: FrameReader, item: () => T): T[] {
   return Array.from({ length: reader.u8() }, item);
 }

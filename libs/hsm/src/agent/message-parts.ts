@@ -1,10 +1,23 @@
 /** What messages are made of: who says hello, keys and what is known of them, whom they go to. */
-import { z } from 'zod';
 import { keyAlgorithmNames } from '../algorithm/key-algorithm.js';
 import { type TransportAlgorithm, transportAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
-import { auditSettingsSchema } from '../audit/audit-settings.js';
+import { auditSettings } from '../audit/audit-settings.js';
 import { type KeyDescription, type KeyId, keyUsages } from '../key/key.js';
-import { type Codec, indexOf, jsonCodec, listOf, valueAt } from './codec.js';
+import {
+  base64,
+  boolean,
+  either,
+  integer,
+  listOf,
+  matching,
+  number,
+  oneOf,
+  optional,
+  record,
+  type ShapeOf,
+  text,
+} from '../shape.js';
+import { type Codec, countedList, indexOf, jsonCodec, valueAt } from './codec.js';
 import {
   type KeyPage,
   type KeyTransfer,
@@ -14,96 +27,74 @@ import {
   type Recipient,
 } from './protocol.js';
 
-const keyId = z
-  .string()
-  .regex(/^[0-9a-f]{32}$/)
-  .transform((id) => id as KeyId);
-const label = z.string().min(1).max(64);
-const usage = z.enum(keyUsages);
-const newKey = z.strictObject({
+const keyId = matching<KeyId>(/^[0-9a-f]{32}$/);
+const label = text(1, 64);
+const usage = oneOf(keyUsages);
+const algorithm = oneOf(keyAlgorithmNames);
+const newKey = record({ id: keyId, label, algorithm, usage, extractable: boolean });
+const keyDescription = record({
   id: keyId,
-  label,
-  algorithm: z.enum(keyAlgorithmNames),
+  label: text(),
+  algorithm,
   usage,
-  extractable: z.boolean(),
+  spki: optional(base64),
+  extractable: boolean,
 });
-const keyDescription = z.strictObject({
-  id: keyId,
-  label: z.string(),
-  algorithm: z.enum(keyAlgorithmNames),
-  usage,
-  spki: z.base64().optional(),
-  extractable: z.boolean(),
-});
-const policy = z.array(
-  z.strictObject({
-    label: z.string(),
-    operations: z.array(z.enum(policyOperations)),
-    mechanisms: z.array(z.string()).optional(),
-    recipients: z.array(z.string()).optional(),
+const policy = listOf(
+  record({
+    label: text(),
+    operations: listOf(oneOf(policyOperations)),
+    mechanisms: optional(listOf(text())),
+    recipients: optional(listOf(text())),
   }),
 );
-const sharing = z.strictObject({
-  roles: z.array(
-    z.strictObject({ name: z.string(), policy, connections: z.int().min(1), callsInFlight: z.int().min(1) }),
+const sharing = record({
+  roles: listOf(record({ name: text(), policy, connections: integer(1), callsInFlight: integer(1) })),
+  hangMilliseconds: number(),
+  generateHangMilliseconds: number(),
+});
+export const hello = record({
+  version: integer(),
+  client: text(1, 64),
+  settings: optional(
+    record({
+      module: text(),
+      token: either(record({ label: text() }), record({ serial: text() })),
+      pin: either(record({ file: text() }), record({ command: listOf(text(), 1) }), record({ value: text() })),
+      sessions: integer(1, 1024),
+      vendor: oneOf(['auto', 'softhsm', 'cloudhsm', 'generic']),
+      stateDirectory: text(),
+      audit: optional(auditSettings),
+      policy: optional(policy),
+      sharing: optional(sharing),
+    }),
   ),
-  hangMilliseconds: z.number(),
-  generateHangMilliseconds: z.number(),
 });
-export const helloSchema = z.strictObject({
-  version: z.int(),
-  client: z.string().min(1).max(64),
-  settings: z
-    .strictObject({
-      module: z.string(),
-      token: z.union([z.strictObject({ label: z.string() }), z.strictObject({ serial: z.string() })]),
-      pin: z.union([
-        z.strictObject({ file: z.string() }),
-        z.strictObject({ command: z.array(z.string()).min(1) }),
-        z.strictObject({ value: z.string() }),
-      ]),
-      sessions: z.int().min(1).max(1024),
-      vendor: z.enum(['auto', 'softhsm', 'cloudhsm', 'generic']),
-      stateDirectory: z.string(),
-      audit: auditSettingsSchema.optional(),
-      policy: policy.optional(),
-      sharing: sharing.optional(),
-    })
-    .optional(),
-});
-export const tokenDescription = z.strictObject({
-  label: z.string(),
-  serial: z.string(),
-  manufacturer: z.string(),
-  model: z.string(),
-  vendor: z.string(),
-  mechanisms: z.array(z.string()),
-  pinWarnings: z.array(z.string()),
+export const tokenDescription = record({
+  label: text(),
+  serial: text(),
+  manufacturer: text(),
+  model: text(),
+  vendor: text(),
+  mechanisms: listOf(text()),
+  pinWarnings: listOf(text()),
 });
 const page = {
-  after: z
-    .string()
-    .regex(/^(|-|[0-9a-f]{1,128})$/)
-    .optional(),
-  limit: z.int().min(1).max(largestPage).optional(),
+  after: optional(matching(/^(|-|[0-9a-f]{1,128})$/)),
+  limit: optional(integer(1, largestPage)),
 };
-const next = z.string().max(128).optional();
-export const selector = z.strictObject({
-  id: keyId.optional(),
-  label: z.string().optional(),
-  usage: usage.optional(),
-  ...page,
-});
-const objectReport = z.strictObject({
-  id: z.string().regex(/^[0-9a-f]{0,128}$/),
-  kind: z.enum(['private', 'public', 'secret']),
-  label: z.string(),
-  isToken: z.boolean(),
-  algorithm: z.enum(keyAlgorithmNames).optional(),
-  usage: usage.optional(),
-  spki: z.base64().optional(),
-  digest: z.string().optional(),
-  faults: z.array(z.string()).readonly(),
+const next = optional(text(0, 128));
+export const selector = record({ id: optional(keyId), label: optional(text()), usage: optional(usage), ...page });
+const objectReport = record({
+  id: matching(/^[0-9a-f]{0,128}$/),
+  kind: oneOf(['private', 'public', 'secret']),
+  label: text(),
+  isToken: boolean,
+  algorithm: optional(algorithm),
+  usage: optional(usage),
+  spki: optional(base64),
+  digest: optional(text()),
+  faults: listOf(text()),
 });
 
 export const recipients: Codec<
@@ -115,19 +106,19 @@ export const recipients: Codec<
     for (const { spki, algorithm } of value) writer.bytes(spki).u8(indexOf(transportAlgorithmNames, algorithm));
   },
   read: (reader) =>
-    listOf(reader, () => ({ spki: reader.bytes(), algorithm: valueAt(transportAlgorithmNames, reader.u8()) })),
+    countedList(reader, () => ({ spki: reader.bytes(), algorithm: valueAt(transportAlgorithmNames, reader.u8()) })),
 };
 export const transfers: Codec<readonly KeyTransfer[]> = {
   write: (writer, value) => {
     writer.u8(value.length);
     for (const { transport, wrapped } of value) writer.bytes(transport).bytes(wrapped);
   },
-  read: (reader) => listOf(reader, () => ({ transport: reader.ownBytes(), wrapped: reader.ownBytes() })),
+  read: (reader) => countedList(reader, () => ({ transport: reader.ownBytes(), wrapped: reader.ownBytes() })),
 };
 
 export const newKeyCodec = jsonCodec(newKey, 'ERR_HSM_ARGUMENT_INVALID');
 
-function describe(wire: z.infer<typeof keyDescription>): KeyDescription {
+function describe(wire: ShapeOf<typeof keyDescription>): KeyDescription {
   const { spki, ...rest } = wire;
   return spki === undefined ? rest : { ...rest, spki: Buffer.from(spki, 'base64') };
 }
@@ -137,7 +128,7 @@ export const key: Codec<KeyDescription> = {
   write: (writer, value) => void writer.json({ ...value, spki: value.spki?.toString('base64') }),
   read: (reader) => describe(jsonCodec(keyDescription).read(reader)),
 };
-const keyPage = jsonCodec(z.strictObject({ keys: z.array(keyDescription), next }));
+const keyPage = jsonCodec(record({ keys: listOf(keyDescription), next }));
 export const keys: Codec<KeyPage> = {
   write: (writer, value) => {
     const described = value.map((each) => ({ ...each, spki: each.spki?.toString('base64') }));
@@ -149,10 +140,10 @@ export const keys: Codec<KeyPage> = {
   },
 };
 export const objectsRequest = jsonCodec(
-  z.strictObject({ id: keyId.optional(), spki: z.base64().optional(), ...page }),
+  record({ id: optional(keyId), spki: optional(base64), ...page }),
   'ERR_HSM_ARGUMENT_INVALID',
 );
-const objectPage = jsonCodec(z.strictObject({ objects: z.array(objectReport), next }));
+const objectPage = jsonCodec(record({ objects: listOf(objectReport), next }));
 export const objects: Codec<ObjectPage> = {
   write: (writer, value) => {
     const reports = value.objects.map((each) => ({ ...each, spki: each.spki?.toString('base64') }));

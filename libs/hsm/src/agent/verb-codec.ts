@@ -1,15 +1,15 @@
 /**
- * The fields of each verb as bytes. Hot verbs have binary fields; key management, which is rare, is JSON validated by zod
- * on arrival.
+ * The fields of each verb as bytes. Hot verbs have binary fields; key management, which is rare, is JSON whose shape is
+ * checked on arrival.
  */
-import { z } from 'zod';
 import { ecdsaSignatureFormats, signatureSchemeNames } from '../algorithm/signature-scheme.js';
 import { transportAlgorithmNames, wrappingAlgorithmNames } from '../algorithm/wrapping-algorithm.js';
-import { type HsmErrorCode, hsmErrorCodes } from '../errors.js';
+import { hsmErrorCodes } from '../errors.js';
 import type { KeyId } from '../key/key.js';
+import { boolean, oneOf, optional, record, text } from '../shape.js';
 import { booleans, type Codec, indexOf, jsonCodec, noBytes, nothing, someBytes, valueAt } from './codec.js';
 import {
-  helloSchema,
+  hello,
   key,
   keys,
   newKeyCodec,
@@ -25,7 +25,7 @@ import { type Answer, type Received, type Request, signatureInputs, type Verb } 
 export const verbCodecs: {
   readonly [V in Verb]: { readonly request: Codec<Request<V>, Received<V>>; readonly answer: Codec<Answer<V>> };
 } = {
-  hello: { request: jsonCodec(helloSchema), answer: jsonCodec(tokenDescription) },
+  hello: { request: jsonCodec(hello), answer: jsonCodec(tokenDescription) },
   ping: { request: nothing, answer: nothing },
   cancel: {
     request: { write: (w, r) => void w.u32(r.requestId), read: (r) => ({ requestId: r.u32() }) },
@@ -197,11 +197,11 @@ export const verbCodecs: {
 
 /** An error as it crosses the wire. */
 export const errorCodec = jsonCodec(
-  z.strictObject({
-    code: z.enum(hsmErrorCodes as readonly [HsmErrorCode, ...HsmErrorCode[]]),
-    message: z.string(),
-    returnValue: z.string().optional(),
-    pkcs11Function: z.string().optional(),
-    retryable: z.boolean(),
+  record({
+    code: oneOf(hsmErrorCodes),
+    message: text(),
+    returnValue: optional(text()),
+    pkcs11Function: optional(text()),
+    retryable: boolean,
   }),
 );

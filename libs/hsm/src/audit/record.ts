@@ -1,4 +1,17 @@
-import { z } from 'zod';
+import {
+  byKind,
+  dictionaryOf,
+  fits,
+  integer,
+  listOf,
+  matching,
+  oneOf,
+  openRecord,
+  optional,
+  type ShapeOf,
+  text,
+  timestamp,
+} from '../shape.js';
 
 /** Of the lines, of their order, and of how segments follow one another (docs/AUDIT.md). */
 export const auditFormatVersion = 1;
@@ -6,125 +19,121 @@ export const auditFormatVersion = 1;
 /** A longer line is none: a reader need hold no more than this. */
 export const maximumLineBytes = 65_536;
 
-const count = z.int().min(0);
-const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
+const count = integer(0);
+const positive = integer(1);
+const sha256Hex = matching(/^[0-9a-f]{64}$/);
 
 /** What every record has, whatever it tells. */
 const envelope = {
   /** 1 for the first of its chain, then without holes. */
-  seq: z.int().min(1),
+  seq: positive,
   /** SHA-256 of the previous record's line, without its newline; 64 zeros for the first. */
   prev: sha256Hex,
   /** RFC 3339, UTC, milliseconds. */
-  time: z.iso.datetime({ precision: 3 }),
+  time: timestamp,
 };
 
 /** Which key, of the token that the chain's last `opened` names. */
-const key = z.looseObject({ id: z.string(), label: z.string().optional() });
+const key = openRecord({ id: text(), label: optional(text()) });
 
 /** Who did what with which key. */
 const use = {
-  client: z.string(),
-  operation: z.string(),
-  key: key.optional(),
+  client: text(),
+  operation: text(),
+  key: optional(key),
   /** A signature scheme, wrapping or key algorithm. */
-  mechanism: z.string().optional(),
+  mechanism: optional(text()),
 };
 
 const call = {
   ...use,
   /** Hexadecimal hash of what is signed, by the hash of the scheme; SHA-512 of the message for Ed25519. */
-  digest: z.string().optional(),
+  digest: optional(text()),
   /** SHA-256 of the SubjectPublicKeyInfo of each one that a key is exported to. */
-  recipients: z.array(z.string()).optional(),
-  correlationId: z.string().optional(),
+  recipients: optional(listOf(text())),
+  correlationId: optional(text()),
   /** 1 for a call's first; more when it was made again, or on a second member at the same time. */
-  attempt: z.int().min(1),
+  attempt: positive,
 };
 
-const unreadableBytes = z.looseObject({
+const unreadableBytes = openRecord({
   /** File name. */
-  segment: z.string(),
+  segment: text(),
   /** Where in it the last record's line ends. */
   offset: count,
   /** How many bytes follow, that are no record. */
-  bytes: z.int().min(1),
+  bytes: positive,
   sha256: sha256Hex,
 });
 /** The end of a segment that no record can be read from: torn by a crash, or damaged. Left where it is. */
-export type UnreadableBytes = Readonly<z.infer<typeof unreadableBytes>>;
+export type UnreadableBytes = Readonly<ShapeOf<typeof unreadableBytes>>;
 
 /** One line of a chain. Fields that a later version may add are kept as they are. */
-export const auditRecordSchema = z.discriminatedUnion('kind', [
+const auditRecord = byKind('kind', {
   /** The first record of every segment. */
-  z.looseObject({
+  segment: openRecord({
     ...envelope,
-    kind: z.literal('segment'),
-    format: z.literal(auditFormatVersion),
+    format: oneOf([auditFormatVersion]),
     /** 32 hexadecimal digits, chosen at random with the chain's first record. */
-    chain: z.string().regex(/^[0-9a-f]{32}$/),
-    member: z.string(),
+    chain: matching(/^[0-9a-f]{32}$/),
+    member: text(),
     /** File name of the segment that holds the previous record; absent in the first. */
-    previous: z.string().optional(),
+    previous: optional(text()),
     /** What could not be read when the chain was taken up, since the previous record. */
-    torn: z.array(unreadableBytes).optional(),
+    torn: optional(listOf(unreadableBytes)),
   }),
   /** An agent logged in, or its PIN was refused. */
-  z.looseObject({
+  opened: openRecord({
     ...envelope,
-    kind: z.literal('opened'),
-    member: z.string(),
+    member: text(),
     pid: count,
-    client: z.string().optional(),
-    version: z.string(),
-    token: z.looseObject({ label: z.string().optional(), serial: z.string().optional() }),
+    client: optional(text()),
+    version: text(),
+    token: openRecord({ label: optional(text()), serial: optional(text()) }),
     /** `ok` or an error code. */
-    result: z.string(),
+    result: text(),
   }),
   /** Is about to be done; on the disk before the token is asked. */
-  z.looseObject({ ...envelope, kind: z.literal('intent'), ...call }),
+  intent: openRecord({ ...envelope, ...call }),
   /** Was done, or refused. */
-  z.looseObject({
+  result: openRecord({
     ...envelope,
-    kind: z.literal('result'),
     ...call,
     /** `ok` or an error code. */
-    result: z.string(),
+    result: text(),
     /** CKR name, when the token failed. */
-    returnValue: z.string().optional(),
+    returnValue: optional(text()),
     /** `seq` of its intent. */
-    intent: z.int().min(1).optional(),
+    intent: optional(positive),
     durationMicroseconds: count,
   }),
   /** From here on uses of that kind are counted, and not told of one by one. */
-  z.looseObject({ ...envelope, kind: z.literal('folded-open'), ...use }),
+  'folded-open': openRecord({ ...envelope, ...use }),
   /** How many there were. */
-  z.looseObject({
+  folded: openRecord({
     ...envelope,
-    kind: z.literal('folded'),
     ...use,
     /** `seq` of its `folded-open`; absent when that was lost. */
-    open: z.int().min(1).optional(),
+    open: optional(positive),
     first: envelope.time,
     last: envelope.time,
     /** By result: `ok` or an error code. */
-    counts: z.record(z.string(), z.int().min(1)),
+    counts: dictionaryOf(positive),
   }),
   /** Records that could not be written. */
-  z.looseObject({
+  gap: openRecord({
     ...envelope,
-    kind: z.literal('gap'),
     /** How many. */
-    lost: z.int().min(1),
+    lost: positive,
     /** How many operations they would have told of. */
     operations: count,
     /** When the first of them was lost. */
     since: envelope.time,
   }),
   /** The agent ended in good order. */
-  z.looseObject({ ...envelope, kind: z.literal('closed') }),
-]);
-export type AuditRecord = Readonly<z.infer<typeof auditRecordSchema>>;
+  closed: openRecord({ ...envelope }),
+});
+export type AuditRecord = Readonly<ShapeOf<typeof auditRecord>>;
 export type AuditRecordKind = AuditRecord['kind'];
 
 /** @param line  without its newline @returns undefined when it is no record */
@@ -136,6 +145,5 @@ export function parseAuditRecord(line: Buffer): AuditRecord | undefined {
   } catch {
     return undefined;
   }
-  const parsed = auditRecordSchema.safeParse(value);
-  return parsed.success ? parsed.data : undefined;
+  return fits(auditRecord, value) ? value : undefined;
 }

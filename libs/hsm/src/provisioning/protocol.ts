@@ -4,8 +4,9 @@
  * shared agent, can say them. PINs travel as names of files and programs only.
  */
 import { z } from 'zod';
-import { auditSettingsSchema } from '../audit/audit-settings.js';
+import { type AuditSettings, auditSettings } from '../audit/audit-settings.js';
 import type { HsmErrorCode } from '../errors.js';
+import { fits } from '../shape.js';
 
 /** Of a request or an answer, which lists the keys of a token. */
 export const maximumLineBytes = 8 << 20;
@@ -26,7 +27,9 @@ const common = {
   /** Where refused PINs are on record, and the lock that logins are serialised by. */
   stateDirectory: text,
   /** Where changes are recorded, and who makes them; absent: nowhere. */
-  trail: z.strictObject({ settings: auditSettingsSchema, client: text }).optional(),
+  trail: z
+    .strictObject({ settings: z.custom<AuditSettings>((value) => fits(auditSettings, value)), client: text })
+    .optional(),
 };
 
 export const provisioningRequestSchema = z.discriminatedUnion('verb', [

@@ -6,15 +6,15 @@ import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
 import { HsmError } from '../../../errors.js';
+import { base64, fits, record, type ShapeOf, text } from '../../../shape.js';
 
 // 32 MiB and some 60 ms a guess: a stolen record must not give up a PIN of eight digits in an afternoon.
 const scryptCost = { N: 1 << 15, r: 8, p: 1, maxmem: 64 << 20 };
 const digestBytes = 32;
 const deriveKey = promisify<Buffer, Buffer, number, typeof scryptCost, Buffer>(scrypt);
 
-const recordSchema = z.strictObject({ salt: z.base64(), digest: z.base64(), refusedAt: z.string() });
+const recordShape = record({ salt: base64, digest: base64, refusedAt: text() });
 
 export class RefusedPinRecord {
   readonly #path: string;
@@ -56,9 +56,11 @@ export class RefusedPinRecord {
     await rm(this.#path, { force: true });
   }
 
-  async #read(): Promise<z.infer<typeof recordSchema> | undefined> {
+  async #read(): Promise<ShapeOf<typeof recordShape> | undefined> {
     try {
-      return recordSchema.parse(JSON.parse(await readFile(this.#path, 'utf8')));
+      const value: unknown = JSON.parse(await readFile(this.#path, 'utf8'));
+      if (fits(recordShape, value)) return value;
+      throw new Error(recordShape(value));
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       // Taking a damaged record for none would try a PIN that may have been refused.
