@@ -1,66 +1,95 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Stop } from './stop.mjs';
 
 /**
- * Holds a file for the life of this process, so that two terminals do not do one thing at once.
- * The file of a process that has died is taken over.
+ * Holds a lock for the life of this process, so that two terminals do not do one thing at once.
+ * The lock of a process that has died is taken over.
+ * @param lock  a path
  * @param doing  what the holder does, for the sentence that the other one gets
  */
-export function holdLock(file, doing) {
-  const holder = take(file);
-  if (holder !== undefined) {
-    throw new Stop(`${doing} already, in process ${holder}: end that one first (lock ${file}).`);
+export function holdLock(lock, doing) {
+  const { entry, holder } = take(lock);
+  if (entry === undefined) {
+    throw new Stop(`${doing} already, in process ${holder}: end that one first (lock ${lock}).`);
   }
-  process.once('exit', () => rmSync(file, { force: true }));
+  process.once('exit', () => release(lock, entry));
 }
 
-/** Does a piece of work while holding a file, once whoever else holds it has done theirs. */
-export async function withLock(file, work) {
-  while (take(file) !== undefined) await sleep(100);
+/** Does a piece of work while holding a lock, once whoever else holds it has done theirs. */
+export async function withLock(lock, work) {
+  let entry;
+  while ((entry = take(lock).entry) === undefined) await sleep(100);
   try {
     return await work();
   } finally {
-    rmSync(file, { force: true });
+    release(lock, entry);
   }
 }
 
-/** @returns undefined when the file is ours now, else the process that holds it */
-function take(file) {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  // Written first and named afterwards: nobody ever reads a lock without its holder.
-  const ours = `${file}.${process.pid}`;
-  writeFileSync(ours, `${process.pid}\n`);
+/**
+ * A lock is a directory with one entry, named after its holder and after nothing else that ever was. It gets its name with the
+ * entry in it: rename(2) replaces an empty directory and none that is not, so of all who find the lock free one gets it. A dead
+ * holder's entry is removed by its name, which harms nobody who has taken the lock meanwhile.
+ * @returns our entry when the lock is ours now, else the process that holds it
+ */
+function take(lock) {
+  const entry = `${process.pid}-${randomUUID()}`;
+  const ours = `${lock}.${entry}`;
+  mkdirSync(dirname(lock), { recursive: true, mode: 0o700 });
+  mkdirSync(ours);
+  writeFileSync(join(ours, entry), '');
   try {
-    while (!named(ours, file)) {
-      const holder = holderOf(file);
-      if (holder !== undefined) return holder;
-      rmSync(file, { force: true });
+    while (!named(ours, lock)) {
+      const [theirs] = entriesOf(lock);
+      const holder = theirs && holderOf(theirs);
+      if (holder !== undefined) return { holder };
+      if (theirs !== undefined) rmSync(join(lock, theirs), { force: true });
     }
-    return undefined;
+    return { entry };
   } finally {
-    rmSync(ours, { force: true });
+    rmSync(ours, { recursive: true, force: true });
   }
 }
 
-function named(ours, file) {
+function release(lock, entry) {
+  rmSync(join(lock, entry), { force: true });
   try {
-    linkSync(ours, file);
+    rmdirSync(lock);
+  } catch (error) {
+    // It is somebody else's by now, or gone with all the rest.
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(error.code)) throw error;
+  }
+}
+
+function named(ours, lock) {
+  try {
+    renameSync(ours, lock);
     return true;
   } catch (error) {
-    if (error.code === 'EEXIST') return false;
+    if (error.code === 'ENOTEMPTY' || error.code === 'EEXIST') return false;
     throw error;
   }
 }
 
-function holderOf(file) {
+function entriesOf(lock) {
   try {
-    const pid = Number(readFileSync(file, 'utf8'));
-    // Process 0 would be our own group: an empty lock file is a dead one.
-    if (!Number.isInteger(pid) || pid <= 0) return undefined;
-    process.kill(pid, 0);
-    return pid;
+    return readdirSync(lock);
+  } catch (error) {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** @returns undefined when that process has died */
+function holderOf(entry) {
+  const pid = Number.parseInt(entry, 10);
+  try {
+    // Process 0 would be our own group.
+    if (pid > 0) process.kill(pid, 0);
+    return pid > 0 ? pid : undefined;
   } catch (error) {
     return error.code === 'EPERM' ? 'of another user' : undefined;
   }

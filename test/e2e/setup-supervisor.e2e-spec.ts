@@ -154,7 +154,7 @@ describe('npm start', () => {
   it('runs once at a time', async () => {
     const tokens = ['ca-1', 'ca-2', 'tls-1', 'tls-2', 'data-1', 'data-2'].map((token) => `var/tokens/${token}/pin`);
     for (const name of ['dist/apps/ca/main.js', ...tokens]) workspace.write(name, '');
-    workspace.write('var/run/start.lock', `${process.pid}\n`);
+    workspace.write(`var/run/start.lock/${process.pid}-a`, '');
     const outcome = await workspace.run('start.mjs', ['--once']);
     expect(outcome.stderr).toMatch(new RegExp(`nest-hsm runs already, in process ${process.pid}`));
   });

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Outcome, runProcess, ScratchWorkspace } from '../support/scratch-workspace.js';
 import { softHsmModule } from '../support/token.js';
@@ -162,14 +172,37 @@ describe('set-up', () => {
   });
 
   it('does not run twice at once, and takes over from one that has died', async () => {
-    workspace.write('var/run/setup.lock', `${process.pid}\n`);
+    workspace.write(`var/run/setup.lock/${process.pid}-a`, '');
     expectStop(
       await workspace.run('setup.mjs', [], { env: path([]) }),
       new RegExp(`a set-up runs already, in process ${process.pid}`),
     );
-    workspace.write('var/run/setup.lock', '999999999\n');
+    rmSync(workspace.path('var/run/setup.lock'), { recursive: true });
+    workspace.write('var/run/setup.lock/999999999-a', '');
     expectStop(await workspace.run('setup.mjs', [], { env: path(['make']) }), /make: want one/);
-    expect(existsSync(workspace.path('var/run/setup.lock'))).toBe(false);
+    expect(readdirSync(workspace.path('var/run'))).toEqual([]);
+  });
+
+  it('is one process at a time, of several that find the lock of a dead one at once', async () => {
+    // Each holder leaves the lock as if it had died, and says when it finds that it was not alone.
+    const inTurn = `
+      import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+      import { setImmediate as turn } from 'node:timers/promises';
+      import { withLock } from './scripts/workspace/lock.mjs';
+      const lock = 'var/run/busy.lock';
+      for (let round = 0; round < 150; round++) {
+        await withLock(lock, async () => {
+          writeFileSync('alone', '', { flag: 'wx' });
+          await turn();
+          rmSync('alone');
+          const [entry] = readdirSync(lock);
+          renameSync(lock + '/' + entry, lock + '/999999999-' + round + process.pid);
+        });
+      }`;
+    const outcomes = await Promise.all(Array.from({ length: 3 }, () => evaluate(inTurn)));
+    expect(outcomes.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
+      Array.from({ length: 3 }, () => ({ code: 0, stderr: '' })),
+    );
   });
 });
 
@@ -237,7 +270,7 @@ describe('reset', () => {
     ['nest-hsm', 'start'],
     ['a set-up', 'setup'],
   ])('refuses while %s runs', async (what, lock) => {
-    workspace.write(`var/run/${lock}.lock`, `${process.pid}\n`);
+    workspace.write(`var/run/${lock}.lock/${process.pid}-a`, '');
     expectStop(await workspace.run('reset.mjs', ['--yes']), new RegExp(`${what} runs already, in process \\d+`));
     expect(existsSync(workspace.path(`var/run/${lock}.lock`))).toBe(true);
   });
