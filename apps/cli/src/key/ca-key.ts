@@ -1,6 +1,4 @@
-import { isCaKeyLabel, issuerLabelOf, parseCaConfig } from '@nest-hsm/ca';
 import { z } from 'zod';
-import { readCaFile } from '../ca/config.js';
 import { readSections } from '../config.js';
 
 const application = z.looseObject({ authority: z.unknown() });
@@ -13,6 +11,9 @@ const application = z.looseObject({ authority: z.unknown() });
  */
 export async function insteadOfRotation(file: string): Promise<(label: string) => string | undefined> {
   if ((await readSections(file, application)).authority === undefined) return () => undefined;
+  // It brings a database along and takes as long to load as everything else: only here is it wanted.
+  const { isCaKeyLabel, issuerLabelOf, parseCaConfig } = await import('@nest-hsm/ca');
+  const { readCaFile } = await import('../ca/config.js');
   const { authority } = parseCaConfig((await readCaFile(file)).ca);
   return (label) => {
     const issuer = issuerLabelOf(label);
