@@ -28,6 +28,8 @@ export interface LoadTask extends ClientTask {
 export interface LoadResult {
   readonly handshakesPerSecond: number;
   readonly handshakes: number;
+  /** CPU time of the clients for each. */
+  readonly clientMicroseconds: number;
 }
 
 export interface RequestsTask extends ClientTask {
