@@ -35,7 +35,12 @@ export function rootOrder({ subject, validityDays }: ConfiguredCa, key: HsmKey, 
     subjectPublicKeyInfo: authority.subjectPublicKeyInfo,
     names: [],
     validity: validityOf(profile, now),
-    fixedExtensions: [keyUsage(profile.keyUsage), basicConstraints(profile.authority)],
+    // Its own identifier as that of its authority (CABF BR §7.1.2.1.3).
+    fixedExtensions: [
+      keyUsage(profile.keyUsage),
+      basicConstraints(profile.authority),
+      authorityKeyIdentifier(authority.keyIdentifier),
+    ],
     requester,
   };
 }

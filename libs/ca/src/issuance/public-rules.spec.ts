@@ -91,6 +91,7 @@ test.each<[string, string, Said]>([
   ['mail, of an Ed25519 key', 'public-smime', { ...mail, spki: ed25519, bits: ['digitalSignature', 'nonRepudiation'] }],
   ['mail and a client', 'multipurpose', { ...mail, purposes: [oids.emailProtection, oids.clientAuth], policies: ['2.23.140.1.5.1.2'] }],
   ['code', 'public-code-signing', code],
+  ['code of an organization under another name', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'Example (Example GmbH)' } }],
 ])('%s is sound', (_, profile, said) => {
   expect(() => check(profile, said)).not.toThrow();
 }); // prettier-ignore
@@ -115,6 +116,8 @@ test.each<[string, string, Said, string]>([
   ['code with a name', 'public-code-signing', { ...code, names: server.names }, 'SubjectAltName is there'],
   ['an internal name', 'public-tls-server', { ...server, names: [dnsName('db.internal')] }, 'fully qualified and not internal'],
   ['a name without a dot', 'public-tls-server', { ...server, names: [dnsName('db')] }, 'fully qualified and not internal'],
+  ['a name below what is no top-level domain', 'public-tls-server', { ...server, names: [dnsName('a.b2')] }, 'fully qualified and not internal'],
+  ['an organization that was cut off', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'Example (Example Gesell' } }, 'opens a parenthesis'],
   ['an internal mailbox', 'public-smime', { ...mail, names: [emailAddress('ada@mail.test')] }, 'fully qualified and not internal'],
   ['a private address', 'public-tls-server', { ...server, names: [ipAddress('10.0.0.1')] }, 'addresses are not reserved'],
   ['no policy of the Forum', 'public-tls-server', { ...server, policies: ['1.2.3'] }, 'one policy says'],

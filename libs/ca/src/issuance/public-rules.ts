@@ -1,5 +1,10 @@
 import { decodeOid, oids } from '../der/oid.js';
-import { type AttributeName, attributeNameOf, readDistinguishedName } from '../name/distinguished-name.js';
+import {
+  type AttributeName,
+  attributeNameOf,
+  readDirectoryString,
+  readDistinguishedName,
+} from '../name/distinguished-name.js';
 import { isOnPublicHost, isPublicDomain, isReservedAddress } from '../name/reserved-names.js';
 import type { KeyUsageBit } from '../profile/key-usage.js';
 import {
@@ -38,6 +43,7 @@ export const publicRules: readonly CertificateRule[] = [
   publicRule('CABF BR §7.1.2.7.12', 'addresses are not reserved', ({ view }) => namesOf(view).every(({ type, value }) => type !== 'ip' || !isReservedAddress(value))),
   publicRule('CABF BR §7.1.6.1', 'one policy says how the subject was validated', ({ policy }) => policy !== undefined),
   publicRule('CABF BR §7.1.2.7.2', 'the subject has what its policy wants, and nothing else', ({ view, policy }) => policy !== undefined && isSubjectOf(policy, attributesOf(view))),
+  publicRule('CABF EVG §9.2.1', 'an organization whose name opens a parenthesis closes it: none was cut off', ({ view }) => attributeTextsOf(view, 'organization').every((text) => !text.includes('(') || text.includes(')', text.indexOf('(')))),
   publicRule('CABF BR §7.1.2.7.7', 'authority information is there, for code with the place of the issuer', ({ view, kind }) => accessMethodsOf(view).length > 0 && (!kind.namesIssuer || accessMethodsOf(view).includes(oids.caIssuers))),
   publicRule('CABF BR §7.1.2.11.2', 'there is a CRL; for a TLS server an OCSP responder will do, or a short life', ({ view, kind }) => namesCrl(view) || (!kind.namesCrl && (accessMethodsOf(view).includes(oids.ocsp) || isShortLived((milliseconds(view.notAfter) - milliseconds(view.notBefore)) / 1000 + 1)))),
   publicRule('CABF BR §7.1.2.7.7, §7.1.2.11.2', 'places are on hosts that the public can name', ({ view }) => placesOf(view).every(isOnPublicHost)),
@@ -79,6 +85,13 @@ function policiesOf(view: View): string[] {
 
 function attributesOf({ subject }: View): (AttributeName | undefined)[] {
   return (readDistinguishedName(subject) ?? []).map(({ type }) => attributeNameOf(type));
+}
+
+function attributeTextsOf({ subject }: View, attribute: AttributeName): string[] {
+  const all = readDistinguishedName(subject) ?? [];
+  return all
+    .filter(({ type }) => attributeNameOf(type) === attribute)
+    .map(({ value }) => readDirectoryString(value) ?? '');
 }
 
 function isSubjectOf(policy: PublicPolicy, attributes: readonly (AttributeName | undefined)[]): boolean {

@@ -32,10 +32,13 @@ export function isReservedAddress(address: string): boolean {
   return ipaddr.parse(address).range() !== 'unicast';
 }
 
+/** Top-level domains are of letters, or internationalised (RFC 1123 §2.1, RFC 3696 §2). */
+const topLevel = /\.(?:[a-z]{2,63}|xn--[a-z0-9-]+)$/;
+
 /** A fully qualified name that the public DNS may have. @param name  as `normalizeDnsName` returns it, with or without `*.` */
 export function isPublicDomain(name: string): boolean {
   const domain = name.replace(/^\*\./, '');
-  return domain.includes('.') && !domain.includes('_') && !isReservedDomain(domain);
+  return topLevel.test(domain) && !domain.includes('_') && !isReservedDomain(domain);
 }
 
 /** Whether a URL names its host, and by a name of the public DNS. */

@@ -54,6 +54,8 @@ describe('subject rules', () => {
     ['a required attribute that is missing', {}, 'ERR_CA_NAME_MISSING'],
     ['spaces around', { commonName: ' Build' }, 'ERR_CA_NAME_INVALID'],
     ['a control character', { commonName: 'Bu\u0000ild' }, 'ERR_CA_NAME_INVALID'],
+    ['text that reads backwards', { commonName: 'Build \u202eelpmaxE' }, 'ERR_CA_NAME_INVALID'],
+    ['text that nobody sees', { commonName: 'Bu\u200bild' }, 'ERR_CA_NAME_INVALID'],
     ['65 characters', { commonName: 'a'.repeat(65) }, 'ERR_CA_NAME_INVALID'],
     ['no letter or digit', { commonName: '-' }, 'ERR_CA_NAME_INVALID'],
     ['a serialNumber that is no PrintableString', { commonName: 'a', serialNumber: 'ä' }, 'ERR_CA_NAME_INVALID'],

@@ -45,6 +45,14 @@ test('reads names, normalised, each once', () => {
   ]);
 });
 
+test.each([0x13, 0x16])('an attribute of type %i with octets that the type does not have is no text', (type) => {
+  const attribute = sequence(tlv(0x06, Buffer.from('550403', 'hex')), tlv(type, Buffer.from('M\xfcller', 'latin1')));
+  const request = parseCsr(buildCsr({ subject: sequence(tlv(0x31, attribute)) }));
+  expect(() => requestedAttribute(request, 'commonName')).toThrow(
+    expect.objectContaining({ code: 'ERR_CA_CSR_MALFORMED' }) as Error,
+  );
+});
+
 test('agrees with a general library about its requests', async () => {
   const keys = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-384' }, true, ['sign', 'verify']);
   const extensions = [

@@ -75,6 +75,11 @@ test.each<[string, CrlEntry[], Partial<CrlIntent>, string]>([
   expect(() => check(encode({}, listed), change)).toThrow(finding);
 }); // prettier-ignore
 
+test('a CRL for more than a year is found', () => {
+  const change = { nextUpdate: new Date('2027-11-24T12:00:00Z') };
+  expect(() => check(encode(change), change)).toThrow('nextUpdate is at most a year');
+});
+
 const fields = { version: tlv(0x02, [1]), algorithm: authority.signatureAlgorithm.identifier, issuer: authority.name, thisUpdate: tlv(0x17, Buffer.from('261122120000Z')), nextUpdate: tlv(0x17, Buffer.from('261129120000Z')), entries: Buffer.alloc(0), extensions: tlv(0xa0, sequence(authorityKeyIdentifier(authority.keyIdentifier), crlNumber(300))) }; // prettier-ignore
 const [serial, time] = [tlv(0x02, [1]), tlv(0x17, Buffer.from('261122110000Z'))];
 const reason = (value: number[]): Buffer => sequence(sequence(tlv(0x06, Buffer.from('551d15', 'hex')), tlv(0x04, tlv(0x0a, value)))); // prettier-ignore
