@@ -1,13 +1,21 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeOutputOnce } from './certificate-file.js';
+import { readInput, writeOutputOnce } from './certificate-file.js';
 
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'nest-hsm-output-'));
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+test('no more is read than a chain has, of a device without end either', async () => {
+  await expect(readInput('/dev/zero')).rejects.toThrow(/want at most 1048576 octets, got more/);
+  await expect(readInput(join(directory, 'none'))).rejects.toThrow(/want a readable file, got ENOENT/);
+  const file = join(directory, 'whole');
+  writeFileSync(file, Buffer.alloc(1024 * 1024, 1));
+  expect(await readInput(file)).toHaveLength(1024 * 1024);
+});
 
 test('a file is written once, and left alone where it says the same', async () => {
   const file = join(directory, 'customerCA.crt');

@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
 import { CliError } from '../faults.js';
@@ -23,12 +24,19 @@ export async function readCertificates(file: string): Promise<Buffer[]> {
 
 /** @throws {CliError} ERR_CLI_ARGUMENT */
 export async function readInput(file: string): Promise<Buffer> {
-  const octets = await readFile(file).catch((error: Error) => {
+  const octets = await readStart(file).catch((error: Error) => {
     throw new CliError('ERR_CLI_ARGUMENT', `${file}: want a readable file, got ${error.message}`);
   });
   if (octets.length > maximumBytes)
-    throw new CliError('ERR_CLI_ARGUMENT', `${file}: want at most ${maximumBytes} octets, got ${octets.length}`);
+    throw new CliError('ERR_CLI_ARGUMENT', `${file}: want at most ${maximumBytes} octets, got more`);
   return octets;
+}
+
+/** As far as it may go, and an octet more: a device has no end. */
+async function readStart(file: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of createReadStream(file, { end: maximumBytes })) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }
 
 /** Writes a file that is not there yet. @throws {CliError} ERR_CLI_ARGUMENT */

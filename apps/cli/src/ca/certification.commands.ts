@@ -55,7 +55,8 @@ interface ImportOptions extends CaOptions {
 export class CaImportCommand extends OneCaCommand {
   @Option({ flags: '--root <sha256>', description: "of the root's certificate; authority.root.sha256 when absent" })
   parseRoot(value: string): string {
-    return value;
+    if (/^[0-9a-f]{64}$/i.test(value.replaceAll(':', ''))) return value;
+    throw new CliError('ERR_CLI_ARGUMENT', `--root: want a SHA-256 of 64 hexadecimal digits, got ${value}`);
   }
 
   async run(files: string[], options: ImportOptions): Promise<void> {

@@ -162,6 +162,7 @@ describe('a transcript', () => {
     ['with another time', (all) => (all[6] = { ...all[6], time: '2020-01-01T00:00:00.000Z' })],
     ['with another script', (all) => (all[0] = { ...all[0], script: '00'.repeat(32) } as TranscriptLine)],
     ["with another CA's key", (all) => (all[5] = { ...all[5], publicKey: (all[2] as { publicKey: string }).publicKey } as TranscriptLine)],
+    ['with a CA that is called as a file elsewhere', (all) => (all[1] = { ...all[1], ca: '../issuing' } as TranscriptLine)],
     ['with its last signature left out', (all) => (delete (all[10] as { signature?: string }).signature)],
   ])('%s does not verify, however it is hashed again', async (_, change) => {
     await hold();

@@ -5,6 +5,8 @@ import { CaError } from '../errors.js';
 const hexadecimal = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 const base64 = z.base64().max(65_536);
 const text = z.string().max(4_096);
+/** Of a CA, as the configuration has it: files are called by it. */
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/);
 
 const place = {
   /** From 1, without holes. */
@@ -29,18 +31,18 @@ export const transcriptLineSchema = z.discriminatedUnion('step', [
     authority: z.json(),
   }),
   /** A key is about to be made: what has the label afterwards was made by this ceremony. */
-  z.strictObject({ ...place, step: z.literal('intent'), ca: text, label: text, algorithm: text }),
+  z.strictObject({ ...place, step: z.literal('intent'), ca: name, label: text, algorithm: text }),
   z.strictObject({
     ...place,
     step: z.literal('key'),
-    ca: text,
+    ca: name,
     label: text,
     algorithm: text,
     uri: text,
     /** DER SubjectPublicKeyInfo. */
     publicKey: base64,
   }),
-  z.strictObject({ ...place, step: z.literal('certificate'), ca: text, parent: text.optional(), certificate: base64 }),
+  z.strictObject({ ...place, step: z.literal('certificate'), ca: name, parent: name.optional(), certificate: base64 }),
   z.strictObject({ ...place, step: z.literal('end') }),
 ]);
 
