@@ -9,10 +9,13 @@ import {
   hsmHealthToken,
   HsmModule,
   hsmToken,
+  LogOutput,
   provideHsmReload,
+  provideLogOutput,
   untilServing,
 } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
+import { register } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { AccessGuard } from './access/access.guard.js';
 import { AccessModule } from './access/access.module.js';
@@ -73,13 +76,14 @@ export class AppModule implements OnModuleInit {
     const { requests, seconds } = config.rateLimit;
     const database = DatabaseModule.of(config.database);
     const hsm = HsmModule.forRoot(config.hsm);
+    const output = new LogOutput();
     return {
       module: AppModule,
       imports: [
         // On no route: requests are logged by `logRequests`, whose lines are as they are to be.
         LoggerModule.forRoot({
           forRoutes: [],
-          pinoHttp: { logger: makeLogger(config.logLevel), autoLogging: false, wrapSerializers: false },
+          pinoHttp: { logger: makeLogger(config.logLevel, output), autoLogging: false, wrapSerializers: false },
         }),
         TerminusModule,
         MonitoringModule,
@@ -123,6 +127,7 @@ export class AppModule implements OnModuleInit {
             }),
         },
         provideHsmReload(config, reread),
+        provideLogOutput(output, register),
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
       ],
     };

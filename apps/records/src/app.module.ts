@@ -9,10 +9,13 @@ import {
   hsmHealthToken,
   HsmModule,
   hsmToken,
+  LogOutput,
   provideHsmReload,
+  provideLogOutput,
   untilServing,
 } from '@nest-hsm/hsm';
 import { LoggerModule } from 'nestjs-pino';
+import { register } from 'prom-client';
 import type { Config } from './config.js';
 import { databaseId, databaseOptions } from './database/database.js';
 import { loggerOptions } from './monitoring/logger.js';
@@ -45,6 +48,7 @@ export class AppModule {
   static of(config: Config, reread: () => Config): DynamicModule {
     const { kekLabel, createKek, database } = config;
     const hsm = HsmModule.forRoot(config.hsm);
+    const output = new LogOutput();
     const encryption = DataEncryptionModule.forRootAsync({
       imports: [hsm],
       inject: [hsmToken(config.hsm.name)],
@@ -57,7 +61,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         // The module's own default matches no route of this Nest version.
-        LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel) }),
+        LoggerModule.forRoot({ forRoutes: ['{*splat}'], pinoHttp: loggerOptions(config.logLevel, output) }),
         TerminusModule,
         hsm,
         encryption,
@@ -66,6 +70,7 @@ export class AppModule {
       ],
       providers: [
         provideHsmReload(config, reread),
+        provideLogOutput(output, register),
         { provide: HsmHealthIndicator, useExisting: hsmHealthToken(config.hsm.name) },
       ],
     };

@@ -1,6 +1,14 @@
 import { type DynamicModule, type FactoryProvider, Module } from '@nestjs/common';
 import { HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
-import { type Hsm, type HsmHealthIndicator, hsmHealthToken, HsmModule, hsmToken } from '@nest-hsm/hsm';
+import {
+  type Hsm,
+  type HsmHealthIndicator,
+  hsmHealthToken,
+  HsmModule,
+  hsmToken,
+  LogOutput,
+  provideLogOutput,
+} from '@nest-hsm/hsm';
 import { PinoLogger } from 'nestjs-pino';
 import { collectDefaultMetrics, register } from 'prom-client';
 import type { Config } from './config.js';
@@ -29,20 +37,22 @@ export class AppModule {
   /** One process that does it all. */
   static alone(process: Process): DynamicModule {
     const { adminSocket } = process.config;
+    const served = this.worker(process);
     return {
-      ...this.worker(process),
+      ...served,
       controllers: [MonitoringController],
-      providers: [...serving(process), ...operated(adminSocket)],
+      providers: [...(served.providers ?? []), ...operated(adminSocket)],
     };
   }
 
   /** One of several, operated by another process. */
   static worker(process: Process): DynamicModule {
     const { hsm, logLevel } = process.config;
+    const output = new LogOutput();
     return {
       module: AppModule,
-      imports: [loggerModule(logLevel), TerminusModule, HsmModule.forRoot(hsm)],
-      providers: serving(process),
+      imports: [loggerModule(logLevel, output), TerminusModule, HsmModule.forRoot(hsm)],
+      providers: [...serving(process), provideLogOutput(output, register)],
     };
   }
 }

@@ -1,11 +1,8 @@
-import { pino } from 'pino';
+import type { LogOutput } from '@nest-hsm/hsm';
 import type { Options } from 'pino-http';
 
-/** Of lines that wait while the disk is full; those that come then are lost. */
-const maximumWaitingBytes = 1 << 20;
-
 /** One JSON line a request; credentials and bodies never appear, since only what is named here does. */
-export function loggerOptions(level: string): [Options, ReturnType<typeof standardOutput>] {
+export function loggerOptions(level: string, output: LogOutput): [Options, LogOutput] {
   const options: Options = {
     level,
     serializers: {
@@ -16,7 +13,7 @@ export function loggerOptions(level: string): [Options, ReturnType<typeof standa
     },
     autoLogging: { ignore: ({ url }) => url === '/health' || url === '/metrics' },
   };
-  return [options, standardOutput()];
+  return [options, output];
 }
 
 /** What pino's own serializer makes of a request. */
@@ -26,14 +23,4 @@ interface LoggedRequest {
   readonly url: string;
   readonly remoteAddress: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
-}
-
-/**
- * Left to itself pino ends the process when a line cannot be written, and tries without end to write it before the process
- * ends: a full disk would have the service hang. Written at once, so that nothing waits for the end.
- */
-function standardOutput() {
-  const stream = pino.destination({ dest: 1, sync: true, maxLength: maximumWaitingBytes });
-  stream.on('error', () => undefined);
-  return stream;
 }

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
-import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, Gauge, type Registry } from 'prom-client';
 import type { Config } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { HealthReport, Operations, Reloaded } from '../operations.js';
@@ -29,7 +29,6 @@ type Metric = { readonly name: string; readonly type: string };
 export class WorkerPool implements Operations, BeforeApplicationShutdown {
   readonly #logger = new Logger('workers');
   readonly #workers = new Set<Worker>();
-  readonly #registry = new Registry();
   readonly #restarts: Counter;
   /** What workers that are gone had counted, so that no total ever falls. */
   #departed: Metrics = [];
@@ -43,11 +42,13 @@ export class WorkerPool implements Operations, BeforeApplicationShutdown {
     config: Config,
     private readonly activated: ActivatedSockets,
     private readonly read: () => Config,
+    /** Of this process' own metrics. */
+    private readonly registry: Registry,
   ) {
     this.#config = config;
     // Workers accept from one queue that the kernel keeps: nothing is lost in it with one of them, and nothing passes through here.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
-    const registers = [this.#registry];
+    const registers = [registry];
     const name = (suffix: string): string => `nest_hsm_tls_${suffix}`;
     this.#restarts = new Counter({
       name: name('worker_restarts_total'),
@@ -94,7 +95,7 @@ export class WorkerPool implements Operations, BeforeApplicationShutdown {
   }
 
   async metrics(): Promise<string> {
-    const own = await this.#registry.getMetricsAsJSON();
+    const own = await this.registry.getMetricsAsJSON();
     const answers = await Promise.all(
       [...this.#workers].map(async (worker) => {
         const metrics = await worker.ask('metrics', null, askMilliseconds).catch(() => undefined);
