@@ -16,13 +16,16 @@ import { storeRecord } from './start/record.mjs';
 import { checkTls } from './start/tls.mjs';
 import { holdLock } from './workspace/lock.mjs';
 import { describeNode, handedOver, projectNode } from './workspace/node.mjs';
-import { allTokens, root, tokenPaths, varDirectory } from './workspace/paths.mjs';
+import { allTokens, compileCache, root, tokenPaths, varDirectory } from './workspace/paths.mjs';
 import { run, Stop } from './workspace/stop.mjs';
 import { bold, dim, duration, green, line, say } from './workspace/terminal.mjs';
 
 const once = process.argv.includes('--once');
 const applications = [];
 let isUp = false;
+
+// For the applications and tools that it starts.
+process.env.NODE_COMPILE_CACHE = compileCache;
 
 await run(async () => {
   if (handedOver()) return;

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { tryLongTierPackages } from './setup/system-packages.mjs';
 import { describeNode, handedOver, projectNode } from './workspace/node.mjs';
-import { root, varDirectory } from './workspace/paths.mjs';
+import { compileCache, root } from './workspace/paths.mjs';
 import { run } from './workspace/stop.mjs';
 import { say } from './workspace/terminal.mjs';
 
@@ -22,8 +22,7 @@ await run(() => {
       ...['--selectProjects', 'unit', 'e2e', ...(full ? ['full'] : [])],
       ...passed,
     ],
-    // The tests start some hundred Node.js processes, which compile the same modules.
-    { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: join(varDirectory, 'cache/compiled') } },
+    { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: compileCache } },
   );
   process.exitCode = status ?? 1;
 });

@@ -49,5 +49,11 @@ export const authorizationHeaderFile = join(varDirectory, 'secrets', 'authorizat
 export const outputFile = (name) => join(varDirectory, 'out', name);
 export const rootCertificate = outputFile('root.pem');
 
+/**
+ * Where Node.js keeps what it has compiled, for the hundred processes that load the same modules. What is there is run: it is no
+ * more for others to write than the code beside it. Token agents, which inherit nothing, have none.
+ */
+export const compileCache = join(varDirectory, 'cache', 'compiled');
+
 export const npmDependencies = join(root, 'node_modules');
 export const bundledNode = join(npmDependencies, '.bin', 'node');
