@@ -9,7 +9,8 @@ export type DataKeyId = string & { readonly [dataKeyIdBrand]: true };
  *
  * The first 21 bytes are 28 characters exactly, so that a cell's data key is known from a prefix of its text.
  */
-const magic = Buffer.from('nhsm', 'base64');
+const magicText = 'nhsm';
+const magic = Buffer.from(magicText, 'base64');
 const format = 1;
 const aes256Gcm = 1;
 const fixedBytes = magic.length + 2;
@@ -25,7 +26,7 @@ export function formatHeader(dataKeyId: DataKeyId): string {
 
 /** @returns the data key that a cell names, or undefined when the text is no envelope of this format */
 export function parseHeader(header: string): DataKeyId | undefined {
-  if (header.length !== headerCharacters) return undefined;
+  if (header.length !== headerCharacters || !header.startsWith(magicText)) return undefined;
   const bytes = Buffer.from(header, 'base64');
   const isOurs =
     bytes.length === fixedBytes + dataKeyIdBytes &&

@@ -88,7 +88,10 @@ const textEncodings = {
     wants: 'a value JSON can hold',
     encode: (value) => {
       const text = stringify(value);
-      return text?.isWellFormed() ? text : undefined;
+      if (text === undefined || !text.isWellFormed()) return undefined;
+      // What JSON has no form for it writes as one of these.
+      const mayLack = text.includes('null') || text.includes('{}');
+      return mayLack && lacksValues(value) ? undefined : text;
     },
     decode: (text) => {
       try {
@@ -189,6 +192,21 @@ function stringify(value: unknown): string | undefined {
     // A cycle or a bigint inside.
     return undefined;
   }
+}
+
+/** Whether JSON would hold something else, without a word: of NaN, infinities and invalid dates null, of maps and sets nothing. */
+function lacksValues(value: unknown): boolean {
+  let isLacking = false;
+  JSON.stringify(value, function (this: Record<string, unknown>, key, item: unknown) {
+    const given = this[key];
+    isLacking ||=
+      (typeof item === 'number' && !Number.isFinite(item)) ||
+      (given instanceof Date && Number.isNaN(given.getTime())) ||
+      item instanceof Map ||
+      item instanceof Set;
+    return item;
+  });
+  return isLacking;
 }
 
 /** The same JSON value with keys in one order: a database entity may list them in another. */

@@ -4,8 +4,9 @@ import type { IndexedColumn } from './encrypted-entity.js';
 import { type Refusal, refuse, refuseIf } from './refusal.js';
 import { searchClauseAt } from './search-clause.js';
 import type { SearchParameters } from './search-parameters.js';
-import { namesOf, type SqlName, sqlNames } from './sql-names.js';
-import { isWord, tokenize } from './sql-tokens.js';
+import { namesOf, type SqlName, tablesByAlias } from './sql-names.js';
+import { SqlMemo } from './sql-memo.js';
+import { isWord, type SqlToken, tokenize } from './sql-tokens.js';
 
 interface NamedColumn {
   /** `Entity.property` */
@@ -24,10 +25,30 @@ interface FoundColumn extends NamedColumn {
   readonly alias?: string;
 }
 
+/** Of a query builder. */
+type AliasesInScope = Pick<QueryExpressionMap, 'aliases' | 'aliasNamePrefixingEnabled'>;
+
+/** What a text itself says of tables. */
+interface TablesInText {
+  /** Those that it may name and that have encrypted columns. */
+  readonly encrypted: ReadonlySet<string>;
+  /** Those that it names for sure. */
+  readonly byAlias: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** What a piece of SQL says by itself, whatever its statement's aliases are. */
+interface ParsedSql {
+  readonly tokens: readonly SqlToken[];
+  readonly names: readonly SqlName[];
+  readonly tables: TablesInText;
+  readonly hasSubquery: boolean;
+}
+
 /** Finds encrypted columns in the text that application and TypeORM put into statements. */
 export class EncryptedNames {
   readonly #byEntity = new Map<EncryptedEntity, ColumnNames>();
   readonly #byTable = new Map<string, Map<string, NamedColumn>>();
+  readonly #parsed = new SqlMemo((sql) => this.#parse(sql));
   /** Most text mentions none: one test says so. */
   readonly #any: RegExp;
 
@@ -55,11 +76,10 @@ export class EncryptedNames {
    * The first encrypted column that a piece of SQL uses, other than to ask whether it is null.
    * @param outputs  result columns that hold cells, which ORDER BY and the like may name
    */
-  find(sql: string, map: QueryExpressionMap, outputs?: ReadonlyMap<string, string>): string | undefined {
+  find(sql: string, map: AliasesInScope, outputs?: ReadonlyMap<string, string>): string | undefined {
     if (outputs === undefined && !this.#any.test(sql)) return undefined;
     this.#refuseOddAliases(map);
-    const names = sqlNames(sql, this.isMariadb);
-    const tables = this.#tablesIn(names);
+    const { names, tables } = this.#parsed.of(sql);
     for (const name of names) {
       if (name.isNullTest) continue;
       const { parts } = name;
@@ -68,6 +88,11 @@ export class EncryptedNames {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** The same in a statement that is text alone. */
+  findInStatement(sql: string): string | undefined {
+    return this.find(sql, { aliases: [], aliasNamePrefixingEnabled: false });
   }
 
   /**
@@ -84,10 +109,7 @@ export class EncryptedNames {
   ): string {
     if (!this.#any.test(sql)) return sql;
     this.#refuseOddAliases(map);
-    const tokens = tokenize(sql, this.isMariadb);
-    const names = namesOf(tokens);
-    const tables = this.#tablesIn(names);
-    const hasSubquery = tokens.some(({ word, isQuoted }) => word === 'select' && !isQuoted);
+    const { tokens, names, tables, hasSubquery } = this.#parsed.of(sql);
     let rewritten = '';
     let at = 0;
     for (const name of names) {
@@ -115,22 +137,22 @@ export class EncryptedNames {
 
   #resolve(
     parts: readonly string[],
-    { aliases, aliasNamePrefixingEnabled }: QueryExpressionMap,
-    tables: ReadonlySet<string>,
+    { aliases, aliasNamePrefixingEnabled }: AliasesInScope,
+    { encrypted, byAlias }: TablesInText,
   ): FoundColumn | undefined {
-    const named =
+    const aliased =
       parts.length === 1
         ? []
         : aliases.filter(
             ({ name, hasMetadata }) => hasMetadata && (name as string | undefined)?.toLowerCase() === parts[0],
           );
-    if (named.length > 0) {
+    if (aliased.length > 0) {
       const path = parts.slice(1).join('.');
-      const alias = named.find(({ metadata }) => this.#namesOf(metadata)?.has(path));
+      const alias = aliased.find(({ metadata }) => this.#namesOf(metadata)?.has(path));
       const found = alias && this.#namesOf(alias.metadata)?.get(path);
       if (found === undefined) return undefined;
       // Two that differ in their letters' case alone.
-      if (named.length > 1) return { ...found, by: 'guess' };
+      if (aliased.length > 1) return { ...found, by: 'guess' };
       return { ...found, by: 'alias', alias: aliasNamePrefixingEnabled ? alias?.name : undefined };
     }
     // Without an alias: a column of any entity of the statement (an update names embedded columns by their path).
@@ -139,13 +161,15 @@ export class EncryptedNames {
       if (found !== undefined) return { ...found, by: 'name' };
     }
     // A subquery written as text: its aliases are unknown, its tables are not.
-    const found = [...tables].flatMap((table) => this.#byTable.get(table)?.get(parts[parts.length - 1]) ?? []);
+    const named = parts.length === 1 ? undefined : byAlias.get(parts[parts.length - 2]);
+    if (named !== undefined && ![...named].some((table) => this.#byTable.has(table))) return undefined;
+    const found = [...encrypted].flatMap((table) => this.#byTable.get(table)?.get(parts[parts.length - 1]) ?? []);
     if (found.length === 0) return undefined;
     return { ...found[0], by: found.length === 1 && parts.length > 1 ? 'table' : 'guess' };
   }
 
   /** TypeORM finds an alias of any characters in text; here it has to be one name. */
-  #refuseOddAliases({ aliases }: QueryExpressionMap): void {
+  #refuseOddAliases({ aliases }: AliasesInScope): void {
     for (const alias of aliases) {
       const name = alias.name as string | undefined;
       if (!alias.hasMetadata || name === undefined || isWord(name)) continue;
@@ -153,8 +177,17 @@ export class EncryptedNames {
     }
   }
 
-  #tablesIn(names: readonly SqlName[]): ReadonlySet<string> {
-    return new Set(names.map(({ parts }) => parts[parts.length - 1]).filter((name) => this.#byTable.has(name)));
+  #parse(sql: string): ParsedSql {
+    const tokens = tokenize(sql, this.isMariadb);
+    const names = namesOf(tokens);
+    const hasSubquery = tokens.some(({ word, isQuoted }) => word === 'select' && !isQuoted);
+    return { tokens, names, tables: this.#tablesIn(names, tokens), hasSubquery };
+  }
+
+  #tablesIn(names: readonly SqlName[], tokens: readonly SqlToken[]): TablesInText {
+    const lastParts = names.map(({ parts }) => parts[parts.length - 1]);
+    const encrypted = new Set(lastParts.filter((name) => this.#byTable.has(name)));
+    return { encrypted, byAlias: tablesByAlias(tokens) };
   }
 
   #namesOf(metadata: EncryptedEntity['metadata']): ColumnNames | undefined {

@@ -23,6 +23,13 @@ import type { ShreddingStore } from './store/shredding.store.js';
 import { ShadowColumns } from './shadow-columns.js';
 import type { SelectedRow } from './selected-rows.js';
 import { type KeyDemand, StatementKeys } from './statement-keys.js';
+import { strayingEntities } from './stray-cells.js';
+
+/** The cells that a statement selects, and whether its result may have others. */
+export interface Selection {
+  readonly selected: readonly SelectedRow[];
+  readonly mayStray: boolean;
+}
 
 /** What the hooks know about one data source, and what they hand each other while a statement is built or a result read. */
 export class Installation {
@@ -47,8 +54,9 @@ export class Installation {
   hydrating?: { readonly isDecrypted: boolean };
   /** Result sets whose cells have been replaced by their values. */
   readonly decrypted = new WeakSet<object>();
-  /** By select query builder: the cells its last statement selects. */
-  readonly selections = new WeakMap<object, readonly SelectedRow[]>();
+  /** By select query builder: what its last statement selects. */
+  readonly selections = new WeakMap<object, Selection>();
+  readonly straying: ReadonlySet<EntityMetadata>;
 
   constructor(
     readonly dataSource: DataSource,
@@ -64,6 +72,7 @@ export class Installation {
     this.databaseType = databaseType(dataSource);
     this.names = new EncryptedNames(entities, this.databaseType === 'mariadb');
     this.shadows = new ShadowColumns(entities);
+    this.straying = strayingEntities(dataSource.entityMetadatas);
     const indexed = [...entities.values()].flatMap((entity) => [...entity.indexes.values()]);
     this.indexed = new Map(indexed.map((each) => [each.column, each]));
     this.search = new SearchParameters(indexed, indexKeys, (tableId) => this.#searchedTenant(tableId));
@@ -150,10 +159,15 @@ export class Installation {
     build: () => string,
     session: QueryRunner | undefined = builder.queryRunner,
   ): Promise<void> {
-    if (this.indexKeys.isFresh && !maySearch(builder.expressionMap, this.searchedTenantTables)) return;
+    if (this.isReadyToSearch(builder)) return;
     for (const tableId of this.search.tablesIn(build())) {
       await this.#readyIndexKeys(tableId, this.#searchedTenant(tableId), session);
     }
+  }
+
+  /** Whether `readyToSearch` has nothing to do. */
+  isReadyToSearch({ expressionMap }: BuilderInternals): boolean {
+    return this.indexKeys.isFresh && !maySearch(expressionMap, this.searchedTenantTables);
   }
 
   /** The same for the indexes of rows that are about to be written. */
@@ -206,6 +220,11 @@ export class Installation {
 
   noteFailure(error: unknown): void {
     if (error instanceof DataEncryptionError) this.observer.failed(error.code);
+  }
+
+  /** `openKeys` where nothing needs to be asked; never so where rows are tenants'. */
+  heldKeys(ids: ReadonlySet<DataKeyId>): ReadonlyMap<DataKeyId, CellKey> | undefined {
+    return this.tenantTables.size === 0 ? this.ring.held(ids) : undefined;
   }
 
   async openKeys(ids: ReadonlySet<DataKeyId>, session?: QueryRunner): Promise<ReadonlyMap<DataKeyId, CellKey>> {

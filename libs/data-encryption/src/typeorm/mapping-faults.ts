@@ -6,7 +6,9 @@ import type { EncryptedEntityOptions } from './decorators.js';
 import type { PlaintextColumn } from './plaintext-column.js';
 import { refuseUntilInstalled } from './refuse-until-installed.js';
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
+import { EncryptedNames } from './encrypted-names.js';
 import { sqlNames } from './sql-names.js';
+import { isWord } from './sql-tokens.js';
 
 /** One sentence that names the entity, the property and the way out. */
 export type MappingFault = string;
@@ -19,6 +21,10 @@ export function columnFaults(metadata: EntityMetadata, column: ColumnMetadata, n
     [
       column.transformer !== refuseUntilInstalled,
       'want @EncryptedColumn to make the column, got another column decorator on the property',
+    ],
+    [
+      !isWord(column.propertyName),
+      'want a property name of letters, digits and _, got another: conditions are text, and name it',
     ],
     [metadata.tableType === 'view', 'want a table, got a view: its rows have no key to bind cells to'],
     [column.isPrimary, 'want a plain column, got a primary key: use a uuid and encrypt a column beside it'],
@@ -73,28 +79,38 @@ export function entityFaults(dataSource: DataSource, entities: EncryptedEntities
     ...generatedKeyFaults(encrypted),
     ...dataSource.entityMetadatas.flatMap((metadata) => referenceFaults(metadata, entities)),
     ...encrypted.flatMap(expressionFaults),
+    ...statementFaults(dataSource, entities),
   ];
 }
+
+const ownIds = 'a tableId, columnId and type of its own, got those or the database column of';
 
 /** Cells are told apart by table and column ids: one id names one database column, and a database column has one id and type. */
 function sharedIds(encrypted: readonly EncryptedEntity[]): MappingFault[] {
   const faults: MappingFault[] = [];
   const claims = new Map<string, { readonly owner: string; readonly name: string }>();
-  const claim = (what: readonly string[], owner: readonly string[], name: string) => {
+  const claim = (what: readonly string[], owner: readonly string[], name: string, want: string) => {
     const key = JSON.stringify(what);
     const earlier = claims.get(key);
     if (earlier === undefined) claims.set(key, { owner: JSON.stringify(owner), name });
     else if (earlier.owner !== JSON.stringify(owner)) {
-      faults.push(
-        `${name}: want a tableId, columnId and type of its own, got those or the database column of ${earlier.name}`,
-      );
+      faults.push(`${name}: want ${want} ${earlier.name}`);
     }
   };
-  for (const { metadata, tableId, ciphers } of encrypted) {
+  for (const { metadata, tableId, keyScope, primaryKey, ciphers } of encrypted) {
+    const { name: entity, tablePath } = metadata;
+    const ofTable = [tableId, keyScope, String(primaryKey.isBound)];
+    claim(['table', tableId], [tablePath], entity, 'a tableId of its own table, got that of');
+    claim(
+      ['table path', tablePath],
+      ofTable,
+      entity,
+      'one tableId, keyScope and rowBinding for a table, got others than',
+    );
     for (const [column, { identity, name }] of ciphers) {
       const databaseColumn = [metadata.tablePath, column.databaseName];
-      claim(['id', tableId, identity.columnId], databaseColumn, name);
-      claim(['column', ...databaseColumn], [tableId, identity.columnId, identity.type], name);
+      claim(['id', tableId, identity.columnId], databaseColumn, name, ownIds);
+      claim(['column', ...databaseColumn], [tableId, identity.columnId, identity.type], name, ownIds);
     }
   }
   return faults;
@@ -146,4 +162,21 @@ function expressionFaults({ metadata, ciphers }: EncryptedEntity): MappingFault[
           `${metadata.name}: want no ${what} over an encrypted column, got one over ${parts[parts.length - 1]}`,
       ),
   );
+}
+
+/** Statements that entities are made of, whichever these are: views, and columns that are computed. */
+function statementFaults(dataSource: DataSource, entities: EncryptedEntities): MappingFault[] {
+  const names = new EncryptedNames(entities, databaseType(dataSource) === 'mariadb');
+  return dataSource.entityMetadatas.flatMap(({ name, expression, columns, tableType }) => {
+    const view = tableType === 'view' ? expression : undefined;
+    const statements = [
+      ['view', typeof view === 'function' ? view(dataSource).getQuery() : (view ?? '')] as const,
+      ...columns.map((column) => [`virtual column ${column.propertyPath}`, column.query?.('self') ?? ''] as const),
+    ];
+    return statements.flatMap(([what, sql]) => {
+      const found = names.findInStatement(sql);
+      if (found === undefined) return [];
+      return [`${name}: want no ${what} over an encrypted column, got one over ${found}: it would have ciphertext`];
+    });
+  });
 }

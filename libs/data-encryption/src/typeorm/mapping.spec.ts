@@ -11,6 +11,7 @@ import {
   PrimaryGeneratedColumn,
   type Relation,
   Unique,
+  ViewColumn,
   ViewEntity,
   VirtualColumn,
 } from 'typeorm';
@@ -242,7 +243,92 @@ const faulty: readonly Faulty[] = [
     },
     /Two\.secret: want a tableId, columnId and type of its own, got those or the database column of One\.secret/,
   ],
+  [
+    'two tables of one id and other columns',
+    () => {
+      @Entity()
+      @EncryptedEntity({ tableId: 'same' })
+      class One {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() secret: string;
+      }
+      @Entity()
+      @EncryptedEntity({ tableId: 'same' })
+      class Two {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() other: string;
+      }
+      return [One, Two];
+    },
+    /Two: want a tableId of its own table, got that of One/,
+  ],
+  [
+    'two entities of one table that bind cells otherwise',
+    () => {
+      @Entity('one')
+      @EncryptedEntity({ tableId: 'one' })
+      class One {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() secret: string;
+      }
+      @Entity('one')
+      @EncryptedEntity({ tableId: 'one', rowBinding: 'none' })
+      class Two {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn() secret: string;
+      }
+      return [One, Two];
+    },
+    /Two: want one tableId, keyScope and rowBinding for a table, got others than One/,
+  ],
+  [
+    'a property that is no word',
+    () =>
+      entity(() => {
+        @Entity()
+        class Dashed {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn() 'first-name': string;
+        }
+        return Dashed;
+      }),
+    /Dashed\.first-name: want a property name of letters, digits and _/,
+  ],
+  ...[
+    `SELECT p.id, upper(p.secret) AS s FROM main.person AS p`,
+    `SELECT id, "secret" AS s FROM person p, town`,
+    `SELECT d.secret AS s FROM (SELECT * FROM person) d`,
+    (dataSource: DataSource) => dataSource.createQueryBuilder().select('p.secret', 's').from(Person, 'p'),
+  ].map((expression): (typeof faulty)[number] => [
+    `a view: ${String(expression)}`,
+    () => {
+      @ViewEntity({ expression })
+      class View {
+        @ViewColumn() s: string;
+      }
+      return [Person, View];
+    },
+    /View: want no view over an encrypted column, got one over Person\.secret/,
+  ]),
+  [
+    'a virtual column of another table',
+    () => {
+      @Entity()
+      class Virtual {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @VirtualColumn({ query: () => 'SELECT max(p.secret) FROM person p' }) most: string;
+      }
+      return [Person, Virtual];
+    },
+    /Virtual: want no virtual column most over an encrypted column, got one over Person\.secret/,
+  ],
 ];
+
+@Entity()
+class Person {
+  @PrimaryGeneratedColumn('uuid') id: string;
+  @EncryptedColumn({ nullable: true }) secret?: string;
+}
 
 const config = () => ({ hsm: new SoftwareKek(), kekLabel: 'kek', createKek: true, databaseId: 'test' });
 
@@ -255,6 +341,27 @@ describe('entities that cannot be encrypted', () => {
       message: expect.stringMatching(message),
     });
     expect(dataSource.isInitialized).toBe(false);
+  });
+
+  it('are none where a view or a virtual column asks for plain columns of the same names', async () => {
+    @ViewEntity({
+      expression: `SELECT p.id, t.secret AS s FROM person p JOIN main.town AS t ON t.id = p.id WHERE p.secret IS NOT NULL`,
+    })
+    class View {
+      @ViewColumn() s: string;
+    }
+    @Entity()
+    class Town {
+      @PrimaryGeneratedColumn('uuid') id: string;
+      @Column({ type: 'text' }) secret: string;
+      @VirtualColumn({ query: () => 'SELECT count(*) FROM person, town x WHERE x.secret > 0' }) count: string;
+    }
+    const entities = [Person, View, Town];
+    const plain = new DataSource({ type: 'better-sqlite3', database: ':memory:', entities, synchronize: true });
+    const dataSource = withDataEncryption(plain, config());
+    await dataSource.initialize();
+    expect(await dataSource.manager.find(View)).toEqual([]);
+    await dataSource.destroy();
   });
 
   it('are all told together', async () => {

@@ -23,6 +23,11 @@ const refusals = {
   groupBy: ['in GROUP BY', 'group after reading, or by another column'],
   distinct: ['in DISTINCT ON', 'compare after reading'],
   expression: ['in an expression', 'select the property itself and compute after reading'],
+  star: ['selected by *', 'select its alias, which selects the properties'],
+  stray: [
+    'as a cell, through a view, a subquery or an expression',
+    'select the property of its entity, or query() and decryptRaw()',
+  ],
   count: ['counted without its primary key', 'add the primary key to select'],
   subquery: ['selected by a subquery', 'select the key there and the property in the outer query'],
   withoutKey: ['selected without its primary key', 'select the primary key too, or use getMany()'],

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import {
   Between,
   type DataSource,
@@ -11,6 +12,8 @@ import {
   Or,
   Raw,
   type Repository,
+  ViewColumn,
+  ViewEntity,
 } from 'typeorm';
 import { type TestDatabase, testDatabases } from '../../test/typeorm/databases.js';
 import {
@@ -20,7 +23,7 @@ import {
   somebody,
   stored,
 } from '../../test/typeorm/encrypted-database.js';
-import { Membership, Person, Pet, Town, Visit } from '../../test/typeorm/entities.js';
+import { entities, Membership, Person, Pet, Town, Visit } from '../../test/typeorm/entities.js';
 
 interface Context {
   readonly dataSource: DataSource;
@@ -42,6 +45,25 @@ const quoted = ({ dataSource }: Context, name: string) =>
     .map((part) => dataSource.driver.escape(part))
     .join('.');
 const builder = ({ people }: Context) => people.createQueryBuilder('p');
+
+/** Once there is a row, whose cells would come into the result as they are. */
+const stray = (run: Refused[1]) => async (context: Context) => {
+  await context.people.insert({ name: value });
+  try {
+    return await run(context);
+  } finally {
+    await context.people.deleteAll();
+  }
+};
+
+@ViewEntity({ expression: 'SELECT * FROM person' })
+class PersonView {
+  @ViewColumn()
+  id: string;
+
+  @ViewColumn()
+  name: string;
+}
 
 /** Each would otherwise be answered wrongly, without a word: the database compares, orders or computes with ciphertext. */
 const refused: readonly Refused[] = [
@@ -220,6 +242,54 @@ const refused: readonly Refused[] = [
   ['a function selected', (context) => builder(context).select('lower(p.name)', 'n').getRawMany()],
   ['a sum', ({ people }) => people.sum('height' as 'visits'), 'Person.height'],
   ['a maximum', ({ people }) => people.maximum('height' as 'visits'), 'Person.height'],
+  ['selected by *', (context) => builder(context).select('*').getRawMany()],
+  [
+    'selected by * of an alias',
+    (context) =>
+      builder(context)
+        .select(`${quoted(context, 'p')}.*`)
+        .getRawMany(),
+  ],
+  [
+    'selected by * of a subquery',
+    stray(({ dataSource }) =>
+      dataSource
+        .createQueryBuilder()
+        .select('s.name', 'n')
+        .from((inner) => inner.select('q.*').from(Person, 'q'), 's')
+        .getRawMany(),
+    ),
+    'n',
+  ],
+  [
+    'selected by * of a subquery written as text',
+    stray(({ dataSource }) =>
+      dataSource.createQueryBuilder().select('*').from('(SELECT * FROM person)', 's').getRawMany(),
+    ),
+    'name',
+  ],
+  [
+    'selected by * of a common table expression written as text',
+    stray(({ dataSource }) =>
+      dataSource
+        .createQueryBuilder()
+        .addCommonTableExpression('SELECT * FROM person', 'c')
+        .select('c.name', 'n')
+        .from('c', 'c')
+        .getRawMany(),
+    ),
+    'n',
+  ],
+  ['a view of all columns', stray(({ dataSource }) => dataSource.manager.find(PersonView)), 'PersonView_name'],
+  [
+    'a view of all columns, streamed',
+    stray(async ({ dataSource }) => {
+      const stream = await dataSource.createQueryBuilder(PersonView, 'v').stream();
+      for await (const _ of stream as Readable) continue;
+    }),
+    'v_name',
+    ['PostgreSQL', 'MariaDB'],
+  ],
   ['selected raw without the key', (context) => builder(context).select('p.name', 'label').getRawMany()],
   [
     'selected of a second FROM',
@@ -375,7 +445,7 @@ describe.each(testDatabases())('refused on $name', (database) => {
 
   beforeAll(async () => {
     await database.start();
-    opened = await encryptedDatabase(database);
+    opened = await encryptedDatabase(database, { entities: [...entities, PersonView] });
     context = { dataSource: opened.dataSource, people: opened.dataSource.getRepository(Person) };
   });
 
@@ -413,6 +483,12 @@ describe.each(testDatabases())('refused on $name', (database) => {
       [{ born: '1961-04-12' }, 'Person.born: want a valid Date, got string'],
       [{ born: new Date('SECRET') }, 'Person.born: want a valid Date, got Date'],
       [{ history: { amount: 987654321n } }, 'Person.history: want a value JSON can hold, got Object'],
+      ...[{ a: [NaN] }, { a: -Infinity }, { a: new Date(NaN) }, { a: new Map([['SECRET', 1]]) }, new Set([1])].map(
+        (history): (typeof wrong)[number] => [
+          { history },
+          `Person.history: want a value JSON can hold, got ${history instanceof Set ? 'Set' : 'Object'}`,
+        ],
+      ),
       [{ photo: 'SECRET' }, 'Person.photo: want a Buffer or Uint8Array, got string'],
     ];
     for (const [change, message] of wrong) {

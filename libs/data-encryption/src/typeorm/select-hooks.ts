@@ -1,11 +1,15 @@
 import { pipeline, Transform } from 'node:stream';
 import { type QueryRunner, SelectQueryBuilder } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import type { Installation } from './installation.js';
+import type { QueryExpressionMap } from 'typeorm/query-builder/QueryExpressionMap.js';
+import type { Installation, Selection } from './installation.js';
 import type { BuilderInternals, SelectInternals } from './internals.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptRows, type RawRow } from './row-decryption.js';
 import { selectableAliases, type SelectedRow, selectedRows } from './selected-rows.js';
+import { mayStray, refuseStrayCells } from './stray-cells.js';
+
+const noSelection: Selection = { selected: [], mayStray: false };
 
 /** `SelectQueryBuilder.loadRawResults`: every result comes through here, after the query cache, which so holds ciphertext. */
 export async function loadRawResults(
@@ -14,10 +18,14 @@ export async function loadRawResults(
   original: () => Promise<RawRow[]>,
   queryRunner: QueryRunner,
 ): Promise<RawRow[]> {
-  await installation.readyToSearch(builder, () => builder.getQuery(), queryRunner);
+  if (!installation.isReadyToSearch(builder)) {
+    await installation.readyToSearch(builder, () => builder.getQuery(), queryRunner);
+  }
   const rows = await original();
   // Noted when the statement was built, by `createSelectExpression`.
-  await decryptRows(installation, rows, installation.selections.get(builder) ?? [], { session: queryRunner });
+  const { selected, mayStray } = installation.selections.get(builder) ?? noSelection;
+  if (mayStray) refuseStrayCells(rows, selected);
+  await decryptRows(installation, rows, selected, { session: queryRunner });
   installation.decrypted.add(rows);
   return rows;
 }
@@ -32,12 +40,16 @@ export async function stream(
   const source = await original();
   // Whoever reads the stream may do so elsewhere.
   const tenant = installation.currentTenant();
-  const selected = installation.selections.get(builder) ?? [];
+  const { selected, mayStray } = installation.selections.get(builder) ?? noSelection;
   const decryption = new Transform({
     objectMode: true,
     transform(row: RawRow, _, done) {
       // Not through the builder's connection: it is busy with this stream.
-      decryptRows(installation, [row], selected, { tenant }).then(
+      const decrypted = async () => {
+        if (mayStray) refuseStrayCells([row], selected);
+        await decryptRows(installation, [row], selected, { tenant });
+      };
+      decrypted().then(
         () => done(null, row),
         (error: Error) => done(error),
       );
@@ -65,11 +77,39 @@ export function createSelectExpression(
   original: () => string,
 ): string {
   const selected = selectedRows(builder, installation.entities);
-  installation.selections.set(builder, selected);
   const [first] = selected;
   if (builder.expressionMap.subQuery && first !== undefined) refuse(first.cells[0].cipher.name, 'subquery');
-  refuseExpressions(installation, builder, selected);
+  const expressions = selectedExpressions(builder);
+  const isStraying = mayStray(builder, installation.straying, expressions.length > 0);
+  installation.selections.set(builder, { selected, mayStray: isStraying });
+  refuseExpressions(installation, builder, selected, expressions);
   return original();
+}
+
+/** What is selected beside aliases and their properties, as text. */
+function selectedExpressions(builder: SelectInternals): readonly string[] {
+  const aliases = selectableAliases(builder);
+  const isProperty = (selection: string) =>
+    aliases.some(
+      ({ name, metadata }) =>
+        selection === name || metadata.columns.some(({ propertyPath }) => selection === `${name}.${propertyPath}`),
+    );
+  return builder.expressionMap.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
+}
+
+/** `*` selects cells, and not as the properties of their entity. */
+function refuseStars(installation: Installation, map: QueryExpressionMap, expressions: readonly string[]): void {
+  // What a subquery selects goes no further, or is looked at where it arrives.
+  if (map.subQuery) return;
+  for (const expression of expressions) {
+    const [isStar, , qualifier] = /^\s*(?:(["`]?)(.+)\1\.)?\*\s*$/.exec(expression) ?? [];
+    if (isStar === undefined) continue;
+    for (const alias of map.aliases) {
+      if (qualifier !== undefined && alias.name !== qualifier) continue;
+      const entity = alias.hasMetadata ? installation.entity(alias.metadata) : undefined;
+      refuseIf(entity?.ciphers.values().next().value?.name, 'star');
+    }
+  }
 }
 
 /** Result columns that hold cells, in lower case, to `Entity.property`. */
@@ -78,15 +118,15 @@ function outputsOf(selected: readonly SelectedRow[]): ReadonlyMap<string, string
   return new Map(cells.map(({ key, cipher }) => [key.toLowerCase(), cipher.name]));
 }
 
-function refuseExpressions({ names }: Installation, builder: SelectInternals, selected: readonly SelectedRow[]): void {
+function refuseExpressions(
+  installation: Installation,
+  builder: SelectInternals,
+  selected: readonly SelectedRow[],
+  expressions: readonly string[],
+): void {
+  const { names } = installation;
   const map = builder.expressionMap;
-  const aliases = selectableAliases(builder);
-  const isProperty = (selection: string) =>
-    aliases.some(
-      ({ name, metadata }) =>
-        selection === name || metadata.columns.some(({ propertyPath }) => selection === `${name}.${propertyPath}`),
-    );
-  const expressions = map.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
+  refuseStars(installation, map, expressions);
   const clauses = [
     ...expressions.map((text) => ['expression', text] as const),
     // TypeORM's own subquery is of the keys of a page: what else it selects is not read.

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { sqlNames } from './sql-names.js';
+import { sqlNames, tablesByAlias } from './sql-names.js';
+import { tokenize } from './sql-tokens.js';
 
 const names = (sql: string) => sqlNames(sql).map(({ parts, isNullTest }) => parts.join('.') + (isNullTest ? '?' : ''));
 
@@ -35,5 +36,19 @@ describe('names in SQL', () => {
 
   it('ends for any text', () => {
     fc.assert(fc.property(fc.string({ maxLength: 100, unit: 'binary' }), (sql) => Array.isArray(sqlNames(sql))));
+    const words = fc.constantFrom('FROM', 'join', 'a', '"b"', '.', ',', '(', ')', 'as', 'where', ' ');
+    const texts = fc.array(words, { maxLength: 12 }).map((each) => each.join(' '));
+    fc.assert(fc.property(texts, (sql) => tablesByAlias(tokenize(sql)).size <= 12));
+  });
+
+  it.each([
+    ['SELECT 1 FROM person p, main.town AS "t" WHERE 1', { person: 'person', p: 'person', town: 'town', t: 'town' }],
+    ['SELECT 1 FROM person WHERE x IN (SELECT 1 FROM pet) ', { person: 'person', pet: 'pet' }],
+    ['FROM a LEFT JOIN b ON b.x = a.x JOIN (SELECT 1 FROM c) d', { a: 'a', b: 'b', c: 'c' }],
+    ['UPDATE a SET x = 1', { a: 'a' }],
+    ['FROM', {}],
+  ])('tables of %s', (sql, expected) => {
+    const found = [...tablesByAlias(tokenize(sql))].map(([alias, tables]) => [alias, [...tables].join()]);
+    expect(Object.fromEntries(found)).toEqual(expected);
   });
 });

@@ -49,3 +49,36 @@ function isNullTest(tokens: readonly SqlToken[], at: number): boolean {
   if (words[0] === 'isnull' || words[0] === 'notnull') return true;
   return words[0] === 'is' && (words[1] === 'null' || (words[1] === 'not' && words[2] === 'null'));
 }
+
+const beforeTable = new Set(['from', 'join', 'into', 'update', 'using']);
+/** What may stand behind a table that has no alias. */
+const noAlias = new Set(
+  'where on using left right full inner cross join natural group order having limit offset union except intersect window for set'
+    .concat(' as returning fetch tablesample')
+    .split(' '),
+);
+
+/** The tables that text names, by their names and aliases in it: `FROM person p, town AS t`. Without their schemas, in lower case. */
+export function tablesByAlias(tokens: readonly SqlToken[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const tables = new Map<string, Set<string>>();
+  const add = (alias: string, table: string) => tables.set(alias, (tables.get(alias) ?? new Set()).add(table));
+  for (let at = 0; at < tokens.length; at++) {
+    const { word, isQuoted } = tokens[at];
+    if (isQuoted || word === undefined || !beforeTable.has(word)) continue;
+    // A list of tables, each maybe with an alias.
+    for (let first = at + 1; tokens[first]?.word !== undefined;) {
+      let last = first;
+      while (tokens[last + 1]?.text === '.' && tokens[last + 2]?.word !== undefined) last += 2;
+      const table = tokens[last].word ?? '';
+      add(table, table);
+      const alias = tokens[last + 1]?.word === 'as' ? last + 2 : last + 1;
+      const { word: name, isQuoted: isQuotedAlias = false } = tokens[alias] ?? {};
+      const isAlias = name !== undefined && (isQuotedAlias || !noAlias.has(name));
+      if (isAlias) add(name, table);
+      const end = isAlias ? alias : last;
+      if (tokens[end + 1]?.text !== ',') break;
+      first = end + 2;
+    }
+  }
+  return tables;
+}
