@@ -11,6 +11,7 @@ import {
 } from '../../../test/typeorm/encrypted-database.js';
 import { Invoice, Letter, Membership, Person, Pet } from '../../../test/typeorm/entities.js';
 import { headerCharacters, parseHeader } from '../../envelope.js';
+import { RangeStore } from '../store/range.store.js';
 import type { DataLifecycle } from './data-lifecycle.js';
 
 /** Columns of `somebody` that hold cells. */
@@ -184,6 +185,29 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
     kek.down();
     await expect(lifecycle.rotate('Person')).rejects.toMatchObject({ code: 'ERR_DATA_KEY_UNAVAILABLE' });
     await expect(addPeople(dataSource, 1)).resolves.toHaveLength(1);
+  });
+
+  it('takes over a range whose worker is gone, though the clock says that it is held', async () => {
+    const { dataSource } = await openDatabase();
+    const session = dataSource.createQueryRunner();
+    const [gone, here] = [new RangeStore(session, 'Person'), new RangeStore(session, 'Person', 50)];
+    await gone.begin(1, [{ ofRows: 1 }]);
+    const held = await gone.take(1);
+    await dataSource.query(`UPDATE data_encryption_range SET held_until = '9999-01-01T00:00:00.000Z'`);
+    expect(await here.take(1)).toBeUndefined();
+    let taken;
+    while (taken === undefined) taken = await here.take(1);
+    expect(taken).toEqual(held);
+    const nothing = { rows: 0, replaced: 0, missed: 0, failed: 0 };
+    expect(await gone.advance(taken, undefined, nothing)).toBe(false);
+    expect(await here.advance(taken, undefined, nothing)).toBe(true);
+    await session.release();
+  });
+
+  it('rotates no key that is not the tenant’s', async () => {
+    const { lifecycle } = await openDatabase();
+    expect(await lifecycle.rotate('Person', 'north')).toEqual([]);
+    expect((await lifecycle.keys()).filter(({ state }) => state === 'retired')).toEqual([]);
   });
 
   it('refuses a table that it does not know', async () => {

@@ -86,7 +86,7 @@ export class DataLifecycle {
   /**
    * Puts a new data key in the place of each active one of a table, of its columns and of its tenants: what is written from now on, in every process within two
    * `leaseSeconds`, is written with it. `reencrypt` does the same to what has been written.
-   * @param tenant  of this one only
+   * @param tenant  of this one only: of a table that has no keys for it none
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED | ERR_DATA_CONFIG_INVALID for an unknown table
    */
   async rotate(tableId: string, tenant?: Tenant): Promise<readonly DataKeyId[]> {
@@ -184,6 +184,7 @@ export class DataLifecycle {
   /** Those that are written with a key of their own. Of tenants: those that have one. */
   async #scopes({ tableId, columns, keyScope }: CellTable, tenant?: Tenant): Promise<readonly KeyScope[]> {
     if (keyScope !== 'tenant') {
+      if (tenant !== undefined) return [];
       const scopes = columns.map((cipher) => cipher.scope(''));
       return [...new Map(scopes.map((scope) => [scopeKey(scope), scope])).values()];
     }

@@ -28,17 +28,23 @@ export interface HeldRange extends KeyRange {
   readonly part: number;
 }
 
-/** Longer than a page takes; after it a range of a worker that died is taken over. */
-const holdMilliseconds = 10_000;
 const counts = ['rows', 'replaced', 'missed', 'failed'] as const;
 
 /** How far encrypting a table anew has come, in the database itself: another process goes on where one has ended. */
 export class RangeStore {
   readonly #worker = randomUUID();
 
+  /** Ranges that others hold, by their parts: how they were, and since when by a clock that never goes back. */
+  readonly #watched = new Map<
+    number,
+    { readonly worker: string; readonly heldUntil: string; readonly since: number }
+  >();
+
   constructor(
     private readonly session: QueryRunner,
     private readonly tableId: string,
+    /** Longer than a page takes; after it a range of a worker that died is taken over. */
+    private readonly holdMilliseconds = 10_000,
   ) {}
 
   /** The latest pass over a table, if it has not been ended. */
@@ -78,21 +84,34 @@ export class RangeStore {
   /** Takes a range that nobody is at. @returns undefined when there is none */
   async take(pass: number): Promise<HeldRange | undefined> {
     const now = new Date();
-    const free = await this.session.manager
+    const open = this.session.manager
       .createQueryBuilder(RangeEntity, 'part')
       .where('part.tableId = :tableId AND part.pass = :pass', { tableId: this.tableId, pass })
-      .andWhere('part.isFinished = 0 AND part.heldUntil < :now', { now: now.toISOString() })
+      .andWhere('part.isFinished = 0')
       .orderBy('part.part')
-      .limit(16)
-      .getMany();
-    for (const { part, worker, afterKey, upToKey } of free) {
-      const taken = await this.#update(pass, part, worker, {
-        worker: this.#worker,
-        heldUntil: heldUntil(now),
-      });
+      .limit(16);
+    const free = await open.clone().andWhere('part.heldUntil < :now', { now: now.toISOString() }).getMany();
+    const left = free.length > 0 ? free : (await open.getMany()).filter((range) => this.#isLeft(range));
+    for (const { part, worker, heldUntil: was, afterKey, upToKey } of left) {
+      const taken = await this.#update(
+        pass,
+        part,
+        worker,
+        { worker: this.#worker, heldUntil: this.#heldUntil(now) },
+        was,
+      );
       if (taken) return { pass, part, after: keyOf(afterKey), upTo: keyOf(upToKey) };
     }
     return undefined;
+  }
+
+  /** Whether the holder has done nothing for so long that he is gone, by our own clock: his may have been wrong, or ours was set back. */
+  #isLeft({ part, worker, heldUntil }: RangeEntity): boolean {
+    const before = this.#watched.get(part);
+    const now = performance.now();
+    if (before?.worker === worker && before.heldUntil === heldUntil) return now - before.since > this.holdMilliseconds;
+    this.#watched.set(part, { worker, heldUntil, since: now });
+    return false;
   }
 
   /** @returns false when another worker has taken the range over */
@@ -100,7 +119,7 @@ export class RangeStore {
     const added = counts.map((name): [string, unknown] => [name, () => `${columnOf(name)} + ${done[name]}`]);
     return this.#update(pass, part, this.#worker, {
       ...Object.fromEntries(added),
-      heldUntil: heldUntil(new Date()),
+      heldUntil: this.#heldUntil(new Date()),
       ...(after === undefined ? { isFinished: 1 } : { afterKey: text(after) }),
     });
   }
@@ -115,25 +134,26 @@ export class RangeStore {
     await this.session.manager.delete(RangeEntity, { tableId: this.tableId });
   }
 
-  async #update(pass: number, part: number, worker: string, set: object): Promise<boolean> {
-    const { affected } = await this.session.manager
+  #heldUntil(now: Date): string {
+    return new Date(now.getTime() + this.holdMilliseconds).toISOString();
+  }
+
+  /** @param heldUntil  as it was read, where somebody else's range is taken */
+  async #update(pass: number, part: number, worker: string, set: object, heldUntil?: string): Promise<boolean> {
+    const update = this.session.manager
       .createQueryBuilder()
       .update(RangeEntity)
       .set(set)
       .where('table_id = :tableId AND pass = :pass AND part = :part', { tableId: this.tableId, pass, part })
-      .andWhere('worker = :worker', { worker })
-      .callListeners(false)
-      .execute();
+      .andWhere('worker = :worker', { worker });
+    if (heldUntil !== undefined) update.andWhere('held_until = :heldUntil', { heldUntil });
+    const { affected } = await update.callListeners(false).execute();
     return affected === 1;
   }
 }
 
 function columnOf(name: (typeof counts)[number]): string {
   return name === 'rows' ? 'seen_rows' : name;
-}
-
-function heldUntil(now: Date): string {
-  return new Date(now.getTime() + holdMilliseconds).toISOString();
 }
 
 function text(key: StoredKey | undefined): string | null {
