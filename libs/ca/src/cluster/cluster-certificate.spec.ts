@@ -73,3 +73,14 @@ test.each<[string, () => string, string]>([
   await expect(sign(make())).rejects.toMatchObject({ code });
   expect(ca.token.signatures).toBeLessThanOrEqual(1);
 }); // prettier-ignore
+
+test("refuses a CA's key as the owner's, by its label and by what it has certified", async () => {
+  const csr = clusterCsr();
+  const refusal = { code: 'ERR_CA_ISSUER_UNUSABLE', message: expect.stringMatching(/want a key of its own/) as string };
+  for (const label of ['issuing', 'issuing-2', 'root', 'issuing-ocsp'])
+    await expect(sign(csr, { label })).rejects.toMatchObject(refusal);
+  expect([await ca.token.listKeys(), ca.token.signatures]).toEqual([[], 0]);
+  const elsewhere = { root: { label: 'owner', subject: { commonName: 'R' }, algorithm: 'rsa-2048' }, issuing: { label: 'other', subject: { commonName: 'I' }, algorithm: 'ec-p256' }, initialize: true } as const; // prettier-ignore
+  await (await ca.open({ authority: elsewhere })).close();
+  await expect(sign(csr, { label: 'owner' })).rejects.toMatchObject(refusal);
+});

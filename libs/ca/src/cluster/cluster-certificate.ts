@@ -1,6 +1,8 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
+import type { HsmKey } from '@nest-hsm/hsm';
 import { caKeyId, findOrGenerateCaKey } from '../authority/ca-key.js';
 import { sha256 } from '../authority/chains.js';
+import { isCaKeyLabel } from '../authority/configured-ca.js';
 import { type HierarchyContext, hierarchyContext, type HierarchyOptions } from '../authority/hierarchy.js';
 import { signDocument } from '../authority/signed-document.js';
 import { parseDer } from '../der/der-reader.js';
@@ -15,6 +17,7 @@ import { SerialNumbers } from '../issuance/serial-numbers.js';
 import { assembleSigned } from '../issuance/signing.js';
 import { encodeTbsCertificate, type Validity } from '../issuance/tbs-certificate.js';
 import { backdateMilliseconds } from '../issuance/validity.js';
+import { isResponderLabel } from '../ocsp/responder-label.js';
 import { type DistinguishedName, encodeDistinguishedName } from '../name/distinguished-name.js';
 import { parseCsr } from '../request/csr.js';
 import { readPublicKey } from '../request/key-policy.js';
@@ -71,8 +74,8 @@ async function ownerOf(
   context: HierarchyContext,
   options: ClusterSigningOptions,
 ): Promise<[SigningAuthority, CaCertificate]> {
-  const { token, authorities, observer, now } = context;
-  const key = await findOrGenerateCaKey(token, options, observer);
+  const { authorities, now } = context;
+  const key = await ownKey(context, options);
   const authority = signingAuthority(key, encodeDistinguishedName(options.subject));
   const subjectKeyId = caKeyId(key);
   const [known] = await authorities.listImported({ subjectKeyId });
@@ -86,6 +89,19 @@ async function ownerOf(
   const subjectSha256 = sha256(authority.name);
   await authorities.import({ sha256: sha256(der), subjectKeyId, subjectSha256, certificate: der, importedAt: now() });
   return [authority, ownCertificate(der, authority)];
+}
+
+/**
+ * The owner's key: a CA's is never lent, since what it signs here is in no CRL of that CA.
+ * @throws {CaError} ERR_CA_ISSUER_UNUSABLE
+ */
+async function ownKey(context: HierarchyContext, options: ClusterSigningOptions): Promise<HsmKey> {
+  const { config, token, certificates, observer } = context;
+  const { label } = options;
+  const isTaken = isResponderLabel(label) || isCaKeyLabel(config.authority, label);
+  const key = isTaken ? undefined : await findOrGenerateCaKey(token, options, observer);
+  if (key !== undefined && (await certificates.findAuthority(caKeyId(key))) === undefined) return key;
+  throw new CaError('ERR_CA_ISSUER_UNUSABLE', `cluster owner: want a key of its own, got ${label}, which is a CA's`);
 }
 
 /** What the database has is believed as far as the owner's key signed it. */
