@@ -5,20 +5,16 @@ import { type DatabaseType, databaseType } from './database-type.js';
 import type { InsertInternals } from './internals.js';
 import { takeKeys } from './mariadb/key-sequence.js';
 
-/** Values for generated primary key columns of one row to be inserted. */
-export type GeneratedKey = ReadonlyMap<ColumnMetadata, unknown>;
+/** By generated primary key column: its value for each row to be inserted, undefined where the row brings its own. */
+export type GeneratedKeys = ReadonlyMap<ColumnMetadata, readonly unknown[]>;
 
 /**
  * Makes the primary keys that the database would make, before the rows are inserted, so that their cells can be bound to
  * them. Each key is one the database's own generator gives out.
- * @returns per row, what it may need; a row that brings its own key does not use it
  */
-export async function generateKeys(
-  builder: InsertInternals,
-  metadata: EntityMetadata,
-): Promise<readonly GeneratedKey[]> {
+export async function generateKeys(builder: InsertInternals, metadata: EntityMetadata): Promise<GeneratedKeys> {
   const rows = builder.getValueSets();
-  const keys = rows.map(() => new Map<ColumnMetadata, unknown>());
+  const keys = new Map<ColumnMetadata, readonly unknown[]>();
   for (const column of metadata.primaryColumns.filter((each) => each.isGenerated)) {
     const missing = rows.flatMap((row, index) => (ownKey(builder, column, row) === undefined ? [index] : []));
     if (missing.length === 0) continue;
@@ -26,7 +22,9 @@ export async function generateKeys(
       column.generationStrategy === 'uuid'
         ? missing.map(() => randomUUID())
         : await takeFromSequence(builder, metadata, column, missing.length);
-    for (const [at, index] of missing.entries()) keys[index].set(column, values[at]);
+    const byRow = new Array<unknown>(rows.length).fill(undefined);
+    for (const [at, index] of missing.entries()) byRow[index] = values[at];
+    keys.set(column, byRow);
   }
   return keys;
 }

@@ -1,7 +1,7 @@
 import type { InsertResult, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { ColumnCipher } from '../column-cipher.js';
-import { type GeneratedKey, generateKeys, ownKey } from './generated-keys.js';
+import { type GeneratedKeys, generateKeys, ownKey } from './generated-keys.js';
 import type { Installation } from './installation.js';
 import { type InsertInternals, mainMetadata } from './internals.js';
 import type { EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
@@ -19,13 +19,13 @@ interface InsertInProgress {
   readonly entity: EncryptedEntity;
   /** Absent when no row has a value to encrypt. */
   readonly keys?: StatementKeys;
-  readonly generated: readonly GeneratedKey[];
+  readonly generated: GeneratedKeys;
   /** Once the statement is being built. */
   cells?: EncryptedCells;
 }
 
 /** Where the database may make them as ever. */
-const noKeys: readonly GeneratedKey[] = [];
+const noKeys: GeneratedKeys = new Map();
 
 const inserts = new WeakMap<InsertInternals, InsertInProgress>();
 
@@ -164,7 +164,7 @@ function encryptInserted(installation: Installation, builder: InsertInternals, e
     columns: [...entity.ciphers].filter(([column]) => inserted.has(column)),
     rows: values.length,
     key: (row: number) =>
-      entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated[row]?.get(column)),
+      entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated.get(column)?.[row]),
     tenant: (row: number) => installation.tenantOf(entity, values[row]),
     value: (row: number, column: ColumnMetadata) => column.getEntityValue(values[row]) as unknown,
   };
@@ -199,10 +199,9 @@ export function getInsertedColumns(
   const columns = [...named, ...shadows.of(named)];
   const insert = inserts.get(builder);
   if (insert === undefined) return columns;
-  const generated = insert.generated.flatMap((key) => [...key.keys()]);
   const sources = new Set(columns);
   const indexes = [...insert.entity.indexes.values()].filter(({ source }) => sources.has(source));
-  return [...new Set([...generated, ...columns, ...indexes.map(({ column }) => column)])];
+  return [...new Set([...insert.generated.keys(), ...columns, ...indexes.map(({ column }) => column)])];
 }
 
 /** `InsertQueryBuilder.createColumnValueExpression` */
@@ -214,18 +213,18 @@ export function createColumnValueExpression(
   index: number,
   column: ColumnMetadata,
 ): string {
-  const entity = installation.entity(mainMetadata(builder));
-  if (entity === undefined) return original();
   const insert = inserts.get(builder);
   // What TypeORM makes of the value of a text column: a parameter.
   const cell = insert?.cells?.cell(index, column);
   if (cell !== undefined) return builder.createParameter(cell);
+  const entity = insert?.entity ?? installation.entity(mainMetadata(builder));
+  if (entity === undefined) return original();
   // TypeORM makes others of those that a row brings: it counts on from the one that the driver names.
   if (installation.databaseType === 'mariadb' && column.generationStrategy === 'increment') {
     const own = ownKey(builder, column, values[index]);
     if (own !== undefined) noteKey(builder, column, index, own);
   }
-  const generated = insert?.generated[index]?.get(column);
+  const generated = insert?.generated.get(column)?.[index];
   if (generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
     noteKey(builder, column, index, generated);
     return builder.createParameter(generated);

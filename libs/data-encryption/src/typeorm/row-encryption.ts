@@ -32,16 +32,21 @@ export function encryptRows(
   const batch = new CellBatch<Plaintext>(columns.map(([, cipher]) => cipher));
   const places = new Int32Array(rows).fill(-1);
   const tenants: string[] = [];
+  // Plain loops, as where rows are decrypted.
+  const values: unknown[] = [];
   for (let row = 0; row < rows; row++) {
-    const values = columns.map(([column]) => value(row, column));
-    const first = values.findIndex(isValue);
+    let first = -1;
+    for (let index = 0; index < columns.length; index++) {
+      values[index] = value(row, columns[index][0]);
+      if (first < 0 && isValue(values[index])) first = index;
+    }
     if (first < 0) continue;
     const rowKey = key(row);
     if (rowKey === undefined) refuse(columns[first][1].name, 'unknownKey');
     places[row] = batch.rows;
     batch.addRow(rowKey);
     tenants.push(tenant(row));
-    for (let index = 0; index < values.length; index++) {
+    for (let index = 0; index < columns.length; index++) {
       batch.addCell(isValue(values[index]) ? columns[index][1].encode(values[index]) : null);
     }
   }
