@@ -4,10 +4,21 @@ import type { IndexKey } from '../blind-index.js';
 import { DataEncryptionError } from '../errors.js';
 import type { IndexedColumn } from './encrypted-entity.js';
 import type { SearchClause } from './search-clause.js';
+import { SqlMemo } from './sql-memo.js';
 
 /** What every parameter of a rewritten condition has in its name. */
 export const mark = '__nest_hsm_';
 const marked = /:\.\.\.(([A-Za-z0-9_.]+)__nest_hsm_([el])(\d+))(?![A-Za-z0-9_.])/g;
+
+/** A parameter of a rewritten condition. */
+interface Mark {
+  readonly name: string;
+  /** The parameter of the application whose value it is of. */
+  readonly given: string;
+  readonly isList: boolean;
+  /** The value is compared with. */
+  readonly column: IndexedColumn;
+}
 
 /**
  * Searched values on their way into a statement. A rewritten condition names a parameter of the application together with the
@@ -16,6 +27,7 @@ const marked = /:\.\.\.(([A-Za-z0-9_.]+)__nest_hsm_([el])(\d+))(?![A-Za-z0-9_.])
  */
 export class SearchParameters {
   readonly #numbers: ReadonlyMap<IndexedColumn, number>;
+  readonly #marks = new SqlMemo((sql) => this.#marksIn(sql));
 
   constructor(
     private readonly columns: readonly IndexedColumn[],
@@ -34,9 +46,7 @@ export class SearchParameters {
 
   /** The tables whose indexes a statement's rewritten conditions ask. */
   tablesIn(sql: string): ReadonlySet<string> {
-    return new Set(
-      [...sql.matchAll(marked)].flatMap(([, , , , number]) => this.columns[Number(number)]?.tableId ?? []),
-    );
+    return new Set(this.#marks.of(sql).map(({ column }) => column.tableId));
   }
 
   /**
@@ -46,14 +56,22 @@ export class SearchParameters {
   resolve(sql: string, parameters: ObjectLiteral): ObjectLiteral {
     if (!sql.includes(mark)) return parameters;
     const resolved: ObjectLiteral = { ...parameters };
-    for (const [, name, given, kind, number] of sql.matchAll(marked)) {
-      const column = this.columns[Number(number)];
-      if (column === undefined || !Object.hasOwn(parameters, given)) continue;
+    for (const { name, given, isList, column } of this.#marks.of(sql)) {
+      if (!Object.hasOwn(parameters, given)) continue;
       const value: unknown = parameters[given];
-      if (kind === 'l' && !Array.isArray(value)) throw noList(column);
-      resolved[name] = (kind === 'l' ? (value as unknown[]) : [value]).flatMap((each) => this.#texts(column, each));
+      if (isList && !Array.isArray(value)) throw noList(column);
+      resolved[name] = isList
+        ? (value as unknown[]).flatMap((each) => this.#texts(column, each))
+        : this.#texts(column, value);
     }
     return resolved;
+  }
+
+  #marksIn(sql: string): readonly Mark[] {
+    return [...sql.matchAll(marked)].flatMap(([, name, given, kind, number]) => {
+      const column = this.columns[Number(number)];
+      return column === undefined ? [] : { name, given, isList: kind === 'l', column };
+    });
   }
 
   /** The text that is stored beside a value. @param tenant  whose the row is, empty where it is no tenant's */

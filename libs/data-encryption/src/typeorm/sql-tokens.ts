@@ -1,3 +1,5 @@
+import { SqlMemo } from './sql-memo.js';
+
 /** One token of a piece of SQL; `word` is set for names and keywords, in lower case and without quotes. */
 export interface SqlToken {
   readonly text: string;
@@ -39,9 +41,13 @@ const mariadbPatterns: Patterns = [
 
 /** Whether the text of a name is one token, unquoted too. */
 export function isWord(name: string): boolean {
+  return words.of(name);
+}
+
+const words = new SqlMemo((name) => {
   const [token, ...others] = tokenize(name);
   return others.length === 0 && token?.word !== undefined && !token.isQuoted;
-}
+});
 
 /**
  * Comments and white space are left out. Operators are given character by character.
