@@ -61,7 +61,7 @@ test.each(twins)('%s is what zod takes for it', (_, shape, schema) => {
 
 test('a fault names its place, and never the value', () => {
   const shape = record({ pin: record({ command: listOf(text(1)) }) });
-  expect(shape({ pin: { command: ['a', 4_711] } })).toBe('pin.command.1: want a text of 1 to Infinity characters');
+  expect(shape({ pin: { command: ['a', 4_711] } })).toBe('pin.command.1: want a text of 1 characters or more');
   expect(shape({ pin: { command: [], ['4711'.repeat(100)]: 1 } })).toBe(`pin.${'4711'.repeat(10)}: want no such field`);
   expect(shape(JSON.parse('{"pin":{"command":[]},"__proto__":{}}'))).toBe('__proto__: want no such field');
 });

@@ -27,8 +27,8 @@ const longestNameShown = 40;
 export const boolean: Shape<boolean> = (value) => (typeof value === 'boolean' ? undefined : 'want a boolean');
 
 /** @param minimum, maximum  of its length in UTF-16 units */
-export function text(minimum = 0, maximum = Infinity): Shape<string> {
-  const want = `want a text of ${minimum} to ${maximum} characters`;
+export function text(minimum = -Infinity, maximum = Infinity): Shape<string> {
+  const want = `want a text${bounds(minimum, maximum, ' characters')}`;
   return (value) =>
     typeof value === 'string' && value.length >= minimum && value.length <= maximum ? undefined : want;
 }
@@ -50,12 +50,12 @@ export const timestamp: Shape<string> = (value) => {
 };
 
 export function number(minimum = -Infinity, maximum = Infinity): Shape<number> {
-  const want = `want a number from ${minimum} to ${maximum}`;
+  const want = `want a number${bounds(minimum, maximum)}`;
   return (value) => (Number.isFinite(value) && isWithin(value as number, minimum, maximum) ? undefined : want);
 }
 
 export function integer(minimum = -Infinity, maximum = Infinity): Shape<number> {
-  const want = `want a whole number from ${minimum} to ${maximum}`;
+  const want = `want a whole number${bounds(minimum, maximum)}`;
   return (value) => (Number.isSafeInteger(value) && isWithin(value as number, minimum, maximum) ? undefined : want);
 }
 
@@ -64,9 +64,9 @@ export function oneOf<const T extends string | number>(values: readonly T[]): Sh
   return (value) => (values.includes(value as T) ? undefined : want);
 }
 
-export function listOf<T>(item: Shape<T>, minimum = 0): Shape<readonly T[]> {
+export function listOf<T>(item: Shape<T>, minimum = -Infinity): Shape<readonly T[]> {
   return (value) => {
-    if (!Array.isArray(value) || value.length < minimum) return `want a list of ${minimum} or more`;
+    if (!Array.isArray(value) || value.length < minimum) return `want a list${bounds(minimum, Infinity)}`;
     for (const [index, each] of value.entries()) {
       const fault = item(each);
       if (fault !== undefined) return within(index, fault);
@@ -146,6 +146,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isWithin(value: number, minimum: number, maximum: number): boolean {
   return value >= minimum && value <= maximum;
+}
+
+function bounds(minimum: number, maximum: number, unit = ''): string {
+  if (minimum === -Infinity && maximum === Infinity) return '';
+  return maximum === Infinity ? ` of ${minimum}${unit} or more` : ` of ${minimum} to ${maximum}${unit}`;
 }
 
 function within(name: string | number, fault: string): string {
