@@ -174,6 +174,18 @@ describe('the CA app refuses', () => {
     }
   });
 
+  test('one of a batch, and counts it as any other', async () => {
+    const counted = async (): Promise<number> => {
+      const metrics = await (await service.get('/metrics')).text();
+      return Number(/ca_problems_total\{code="ERR_CA_PROFILE_UNKNOWN"\} (\d+)/.exec(metrics)?.[1] ?? 0);
+    };
+    const earlier = await counted();
+    const headers = { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ requests: [{ csr: toPem(sound), profile: 'none' }] });
+    expect((await fetch(`${service.url}/v1/certificates/batch`, { method: 'POST', headers, body })).status).toBe(200);
+    expect(await counted()).toBe(earlier + 1);
+  });
+
   test('nothing of all this was stored or signed', () => {
     expect(rows()).toEqual(before);
   });
@@ -185,6 +197,8 @@ describe('the CA app refuses', () => {
 
 test('the CA app refuses more requests than its rate limit', async () => {
   const home = new CaHome({ rateLimit: { requests: 3, seconds: 60 } });
+  const access = { terminators: ['127.0.0.1'], clients: [{ name: 'test', tokenFile: home.clientTokenFile, scopes: ['certificates:read'] }] }; // prettier-ignore
+  home.configure({ access });
   const service = await CaService.start(home);
   try {
     const answers = [];
@@ -193,6 +207,11 @@ test('the CA app refuses more requests than its rate limit', async () => {
     expect(((await answers[4].json()) as { code: string }).code).toBe('ERR_API_RATE_LIMITED');
     expect(Number(answers[4].headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await service.get('/v1/crl')).status).toBe(200);
+    // Behind a terminator that is trusted each client has a limit of its own, however many addresses of its network it uses.
+    const statuses = [];
+    for (const address of ['0::1', '0::2', '0::3', '0::4', '1::1'])
+      statuses.push((await service.get('/v1/certificates/00', { 'x-forwarded-for': `198.51.100.7, 2001:db8:0:${address}` })).status); // prettier-ignore
+    expect(statuses).toEqual([404, 404, 404, 429, 404]);
   } finally {
     await service.stop();
     home.remove();

@@ -28,6 +28,7 @@ import { DatabaseModule } from './database.module.js';
 import { replicaJobs } from './jobs/replica-jobs.js';
 import { CertificateLimit } from './limits/certificate-limit.js';
 import { OcspLimit } from './limits/ocsp-limit.js';
+import { sourceOf } from './limits/source.js';
 import { SourceWindows } from './limits/source-windows.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { makeLogger } from './monitoring/logger.js';
@@ -38,6 +39,7 @@ import { RevocationController } from './revocation/revocation.controller.js';
 import { CrlController } from './status/crl.controller.js';
 import { OcspRoutes } from './status/ocsp.routes.js';
 import { ProblemFilter } from './problem/problem.filter.js';
+import { ProblemReports } from './problem/problem-reports.js';
 
 /** The composition root. */
 @Module({
@@ -51,6 +53,7 @@ import { ProblemFilter } from './problem/problem.filter.js';
   ],
   providers: [
     Submissions,
+    ProblemReports,
     OcspRoutes,
     { provide: APP_GUARD, useClass: ThrottlerGuard },
     { provide: APP_GUARD, useClass: AccessGuard },
@@ -88,7 +91,9 @@ export class AppModule implements OnModuleInit {
         TerminusModule,
         MonitoringModule,
         ThrottlerModule.forRoot({
-          throttlers: [{ limit: requests, ttl: seconds * 1000, generateKey: routeAndSource }],
+          throttlers: [
+            { limit: requests, ttl: seconds * 1000, getTracker: sourceOfRequest, generateKey: routeAndSource },
+          ],
           storage: new SourceWindows(),
         }),
         database,
@@ -132,6 +137,11 @@ export class AppModule implements OnModuleInit {
       ],
     };
   }
+}
+
+/** One host is one source, however many addresses it has. */
+function sourceOfRequest({ ip }: Record<string, unknown>): string {
+  return sourceOf(String(ip));
 }
 
 /** What is counted together. Nobody sees it, so it need be no hash as the throttler's own. */

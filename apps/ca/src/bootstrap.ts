@@ -6,6 +6,7 @@ import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Logger, PinoLogger } from 'nestjs-pino';
+import { Terminators } from './access/terminators.js';
 import { serveApiDocument } from './api-document.js';
 import { AppModule } from './app.module.js';
 import { acceptBodies, maximumBodyBytes } from './certificates/body.js';
@@ -16,6 +17,8 @@ import { refuseConnection, refuseUrl } from './problem/unparsed-requests.js';
 
 /** A request that takes longer to arrive is somebody who holds a connection. */
 const requestMilliseconds = 30_000;
+/** And one that takes nothing of its answer for so long holds it in our memory. */
+const stalledMilliseconds = 600_000;
 
 /** Replaced by tests only. */
 export interface Seams {
@@ -33,6 +36,8 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
     ...tls,
     bodyLimit: maximumBodyBytes,
     requestTimeout: requestMilliseconds,
+    connectionTimeout: stalledMilliseconds,
+    ...proxiesOf(config),
     genReqId: () => randomUUID(),
     frameworkErrors: refuseUrl,
     clientErrorHandler: refuseConnection,
@@ -64,6 +69,13 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
   }
   logger.log(`listening on ${await app.getUrl()}`);
   return app;
+}
+
+/** What a terminator says of the address of its client is believed as its Client-Cert is: limits are each client's own. */
+function proxiesOf({ access: { terminators: addresses } }: Config): { trustProxy?: (address: string) => boolean } {
+  if (addresses.length === 0) return {};
+  const terminators = new Terminators(addresses);
+  return { trustProxy: (address) => terminators.include(address) };
 }
 
 /** Whether a client certificate is anybody's is for `access` to say: a chain to some CA says nothing. */

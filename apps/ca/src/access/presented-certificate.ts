@@ -1,20 +1,16 @@
 import { X509Certificate } from 'node:crypto';
-import { BlockList, isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
+import { Terminators } from './terminators.js';
 
 /** Finds the client certificate of a request: that of the connection, or, behind a TLS terminator that is trusted, of its header. */
 export class PresentedCertificate {
-  readonly #terminators = new BlockList();
+  readonly #terminators: Terminators;
 
   /** @param terminators  addresses and ranges in CIDR notation whose Client-Cert header is believed */
   constructor(terminators: readonly string[]) {
-    for (const each of terminators) {
-      const [address, prefix] = each.split('/');
-      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-      if (prefix === undefined) this.#terminators.addAddress(address, family);
-      else this.#terminators.addSubnet(address, Number(prefix), family);
-    }
+    this.#terminators = new Terminators(terminators);
   }
 
   /**
@@ -22,9 +18,7 @@ export class PresentedCertificate {
    * header counts for nothing.
    */
   of({ headers, raw: { socket } }: FastifyRequest): X509Certificate | undefined {
-    const { remoteAddress = '' } = socket;
-    if (this.#terminators.check(remoteAddress, isIP(remoteAddress) === 6 ? 'ipv6' : 'ipv4'))
-      return readClientCert(headers['client-cert']);
+    if (this.#terminators.include(socket.remoteAddress ?? '')) return readClientCert(headers['client-cert']);
     return isSecure(socket) ? socket.getPeerX509Certificate() : undefined;
   }
 }

@@ -95,6 +95,7 @@ export class AuthorityController {
 
   /** A CA's certificate in DER, where certificates point to (RFC 5280 §4.2.2.1): `KEYIDENTIFIER.der`. */
   @Get('issuers/:file')
+  @Header('cache-control', 'public, max-age=3600')
   @inDer
   issuerDer(@Param('file') file: string): StreamableFile {
     const id = file.replace(/\.der$/, '');

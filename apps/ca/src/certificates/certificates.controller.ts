@@ -18,6 +18,7 @@ import type { Principal } from '../access/principal.js';
 import { OrderDto } from '../orders/order.dto.js';
 import { representOrder } from '../orders/order-representation.js';
 import { ProblemDto } from '../problem/problem.dto.js';
+import { ProblemReports } from '../problem/problem-reports.js';
 import { BatchDto, BatchRequestDto } from './batch.dto.js';
 import { representBatch } from './batch-representation.js';
 import { csrMediaTypes, readBatch, readIssueRequest, readRenewal } from './body.js';
@@ -42,6 +43,7 @@ export class CertificatesController {
   constructor(
     private readonly authority: CertificateAuthority,
     private readonly submissions: Submissions,
+    private readonly problems: ProblemReports,
   ) {}
 
   /** Issues a certificate for a CSR; under a profile that asks for approval, keeps an order. */
@@ -91,7 +93,8 @@ export class CertificatesController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<BatchDto> {
     const results = await this.submissions.submitAll(readBatch(body, profile), caller, idempotencyKey(key));
-    return representBatch(this.authority, results, String(reply.request.id));
+    const report = (error: unknown) => this.problems.report(error, String(reply.request.id));
+    return representBatch(this.authority, results, report);
   }
 
   /** Issues a certificate that follows one of the caller's own: same profile, subject and names, and same key unless a CSR brings another. */

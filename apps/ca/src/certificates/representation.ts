@@ -31,17 +31,26 @@ const byRange: Readonly<Record<string, Representation>> = {
 };
 
 /**
- * The first acceptable representation that Accept names, JSON for a wildcard. Weights are not compared: whoever names several
- * names the best one first.
+ * The representation that Accept gives the most weight (RFC 9110 §12.5.1), the first of several; JSON for a wildcard.
  * @throws {ApiError} ERR_API_NOT_ACCEPTABLE
  */
 export function negotiate(accept = '*/*', offered: readonly Representation[] = representations): Representation {
-  for (const range of accept.split(',')) {
-    const type = range.split(';')[0].trim().toLowerCase();
-    const found = Object.hasOwn(byRange, type) ? byRange[type] : undefined;
-    if (found !== undefined && offered.includes(found)) return found;
+  const ranges = accept
+    .split(',')
+    .map((range) => ({ type: range.split(';')[0].trim().toLowerCase(), weight: weightOf(range) }));
+  const named = ({ type }: { type: string }) => (Object.hasOwn(byRange, type) ? byRange[type] : undefined);
+  const refused = ranges.filter(({ weight }) => !(weight > 0)).map(named);
+  for (const range of ranges.sort((one, other) => other.weight - one.weight)) {
+    const found = named(range);
+    if (found !== undefined && offered.includes(found) && !refused.includes(found)) return found;
   }
   throw new ApiError('ERR_API_NOT_ACCEPTABLE', `Accept: want one of ${offered.join(', ')}`);
+}
+
+/** From 0, which is not acceptable, to 1 (RFC 9110 §12.4.2); what is no weight is none. */
+function weightOf(range: string): number {
+  const [, weight = '1'] = /;\s*q=([^;\s]*)/i.exec(range) ?? [];
+  return /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(weight) ? Number(weight) : 0;
 }
 
 /** A certificate as its caller wants it, with the headers that say so. */

@@ -20,6 +20,9 @@ import { CaMetrics } from './ca-metrics.js';
 @SkipThrottle()
 @Controller()
 export class MonitoringController {
+  /** However many ask at once, the parts are asked once. */
+  #checking: Promise<HealthCheckResult> | undefined;
+
   constructor(
     private readonly health: HealthCheckService,
     private readonly indicators: HealthIndicatorService,
@@ -33,7 +36,8 @@ export class MonitoringController {
   @Get('health')
   async check(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthCheckResult | object> {
     try {
-      return await this.health.check([() => this.#pingDatabase(), () => this.hsm.isHealthy(), () => this.ca.check()]);
+      this.#checking ??= this.#checkParts().finally(() => (this.#checking = undefined));
+      return await this.#checking;
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
       // The result says which part is down; a problem document would not.
@@ -47,6 +51,10 @@ export class MonitoringController {
   async scrape(): Promise<string> {
     this.metrics.crls(this.authority.status.watch());
     return this.metrics.registry.metrics();
+  }
+
+  async #checkParts(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.#pingDatabase(), () => this.hsm.isHealthy(), () => this.ca.check()]);
   }
 
   /** Without the driver's message: this answer is public. */

@@ -1,8 +1,7 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { CaMetrics } from '../monitoring/ca-metrics.js';
 import { ApiError } from './api-error.js';
-import { problemOf } from './problem.js';
+import { ProblemReports } from './problem-reports.js';
 
 /** Seconds after which a caller may try again. */
 const retryAfterSeconds = 5;
@@ -10,17 +9,12 @@ const retryAfterSeconds = 5;
 /** Answers every error with a problem document. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  readonly #logger = new Logger('problem');
-
-  constructor(private readonly metrics: CaMetrics) {}
+  constructor(private readonly problems: ProblemReports) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
-    const problem = problemOf(error, request.id);
-    if (problem.status >= 500)
-      this.#logger.error({ err: error, code: problem.code, req: { id: request.id } }, 'problem');
-    this.metrics.refused(problem.code);
+    const problem = this.problems.report(error, request.id);
     const retryAfter = error instanceof ApiError ? error.retryAfterSeconds : undefined;
     if (retryAfter !== undefined) void reply.header('retry-after', retryAfter);
     else if (problem.status === 503) void reply.header('retry-after', retryAfterSeconds);

@@ -58,11 +58,20 @@ function send(request: FastifyRequest, reply: FastifyReply, crl: PublishedCrl, f
   const { der, thisUpdate, nextUpdate, tbsSha256 } = crl;
   const left = Math.floor((nextUpdate.getTime() - Date.now()) / 1000);
   sendCacheable(request, reply, {
-    octets: form === 'der' ? der : Buffer.from(encodePem('X509 CRL', der), 'latin1'),
+    octets: form === 'der' ? der : pemOf(crl),
     type: form === 'der' ? derType : pemType,
     etag: `"${tbsSha256}-${form}"`,
     lastModified: thisUpdate,
     expires: nextUpdate,
     maxAgeSeconds: Math.max(0, Math.min(maximumAgeSeconds, left)),
   });
+}
+
+const pems = new WeakMap<PublishedCrl, Buffer>();
+
+/** Encoded once, whoever asks: that of half a million entries has 34 MB. */
+function pemOf(crl: PublishedCrl): Buffer {
+  let pem = pems.get(crl);
+  if (pem === undefined) pems.set(crl, (pem = Buffer.from(encodePem('X509 CRL', crl.der), 'latin1')));
+  return pem;
 }
