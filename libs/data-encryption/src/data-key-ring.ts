@@ -75,6 +75,23 @@ export class DataKeyRing<Session, Key> {
   }
 
   /**
+   * `open` where nobody needs to be asked.
+   * @returns undefined when a key is not held or too old
+   * @throws {DataEncryptionError} ERR_DATA_SHREDDED | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_CLOSED
+   */
+  held(ids: Iterable<DataKeyId>): ReadonlyMap<DataKeyId, Key> | undefined {
+    this.#assertOpen();
+    this.#forgetExpired();
+    const held = new Map<DataKeyId, Key>();
+    for (const id of ids) {
+      const key = this.#usable(id);
+      if (key === undefined) return undefined;
+      held.set(id, key);
+    }
+    return held;
+  }
+
+  /**
    * `open` for whoever looks at everything that is stored.
    * @returns beside the keys which of the ids are those of shredded ones
    */

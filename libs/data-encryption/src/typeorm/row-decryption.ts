@@ -1,7 +1,8 @@
 import type { QueryRunner } from 'typeorm';
 import { isSameRow, type RowKey } from '../associated-data.js';
 import { CellBatch, decryptCells, type Plaintexts } from '../cell-batch.js';
-import { type DataKeyId, headerCharacters, parseHeader } from '../envelope.js';
+import type { CellKey } from '../data-key.js';
+import { type DataKeyId, formatHeader, headerCharacters, parseHeader } from '../envelope.js';
 import { DataEncryptionError, decryptionFailed } from '../errors.js';
 import type { Tenant } from '../tenant.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
@@ -99,23 +100,29 @@ async function decryptParts(
   tenant: Tenant | undefined,
   session?: QueryRunner,
 ): Promise<readonly Plaintexts[]> {
-  const decryptWith = async (ids: ReadonlySet<DataKeyId>) => {
-    const opened = await installation.openKeys(ids, session);
-    for (const { entity, batch, tenants } of parts) {
-      if (entity.keyScope === 'tenant') refuseOtherTenants(entity, batch, tenants, tenant, opened);
-    }
-    const cellKeys = [...opened.values()];
-    return parts.map(({ batch }) => decryptCells(batch, cellKeys));
-  };
   const ids = keysNamed(parts.flatMap(firstCells));
+  // To wait for nothing costs more than to decrypt a row.
+  const opened = installation.heldKeys(ids) ?? (await installation.openKeys(ids, session));
   try {
-    return await decryptWith(ids);
+    return decryptWith(opened, parts, tenant);
   } catch (error) {
     if (!isDecryptionFailure(error)) throw error;
     const allIds = keysNamed(parts.flatMap(({ batch }) => batch.cells));
     if (allIds.size === ids.size) throw error;
-    return decryptWith(allIds);
+    return decryptWith(await installation.openKeys(allIds, session), parts, tenant);
   }
+}
+
+function decryptWith(
+  keys: ReadonlyMap<DataKeyId, CellKey>,
+  parts: readonly Gathered[],
+  tenant: Tenant | undefined,
+): readonly Plaintexts[] {
+  for (const { entity, batch, tenants } of parts) {
+    if (entity.keyScope === 'tenant') refuseOtherTenants(entity, batch, tenants, tenant, keys);
+  }
+  const cellKeys = [...keys.values()];
+  return parts.map(({ batch }) => decryptCells(batch, cellKeys));
 }
 
 /** The first cell; of columns that have keys of their own the first of each. */
@@ -131,14 +138,30 @@ function firstCell(cells: readonly unknown[], from: number, step: number): unkno
 
 /** The keys that cells name. A text that names none is left to fail when it is decrypted. */
 export function keysNamed(cells: readonly unknown[]): ReadonlySet<DataKeyId> {
-  const headers = new Set<string>();
+  const ids = new Set<DataKeyId>();
   let header = '\0';
   for (const cell of cells) {
     if (typeof cell !== 'string' || cell.startsWith(header)) continue;
     header = cell.slice(0, headerCharacters);
-    headers.add(header);
+    const id = keyNamed(header);
+    if (id !== undefined) ids.add(id);
   }
-  return new Set([...headers].flatMap((each) => parseHeader(each) ?? []));
+  return ids;
+}
+
+/** By header: every result names one. */
+const knownKeys = new Map<string, DataKeyId>();
+const mostKnownKeys = 1_024;
+
+function keyNamed(header: string): DataKeyId | undefined {
+  const known = knownKeys.get(header);
+  if (known !== undefined) return known;
+  const id = parseHeader(header);
+  if (id === undefined) return undefined;
+  if (knownKeys.size >= mostKnownKeys) knownKeys.clear();
+  // Not the piece of the cell, which would keep the whole of it.
+  knownKeys.set(formatHeader(id), id);
+  return id;
 }
 
 function isDecryptionFailure(error: unknown): boolean {
