@@ -114,13 +114,15 @@ describe('the configuration of', () => {
 
   it('the three fit each other and the composition', () => {
     expect(listener.l4?.upstream).toEqual({ host: 'records', port: records.listen.port });
+    // What the sidecar publishes has nothing for operators.
+    expect([records.admin?.host, sidecar.admin.host]).toEqual(['127.0.0.1', '127.0.0.1']);
     expect(issuer?.url).toBe(`http://ca:${ca.listen.port}`);
     expect(issuer?.dnsNames.every((name) => ca.allowedNames?.dns?.includes(name))).toBe(true);
     expect(services.ca.ports).toContain(`127.0.0.1:${ca.listen.port}:${ca.listen.port}`);
     expect(services['tls-sidecar'].ports).toContain(`127.0.0.1:${listen.port}:${listen.port}`);
     const probed = applications.map((name) => services[name].healthcheck?.test.at(-1));
     expect(probed).toEqual(
-      [ca.listen.port, records.listen.port, sidecar.admin.port].map((port) => `http://127.0.0.1:${port}/health`),
+      [ca.listen.port, records.admin?.port, sidecar.admin.port].map((port) => `http://127.0.0.1:${port}/health`),
     );
   });
 

@@ -166,9 +166,14 @@ describe('the records service', () => {
     expect(service.output).not.toContain('SECRET');
   });
 
-  it('answers bad input with a problem document and stores nothing', async () => {
+  it('answers bad input with a problem document and stores nothing, and operators at a port of theirs', async () => {
+    home.configure({ admin: { port: 0 } });
     const service = await RecordsService.start(home);
     const id = await service.create();
+    const admin = /admin on (http:\/\/[^"\s]+)/.exec(service.output)?.[1] ?? '';
+    const operatorsPaths = ['/health', '/metrics', '/docs', '/docs/', '/docs-json', '/docs-yaml'];
+    for (const path of operatorsPaths) expect([path, (await fetch(admin + path)).status]).toEqual([path, 200]);
+    for (const path of [`/records/${id}`, '/records']) expect((await fetch(admin + path)).status).toBe(404);
     const bad: readonly [string, string, unknown, number][] = [
       ['POST', '/records', { name: 'x' }, 400],
       ['POST', '/records', { ...secret, name: 7 }, 400],
@@ -179,6 +184,9 @@ describe('the records service', () => {
       ['GET', '/records/7', undefined, 400],
       ['GET', '/records/a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', undefined, 404],
       ['GET', '/nowhere', undefined, 404],
+      ...[...operatorsPaths, '/%68ealth', '/metrics?a=b', '//metrics'].map(
+        (path): [string, string, unknown, number] => ['GET', path, undefined, 404],
+      ),
     ];
     for (const [method, path, body, status] of bad) {
       const answer = await service.request(method, path, body);

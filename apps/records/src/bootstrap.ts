@@ -6,8 +6,9 @@ import { answerUnready, shutdownSignals } from '@nest-hsm/hsm';
 import { Logger } from 'nestjs-pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { AppModule } from './app.module.js';
-import { type Config, readConfig } from './config.js';
+import { type Address, type Config, readConfig } from './config.js';
 import { explainDatabase } from './database/database.js';
+import { AdminPort } from './monitoring/admin-port.js';
 import { ServiceError } from './problem/service-error.js';
 
 const bodyLimit = 64 * 1024;
@@ -20,7 +21,9 @@ const requestTimeout = 60_000;
  */
 export async function start(configFile: string): Promise<NestFastifyApplication> {
   const config = readConfig(configFile);
-  const app = await answerUnready(config.listen, () => create(config, () => readConfig(configFile)));
+  const begin = (): Promise<NestFastifyApplication> => create(config, () => readConfig(configFile));
+  const { listen, admin } = config;
+  const app = await answerUnready(listen, () => (admin === undefined ? begin() : answerUnready(admin, begin)));
   const logger = app.get(Logger);
   app.useLogger(logger);
   app.flushLogs();
@@ -28,17 +31,25 @@ export async function start(configFile: string): Promise<NestFastifyApplication>
   collectDefaultMetrics();
   const description = new DocumentBuilder().setTitle('Records').setVersion('1').build();
   SwaggerModule.setup('docs', app, SwaggerModule.createDocument(app, description));
-  const { host, port } = config.listen;
+  try {
+    const adminPort = admin && new AdminPort(app, admin);
+    await listenOn(app, listen);
+    logger.log(`listening on ${await app.getUrl()}`);
+    if (adminPort !== undefined) logger.log(`admin on ${await adminPort.listen()}`);
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  return app;
+}
+
+async function listenOn(app: NestFastifyApplication, { host, port }: Address): Promise<void> {
   try {
     await app.listen(port, host);
   } catch (cause) {
-    await app.close();
-    throw new ServiceError('ERR_RECORDS_LISTEN', `listen: want ${host}:${port} free, got ${(cause as Error).message}`, {
-      cause,
-    });
+    const message = `listen: want ${host}:${port} free, got ${(cause as Error).message}`;
+    throw new ServiceError('ERR_RECORDS_LISTEN', message, { cause });
   }
-  logger.log(`listening on ${await app.getUrl()}`);
-  return app;
 }
 
 async function create(config: Config, reread: () => Config): Promise<NestFastifyApplication> {

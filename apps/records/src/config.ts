@@ -4,13 +4,18 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { ServiceError } from './problem/service-error.js';
 
+const addressSchema = z.strictObject({
+  /** Plain HTTP: beyond this host it belongs behind a TLS terminator. */
+  host: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
+  /** 0: any free one, which the log then names. */
+  port: z.int().min(0).max(65_535),
+});
+export type Address = Readonly<z.output<typeof addressSchema>>;
+
 export const configSchema = z.strictObject({
-  listen: z.strictObject({
-    /** Plain HTTP: beyond this host it belongs behind a TLS terminator. */
-    host: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
-    /** 0: any free one, which the log then names. */
-    port: z.int().min(0).max(65_535),
-  }),
+  listen: addressSchema,
+  /** Where /health, /metrics and /docs are, and only there; absent: where clients are. */
+  admin: addressSchema.optional(),
   hsm: hsmConfigSchema,
   /** The key on the token that wraps the data keys. */
   kekLabel: z.string().min(1).max(64),
