@@ -92,6 +92,18 @@ describe('a WebSocket of HTTP/1.1', () => {
     expect(answer.toLowerCase()).toContain('connection: close');
   });
 
+  it('ends when what refuses it stands still, and the upstream is to blame', async () => {
+    await bench.front((_request, response) => void response.writeHead(403, { 'content-length': 9 }).write('part'), {
+      idleTimeoutMilliseconds: 200,
+    });
+    const client = await bench.connect();
+    client.on('error', () => undefined).write(`${head}${key}\r\n`);
+    await once(client.resume(), 'close');
+    await eventually(() => bench.proxy.statistics.open === 0);
+    expect(bench.proxy.statistics.failed).toEqual({ ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT: 1 });
+    expect(bench.proxy.statistics.upstreams[0].failures).toBe(1);
+  });
+
   it('is refused when no upstream is there', async () => {
     const url = await bench.serve(() => undefined);
     await new Promise((resolve) => bench.upstreams.pop()?.close(resolve));

@@ -11,6 +11,7 @@ import { answerFault, beginResponse, endWhenAborted, isGone } from './l7-answer.
 import type { ExchangeContext, ExchangeOutcome } from './l7-exchange.js';
 import { type Fields, fieldsOf, removeConnectionFields, toHeaders } from './l7-fields.js';
 import { type ClientRequest, type ClientResponse, type UpstreamRequest, upstreamRequestOf } from './l7-request.js';
+import { SilenceTimer } from './silence-timer.js';
 import { upstreamFault } from './upstream-fault.js';
 
 /** Whether a client wants to go on in the WebSocket protocol (RFC 6455 §4.1): no other is let through, h2c least of all. */
@@ -73,6 +74,8 @@ interface Answered {
 
 class WebSocketExchange {
   readonly #upstreams: AskedUpstreams;
+  /** What broke off an answer that is no WebSocket. */
+  #broken: TlsOffloadError | undefined;
 
   constructor(
     private readonly request: ClientRequest,
@@ -108,7 +111,7 @@ class WebSocketExchange {
       if (socket === undefined) {
         status = answer.statusCode ?? 502;
         beginResponse(response, status, toHeaders(answeredFields(answer)));
-        await pipeline(answer, response as ServerResponse);
+        bytes = { fromNear: 0, fromFar: await this.#passAnswer(answer) };
       } else {
         try {
           status = accept(answer);
@@ -120,7 +123,8 @@ class WebSocketExchange {
       }
     } catch (cause) {
       // A client that has gone broke it off itself.
-      if (!client.destroyed && !isGone(response)) {
+      if (this.#broken !== undefined) fault = this.#broken;
+      else if (!client.destroyed && !isGone(response)) {
         fault = upstreamFault(cause as Error);
         answerFault(response, fault);
         status = response.headersSent ? response.statusCode : undefined;
@@ -135,6 +139,32 @@ class WebSocketExchange {
       requestBytes: bytes.fromNear,
       responseBytes: bytes.fromFar,
     };
+  }
+
+  /** Passes on an answer that is no WebSocket, for as long as it moves. @returns its bytes @throws when it was broken off */
+  async #passAnswer(answer: IncomingMessage): Promise<number> {
+    const { client, response } = this;
+    const { idleTimeoutMilliseconds } = this.context.config;
+    let bytes = 0;
+    const silence = new SilenceTimer(idleTimeoutMilliseconds, () => {
+      const [code, who] = client.writableNeedDrain
+        ? (['ERR_TLS_OFFLOAD_PEER_NOT_READING', 'client: want it to read'] as const)
+        : (['ERR_TLS_OFFLOAD_UPSTREAM_TIMEOUT', 'upstream: want more of its answer'] as const);
+      answer.destroy(new TlsOffloadError(code, `${who} within ${idleTimeoutMilliseconds} ms, got none`));
+    });
+    answer.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      silence.noteLife();
+    });
+    answer.once('error', (cause) => {
+      if (!client.destroyed && !isGone(response)) this.#broken = upstreamFault(cause);
+    });
+    try {
+      await pipeline(answer, response as ServerResponse);
+      return bytes;
+    } finally {
+      silence.stop();
+    }
   }
 
   /** Asks one upstream after another until one can be connected to. */
