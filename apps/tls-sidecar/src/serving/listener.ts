@@ -153,7 +153,10 @@ export class Listener {
   #accept(socket: Socket): void {
     if (this.#early === undefined) return this.#lane.accept(socket);
     socket.on('error', () => undefined);
-    this.#early.push(socket);
+    const { l4, l7 } = this.config;
+    // No more than are taken when it serves.
+    if (this.#early.length >= (l4?.connectionLimit ?? l7?.connectionLimit ?? 0)) socket.destroy();
+    else this.#early.push(socket);
   }
 
   get #lanes(): Lane[] {
