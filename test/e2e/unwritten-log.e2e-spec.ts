@@ -34,7 +34,7 @@ const writesWhatItIsTold = `process.on('message', (lines) => {
 });`;
 /** More than is kept, and as at the end of a service. */
 const script = (service: string): string => `${service}
-  for (let round = 0; round < 7; round++) {
+  for (let round = 0; round < 10; round++) {
     for (let line = 0; line < 2_000; line++) write();
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
