@@ -158,6 +158,7 @@ export class Hsm {
   /**
    * Makes the next version of a key, like the one before it: `findKey` gives it from now on, when it is on enough members. Those
    * before it stay, and are found by id, URI or version. When several processes of a host do so at once, one version is made.
+   * Not for a key of a CA, which is bound to a certificate: that it is one cannot be told here.
    * @returns the newest version
    * @throws {HsmError} ERR_HSM_KEY_NOT_FOUND | ERR_HSM_KEY_AMBIGUOUS when keys of that label are no versions of each other |
    * ERR_HSM_KEY_NOT_REPLICATED: the version before it is still the newest then
