@@ -55,18 +55,18 @@ CallThreads::CallThreads(const CK_FUNCTION_LIST* functions, std::function<void()
 
 void CallThreads::Start(Calls calls, size_t under_way) {
   Calls stranded;
-  size_t notify = 0;
+  Sleepers summoned;
   {
     const std::lock_guard<std::mutex> lock(queue_mutex_);
     most_at_once_ = std::max(most_at_once_, under_way);
     for (std::unique_ptr<Call>& call : calls) queue_.push_back(std::move(call));
-    notify = Summon();
+    summoned = Summon();
     if (threads_ == 0) {
       for (std::unique_ptr<Call>& call : queue_) stranded.push_back(std::move(call));
       queue_.clear();
     }
   }
-  Notify(notify);
+  Notify(summoned);
   for (std::unique_ptr<Call>& call : stranded) {
     call->Fail(CKR_HOST_MEMORY);
     HandBack(std::move(call));
@@ -91,31 +91,31 @@ void CallThreads::Close() {
   const std::lock_guard<std::mutex> lock(queue_mutex_);
   closed_ = true;
   queue_.clear();
-  summons_.notify_all();
+  for (Sleeper& sleeper : sleepers_) sleeper.woken.notify_one();
   closing_.notify_all();
 }
 
 // Calls that wait for a device get a thread each at once. Of calls that compute, a thread that takes one summons the next one when
 // more are waiting: so few threads make them, one after the other, without the caller waking one for every call.
-size_t CallThreads::Summon() {
-  if (HasEnoughThreads() && watched_) return 0;
+CallThreads::Sleepers CallThreads::Summon() {
+  if (HasEnoughThreads() && watched_) return {};
   const size_t wanted = IsDevice() ? queue_.size() : std::min<size_t>(queue_.size(), 1);
-  size_t notify = 0;
+  Sleepers summoned;
   for (; coming_ < wanted; ++coming_) {
-    if (idle_ > 0) {
-      --idle_;
-      ++summoned_;
-      ++notify;
+    if (!idle_.empty()) {
+      idle_.back()->is_summoned = true;
+      summoned.push_back(idle_.back());
+      idle_.pop_back();
     } else if (threads_ >= most_at_once_ || !AddThread()) {
       // Where there are as many threads as calls at once, one that has done its call is about to come by itself.
       break;
     }
   }
-  return notify;
+  return summoned;
 }
 
-void CallThreads::Notify(size_t threads) {
-  for (; threads > 0; --threads) summons_.notify_one();
+void CallThreads::Notify(const Sleepers& sleepers) {
+  for (Sleeper* sleeper : sleepers) sleeper->woken.notify_one();
 }
 
 bool CallThreads::IsDevice() const { return average_waits_ >= kWaitsForDevice; }
@@ -158,10 +158,8 @@ void CallThreads::Work() {
   while (!closed_) {
     if (queue_.empty() || (HasEnoughThreads() && watched_)) {
       if (HasSurplusThread()) break;
-      ++idle_;
-      summons_.wait(lock, [this] { return summoned_ > 0 || closed_; });
+      Sleep(&lock);
       if (closed_) break;
-      --summoned_;
       --coming_;
     } else if (HasEnoughThreads()) {
       Watch(&lock);
@@ -172,13 +170,23 @@ void CallThreads::Work() {
   --threads_;
 }
 
+void CallThreads::Sleep(std::unique_lock<std::mutex>* lock) {
+  if (beds_.empty()) beds_.push_back(&sleepers_.emplace_back());
+  Sleeper* bed = beds_.back();
+  beds_.pop_back();
+  idle_.push_back(bed);
+  bed->woken.wait(*lock, [this, bed] { return bed->is_summoned || closed_; });
+  bed->is_summoned = false;
+  beds_.push_back(bed);
+}
+
 void CallThreads::MakeFirst(std::unique_lock<std::mutex>* lock) {
   std::unique_ptr<Call> call = std::move(queue_.front());
   queue_.pop_front();
   const auto running = running_.insert(running_.end(), {std::chrono::steady_clock::now()});
-  const size_t notify = Summon();
+  const Sleepers summoned = Summon();
   lock->unlock();
-  Notify(notify);
+  Notify(summoned);
   const long waits_before = WaitsOfThread();
   call->Run(*functions_);
   const std::chrono::duration<double, std::micro> duration = std::chrono::steady_clock::now() - running->begun_at;

@@ -52,10 +52,19 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   [[nodiscard]] bool HasSurplusThread() const;
   [[nodiscard]] size_t ComputingThreads() const;
   [[nodiscard]] bool AreShort() const;
+  /// Where an idle thread waits. Used again and never given back, so that a notification that comes late finds it.
+  struct Sleeper {
+    std::condition_variable woken;
+    bool is_summoned = false;
+  };
+  using Sleepers = std::vector<Sleeper*>;
+
   /// Sees to it that threads look at the queue, unless enough are on their way there.
-  /// @returns how many to notify, when the lock is released
-  [[nodiscard]] size_t Summon();
-  void Notify(size_t threads);
+  /// @returns whom to notify, when the lock is released
+  [[nodiscard]] Sleepers Summon();
+  static void Notify(const Sleepers& sleepers);
+  /// Until it is summoned, or all is closed.
+  void Sleep(std::unique_lock<std::mutex>* lock);
   [[nodiscard]] bool IsDevice() const;
   bool AddThread();
   void HandBack(std::unique_ptr<Call> call);
@@ -64,22 +73,23 @@ class CallThreads : public std::enable_shared_from_this<CallThreads> {
   const size_t processors_;
 
   std::mutex queue_mutex_;
-  std::condition_variable summons_;
   std::deque<std::unique_ptr<Call>> queue_;
   struct Running {
     std::chrono::steady_clock::time_point begun_at;
     bool is_hung = false;
   };
-  size_t idle_ = 0;
+  /// The last one to fall idle is the first to be summoned: what it works on is in its processor's caches still.
+  Sleepers idle_;
+  /// For threads that fall idle.
+  Sleepers beds_;
+  std::list<Sleeper> sleepers_;
   std::list<Running> running_;
   /// Of these; set under `queue_mutex_`, read under either.
   std::atomic<size_t> hung_{0};
   size_t threads_ = 0;
   /// The most calls that were under way at once, and so the most threads that can be of use.
   size_t most_at_once_ = 0;
-  /// Of the idle threads these are told to look at the queue, and are not counted as idle any more.
-  size_t summoned_ = 0;
-  /// These and the threads that were added for it: on their way to the queue.
+  /// Threads that were summoned or added, and are on their way to the queue.
   size_t coming_ = 0;
   /// Of the last dozens of calls, in microseconds; set under `queue_mutex_`, read under either.
   std::atomic<double> average_duration_{1e6};
