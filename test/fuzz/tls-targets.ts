@@ -57,9 +57,9 @@ function newClient(): Session {
 function drive(session: Session, input?: Buffer): HandshakeProgress {
   let progress = session.handshake(input);
   while (progress === handshakeProgress.wantSignature) {
-    const wanted = session.signatureWanted();
-    if (wanted === undefined) throw new Error('want a signature request, got none');
-    session.deliver(signInSoftware(privateKey, wanted.scheme, wanted.data));
+    const [wanted, data] = [session.signatureWanted(), session.signatureInput()];
+    if (wanted === undefined || data === undefined) throw new Error('want a signature request, got none');
+    session.deliver(signInSoftware(privateKey, wanted.scheme, data));
     progress = session.handshake();
   }
   return progress;

@@ -168,8 +168,10 @@ export interface Session {
    * comes after it, is kept.
    */
   handshake(input?: Uint8Array): HandshakeProgress;
-  /** The signature that the handshake waits for, undefined when it waits for none. */
+  /** The signature that the handshake waits for, undefined when it waits for none. Sessions that want the same share it. */
   signatureWanted(): SignatureWanted | undefined;
+  /** What it is made of: a digest, or the message; undefined when none is waited for. */
+  signatureInput(): Buffer | undefined;
   /** Undefined: it failed, and the handshake ends with internal_error. @returns false when none is wanted */
   deliver(signature?: Uint8Array): boolean;
   /** @returns bytes written to `plaintext` (0: feed more), or one of `readEnd` */
@@ -200,11 +202,11 @@ export type HandshakeProgress = (typeof handshakeProgress)[keyof typeof handshak
 /** `closed`: the peer sent close_notify. */
 export const readEnd = { closed: -1, failed: -2 } as const;
 
+/** Frozen. */
 export interface SignatureWanted {
   readonly keyIndex: number;
   readonly scheme: SignatureScheme;
   readonly input: SignatureInput;
-  readonly data: Buffer;
 }
 
 /** Frozen: connections that are alike share one. */

@@ -28,6 +28,10 @@ export interface HandshakeSignOptions {
   readonly onLingering: Lingering;
 }
 
+/** What a handshake says of its signature. */
+export type KeySignOptions = Pick<HandshakeSignOptions, 'deadlineMilliseconds' | 'signal'> &
+  Partial<Pick<HandshakeSignOptions, 'onLingering'>>;
+
 /** Told of a signature that nobody waits for any more: until when the token may be at work on it. */
 export type Lingering = (ended: Promise<void>) => void;
 
@@ -105,14 +109,13 @@ export class KeySigner {
 
   /**
    * A place is held until no token is at work on the signature any more, even if the client has gone.
-   * @param onLingering  as the signer is told
+   * @param data  what `wanted.input` says
    * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_SIGNATURES_SATURATED | ERR_TLS_OFFLOAD_SIGNATURE_FAILED
    */
   async sign(
-    { scheme, input, data }: SignatureWanted,
-    deadlineMilliseconds: number,
-    signal: AbortSignal,
-    onLingering?: Lingering,
+    { scheme, input }: SignatureWanted,
+    data: Uint8Array,
+    { deadlineMilliseconds, signal, onLingering }: KeySignOptions,
   ): Promise<Uint8Array> {
     const begun = performance.now();
     if (this.#counts.pending >= this.pendingLimit) {

@@ -54,7 +54,7 @@ class Handshake {
     private readonly options: HandshakeOptions,
   ) {
     this.outcome = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#deadline = performance.now() + timeoutMilliseconds;
+    this.#deadline = this.#begunAt + timeoutMilliseconds;
     this.#timer = setTimeout(this.#onTimeout, timeoutMilliseconds);
     socket.on('data', this.#onData);
     socket.on('end', this.#onGone);
@@ -113,10 +113,13 @@ class Handshake {
 
   #sign(): void {
     const wanted = this.session.signatureWanted();
-    if (wanted === undefined) return;
-    this.#signingSince = performance.now();
-    const remaining = Math.max(1, Math.round(this.#deadline - performance.now()));
-    this.signers[wanted.keyIndex].sign(wanted, remaining, this.#cancellation.signal, this.options.onLingering).then(
+    const input = this.session.signatureInput();
+    if (wanted === undefined || input === undefined) return;
+    const now = performance.now();
+    this.#signingSince = now;
+    const deadlineMilliseconds = Math.max(1, Math.round(this.#deadline - now));
+    const options = { deadlineMilliseconds, signal: this.#cancellation.signal, onLingering: this.options.onLingering };
+    this.signers[wanted.keyIndex].sign(wanted, input, options).then(
       (signature) => {
         // An answer that comes after the end of the handshake is dropped: its session is closed.
         if (this.#settled) return;

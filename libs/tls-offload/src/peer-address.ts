@@ -11,7 +11,8 @@ export function plainAddress(address: string): string {
  */
 export function sourceOf(address: string): string {
   const plain = plainAddress(address);
-  if (!isIPv6(plain)) return plain;
+  // Asked of every connection: the whole of an IPv6 address takes a while to recognize.
+  if (!plain.includes(':') || !isIPv6(plain)) return plain;
   const [head, tail] = plain.split('%')[0].split('::');
   const groups = head === '' ? [] : head.split(':');
   if (tail !== undefined) {

@@ -19,9 +19,6 @@ export abstract class TlsSocketFace extends Duplex {
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
   readonly remoteFamily: string | undefined;
-  readonly localAddress: string | undefined;
-  readonly localPort: number | undefined;
-  readonly localFamily: string | undefined;
   /** Set by http, which emits 'timeout' on it. */
   server: Server | null = null;
   /** Idle milliseconds before 'timeout' is emitted; 0: never. */
@@ -39,14 +36,20 @@ export abstract class TlsSocketFace extends Duplex {
     this.alpnProtocol = description.alpnProtocol || false;
     this.servername = description.serverName || false;
     this.authorized = description.peerCertificates.length > 0;
-    ({
-      remoteAddress: this.remoteAddress,
-      remotePort: this.remotePort,
-      remoteFamily: this.remoteFamily,
-      localAddress: this.localAddress,
-      localPort: this.localPort,
-      localFamily: this.localFamily,
-    } = raw);
+    ({ remoteAddress: this.remoteAddress, remotePort: this.remotePort, remoteFamily: this.remoteFamily } = raw);
+  }
+
+  // Asked of the system where somebody wants to know; of a connection that is closed nobody knows any more.
+  get localAddress(): string | undefined {
+    return this.raw.localAddress;
+  }
+
+  get localPort(): number | undefined {
+    return this.raw.localPort;
+  }
+
+  get localFamily(): string | undefined {
+    return this.raw.localFamily;
   }
 
   /** `TLSv1.2` or `TLSv1.3`. */

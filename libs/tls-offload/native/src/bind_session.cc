@@ -27,6 +27,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
                        {
                            InstanceMethod<&SessionObject::Handshake>("handshake"),
                            InstanceMethod<&SessionObject::SignatureWanted>("signatureWanted"),
+                           InstanceMethod<&SessionObject::SignatureInput>("signatureInput"),
                            InstanceMethod<&SessionObject::Deliver>("deliver"),
                            InstanceMethod<&SessionObject::Read>("read"),
                            InstanceMethod<&SessionObject::HoldsBack>("holdsBack"),
@@ -65,12 +66,23 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value SignatureWanted(const Napi::CallbackInfo& info) {
     const SignatureRequest* request = session_->PendingRequest();
     if (request == nullptr) return info.Env().Undefined();
+    WantedSignature& last = Environment::Of(info.Env()).wanted;
+    const bool known = !last.object.IsEmpty() && last.key_index == request->key_index && last.scheme == request->scheme &&
+                       last.input == request->input;
+    if (known) return last.object.Value();
     auto wanted = Napi::Object::New(info.Env());
     wanted["keyIndex"] = request->key_index;
     wanted["scheme"] = request->scheme;
     wanted["input"] = request->input == SignatureRequest::Input::kDigest ? "digest" : "message";
-    wanted["data"] = Napi::Buffer<uint8_t>::Copy(info.Env(), request->data.data(), request->data.size());
+    wanted.Freeze();
+    last = {request->key_index, request->scheme, request->input, Napi::Persistent(wanted)};
     return wanted;
+  }
+
+  Napi::Value SignatureInput(const Napi::CallbackInfo& info) {
+    const SignatureRequest* request = session_->PendingRequest();
+    if (request == nullptr) return info.Env().Undefined();
+    return Napi::Buffer<uint8_t>::Copy(info.Env(), request->data.data(), request->data.size());
   }
 
   Napi::Value Deliver(const Napi::CallbackInfo& info) {

@@ -19,11 +19,21 @@ struct DescribedSession {
   Napi::ObjectReference object;
 };
 
+/// The last signature that was wanted, but for what is signed: for most handshakes the same.
+struct WantedSignature {
+  uint32_t key_index = 0;
+  /// Static.
+  const char* scheme = nullptr;
+  SignatureRequest::Input input = SignatureRequest::Input::kDigest;
+  Napi::ObjectReference object;
+};
+
 /// What one Node environment (main thread, each worker) holds.
 struct Environment {
   const std::shared_ptr<SessionCounters> counters = std::make_shared<SessionCounters>();
   std::unique_ptr<Forwardings> forwardings;
   DescribedSession described;
+  WantedSignature wanted;
 
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 };
