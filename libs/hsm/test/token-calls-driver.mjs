@@ -5,7 +5,7 @@ import { constants, createHash, createPublicKey, randomBytes, verify } from 'nod
 import { setTimeout as pause } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { ck, Native } from '../dist/agent/child/pkcs11/native.js';
-import { TokenCalls } from '../dist/agent/child/pkcs11/token-calls.js';
+import { copyOf, TokenCalls } from '../dist/agent/child/pkcs11/token-calls.js';
 
 const ecdsa = { mechanism: ck.CKM_ECDSA };
 const digest = randomBytes(32);
@@ -18,7 +18,7 @@ if (isMainThread) {
 } else {
   const { module, session, key } = workerData;
   const calls = new TokenCalls(module, (returnValue) => new Error(String(returnValue)));
-  void calls.make('sign', session, ecdsa, key, digest, 64);
+  void calls.make('sign', session, ecdsa, key, digest, 64, copyOf);
   process.nextTick(() => parentPort.postMessage('begun'));
 }
 
@@ -27,6 +27,10 @@ async function openToken(module, label, pin) {
   const slot = native.slots().find((each) => native.slotContent(each).label === label);
   const sessions = Array.from({ length: 16 }, () => native.openSession(slot));
   native.login(sessions[0], pin);
+  for (const operation of ['sign', 'encrypt', 'decrypt']) {
+    const make = native[operation];
+    native[operation] = (...terms) => make(...terms, copyOf);
+  }
   const [session] = sessions;
   const ofSession = { type: ck.CKA_TOKEN, value: false };
   const p256 = { type: ck.CKA_EC_PARAMS, value: Buffer.from('06082a8648ce3d030107', 'hex') };

@@ -158,9 +158,9 @@ export class AgentClient<R extends AgentRequest> {
   };
 
   #written(writer: FrameWriter): void {
-    const { length } = writer.frames;
+    const { byteLength } = writer;
     writer.clear();
-    if (length <= outgoingBytes) this.#spare = writer;
+    if (byteLength <= outgoingBytes) this.#spare = writer;
   }
 
   #receive(chunk: Buffer): void {

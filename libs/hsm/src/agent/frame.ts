@@ -27,6 +27,11 @@ export class FrameWriter {
     return this.#frameStart === 0;
   }
 
+  /** Of the ended frames. */
+  get byteLength(): number {
+    return this.#frameStart;
+  }
+
   u8(value: number): this {
     this.#reserve(1);
     this.#offset = this.#buffer.writeUInt8(value, this.#offset);
@@ -162,8 +167,14 @@ export class FrameReader {
     return own;
   }
 
-  text(): string {
-    return this.bytes().toString('utf8');
+  text(maximumBytes = maximumBodyBytes): string {
+    const length = this.u32();
+    this.#need(length);
+    if (length > maximumBytes) {
+      throw new HsmError('ERR_HSM_PROTOCOL', `frame: want text of at most ${maximumBytes} bytes, got ${length}`);
+    }
+    this.#offset += length;
+    return length === 0 ? '' : this.body.toString('utf8', this.#offset - length, this.#offset);
   }
 
   id(): string {

@@ -59,20 +59,11 @@ export function decodeRequest(body: Buffer): ReceivedRequest {
     remainingMilliseconds: reader.u32(),
     attempt: reader.u8(),
     trafficClass: verb === 'hello' ? 'management' : valueAt(trafficClasses, reader.u8()),
-    correlationId: readCorrelationId(reader),
+    correlationId: reader.text(maximumCorrelationIdBytes),
     request: verbCodecs[verb].request.read(reader),
   };
   reader.end();
   return decoded as ReceivedRequest;
-}
-
-function readCorrelationId(reader: FrameReader): string {
-  const bytes = reader.bytes();
-  if (bytes.length <= maximumCorrelationIdBytes) return bytes.toString('utf8');
-  throw new HsmError(
-    'ERR_HSM_PROTOCOL',
-    `correlation id: want at most ${maximumCorrelationIdBytes} bytes, got ${bytes.length}`,
-  );
 }
 
 /** Adds an answer to the frames of a writer. @throws {HsmError} ERR_HSM_ARGUMENT_INVALID; the writer is left as it was */

@@ -124,9 +124,9 @@ export class ChainWriter {
    * @returns its `seq`
    * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
    */
-  async commit(fields: string, operations: number): Promise<number> {
+  commit(fields: string, operations: number): Promise<number> {
     // Each try costs a segment.
-    if (this.#isSyncPaused && this.#failedSync !== undefined) throw this.#failedSync.error;
+    if (this.#isSyncPaused && this.#failedSync !== undefined) return Promise.reject(this.#failedSync.error);
     return this.#record(fields, operations, true);
   }
 

@@ -54,8 +54,8 @@ export class AnswerBatch {
   };
 
   #written(writer: FrameWriter): void {
-    const { length } = writer.frames;
+    const { byteLength } = writer;
     writer.clear();
-    if (length <= expectedBytes) this.#spare = writer;
+    if (byteLength <= expectedBytes) this.#spare = writer;
   }
 }

@@ -8,6 +8,7 @@ import type { KeyObjects } from './key-inspection.js';
 import { gcmMechanism } from './mechanism.js';
 import { ck, ReturnValueError, type SessionHandle } from './native.js';
 import type { Token } from './token.js';
+import { copyOf } from './token-calls.js';
 
 const tagBytes = 16;
 const nonceBytes = 12;
@@ -31,7 +32,7 @@ export async function encrypt(
   // A fresh nonce for every try: a call that is made again may have been encrypted before.
   const nonce = isOurs ? randomBytes(nonceBytes) : Buffer.alloc(0);
   const outputBytes = (isOurs ? 0 : nonceBytes) + data.length + tagBytes;
-  const output = await native.encrypt(session, gcmMechanism(profile, nonce, aad), handle, data, outputBytes);
+  const output = await native.encrypt(session, gcmMechanism(profile, nonce, aad), handle, data, outputBytes, copyOf);
   if (output.length !== outputBytes) {
     throw new HsmError('ERR_HSM_TOKEN_ERROR', `C_Encrypt: want ${outputBytes} bytes, got ${output.length}`);
   }
@@ -55,7 +56,8 @@ export async function decrypt(
   const input = isOurs ? envelope.subarray(ciphertextStart) : envelope.subarray(1);
   try {
     // SoftHSM asks for room for the tag as well.
-    const data = await native.decrypt(session, gcmMechanism(profile, nonce, aad), handle, input, input.length);
+    const mechanism = gcmMechanism(profile, nonce, aad);
+    const data = await native.decrypt(session, mechanism, handle, input, input.length, copyOf);
     if (data.length === dataBytes) return data;
   } catch (error) {
     throw isBadCiphertext(token, error) ? decryptionFailed(error) : error;

@@ -182,15 +182,19 @@ export class Native {
   readonly encrypt = this.#onePart('encrypt');
   readonly decrypt = this.#onePart('decrypt');
 
-  /** An operation over data that is given whole; `outputBytes` is the room for its result. */
+  /**
+   * An operation over data that is given whole; `outputBytes` is the room for its output, of which `read` makes the result before
+   * it is wiped.
+   */
   #onePart(operation: Operation) {
-    return (
+    return <T>(
       session: SessionHandle,
       mechanism: OnePartMechanism,
       key: ObjectHandle,
       data: Buffer,
       outputBytes: number,
-    ): Promise<Buffer> => this.#calls.make(operation, session, mechanism, key, data, outputBytes);
+      read: (output: Buffer) => T,
+    ): Promise<T> => this.#calls.make(operation, session, mechanism, key, data, outputBytes, read);
   }
 
   async generateKey(session: SessionHandle, mechanism: Mechanism, template: Attribute[]): Promise<ObjectHandle> {

@@ -35,25 +35,36 @@ export class SessionPool {
    * @throws {HsmError} ERR_HSM_OVERLOADED | ERR_HSM_TIMEOUT | ERR_HSM_ABORTED, all before the token was asked
    * @throws {ReturnValueError} what the token answered; the session is closed then
    */
-  async withSession<T>(call: Call, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
-    const acquired = this.#acquire(call);
-    const session = acquired instanceof Promise ? await acquired : acquired;
-    let isSound = true;
+  withSession<T>(call: Call, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
     try {
-      return await work(session);
+      const acquired = this.#acquire(call);
+      if (acquired instanceof Promise) return acquired.then((session) => this.#occupy(call, session, work));
+      return this.#occupy(call, acquired, work);
     } catch (error) {
-      isSound = !leavesDoubt(error);
-      throw error;
-    } finally {
-      call.leaveToken();
-      if (isSound) this.#release(session);
-      else this.#discard(session);
+      return Promise.reject(error);
     }
   }
 
   /** Closes the sessions nobody uses: after one was found dead the others may be too. */
   closeIdle(): void {
     for (const session of this.#idle.splice(0)) this.#close(session);
+  }
+
+  /** One reaction to what becomes of the work, since every signature has it. */
+  #occupy<T>(call: Call, session: SessionHandle, work: (session: SessionHandle) => Promise<T> | T): Promise<T> {
+    return started(work, session).then(
+      (result) => {
+        call.leaveToken();
+        this.#release(session);
+        return result;
+      },
+      (error: unknown) => {
+        call.leaveToken();
+        if (leavesDoubt(error)) this.#discard(session);
+        else this.#release(session);
+        throw error;
+      },
+    );
   }
 
   /** The call has entered the token when it has its session. */
@@ -131,6 +142,15 @@ export class SessionPool {
     } catch {
       // It was dead already.
     }
+  }
+}
+
+function started<T>(work: (session: SessionHandle) => Promise<T> | T, session: SessionHandle): Promise<T> {
+  try {
+    const result = work(session);
+    return result instanceof Promise ? result : Promise.resolve(result);
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 

@@ -75,6 +75,11 @@ interface AddonCalls {
  */
 type Settled = (count: number, outputs: Buffer) => void;
 
+/** Reads an output that is wanted as it is. @returns a copy, which the caller owns */
+export function copyOf(output: Buffer): Buffer {
+  return Buffer.from(output);
+}
+
 /** What follows it is done when what happens together has happened; process.nextTick costs three times as much. */
 const atOnce = Promise.resolve();
 
@@ -85,17 +90,20 @@ const outputBytesAtOnce = 32_768;
 
 interface Pending {
   readonly operation: Operation;
-  readonly resolve: (output: Buffer) => void;
-  readonly reject: (error: Error) => void;
+  /** Given the output for as long as it runs; what it throws is the call's failure. */
+  readonly settle: (output: Buffer) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Operations on the tokens of one module, which is opened with it and must be initialised before the first. */
 export class TokenCalls {
-  readonly #pending = new Map<number, Pending>();
+  /** By ticket. */
+  readonly #pending: (Pending | undefined)[] = [];
+  /** Tickets of none that is pending: a Map in which every call came and went would be built anew every few calls. */
+  readonly #free: number[] = [];
   readonly #results = new Float64Array(resultFields * resultsAtOnce);
   readonly #outputs = Buffer.alloc(outputBytesAtOnce);
   readonly #addon: AddonCalls;
-  #ticket = 0;
   #isBeginning = false;
 
   /**
@@ -120,20 +128,22 @@ export class TokenCalls {
   /**
    * @param session  nothing else may be done with it until the result is there
    * @param outputBytes  room for the result, at most 1 MiB
-   * @returns the output, which the caller owns
+   * @param read  makes the result of the output, which is wiped after it
    */
-  make(
+  make<T>(
     operation: Operation,
     session: Uint8Array,
     { mechanism, parameter }: OnePartMechanism,
     key: Uint8Array,
     data: Uint8Array,
     outputBytes: number,
-  ): Promise<Buffer> {
+    read: (output: Buffer) => T,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const ticket = this.#nextTicket();
+      const ticket = this.#free.at(-1) ?? this.#pending.length;
       this.#addon.add(ticket, operationNumbers[operation], session, key, mechanism, parameter, data, outputBytes);
-      this.#pending.set(ticket, { operation, resolve, reject });
+      this.#free.pop();
+      this.#pending[ticket] = { operation, settle: (output) => resolve(read(output)), reject };
       this.#beginSoon();
     });
   }
@@ -157,27 +167,24 @@ export class TokenCalls {
 
   readonly #settle: Settled = (count, outputs) => {
     const results = this.#results;
-    const isShared = outputs === this.#outputs;
     let start = 0;
     for (let at = 0; at < count * resultFields; at += resultFields) {
       const ticket = results[at];
       const end = start + results[at + 3];
-      const { operation, resolve, reject } = this.#pending.get(ticket) as Pending;
-      this.#pending.delete(ticket);
-      const output = outputs.subarray(start, end);
-      if (results[at + 1] === 0) resolve(isShared ? Buffer.from(output) : output);
-      else reject(this.failure(results[at + 1], functions[operation][results[at + 2]]));
+      const { operation, settle, reject } = this.#pending[ticket] as Pending;
+      this.#pending[ticket] = undefined;
+      this.#free.push(ticket);
+      try {
+        if (results[at + 1] !== 0) throw this.failure(results[at + 1], functions[operation][results[at + 2]]);
+        settle(outputs.subarray(start, end));
+      } catch (error) {
+        reject(error);
+      }
       start = end;
     }
     // Plaintext may be among them.
-    if (isShared) outputs.fill(0, 0, start);
+    outputs.fill(0, 0, start);
   };
-
-  #nextTicket(): number {
-    do this.#ticket = (this.#ticket + 1) >>> 0;
-    while (this.#pending.has(this.#ticket));
-    return this.#ticket;
-  }
 }
 
 /** The package's root, from src as from dist. */

@@ -78,49 +78,15 @@ export class Token {
    * @param onRetry  told why a try failed after which there is another
    * @throws {HsmError}
    */
-  async run<T>(
+  run<T>(
     call: Call,
     repeatable: Repeatable,
     work: (session: SessionHandle) => Promise<T> | T,
     onRetry?: (error: HsmError) => void,
   ): Promise<T> {
-    let isFreshSession = false;
-    let isFreshLogin = false;
-    for (let tries = 1; ; tries++) {
-      const generation = this.login.generation;
-      try {
-        return await this.#pool.withSession(call, work);
-      } catch (error) {
-        if (!(error instanceof ReturnValueError)) throw error;
-        switch (classify(error.returnValue, this.profile.throttled)) {
-          case 'session-dead':
-            if (isFreshSession || !mayRepeat(error, repeatable)) throw this.#failure(error, repeatable);
-            isFreshSession = true;
-            // Where one session died the others may have, and with the last one the login.
-            this.#pool.closeIdle();
-            await this.#restoreLogin(generation);
-            break;
-          case 'login-lost':
-            if (isFreshLogin) throw this.#failure(error, repeatable);
-            isFreshLogin = true;
-            await this.#restoreLogin(generation);
-            break;
-          case 'throttled':
-            if (tries >= throttledTries) throw this.#failure(error, repeatable);
-            await pause(throttledPauseMilliseconds * 2 ** tries);
-            break;
-          case 'instance-dead':
-            this.onInstanceDead();
-            throw this.#failure(error, repeatable);
-          case 'full':
-          case 'refused':
-          case 'caller':
-          case 'other':
-            throw this.#failure(error, repeatable);
-        }
-        onRetry?.(this.#failure(error, repeatable));
-      }
-    }
+    const { generation } = this.login;
+    const run = (): Promise<T> => this.#pool.withSession(call, work);
+    return run().catch((error: unknown) => this.#recover(error, generation, repeatable, run, onRetry));
   }
 
   /** Inside `run`: the one session whose session objects live as long as the agent, for one `work` at a time. */
@@ -131,6 +97,56 @@ export class Token {
   /** Ends the module. Only when no call is in flight. */
   close(): void {
     this.native.finalize();
+  }
+
+  /** Apart from the first try, since hardly any fails. @param generation  of the login that the failed try had */
+  async #recover<T>(
+    failure: unknown,
+    generation: number,
+    repeatable: Repeatable,
+    run: () => Promise<T>,
+    onRetry?: (error: HsmError) => void,
+  ): Promise<T> {
+    let error = failure;
+    let seenGeneration = generation;
+    let isFreshSession = false;
+    let isFreshLogin = false;
+    for (let tries = 1; ; tries++) {
+      if (!(error instanceof ReturnValueError)) throw error;
+      switch (classify(error.returnValue, this.profile.throttled)) {
+        case 'session-dead':
+          if (isFreshSession || !mayRepeat(error, repeatable)) throw this.#failure(error, repeatable);
+          isFreshSession = true;
+          // Where one session died the others may have, and with the last one the login.
+          this.#pool.closeIdle();
+          await this.#restoreLogin(seenGeneration);
+          break;
+        case 'login-lost':
+          if (isFreshLogin) throw this.#failure(error, repeatable);
+          isFreshLogin = true;
+          await this.#restoreLogin(seenGeneration);
+          break;
+        case 'throttled':
+          if (tries >= throttledTries) throw this.#failure(error, repeatable);
+          await pause(throttledPauseMilliseconds * 2 ** tries);
+          break;
+        case 'instance-dead':
+          this.onInstanceDead();
+          throw this.#failure(error, repeatable);
+        case 'full':
+        case 'refused':
+        case 'caller':
+        case 'other':
+          throw this.#failure(error, repeatable);
+      }
+      onRetry?.(this.#failure(error, repeatable));
+      seenGeneration = this.login.generation;
+      try {
+        return await run();
+      } catch (next) {
+        error = next;
+      }
+    }
   }
 
   async #restoreLogin(seenGeneration: number): Promise<void> {
