@@ -356,6 +356,16 @@ const refused: readonly Refused[] = [
         .valuesFromSelect((select) => select.select('p.name').from(Person, 'p'))
         .execute(),
   ],
+  [
+    'INSERT … SELECT * from it',
+    ({ dataSource }) =>
+      dataSource
+        .createQueryBuilder()
+        .insert()
+        .into(Town, ['id', 'name'])
+        .valuesFromSelect((select) => select.select('p.*').from(Person, 'p'))
+        .execute(),
+  ],
   ['insert without a key', ({ dataSource }) => dataSource.manager.insert(Visit, { reason: value }), 'Visit.reason'],
   ['upsert on another key', ({ people }) => people.upsert({ name: value, city: 'Wien' }, ['city'])],
   [

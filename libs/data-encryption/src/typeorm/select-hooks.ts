@@ -1,7 +1,6 @@
 import { pipeline, Transform } from 'node:stream';
 import { type QueryRunner, SelectQueryBuilder } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import type { QueryExpressionMap } from 'typeorm/query-builder/QueryExpressionMap.js';
 import type { Installation, Selection } from './installation.js';
 import type { BuilderInternals, SelectInternals } from './internals.js';
 import { refuse, refuseIf } from './refusal.js';
@@ -97,19 +96,18 @@ function selectedExpressions(builder: SelectInternals): readonly string[] {
   return builder.expressionMap.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
 }
 
-/** `*` selects cells, and not as the properties of their entity. */
-function refuseStars(installation: Installation, map: QueryExpressionMap, expressions: readonly string[]): void {
-  // What a subquery selects goes no further, or is looked at where it arrives.
-  if (map.subQuery) return;
-  for (const expression of expressions) {
+/** The first encrypted column that `*` selects, past the properties of its entity. */
+function starredCell({ entities }: Installation, builder: SelectInternals): string | undefined {
+  for (const expression of selectedExpressions(builder)) {
     const [isStar, , qualifier] = /^\s*(?:(["`]?)(.+)\1\.)?\*\s*$/.exec(expression) ?? [];
     if (isStar === undefined) continue;
-    for (const alias of map.aliases) {
-      if (qualifier !== undefined && alias.name !== qualifier) continue;
-      const entity = alias.hasMetadata ? installation.entity(alias.metadata) : undefined;
-      refuseIf(entity?.ciphers.values().next().value?.name, 'star');
+    for (const alias of builder.expressionMap.aliases) {
+      if (!alias.hasMetadata || (qualifier !== undefined && alias.name !== qualifier)) continue;
+      const cipher = entities.get(alias.metadata)?.ciphers.values().next().value;
+      if (cipher !== undefined) return cipher.name;
     }
   }
+  return undefined;
 }
 
 /** Result columns that hold cells, in lower case, to `Entity.property`. */
@@ -126,7 +124,8 @@ function refuseExpressions(
 ): void {
   const { names } = installation;
   const map = builder.expressionMap;
-  refuseStars(installation, map, expressions);
+  // What a subquery selects goes no further, or is looked at where it arrives.
+  if (expressions.length > 0 && !map.subQuery) refuseIf(starredCell(installation, builder), 'star');
   const clauses = [
     ...expressions.map((text) => ['expression', text] as const),
     // TypeORM's own subquery is of the keys of a page: what else it selects is not read.
@@ -208,6 +207,7 @@ export function createCteExpression(
 /** The first encrypted column that a builder selects, if it is one that selects. */
 export function selectedCell(installation: Installation, builder: object): string | undefined {
   if (!(builder instanceof SelectQueryBuilder)) return undefined;
-  const [row] = selectedRows(builder as unknown as SelectInternals, installation.entities);
-  return row?.cells[0].cipher.name;
+  const select = builder as unknown as SelectInternals;
+  const [row] = selectedRows(select, installation.entities);
+  return row?.cells[0].cipher.name ?? starredCell(installation, select);
 }
