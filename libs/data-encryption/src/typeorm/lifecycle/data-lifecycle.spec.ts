@@ -204,6 +204,14 @@ describe.each(testDatabases())('the life of keys and cells on $name', (database)
     await session.release();
   });
 
+  it('puts a key in the place of one that was retired by SQL alone', async () => {
+    const { dataSource, lifecycle } = await openDatabase();
+    await dataSource.query(`UPDATE data_encryption_key SET state = 'retired' WHERE purpose = 'cell'`);
+    const [key] = await lifecycle.rotate('Person');
+    await addPeople(dataSource, 1);
+    expect(await keysOf(dataSource, 'person')).toEqual(new Set([key]));
+  });
+
   it('rotates no key that is not the tenant’s', async () => {
     const { lifecycle } = await openDatabase();
     expect(await lifecycle.rotate('Person', 'north')).toEqual([]);

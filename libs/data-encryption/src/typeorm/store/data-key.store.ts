@@ -1,4 +1,4 @@
-import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { type DataSource, type EntityManager, Not, type QueryRunner } from 'typeorm';
 import { type DataKeyRecord, type DataKeyStore, maximumMessages, type WrappedDataKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
 import { type KeyScope, scopeName } from '../../key-scope.js';
@@ -60,12 +60,21 @@ export class TypeOrmDataKeyStore implements DataKeyStore<QueryRunner> {
     if (isInTransaction(this.dataSource))
       throw keyUnavailable('data key: want the connection free to store it, got it in a transaction');
     await this.refuseShredded(record);
+    const row = toRow(record);
     return onOwnConnection(this.dataSource, async (manager) => {
+      // One that somebody has retired by a statement of his own keeps no other from its place.
+      if (row.activeScope !== null)
+        await updateForGood(
+          manager,
+          DataKeyEntity,
+          { activeScope: row.activeScope, state: Not('active') },
+          { activeScope: null },
+        );
       await manager
         .createQueryBuilder()
         .insert()
         .into(DataKeyEntity)
-        .values(toRow(record))
+        .values(row)
         .orIgnore()
         .updateEntity(false)
         .callListeners(false)
