@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { Column, DataSource, Entity, In, IsNull, Not, type ObjectLiteral, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, DataSource, Entity, In, IsNull, Not, type ObjectLiteral } from 'typeorm';
 import { headerCharacters } from '../envelope.js';
 import { TenantContext } from '../tenant-context.js';
 import { DataEncryption } from './data-encryption.js';
-import { EncryptedColumn, EncryptedEntity } from './decorators.js';
+import { EncryptedEntity } from './decorators.js';
 import { SoftwareKek } from '../../test/software-kek.js';
 import { sqlite, testDatabases } from '../../test/typeorm/databases.js';
 import { emptyTables, encryptedDatabase, type EncryptedDatabase } from '../../test/typeorm/encrypted-database.js';
@@ -352,48 +352,24 @@ describe.each(testDatabases())('scopes of data keys on $name', (database) => {
 describe('entities of tenants', () => {
   @Entity()
   @EncryptedEntity({ keyScope: 'tenant' })
-  class Unknown {
-    @PrimaryGeneratedColumn('uuid')
-    id: string;
-
-    @EncryptedColumn()
-    name: string;
-  }
+  class Unknown extends Clinic {}
 
   @Entity()
   @EncryptedEntity({ keyScope: 'tenant', tenantColumn: 'nowhere' })
-  class Misnamed {
-    @PrimaryGeneratedColumn('uuid')
-    id: string;
-
-    @EncryptedColumn()
-    name: string;
-  }
+  class Misnamed extends Clinic {}
 
   @Entity()
   @EncryptedEntity({ tenantColumn: 'clinic' })
-  class Unscoped {
-    @PrimaryGeneratedColumn('uuid')
-    id: string;
-
+  class Unscoped extends Clinic {
     @Column({ type: 'text' })
     clinic: string;
-
-    @EncryptedColumn()
-    name: string;
   }
 
   @Entity()
   @EncryptedEntity({ keyScope: 'tenant', tenantColumn: 'clinic' })
-  class Collated {
-    @PrimaryGeneratedColumn('uuid')
-    id: string;
-
+  class Collated extends Clinic {
     @Column({ type: 'text', collation: 'NOCASE' })
     clinic: string;
-
-    @EncryptedColumn()
-    name: string;
   }
 
   it('are refused where nobody could know whose a row is', async () => {
