@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { nodeHeaders, projectNode } from './workspace/node.mjs';
+import { compilersAtOnce, nodeHeaders, projectNode } from './workspace/node.mjs';
 import { withLock } from './workspace/lock.mjs';
 import { npmDependencies, root, varDirectory } from './workspace/paths.mjs';
 import { run, Stop } from './workspace/stop.mjs';
@@ -86,6 +86,7 @@ function compile(directory, { node, headers }, gypOptions = []) {
       NODE_PATH: npmDependencies,
       // A ~/.npmrc or the environment must not send node-gyp elsewhere.
       npm_config_nodedir: headers,
+      JOBS: compilersAtOnce,
     },
   });
   if (status === 0) return;

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nodeHeaders } from '../workspace/node.mjs';
+import { compilersAtOnce, nodeHeaders } from '../workspace/node.mjs';
 import { npmDependencies, root } from '../workspace/paths.mjs';
 import { Stop } from '../workspace/stop.mjs';
 import { say } from '../workspace/terminal.mjs';
@@ -25,7 +25,11 @@ export function ensureNpmDependencies() {
     '--no-progress',
   ];
   const headers = nodeHeaders();
-  const environment = { ...process.env, ...(headers && { npm_config_nodedir: headers }) };
+  const environment = {
+    ...process.env,
+    JOBS: compilersAtOnce,
+    ...(headers && { npm_config_nodedir: headers }),
+  };
   if (show([...npmCommand(), ...args], { cwd: root, env: environment }, ['npm', ...args])) return 'installed';
   throw new Stop('dependencies: npm ci failed; what it said is above.');
 }

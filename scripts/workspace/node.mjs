@@ -1,6 +1,7 @@
 // Which Node.js things run on. npm may run on the system's (20 or later); the project runs on its own 24.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { bundledNode, npmDependencies } from './paths.mjs';
 import { Stop } from './stop.mjs';
@@ -48,6 +49,9 @@ export function handedOver() {
   child.once('exit', (code) => process.exit(code ?? 1));
   return true;
 }
+
+/** How many compilers node-gyp runs at once; each takes some 300 MB. */
+export const compilersAtOnce = process.env.JOBS ?? String(Math.min(4, availableParallelism()));
 
 /** Where node-gyp finds the headers without the network: a Node.js installation with include/node. */
 export function nodeHeaders() {
