@@ -17,13 +17,32 @@ import {
 } from 'typeorm';
 import { SoftwareKek } from '../../test/software-kek.js';
 import { withDataEncryption } from './data-encryption.js';
-import { EncryptedColumn, EncryptedEntity } from './decorators.js';
+import { EncryptedColumn, EncryptedEntity, type EncryptedEntityOptions } from './decorators.js';
 
 type Class = new () => object;
 
 /** A class per fault, declared where it stands: TypeORM registers each by its class. */
 function entity(build: () => Class): Class {
   return build();
+}
+
+/** Two entities of one tableId. */
+function pair(property: string, second: EncryptedEntityOptions = {}, table?: string): () => Class[] {
+  return () => {
+    @Entity(table)
+    @EncryptedEntity({ tableId: 'same' })
+    class One {
+      @PrimaryGeneratedColumn('uuid') id: string;
+      @EncryptedColumn() secret: string;
+    }
+    @Entity(table)
+    @EncryptedEntity({ tableId: 'same', ...second })
+    class Two {
+      @PrimaryGeneratedColumn('uuid') id: string;
+    }
+    EncryptedColumn()(Two.prototype, property);
+    return [One, Two];
+  };
 }
 
 type Faulty = readonly [string, () => Class | Class[], RegExp];
@@ -226,59 +245,13 @@ const faulty: readonly Faulty[] = [
   ],
   [
     'two tables of one id',
-    () => {
-      @Entity()
-      @EncryptedEntity({ tableId: 'same' })
-      class One {
-        @PrimaryGeneratedColumn('uuid') id: string;
-        @EncryptedColumn() secret: string;
-      }
-      @Entity()
-      @EncryptedEntity({ tableId: 'same' })
-      class Two {
-        @PrimaryGeneratedColumn('uuid') id: string;
-        @EncryptedColumn() secret: string;
-      }
-      return [One, Two];
-    },
+    pair('secret'),
     /Two\.secret: want a tableId, columnId and type of its own, got those or the database column of One\.secret/,
   ],
-  [
-    'two tables of one id and other columns',
-    () => {
-      @Entity()
-      @EncryptedEntity({ tableId: 'same' })
-      class One {
-        @PrimaryGeneratedColumn('uuid') id: string;
-        @EncryptedColumn() secret: string;
-      }
-      @Entity()
-      @EncryptedEntity({ tableId: 'same' })
-      class Two {
-        @PrimaryGeneratedColumn('uuid') id: string;
-        @EncryptedColumn() other: string;
-      }
-      return [One, Two];
-    },
-    /Two: want a tableId of its own table, got that of One/,
-  ],
+  ['two tables of one id and other columns', pair('other'), /Two: want a tableId of its own table, got that of One/],
   [
     'two entities of one table that bind cells otherwise',
-    () => {
-      @Entity('one')
-      @EncryptedEntity({ tableId: 'one' })
-      class One {
-        @PrimaryGeneratedColumn('uuid') id: string;
-        @EncryptedColumn() secret: string;
-      }
-      @Entity('one')
-      @EncryptedEntity({ tableId: 'one', rowBinding: 'none' })
-      class Two {
-        @PrimaryGeneratedColumn('uuid') id: string;
-        @EncryptedColumn() secret: string;
-      }
-      return [One, Two];
-    },
+    pair('secret', { rowBinding: 'none' }, 'one'),
     /Two: want one tableId, keyScope and rowBinding for a table, got others than One/,
   ],
   [
