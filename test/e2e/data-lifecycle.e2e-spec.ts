@@ -140,6 +140,8 @@ describe('nest-hsm data', () => {
     expect(await refusal(empty)).toContain('got none');
     const unknown = await data('rotate', '--table', 'patient');
     expect(unknown.stderr).toContain('ERR_DATA_CONFIG_INVALID: table: want one of Patient, got patient');
+    const { code, stderr } = await data('rotate', '--tenant', 'north');
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('got north') as string });
     expect((await data('reencrypt', '--workers', '0')).stderr).toContain(
       '--workers: want a number from 1 to 64, got 0',
     );

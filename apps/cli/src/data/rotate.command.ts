@@ -1,4 +1,5 @@
 import { Option, SubCommand } from 'nest-commander';
+import { CliError } from '../faults.js';
 import { print } from '../hsm.command.js';
 import { TableCommand, type TableCommandOptions } from './data.command.js';
 
@@ -24,6 +25,8 @@ export class DataRotateCommand extends TableCommand {
         const dataKeys = await lifecycle.rotate(tableId, options.tenant);
         rotated.push(...dataKeys.map((dataKey) => ({ tableId, dataKey })));
       }
+      if (rotated.length === 0 && options.tenant !== undefined)
+        throw new CliError('ERR_CLI_ARGUMENT', `--tenant: want one that has data keys, got ${options.tenant}`);
       print(
         rotated,
         rotated.map(({ tableId, dataKey }) => `${tableId}: ${dataKey}`),

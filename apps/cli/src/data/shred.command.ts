@@ -1,17 +1,15 @@
-import { userInfo } from 'node:os';
 import type { SignedShreddingReceipt, WaitedProcess } from '@nest-hsm/data-encryption';
 import { Option, SubCommand } from 'nest-commander';
 import { printable } from '../printable.js';
 import { print } from '../hsm.command.js';
 import { confirmLabel } from '../key/confirm-label.js';
 import { receiptDirectory, writeReceipt } from '../receipt/receipt-file.js';
+import { operatorOf, operatorOption, type ReceiptOptions, receiptOption } from '../receipt/receipt-options.js';
 import { DataCommand, type DataCommandOptions } from './data.command.js';
 
-interface ShredCommandOptions extends DataCommandOptions {
+interface ShredCommandOptions extends DataCommandOptions, ReceiptOptions {
   readonly tenant: string;
   readonly confirm?: string;
-  readonly operator?: string;
-  readonly receipt?: string;
   readonly destroySharedKek?: boolean;
 }
 
@@ -42,18 +40,12 @@ export class DataShredCommand extends DataCommand {
     return true;
   }
 
-  @Option({
-    flags: '--operator <name>',
-    description: 'who asks for it, for the receipt (default: the user of the system)',
-  })
+  @Option(operatorOption)
   parseOperator(value: string): string {
     return value;
   }
 
-  @Option({
-    flags: '--receipt <directory>',
-    description: 'where to write receipt.json and receipt.sig; a new directory',
-  })
+  @Option(receiptOption)
   parseReceipt(value: string): string {
     return value;
   }
@@ -64,7 +56,7 @@ export class DataShredCommand extends DataCommand {
       await confirmLabel(tenant, options.confirm, `what "${tenant}" has`);
       // Made before the keys are gone, so that the proof has a place to go to.
       if (directory !== undefined) await receiptDirectory(directory);
-      const operator = options.operator ?? userInfo().username;
+      const operator = operatorOf(options);
       const signed = await lifecycle.shred(tenant, { operator, destroySharedKek, signal, onWaiting: reportWaiting() });
       if (signed.receipt.state !== 'shredded') process.exitCode = 1;
       const { receipt, signature } = signed;

@@ -1,15 +1,13 @@
-import { userInfo } from 'node:os';
 import { Option, SubCommand } from 'nest-commander';
 import { HsmCommand, type HsmCommandOptions, print } from '../hsm.command.js';
 import { describeReceipt, receiptLines } from '../receipt/receipt-view.js';
 import { receiptDirectory, writeReceipt } from '../receipt/receipt-file.js';
+import { operatorOf, operatorOption, type ReceiptOptions, receiptOption } from '../receipt/receipt-options.js';
 import { confirmLabel } from './confirm-label.js';
 import { findKey } from './key-view.js';
 
-interface DestroyOptions extends HsmCommandOptions {
+interface DestroyOptions extends HsmCommandOptions, ReceiptOptions {
   readonly confirm?: string;
-  readonly operator?: string;
-  readonly receipt?: string;
 }
 
 @SubCommand({
@@ -25,18 +23,12 @@ export class KeyDestroyCommand extends HsmCommand {
     return value;
   }
 
-  @Option({
-    flags: '--operator <name>',
-    description: 'who asks for it, for the receipt (default: the user of the system)',
-  })
+  @Option(operatorOption)
   parseOperator(value: string): string {
     return value;
   }
 
-  @Option({
-    flags: '--receipt <directory>',
-    description: 'where to write receipt.json and receipt.sig; a new or empty directory',
-  })
+  @Option(receiptOption)
   parseReceipt(value: string): string {
     return value;
   }
@@ -50,7 +42,7 @@ export class KeyDestroyCommand extends HsmCommand {
       if (directory !== undefined) await receiptDirectory(directory);
       return {
         key: found,
-        receipt: await hsm.destroyKey(found, { operator: options.operator ?? userInfo().username }),
+        receipt: await hsm.destroyKey(found, { operator: operatorOf(options) }),
       };
     });
     if (receipt.receipt.state !== 'destroyed') process.exitCode = 1;
