@@ -138,14 +138,14 @@ export class DerWriter {
 
   /** UTCTime through the year 2049, GeneralizedTime from 2050, in whole seconds and Z (RFC 5280 §4.1.2.5). */
   time(at: Date): this {
-    const digits = at.toISOString().slice(0, 19).replace(/[-:T]/g, '');
+    const digits = timeDigits(at);
     if (at.getUTCFullYear() >= 2050) return this.primitive(tags.generalizedTime, Buffer.from(`${digits}Z`, 'latin1'));
     return this.primitive(tags.utcTime, Buffer.from(`${digits.slice(2)}Z`, 'latin1'));
   }
 
   /** GeneralizedTime in whole seconds and Z, whatever the year: what is not a Time of RFC 5280 §4.1.2.5. */
   generalizedTime(at: Date): this {
-    return this.primitive(tags.generalizedTime, Buffer.from(`${at.toISOString().slice(0, 19).replace(/[-:T]/g, '')}Z`));
+    return this.primitive(tags.generalizedTime, Buffer.from(`${timeDigits(at)}Z`));
   }
 
   /** A copy of what was written. */
@@ -201,4 +201,10 @@ function lengthOfLength(length: number): number {
   if (length < 0x100) return 1;
   if (length < 0x10000) return 2;
   return length < 0x1000000 ? 3 : 4;
+}
+
+/** YYYYMMDDhhmmss. */
+function timeDigits(at: Date): string {
+  const iso = at.toISOString();
+  return `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}`;
 }

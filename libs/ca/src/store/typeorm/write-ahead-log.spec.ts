@@ -60,12 +60,11 @@ test('nothing is committed any more once the log failed to reach the disk', asyn
 });
 
 test('a log that cannot be opened for a moment, for want of descriptors, fails those who wait and nobody after them', async () => {
-  await insert('a');
   renameSync(`${database}-wal`, `${database}-moved`);
-  await expect(insert('b')).rejects.toThrow('ENOENT');
+  await expect(insert('a')).rejects.toThrow('ENOENT');
   renameSync(`${database}-moved`, `${database}-wal`);
-  await insert('c');
-  expect(await tokens()).toEqual(['a', 'b', 'c']);
+  await insert('b');
+  expect(await tokens()).toEqual(['a', 'b']);
 });
 
 test.each([

@@ -6,10 +6,17 @@ export interface LoggedConnection {
   /** Path of the database, as it was opened. */
   readonly name: string;
   pragma(statement: string, options?: { simple: boolean }): unknown;
+  prepare(text: string): PreparedPragma;
+}
+interface PreparedPragma {
+  run(values: readonly never[]): unknown;
 }
 
 /** `PRAGMA synchronous`: NORMAL leaves the log unsynced, from FULL on every commit waits for the disk. */
 const levels = { normal: 1, full: 2 } as const;
+
+/** How long the log's file stays open after a sync. */
+const idleMilliseconds = 1_000;
 
 const logs = new WeakMap<LoggedConnection, WriteAheadLog>();
 
@@ -37,11 +44,19 @@ export class WriteAheadLog {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #failure: Error | undefined;
+  #file: FileHandle | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  // Compiled once: each commit runs both, and to compile them takes as long as to write several rows.
+  readonly #relax: PreparedPragma;
+  readonly #restore: PreparedPragma;
 
   private constructor(
     private readonly connection: LoggedConnection,
-    private readonly level: number,
-  ) {}
+    level: number,
+  ) {
+    this.#relax = connection.prepare(`PRAGMA synchronous = ${levels.normal}`);
+    this.#restore = connection.prepare(`PRAGMA synchronous = ${level}`);
+  }
 
   /**
    * Runs a transaction.
@@ -57,11 +72,11 @@ export class WriteAheadLog {
   }
 
   #unsynced<T>(transaction: () => T): T {
-    this.connection.pragma(`synchronous = ${levels.normal}`);
+    this.#relax.run([]);
     try {
       return transaction();
     } finally {
-      this.connection.pragma(`synchronous = ${this.level}`);
+      this.#restore.run([]);
     }
   }
 
@@ -72,25 +87,41 @@ export class WriteAheadLog {
     this.#next = undefined;
     if (this.#failure !== undefined) throw this.#failure;
     const { name } = this.connection;
-    await onFile(`${name}-wal`, async (log) => {
-      try {
-        await log.datasync();
-      } catch (error) {
-        this.#failure = new Error(`the log of ${name} failed to reach the disk`, { cause: error });
-        throw this.#failure;
-      }
-    });
-    if (!this.#isNameSynced) await onFile(dirname(name), (directory) => directory.sync());
+    const log = await this.#open(`${name}-wal`);
+    try {
+      await log.datasync();
+    } catch (error) {
+      this.#failure = new Error(`the log of ${name} failed to reach the disk`, { cause: error });
+      throw this.#failure;
+    }
+    if (!this.#isNameSynced) await syncDirectory(dirname(name));
     this.#isNameSynced = true;
+  }
+
+  /**
+   * SQLite keeps the same file for as long as its connection is open. When it cannot be opened nothing is lost: what is in it is on the
+   * disk after the next sync.
+   */
+  async #open(path: string): Promise<FileHandle> {
+    this.#file ??= await open(path, 'r');
+    this.#idle ??= setTimeout(() => this.#closeIdle(), idleMilliseconds).unref();
+    this.#idle.refresh();
+    return this.#file;
+  }
+
+  /** Nobody says when the connection ends. A sync that still runs ends first. */
+  #closeIdle(): void {
+    const file = this.#file;
+    this.#file = undefined;
+    void file?.close().catch(() => undefined);
   }
 }
 
-/** When it cannot be opened nothing is lost: what is in it is on the disk after the next sync. */
-async function onFile(path: string, work: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, 'r');
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
   try {
-    await work(file);
+    await directory.sync();
   } finally {
-    await file.close();
+    await directory.close();
   }
 }
