@@ -64,9 +64,9 @@ const certificate = (keyLabel: string): object => ({
   file: { certificateFile: join(token.directory, `${keyLabel}.pem`), keyLabel },
 });
 
-function configure(certificates: readonly string[], shown: string | undefined, more: object = {}): void {
+function configure(certificates: readonly string[], shown: readonly string[], more: object = {}): void {
   const { port } = upstream.address() as AddressInfo;
-  const upstreamTls = { caFile: upstreams.rootFile, serverName: 'upstream.internal', certificate: shown };
+  const upstreamTls = { caFile: upstreams.rootFile, serverName: 'upstream.internal', certificates: shown };
   const l7 = {
     upstreams: [{ url: `https://127.0.0.1:${port}` }],
     upstreamTls,
@@ -112,7 +112,7 @@ it('shows them the certificate that it is told, keeps it fresh, and changes it b
   await issue(web, 'localhost', 'server');
   await issue(client, 'alice', 'client');
   await issue(other, 'bob', 'client');
-  configure(['web', 'client'], 'client');
+  configure(['web', 'client'], ['client']);
   sidecar = new Application('tls-sidecar', file);
   await sidecar.says(/TLS on/);
   expect([await ask(), await ask()]).toEqual(['authorized alice', 'authorized alice']);
@@ -140,18 +140,22 @@ it('shows them the certificate that it is told, keeps it fresh, and changes it b
   await issue(client, 'alice', 'client');
 
   // A reload to one that cannot be shown, beside a change that could be made: nothing changes.
-  configure(['web', 'client'], 'web', { ejectAfter: 7 });
+  configure(['web', 'client'], ['web'], { ejectAfter: 7 });
   expect(await reload()).toMatchObject({ status: 422, body: expect.stringContaining('ERR_') });
-  configure(['web', 'client', 'missing'], 'missing');
+  configure(['web', 'client', 'missing'], ['missing']);
   expect((await reload()).status).toBe(422);
   await eventually(async () => (await ask()) === 'authorized alice');
-  configure(['web', 'other'], 'other');
+  // Both kinds of key, of which the upstream verifies either.
+  configure(['web', 'client', 'other'], ['client', 'other']);
+  expect(await reload()).toMatchObject({ status: 200 });
+  expect(await ask()).toBe('authorized alice');
+  configure(['web', 'other'], ['other']);
   expect(await reload()).toMatchObject({ status: 200 });
   expect(await ask()).toBe('authorized bob');
   expect(seen.filter((each) => each.startsWith('unauthorized'))).toEqual([]);
 
   // Shown to nobody, it would be served to clients, which it is not for.
-  configure(['web', 'client'], undefined);
+  configure(['web', 'client'], []);
   expect(await reload()).toMatchObject({ status: 422, body: expect.stringContaining('want a client to take it') });
   expect(await ask()).toBe('authorized bob');
 });

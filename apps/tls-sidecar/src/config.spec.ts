@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfig, servedCertificates, shownCertificate } from './config.js';
+import { readConfig, servedCertificates, shownCertificates } from './config.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-sidecar-config-'));
 const file = join(directory, 'sidecar.yaml');
@@ -49,10 +49,10 @@ describe('the configuration file of the sidecar', () => {
   });
 
   it('serves all certificates but those that upstreams are shown, unless a listener lists its own', () => {
-    const shown = complete.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificate: internal }"); // prettier-ignore
+    const shown = complete.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificates: [internal] }"); // prettier-ignore
     const config = read(shown.replace("    serverNames: ['*.internal.example']\n", ''));
     expect(config.listeners.map((listener) => servedCertificates(listener, config))).toEqual([['tls'], ['tls']]);
-    expect(config.listeners.map(shownCertificate)).toEqual([undefined, 'internal']);
+    expect(config.listeners.map(shownCertificates)).toEqual([[], ['internal']]);
     const listed = read(shown.replace('    l7:', '    certificates: [tls, internal]\n    l7:'));
     expect(servedCertificates(listed.listeners[1], listed)).toEqual(['tls', 'internal']);
   });
@@ -104,6 +104,21 @@ describe('the configuration file of the sidecar', () => {
       /listeners\.1: want a certificate without serverNames/,
     ],
     [
+      'TLS to an upstream that l4 would not speak',
+      (yaml) => yaml.replace('port: 8441 } }', 'port: 8441 }, upstreamTls: { caFile: /ca.pem } }'),
+      /:11:\d+: listeners\.0\.l4\.upstreamTls: want none: l4 speaks to its upstream without TLS, l7 with it/,
+    ],
+    [
+      'a certificate for a name that no client can say',
+      (yaml) => yaml.replace('*.internal.example', 'https://internal.example'),
+      /:17:\d+: certificates\.1\.serverNames\.0: want a host name, or \*\. and one/,
+    ],
+    [
+      'rules about clients for a name that no client can say',
+      (yaml) => yaml.replace('    l7: {', '    tls: { clientCertificatesByName: { 10.0.0.1: {} } }\n    l7: {'),
+      /:13:\d+: listeners\.1\.tls\.clientCertificatesByName\.10\.0\.0\.1: /,
+    ],
+    [
       'rules about clients by name where all names lead to one upstream',
       (yaml) => yaml.replace('    l4:', '    tls: { clientCertificatesByName: { a.example: {} } }\n    l4:'),
       /:11:12: listeners\.0\.tls\.clientCertificatesByName: want clientCertificates alone with l4/,
@@ -118,18 +133,18 @@ describe('the configuration file of the sidecar', () => {
     ],
     [
       'a certificate for upstreams that is not there',
-      (yaml) => yaml.replace("3000' }]", "3000' }], upstreamTls: { certificate: other }"),
-      /:13:\d+: listeners\.1\.l7\.upstreamTls\.certificate: want the name of a certificate/,
+      (yaml) => yaml.replace("3000' }]", "3000' }], upstreamTls: { certificates: [internal, other] }"),
+      /:13:\d+: listeners\.1\.l7\.upstreamTls\.certificates\.1: want the name of a certificate/,
     ],
     [
       'a certificate for upstreams that nobody would ask for',
-      (yaml) => yaml.replace("3000' }]", "3000' }], upstreamTls: { certificate: internal }"),
+      (yaml) => yaml.replace("3000' }]", "3000' }], upstreamTls: { certificates: [internal] }"),
       /:13:\d+: listeners\.1\.l7\.upstreams\.0\.url: want https, since upstreams are shown a certificate/,
     ],
     [
       'no other certificate than that for upstreams',
       (yaml) =>
-        yaml.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificate: tls }"),
+        yaml.replace("'http://127.0.0.1:3000' }]", "'https://127.0.0.1:3000' }], upstreamTls: { certificates: [tls] }"),
       /:10:5: listeners\.0: want a certificate without serverNames/,
     ],
     [
@@ -137,7 +152,7 @@ describe('the configuration file of the sidecar', () => {
       (yaml) =>
         yaml.replace(
           "'http://127.0.0.1:3000' }]",
-          "'https://127.0.0.1:3000' }], upstreamTls: { certificate: internal }",
+          "'https://127.0.0.1:3000' }], upstreamTls: { certificates: [internal] }",
         ),
       /:17:\d+: certificates\.1\.serverNames: want a listener that lists this certificate/,
     ],

@@ -4,6 +4,7 @@ import {
   fileCredentialConfigSchema,
   l4ProxyConfigSchema,
   l7ProxyConfigSchema,
+  serverNameSchema,
   sessionTicketConfigSchema,
   terminatorConfigSchema,
 } from '@nest-hsm/tls-offload';
@@ -28,10 +29,17 @@ const l7Schema = l7ProxyConfigSchema.extend({
   upstreamTls: upstreamTls
     .unwrap()
     .extend({
-      /** Shown to upstreams that ask for one, by name. */
-      certificate: z.string().min(1).optional(),
+      /** Shown to upstreams that ask for one, by name: one for each kind of key, of which an upstream meets what it can verify. */
+      certificates: z.array(z.string().min(1)).default([]),
     })
     .prefault({}),
+});
+
+/** A field that somebody may expect here, and what does it instead. */
+const elsewhere = (why: string): z.ZodOptional<z.ZodNever> => z.never(why).optional();
+
+const l4Schema = l4ProxyConfigSchema.extend({
+  upstreamTls: elsewhere('want none: l4 speaks to its upstream without TLS, l7 with it (upstreams with https URLs)'),
 });
 
 const listenerSchema = z.preprocess(
@@ -45,7 +53,7 @@ const listenerSchema = z.preprocess(
       certificates: z.array(z.string().min(1)).min(1).optional(),
       tls: terminatorConfigSchema.prefault({}),
       /** Forwards what is inside TLS as it is. */
-      l4: l4ProxyConfigSchema.optional(),
+      l4: l4Schema.optional(),
       /** Forwards requests of HTTP/1.1 and HTTP/2. */
       l7: l7Schema.optional(),
     })
@@ -72,7 +80,7 @@ const certificateSchema = z
     /** What listeners call it; the label of its key unless told. */
     name: z.string().min(1).max(64).optional(),
     /** Served to clients that name one of these servers; `*.example.org` stands for one label. Empty: to all others. */
-    serverNames: z.array(z.string().min(1).max(253)).default([]),
+    serverNames: z.array(serverNameSchema).default([]),
     ca: caCredentialConfigSchema.optional(),
     file: fileCredentialConfigSchema.optional(),
   })
@@ -122,12 +130,13 @@ export const configSchema = z
       served.forEach((name, place) => {
         if (!known.has(name)) fault(['listeners', index, 'certificates', place], 'want the name of a certificate');
       });
-      const shown = shownCertificate(listener);
-      if (shown !== undefined && !known.has(shown)) {
-        fault(['listeners', index, 'l7', 'upstreamTls', 'certificate'], 'want the name of a certificate');
-      }
+      const shown = shownCertificates(listener);
+      shown.forEach((name, place) => {
+        if (known.has(name)) return;
+        fault(['listeners', index, 'l7', 'upstreamTls', 'certificates', place], 'want the name of a certificate');
+      });
       listener.l7?.upstreams.forEach(({ url }, place) => {
-        if (shown === undefined || !URL.canParse(url) || new URL(url).protocol === 'https:') return;
+        if (shown.length === 0 || !URL.canParse(url) || new URL(url).protocol === 'https:') return;
         const message = 'want https, since upstreams are shown a certificate, got http';
         fault(['listeners', index, 'l7', 'upstreams', place, 'url'], message);
       });
@@ -137,7 +146,7 @@ export const configSchema = z
     });
     // It would be served no more, and nobody would be told.
     certificates.forEach(({ name, serverNames }, index) => {
-      if (serverNames.length === 0 || !listeners.some((listener) => shownCertificate(listener) === name)) return;
+      if (serverNames.length === 0 || !listeners.some((each) => shownCertificates(each).includes(name))) return;
       if (listeners.some((listener) => listener.certificates?.includes(name) === true)) return;
       const message = 'want a listener that lists this certificate, since upstreams are shown it, got none';
       fault(['certificates', index, 'serverNames'], message);
@@ -164,13 +173,13 @@ export function servedCertificates(
   all: Pick<Config, 'listeners' | 'certificates'>,
 ): readonly string[] {
   if (certificates !== undefined) return certificates;
-  const shown = new Set(all.listeners.map(shownCertificate));
+  const shown = new Set(all.listeners.flatMap(shownCertificates));
   return all.certificates.map(({ name }) => name).filter((name) => !shown.has(name));
 }
 
-/** The name of the certificate that a listener's upstreams meet. */
-export function shownCertificate({ l7 }: ListenerConfig): string | undefined {
-  return l7?.upstreamTls.certificate;
+/** Names of the certificates that a listener's upstreams meet. */
+export function shownCertificates({ l7 }: ListenerConfig): readonly string[] {
+  return l7?.upstreamTls.certificates ?? [];
 }
 
 /** How an address is told from others. @param anyPort  in the place of port 0, of which each is another */

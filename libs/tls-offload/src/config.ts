@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { TlsOffloadError } from './errors.js';
 import { negotiationShape } from './negotiation.js';
 import { isAddressRange } from './peer-address.js';
+import { isListedName } from './server-name.js';
 
 const wholeLine = z.string().min(1).max(1_024);
 /** A certificate that has one of these names is let in. */
@@ -48,6 +49,9 @@ export const clientCertificateConfigSchema = z
 export type ClientCertificateConfig = z.input<typeof clientCertificateConfigSchema>;
 export type ParsedClientCertificateConfig = Readonly<z.output<typeof clientCertificateConfigSchema>>;
 
+/** A name that no client can say would be a rule, or a certificate, that is never met. */
+export const serverNameSchema = z.string().refine(isListedName, 'want a host name, or *. and one');
+
 export const terminatorConfigSchema = z.strictObject({
   /** Offered through ALPN in order of preference (RFC 7301); a client that shares none is refused. Empty: no ALPN. */
   alpnProtocols: z.array(z.string().min(1).max(255)).default(['http/1.1']),
@@ -60,7 +64,7 @@ export const terminatorConfigSchema = z.strictObject({
   /** What is asked of clients, for names that are not in `clientCertificatesByName`. */
   clientCertificates: clientCertificateConfigSchema.prefault({}),
   /** By server name; `*.example.org` stands for one label. */
-  clientCertificatesByName: z.record(z.string().min(1).max(255), clientCertificateConfigSchema).default({}),
+  clientCertificatesByName: z.record(serverNameSchema, clientCertificateConfigSchema).default({}),
   /** Fetches OCSP responses from the responders that the certificates name, and sends them along (RFC 6066 §8). */
   ocspStapling: z.boolean().default(false),
   /** Of one address, or one /64 of IPv6. Connections beyond them are closed before TLS begins. */

@@ -56,6 +56,7 @@ export {
   l4ProxyConfigSchema,
   type ParsedSessionTicketConfig,
   type SessionTicketConfig,
+  serverNameSchema,
   sessionTicketConfigSchema,
   type TerminatorConfig,
   terminatorConfigSchema,

@@ -11,6 +11,12 @@ export function isServerName(name: string): boolean {
   return isIP(name) !== 0 || (name.length <= 253 && new RegExp(`^${label}(?:\\.${label})*\\.?$`, 'i').test(name));
 }
 
+/** Whether it can be listed for what clients name: a host name, or `*.` and one. Clients name no address (RFC 6066 §3). */
+export function isListedName(name: string): boolean {
+  const plain = name.replace(/^\*\./, '');
+  return isIP(plain) === 0 && isServerName(plain);
+}
+
 /** What is listed for a plain server name: for itself, or for `*.` and all but its first label (RFC 6125 §6.4.3). */
 export function lookUp<Value>(byName: ReadonlyMap<string, Value>, name: string): Value | undefined {
   const dot = name.indexOf('.');

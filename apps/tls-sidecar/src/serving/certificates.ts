@@ -13,7 +13,7 @@ import {
   type Config,
   type ListenerConfig,
   servedCertificates,
-  shownCertificate,
+  shownCertificates,
 } from '../config.js';
 import type { LaneCredentials } from './lane.js';
 
@@ -97,8 +97,8 @@ export class Certificates {
       if (config.serverNames.length === 0) credentials.push(keeper.current);
       for (const serverName of config.serverNames) (serverNames[serverName] ??= []).push(keeper.current);
     }
-    const shown = this.entries.get(shownCertificate(listener) ?? '');
-    return { served: { credentials, serverNames }, shown: shown === undefined ? [] : [shown.keeper.current] };
+    const shown = shownCertificates(listener).map((name) => (this.entries.get(name) as Entry).keeper.current);
+    return { served: { credentials, serverNames }, shown };
   }
 
   get status(): Readonly<Record<string, CertificateStatus>> {
@@ -118,7 +118,7 @@ function identityOf({ config: { name: _, serverNames: __, ...source }, purposes 
 
 function purposesOf({ name }: CertificateConfig, config: CertificatesConfig): readonly CredentialPurpose[] {
   const isServed = config.listeners.some((listener) => servedCertificates(listener, config).includes(name));
-  const isShown = config.listeners.some((listener) => shownCertificate(listener) === name);
+  const isShown = config.listeners.some((listener) => shownCertificates(listener).includes(name));
   return [...(isServed ? (['server'] as const) : []), ...(isShown ? (['client'] as const) : [])];
 }
 

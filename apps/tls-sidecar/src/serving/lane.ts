@@ -201,7 +201,7 @@ export class Lane {
     });
   }
 
-  #newL7Proxy({ upstreamTls: { certificate: _, ...upstreamTls }, ...l7 }: NonNullable<ListenerConfig['l7']>): L7Proxy {
+  #newL7Proxy({ upstreamTls: { certificates: _, ...upstreamTls }, ...l7 }: NonNullable<ListenerConfig['l7']>): L7Proxy {
     const { name } = this.config;
     const { metrics, accessLog } = this.observers;
     const upstreamObserver: TerminatorObserver = {

@@ -31,6 +31,7 @@ describe('a listener', () => {
     const l4 = l4ProxyConfigSchema.parse({
       upstream: { host: '127.0.0.1', port },
       proxyProtocol: { trustedPeers: ['127.0.0.1'] },
+      connectionLimit: 3,
     });
     return new Lane(
       { name, listen: from, tls: terminatorConfigSchema.parse({}), l4 },
@@ -66,8 +67,11 @@ describe('a listener', () => {
     (await secure).destroy();
   });
 
-  it('ends those that wait when it closes instead', async () => {
+  it('ends those that wait when it closes instead, and has no more wait than it would take', async () => {
     const socket = await announced();
+    for (let count = 0; count < 2; count++) await announced();
+    await once((await announced()).resume(), 'close');
+    expect(socket.readyState).toBe('open');
     await listener.close(0);
     await once(socket.resume(), 'close');
   });
@@ -110,7 +114,8 @@ describe('a listener', () => {
       credentialOf(makeIdentity('ec-p256', [name])),
     );
     const laneShowing = (shown: Credential): Lane => {
-      const l7 = { ...l7ProxyConfigSchema.parse({ upstreams: [{ url: 'https://127.0.0.1:1' }] }) };
+      const parsed = l7ProxyConfigSchema.parse({ upstreams: [{ url: 'https://127.0.0.1:1' }] });
+      const l7 = { ...parsed, upstreamTls: { ...parsed.upstreamTls, certificates: [] } };
       const config = { name: 'web', listen: { host: '127.0.0.1', port: 0 }, tls: terminatorConfigSchema.parse({}), l7 };
       return new Lane(config, { served, shown: [shown] }, observers);
     };
