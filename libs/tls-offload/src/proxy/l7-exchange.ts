@@ -36,6 +36,9 @@ export interface ExchangeOutcome {
   readonly responseBytes: number;
 }
 
+/** Of one answer. They wait for a client that does not read, and an upstream may send any number. */
+const maximumHints = 16;
+
 /** Methods that an upstream may get again (RFC 9110 §9.2.2). */
 const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
@@ -66,6 +69,7 @@ class Exchange {
   #isAnswered = false;
   /** Has not taken yet what was written to it. */
   #isClientBehind = false;
+  #hints = 0;
   #requestBytes = 0;
   #responseBytes = 0;
 
@@ -174,6 +178,7 @@ class Exchange {
   #forwardHints(link: string | string[]): void {
     const { request, response } = this;
     if (response.headersSent || isGone(response) || request.httpVersion === '1.0') return;
+    if (++this.#hints > maximumHints) return;
     if (!(response instanceof ServerResponse)) response.stream.additionalHeaders({ ':status': 103, link });
     else response.socket?.write(`HTTP/1.1 103 Early Hints\r\nLink: ${String(link)}\r\n\r\n`, 'latin1');
   }

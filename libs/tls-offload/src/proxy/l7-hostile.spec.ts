@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { eventually, readAll } from '../../test/listen.js';
-import { L7Bench } from '../../test/l7.js';
+import { connectTls, eventually, readAll } from '../../test/listen.js';
+import { identity, L7Bench } from '../../test/l7.js';
 
 const bench = new L7Bench();
 const seen: string[] = [];
@@ -166,6 +167,17 @@ describe('clients that take their time', () => {
   beforeAll(async () => {
     await bench.stop();
     await serve({ headTimeoutMilliseconds: 1_000, requestTimeoutMilliseconds: 1_000 });
+  });
+
+  it('with their goodbye after a tunnel that they do not get hold no connection', async () => {
+    const ca = identity.certificatePem;
+    const client = await connectTls({ port: bench.port, ca, ALPNProtocols: ['http/1.1'], allowHalfOpen: true });
+    client.on('error', () => undefined).write('CONNECT x:22 HTTP/1.1\r\nHost: x:22\r\n\r\n');
+    await once(client.resume(), 'end');
+    const held = (): Promise<number> =>
+      new Promise((resolve) => bench.proxy.server.getConnections((_, count) => resolve(count)));
+    await eventually(async () => (await held()) === 0);
+    client.destroy();
   });
 
   it('with the head of a request are told so', async () => {

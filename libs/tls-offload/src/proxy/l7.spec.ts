@@ -307,6 +307,16 @@ describe('the L7 proxy', () => {
     expect(await ask({})).toMatchObject({ status: 200, body: 'done' });
   });
 
+  it('passes on no more early hints than a client may want', async () => {
+    await bench.front((_request, response) => {
+      response.socket?.write('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(1_000));
+      response.end('done');
+    });
+    const answer = await bench.send('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    expect(answer.match(/ 103 /g)).toHaveLength(16);
+    expect(answer).toContain('done');
+  });
+
   it('sends no early hints to a client of HTTP/1.0', async () => {
     await bench.front((_request, response) => {
       response.writeEarlyHints({ link: '</a.css>; rel=preload' }, () => response.end('done'));

@@ -1,6 +1,7 @@
 import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
 import { Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { parseConfig } from '../config.js';
 import type { ConnectorStatistics, TlsConnector } from '../connector/connector.js';
 import type { Credential } from '../credential.js';
@@ -169,20 +170,19 @@ export class L7Proxy {
     server.on('upgrade', (request, socket, head) => {
       const client = socket as unknown as TlsSocket;
       // Before Node.js 22.21 and 24.9 every upgrade comes here.
-      if (!wantsWebSocket(request)) client.end(bareAnswer(400));
+      if (!wantsWebSocket(request)) endWith(client, bareAnswer(400));
       else if ((this.#unanswered.get(client) ?? 0) > 0) client.destroy();
       else void this.#record(request, performUpgrade(request, client, head, this.#context));
     });
     server.on('connect', (request: IncomingMessage | Http2ServerRequest, answerable: unknown) => {
-      if (!(request instanceof Http2ServerRequest)) return void (answerable as TlsSocket).end(bareAnswer(405));
+      if (!(request instanceof Http2ServerRequest)) return endWith(answerable as Duplex, bareAnswer(405));
       const response = answerable as Http2ServerResponse;
       if (request.headers[':protocol'] !== 'websocket') return void response.writeHead(405).end();
       void this.#record(request, performConnect(request, response, this.#context));
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-      // Ended alone, it would be the client's to end: one that is silent never does.
-      socket.end(bareAnswer(statusOfParserError(error.code)), () => socket.destroy());
+      endWith(socket, bareAnswer(statusOfParserError(error.code)));
     });
     return server;
   }
@@ -228,6 +228,11 @@ function statusOfParserError(code: string | undefined): number {
     default:
       return 400;
   }
+}
+
+/** Ended alone, a connection would be the client's to end: one that is silent never does. */
+function endWith(client: Duplex, answer: string): void {
+  client.on('error', () => undefined).end(answer, () => client.destroy());
 }
 
 function bareAnswer(status: number): string {
