@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { makeIdentity } from './identity.js';
 
 export const driver = fileURLToPath(new URL('driver.mjs', import.meta.url));
 export const forwardingDriver = fileURLToPath(new URL('forwarding-driver.mjs', import.meta.url));
+const httpsDriver = fileURLToPath(new URL('https-driver.mjs', import.meta.url));
 if (!existsSync(new URL('../dist/index.js', import.meta.url)))
   throw new Error('want the built library (node scripts/build.mjs)');
 
@@ -83,6 +86,19 @@ export function drive(task: DriverTask, options: DriveOptions = {}): Promise<Dri
 /** The same for the L4 proxy. */
 export function driveForwarding(task: ForwardingTask, options: DriveOptions = {}): Promise<ForwardingReport> {
   return run(forwardingDriver, task, options);
+}
+
+/** What a server, a proxy and an agent answered in a process of their own, by who asked. */
+export async function driveHttps(options: DriveOptions = {}): Promise<Readonly<Record<string, unknown>>> {
+  const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-https-'));
+  try {
+    const { certificate, privateKey } = newKey();
+    const caFile = join(directory, 'ca.pem');
+    writeFileSync(caFile, certificate);
+    return await run(httpsDriver, { certificate, privateKey, caFile }, options);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 async function run<Report>(script: string, task: object, { node, env }: DriveOptions): Promise<Report> {

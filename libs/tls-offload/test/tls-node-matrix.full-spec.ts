@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { drive, newTask } from './drive.js';
+import { drive, driveHttps, newTask } from './drive.js';
 
 const linux = process.platform === 'linux' ? describe : describe.skip;
 
@@ -19,9 +19,20 @@ linux('the one binary', () => {
       execFileSync('mkdir', [folder]);
       writeFileSync(join(folder, 'package.json'), '{ "private": true }');
       execFileSync('npm', ['install', '--no-audit', '--no-fund', `${name}@${version}`], { cwd: folder, stdio: 'pipe' });
-      const report = await drive(newTask(50, 5), { node: join(folder, 'node_modules', name, 'bin/node') });
+      const node = join(folder, 'node_modules', name, 'bin/node');
+      const report = await drive(newTask(50, 5), { node });
       expect(report.node).toMatch(new RegExp(`^v${version}(\\.|$)`));
       expect(report).toMatchObject({ liveSessions: 0, pausedJobs: 0, aborted: 75 });
+
+      // The embedded server, by way of the L7 proxy and by the agent, each with a certificate that it wants.
+      const answered = { client: 'localhost', by: true, trailers: { 'x-sum': '7' }, trailer: 'told' };
+      expect(await driveHttps({ node })).toEqual({
+        node: report.node,
+        http1: { ...answered, body: 'over http/1.1' },
+        http2: { ...answered, body: 'over h2' },
+        websocket: [expect.stringMatching(/^HTTP\/1\.1 101 /), 'echoed'],
+        agent: { ...answered, body: 'over http/1.1' },
+      });
     },
     300_000,
   );
