@@ -2,7 +2,6 @@ import type { EntityMetadata } from 'typeorm';
 import { headerCharacters, parseHeader } from '../envelope.js';
 import type { SelectInternals } from './internals.js';
 import { refuse } from './refusal.js';
-import type { RawRow } from './row-decryption.js';
 import type { SelectedRow } from './selected-rows.js';
 
 /** Entities whose rows may have cells that none of their columns says: views, and those with a virtual column. */
@@ -30,7 +29,10 @@ export function mayStray(
  * Ciphertext is never taken for a value, whichever way it has come into a result.
  * @throws {DataEncryptionError} ERR_DATA_OPERATION_REFUSED for a cell that is none of the selected ones
  */
-export function refuseStrayCells(rows: readonly RawRow[], selected: readonly SelectedRow[]): void {
+export function refuseStrayCells(
+  rows: readonly Readonly<Record<string, unknown>>[],
+  selected: readonly SelectedRow[],
+): void {
   const known = new Set(selected.flatMap(({ cells }) => cells.map(({ key }) => key)));
   for (const row of rows) {
     for (const [name, value] of Object.entries(row)) {
