@@ -108,6 +108,8 @@ describe.each(['better-sqlite3', 'postgres'])('status of certificates in the CA 
     expect(run('openssl', 'x509', '-noout', '-ocsp_uri', '-in', home.file('leaf.pem'))).toBe(
       'http://ca.example.test/v1/ocsp\n',
     );
+    const certificate = await service.get(`/v1/ca/issuers/${issuerId}.der`);
+    expect([certificate.status, certificate.headers.get('cache-control')]).toEqual([200, 'public, max-age=3600']);
     const crls = await Promise.all(
       [crlPath('leaf'), crlPath('issuing')].map((path) => text(path.replace('.der', '.pem'))),
     );

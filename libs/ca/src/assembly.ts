@@ -84,13 +84,22 @@ export async function assemble(options: CertificateAuthorityOptions): Promise<Au
   issuers.assertProfiles(profiles);
   const status = new CertificateStatus({
     ...context,
-    ...{ crls, revocations, ocsp, profiles, superiors },
+    crls,
+    revocations,
+    ocsp,
+    profiles,
+    superiors,
     issuers: () => issuers.generations.map(({ issuer }) => issuer),
     absent: () => absentCas(outOfService),
   });
   const recovery = new Recovery({ ...context, seals, orders, policy, status, issuers, superiors });
   return {
-    ...{ context, issuers, policy, status, seals, recovery },
+    context,
+    issuers,
+    policy,
+    status,
+    seals,
+    recovery,
     requests: new Requests({ ...context, policy, issuers, search, limits: config.orders }),
     jobs: authorityJobs({ ...context, issuers, status, recovery, expiries, sharedJobs }),
   };

@@ -1,10 +1,11 @@
 import { Controller, Get, Param, Req, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { CaError, CertificateAuthority, encodePem, type PublishedCrl, readCrlFileName } from '@nest-hsm/ca';
+import { CaError, CertificateAuthority, type PublishedCrl, readCrlFileName } from '@nest-hsm/ca';
 import { SkipThrottle } from '@nestjs/throttler';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Public } from '../access/access.decorators.js';
 import { sendCacheable } from './cacheable.js';
+import { pemOfCrl } from './crl-pem.js';
 
 /** A CRL may be replaced at any time, so caches ask again after an hour at the latest. */
 const maximumAgeSeconds = 3_600;
@@ -58,20 +59,11 @@ function send(request: FastifyRequest, reply: FastifyReply, crl: PublishedCrl, f
   const { der, thisUpdate, nextUpdate, tbsSha256 } = crl;
   const left = Math.floor((nextUpdate.getTime() - Date.now()) / 1000);
   sendCacheable(request, reply, {
-    octets: form === 'der' ? der : pemOf(crl),
+    octets: form === 'der' ? der : pemOfCrl(crl),
     type: form === 'der' ? derType : pemType,
     etag: `"${tbsSha256}-${form}"`,
     lastModified: thisUpdate,
     expires: nextUpdate,
     maxAgeSeconds: Math.max(0, Math.min(maximumAgeSeconds, left)),
   });
-}
-
-const pems = new WeakMap<PublishedCrl, Buffer>();
-
-/** Encoded once, whoever asks: that of half a million entries has 34 MB. */
-function pemOf(crl: PublishedCrl): Buffer {
-  let pem = pems.get(crl);
-  if (pem === undefined) pems.set(crl, (pem = Buffer.from(encodePem('X509 CRL', crl.der), 'latin1')));
-  return pem;
 }
