@@ -41,7 +41,7 @@ export class SessionPool {
       if (acquired instanceof Promise) return acquired.then((session) => this.#occupy(call, session, work));
       return this.#occupy(call, acquired, work);
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(error as Error);
     }
   }
 
@@ -150,7 +150,7 @@ function started<T>(work: (session: SessionHandle) => Promise<T> | T, session: S
     const result = work(session);
     return result instanceof Promise ? result : Promise.resolve(result);
   } catch (error) {
-    return Promise.reject(error);
+    return Promise.reject(error as Error);
   }
 }
 
