@@ -1,5 +1,4 @@
-import { integer, listOf, matching, number, oneOf, optional, record, type Shape, text } from '../shape.js';
-import type { AuditConfig } from './audit-config.js';
+import { integer, listOf, matching, number, oneOf, optional, record, type ShapeOf, text } from '../shape.js';
 
 /** What is done with data and messages, under a key that stays as it is. Everything else is key management. */
 export const useOperations = ['sign', 'encrypt', 'decrypt', 'mac'] as const;
@@ -9,11 +8,9 @@ export const largestSegmentBytes = 1 << 30;
 export const smallestFoldSeconds = 0.1;
 export const largestFoldSeconds = 86_400;
 
-/** What the agent of one member is told: the configuration with its defaults filled in, and whose trail it is. */
-export type AuditSettings = AuditConfig & { readonly member: string };
-
 const label = text(1);
-export const auditSettings: Shape<AuditSettings> = record({
+/** What the agent of one member is told: the configuration (audit-config.ts) with its defaults filled in, and whose trail it is. */
+export const auditSettings = record({
   directory: text(1),
   maximumSegmentBytes: integer(smallestSegmentBytes, largestSegmentBytes),
   issuerKeys: optional(listOf(label)),
@@ -22,3 +19,4 @@ export const auditSettings: Shape<AuditSettings> = record({
   onFailure: record({ use: oneOf(['refuse', 'count']) }),
   member: matching(/^[^/\0]+$/),
 });
+export type AuditSettings = Readonly<ShapeOf<typeof auditSettings>>;
