@@ -171,7 +171,8 @@ describe('clients that take their time', () => {
 
   it('with their goodbye after a tunnel that they do not get hold no connection', async () => {
     const ca = identity.certificatePem;
-    const client = await connectTls({ port: bench.port, ca, ALPNProtocols: ['http/1.1'], allowHalfOpen: true });
+    const options = { port: bench.port, ca, ALPNProtocols: ['http/1.1'], allowHalfOpen: true };
+    const client = await connectTls(options);
     client.on('error', () => undefined).write('CONNECT x:22 HTTP/1.1\r\nHost: x:22\r\n\r\n');
     await once(client.resume(), 'end');
     const held = (): Promise<number> =>
