@@ -41,7 +41,7 @@ export class SessionPool {
       if (acquired instanceof Promise) return acquired.then((session) => this.#occupy(call, session, work));
       return this.#occupy(call, acquired, work);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return rejected(error);
     }
   }
 
@@ -150,8 +150,13 @@ function started<T>(work: (session: SessionHandle) => Promise<T> | T, session: S
     const result = work(session);
     return result instanceof Promise ? result : Promise.resolve(result);
   } catch (error) {
-    return Promise.reject(error as Error);
+    return rejected(error);
   }
+}
+
+function rejected(error: unknown): Promise<never> {
+  // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what was thrown is passed on as it is
+  return Promise.reject(error);
 }
 
 /** @returns whether nobody waits for it any more */
