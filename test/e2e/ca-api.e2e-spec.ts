@@ -550,12 +550,14 @@ describe('certificates over the API', () => {
     expect(call(`${path}/refusal`, { token: approver, method: 'POST' }).body.code).toBe('ERR_CA_ORDER_DECIDED');
 
     const second = String(issue(csrFor('refused.example.test'), {}, 'approved').headers.get('location'));
+    const nosy = apiToken('nosy', ['certificates:issue', 'certificates:approve'], '--profile', 'tls-server');
+    expect(call('/v1/orders', { token: nosy }).body).toEqual({ orders: [] });
+    expect(call(second, { token: nosy }).status).toBe(404);
     expect(call(`${second}/refusal`, { token: approver, json: { reason: 'not ours' } }).body).toMatchObject({
       state: 'refused',
       reason: 'not ours',
     });
     expect(call(`${second}/approval`, { token: approver, method: 'POST' })).toMatchObject({ status: 409 });
-    expect(call(second, { token: apiToken('nosy', ['certificates:issue']) }).status).toBe(404);
     expect(issue(csrFor('www.example.org'), {}, 'approved')).toMatchObject({
       status: 403,
       body: { code: 'ERR_CA_NAME_NOT_ALLOWED' },

@@ -33,8 +33,10 @@ const writesWhatItIsTold = `process.on('message', (lines) => {
   setTimeout(() => process.send('written'), 1);
 });`;
 /** More than is kept, and as at the end of a service. */
-const script = (service: string): string => `${service}
+const script = (service: string): string => `import { spawnSync } from 'node:child_process'; ${service}
   for (let round = 0; round < 10; round++) {
+    // Whoever is started with the same output makes it one that is waited for.
+    if (round === 1) spawnSync('true', { stdio: 'inherit' });
     for (let line = 0; line < 2_000; line++) write();
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
@@ -45,6 +47,8 @@ const script = (service: string): string => `${service}
 async function run(service: string, log: number): Promise<{ code: number; lost: number }> {
   const child = spawn(process.execPath, ['--input-type=module', '-e', head + script(service)], {
     stdio: ['ignore', log, 'pipe'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
   });
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));

@@ -36,7 +36,7 @@ export { type ForeignCrl, maximumCrlBytes, readForeignCrl } from './revocation/f
 export { certificateNames } from './search/search-names.js';
 export type { CertificatePage, CertificateSummary } from './search/certificate-search.js';
 export type { CertificateSearchStore, FoundCertificate } from './store/certificate-search-store.js';
-export type { OrderDecision, OrderRecord, OrderState, OrderStore } from './store/order-store.js';
+export type { OrderDecision, OrderRecord, OrderState, OrderStore, PendingOrdersQuery } from './store/order-store.js';
 export { maximumOcspRequestBytes } from './ocsp/ocsp-request.js';
 export { issuerKeyLabels, issuerLabelOf } from './ocsp/responder-label.js';
 export type { OcspAllowance } from './ocsp/ocsp-admission.js';

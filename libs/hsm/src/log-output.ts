@@ -1,3 +1,5 @@
+import { constants, fstatSync, openSync } from 'node:fs';
+import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
 /** Of lines that wait until they can be written. */
@@ -21,7 +23,7 @@ export class LogOutput {
   #emptied: (() => void) | undefined;
 
   /** @param stream  that writes what it can at once and keeps the rest, as `process.stdout` does with pipes and sockets */
-  constructor(private readonly stream: Writable = process.stdout) {
+  constructor(private readonly stream: Writable = standardOutput()) {
     // Each write is told of its own.
     stream.on('error', () => undefined);
   }
@@ -89,5 +91,20 @@ export class LogOutput {
   #wait(line: string): void {
     this.#waiting.push(line);
     this.#waitingBytes += Buffer.byteLength(line);
+  }
+}
+
+/**
+ * A pipe is opened anew: whether writes to it wait is a flag of the opened file, which every process that has inherited it shares,
+ * and Node.js clears it there whenever one of them is started or ends.
+ */
+function standardOutput(): Writable {
+  if (!fstatSync(process.stdout.fd).isFIFO()) return process.stdout;
+  try {
+    const fd = openSync(`/dev/fd/${process.stdout.fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    return new Socket({ fd, readable: false, writable: true });
+  } catch {
+    // Another user's pipe, or one that nobody reads.
+    return process.stdout;
   }
 }

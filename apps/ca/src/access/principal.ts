@@ -22,7 +22,15 @@ export function principal(requester: string, ...grants: readonly Grant[]): Princ
   return { requester, scopes, profiles };
 }
 
-/** @throws {ApiError} ERR_API_FORBIDDEN when they may not do under a profile what the scope says */
+/** Whether they have a scope, and for this profile. */
+export function mayUse({ scopes, profiles }: Principal, scope: Scope, profile: string): boolean {
+  return scopes.has(scope) && profiles.get(scope)?.has(profile) !== false;
+}
+
+/**
+ * @param scope  that they have
+ * @throws {ApiError} ERR_API_FORBIDDEN when they may not do under a profile what it says
+ */
 export function assertMayUse({ requester, profiles }: Principal, scope: Scope, profile: string): void {
   const may = profiles.get(scope);
   if (may === undefined || may.has(profile)) return;

@@ -12,7 +12,7 @@ import { CaError, CertificateAuthority, type OrderRecord, Orders } from '@nest-h
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Caller, Requires } from '../access/access.decorators.js';
-import { assertMayUse, type Principal } from '../access/principal.js';
+import { assertMayUse, mayUse, type Principal } from '../access/principal.js';
 import { CertificateDto } from '../certificates/certificate.dto.js';
 import { negotiate, represent, representations } from '../certificates/representation.js';
 import { CaMetrics } from '../monitoring/ca-metrics.js';
@@ -35,14 +35,18 @@ export class OrdersController {
     private readonly metrics: CaMetrics,
   ) {}
 
-  /** Orders that wait for a decision. */
+  /** Orders that wait for a decision of the caller's. */
   @Get()
   @Requires('certificates:approve')
   @Header('cache-control', 'no-store')
   @ApiQuery({ name: 'after', required: false, description: '`next` of the page before' })
   @ApiOkResponse({ type: OrderListDto })
-  async list(@Query('after') after: string | string[] | undefined): Promise<OrderListDto> {
-    const found = await this.orders.pending(pageSize + 1, after === undefined ? undefined : String(after));
+  async list(
+    @Query('after') after: string | string[] | undefined,
+    @Caller() { profiles }: Principal,
+  ): Promise<OrderListDto> {
+    const last = after === undefined ? undefined : String(after);
+    const found = await this.orders.pending(pageSize + 1, last, profiles.get('certificates:approve'));
     const page = found.slice(0, pageSize);
     return { orders: page.map(representOrder), ...(found.length > pageSize && { next: page[pageSize - 1].id }) };
   }
@@ -54,7 +58,7 @@ export class OrdersController {
   @ApiOkResponse({ type: OrderDto })
   async find(@Param('id') id: string, @Caller() caller: Principal): Promise<OrderDto> {
     const order = await this.orders.find(id);
-    if (order.requester !== caller.requester && !caller.scopes.has('certificates:approve'))
+    if (order.requester !== caller.requester && !mayUse(caller, 'certificates:approve', order.profile))
       throw new CaError('ERR_CA_ORDER_NOT_FOUND', `order: want the id of one, got ${JSON.stringify(id.slice(0, 64))}`);
     return representOrder(order);
   }

@@ -69,6 +69,7 @@ function assertSound({ name, scopes: asked, profiles, expiresAt }: ApiTokenReque
     ...asked.map(
       (scope) => !isScope(scope) && `scopes: want some of ${scopes.join(', ')}, got ${JSON.stringify(scope)}`,
     ),
+    profiles?.length === 0 && 'profiles: want at least one, or absent for all',
     profiles?.some((profile) => !namePattern.test(profile)) === true && 'profiles: want names of profiles',
     !(expiresAt > now && expiresAt.getTime() - now.getTime() <= longestMilliseconds) &&
       'expiry: want a time to come, at most 366 days away',

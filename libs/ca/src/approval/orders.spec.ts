@@ -130,5 +130,9 @@ test('orders that wait are listed past those that somebody else has put there', 
   expect((await orders.pending(2)).map(({ id }) => id)).toEqual(placed.slice(3));
   expect((await orders.pending(1)).map(({ id }) => id)).toEqual(placed.slice(3, 4));
   expect((await orders.pending(2, placed[3])).map(({ id }) => id)).toEqual(placed.slice(4));
+  expect((await orders.pending(1, undefined, new Set(['tls-server', 'approved']))).map(({ id }) => id)).toEqual(
+    placed.slice(3, 4),
+  );
+  expect(await orders.pending(1, undefined, new Set(['tls-server']))).toEqual([]);
   await ca.remove();
 });

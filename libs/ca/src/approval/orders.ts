@@ -83,12 +83,12 @@ export class Orders {
     return order.state === 'approved' && order.serial === undefined ? this.#withItsCertificate(order) : order;
   }
 
-  /** Orders that wait, the oldest first. @param after  id of the last one of the page before */
-  async pending(limit: number, after?: string): Promise<OrderRecord[]> {
+  /** Orders that wait, the oldest first. @param after  id of the last one of the page before @param profiles  all, when absent */
+  async pending(limit: number, after?: string, profiles?: ReadonlySet<string>): Promise<OrderRecord[]> {
     let last = after === undefined ? undefined : await this.find(after);
     const pending: OrderRecord[] = [];
     for (;;) {
-      const read = await this.options.orders.listPending(this.#now(), limit, last);
+      const read = await this.options.orders.listPending(this.#now(), limit, { after: last, profiles });
       pending.push(...read.filter((order) => this.#isOwn(order)));
       // Those that somebody else has put there take no place of others.
       if (read.length < limit || pending.length >= limit) return pending.slice(0, limit);

@@ -37,14 +37,21 @@ export interface OrderDecision {
   readonly reason?: string;
 }
 
+export interface PendingOrdersQuery {
+  /** The last one of the page before. */
+  readonly after?: Pick<OrderRecord, 'createdAt' | 'id'>;
+  /** Any, when absent. */
+  readonly profiles?: ReadonlySet<string>;
+}
+
 /** What the CA needs of a database for orders. Every method is one statement, committed when it returns. */
 export interface OrderStore {
   /** @returns false when the idempotency key is taken */
   insert(order: OrderRecord): Promise<boolean>;
   find(id: string): Promise<OrderRecord | undefined>;
   findByIdempotencyKey(key: string): Promise<OrderRecord | undefined>;
-  /** Pending orders that have not expired, the oldest first, behind an id. */
-  listPending(now: Date, limit: number, after?: Pick<OrderRecord, 'createdAt' | 'id'>): Promise<OrderRecord[]>;
+  /** Pending orders that have not expired, the oldest first. */
+  listPending(now: Date, limit: number, query: PendingOrdersQuery): Promise<OrderRecord[]>;
   /** Approved orders whose certificate is not known to be issued, the newest first. */
   listApproved(requester: string, profile: string, limit: number): Promise<OrderRecord[]>;
   countPending(requester: string, now: Date): Promise<number>;

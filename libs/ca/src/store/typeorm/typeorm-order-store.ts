@@ -1,5 +1,5 @@
 import { type DataSource, IsNull, MoreThan, Not, type Repository } from 'typeorm';
-import type { OrderDecision, OrderRecord, OrderStore } from '../order-store.js';
+import type { OrderDecision, OrderRecord, OrderStore, PendingOrdersQuery } from '../order-store.js';
 import { OrderEntity } from './order.entity.js';
 import { withStore } from './store-error.js';
 
@@ -28,7 +28,7 @@ export class TypeOrmOrderStore implements OrderStore {
     return (await withStore('find an order by its key', () => this.#rows.findOneBy({ idempotencyKey }))) ?? undefined;
   }
 
-  async listPending(now: Date, limit: number, after?: Pick<OrderRecord, 'createdAt' | 'id'>): Promise<OrderRecord[]> {
+  async listPending(now: Date, limit: number, { after, profiles }: PendingOrdersQuery): Promise<OrderRecord[]> {
     const query = this.#rows
       .createQueryBuilder('o')
       .where(`o.state = 'pending' AND o.expires_at > :now`, { now: now.getTime() })
@@ -39,6 +39,7 @@ export class TypeOrmOrderStore implements OrderStore {
         createdAt: after.createdAt.getTime(),
         id: after.id,
       });
+    if (profiles !== undefined) query.andWhere('o.profile IN (:...profiles)', { profiles: [...profiles] });
     return withStore('list pending orders', () => query.getMany());
   }
 
