@@ -221,10 +221,19 @@ describe('what a client may do', () => {
     await eventually(() => fifth.members[0].state === 'serving');
 
     const ca = await introduced('ca');
-    // 4 sessions, each busy with one.
-    device.delay('C_Sign', 20);
-    const answers = Array.from({ length: 80 }, () => sign(ca, caKey));
-    const outcomes = await Promise.allSettled(answers);
+    // 4 sessions, each busy with one until what came with it has been read.
+    device.delay('C_Sign', 300);
+    let refused = 0;
+    const answers = Array.from({ length: 80 }, () =>
+      sign(ca, caKey).catch((error: unknown) => {
+        refused++;
+        throw error;
+      }),
+    );
+    const settled = Promise.allSettled(answers);
+    await eventually(() => refused === 16);
+    device.delay('C_Sign', 0);
+    const outcomes = await settled;
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(64);
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected')
