@@ -37,6 +37,14 @@ test('counts failures by their codes and in no other figure', async () => {
   expect(calls).toBe(0);
 });
 
+test('counts what took longer than was to be measured', async () => {
+  const { calls, perSecond, milliseconds } = await measure(() => pause(120), terms({ seconds: 0.05 }));
+  expect(calls).toBe(4);
+  expect(milliseconds.p50).toBeGreaterThan(100);
+  expect(perSecond).toBeGreaterThan(0);
+  expect(perSecond).toBeLessThan(4 / 0.1);
+});
+
 test('ends after the calls that it may make', async () => {
   let calls = 0;
   const seen = await measure(() => Promise.resolve(calls++), terms({ maximumCalls: 10, seconds: 60 }));
