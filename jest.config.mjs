@@ -33,8 +33,8 @@ export default {
     { ...shared, displayName: 'fuzz', testMatch: ['<rootDir>/test/fuzz/**/*.fuzz-spec.ts'] },
     { ...shared, displayName: 'full', testMatch: ['<rootDir>/{test,libs,apps}/**/*.full-spec.ts'] },
   ],
-  // A third of a file's time it waits, for tokens, agents, servers and limits that pass: three at once keep two cores busy.
-  maxWorkers: 3,
+  // Most files wait for tokens, agents and servers: two at once, and the checks beside them, keep two cores busy.
+  maxWorkers: 2,
   // Tests marked concurrent start processes of their own: as many at once as a small machine has cores.
   maxConcurrency: 2,
   // Far beyond what any test takes: a slow machine is no failure. Waits for a state end sooner (test/support/eventually.ts).
