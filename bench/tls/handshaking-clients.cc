@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -143,6 +144,7 @@ Result Run(const Task& task) {
   std::vector<epoll_event> events(task.clients);
   for (size_t open = clients.size(); open > 0;) {
     const int ready = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), kPatienceMilliseconds);
+    if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) Fail("nothing from the server");
     for (int i = 0; i < ready; i++) {
       auto* client = static_cast<Client*>(events[i].data.ptr);
