@@ -49,7 +49,7 @@ export class AgentUnderTest {
     private readonly token: TestToken,
     environment: Record<string, string> = { SOFTHSM2_CONF: token.softHsmConf },
   ) {
-    this.process = spawn(process.execPath, ['--disable-sigusr1', entry], {
+    this.process = spawn(process.execPath, ['--disable-sigusr1', entry, String(process.pid)], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       env: environment,
     });

@@ -7,7 +7,9 @@
         "src/binding.cc",
         "src/call.cc",
         "src/call_threads.cc",
-        "src/pkcs11_module.cc"
+        "src/orphan_watch.cc",
+        "src/pkcs11_module.cc",
+        "src/thread.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       # SWALLOW: a worker that is ended while an addon loads or works takes no exception any more, and must not take the process with it.

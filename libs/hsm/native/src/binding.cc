@@ -1,4 +1,4 @@
-// The face towards JavaScript, described in src/agent/child/pkcs11/token-calls.ts.
+// The face towards JavaScript, described in src/agent/child/addon.ts.
 #include <napi.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "call.h"
 #include "call_threads.h"
+#include "orphan_watch.h"
 #include "pkcs11_module.h"
 
 namespace nest_hsm {
@@ -213,8 +214,17 @@ class TokenCalls : public Napi::ObjectWrap<TokenCalls> {
   uint32_t under_way_ = 0;
 };
 
+/// watchApplication(pid)
+void Watch(const Napi::CallbackInfo& info) {
+  uint32_t application = 0;
+  if (!ReadNumber(info[0], &application)) return Throw(info.Env(), "watchApplication: want a process id");
+  StayLoaded();
+  if (!WatchApplication(static_cast<pid_t>(application))) Throw(info.Env(), "watchApplication: want a thread");
+}
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["TokenCalls"] = TokenCalls::Define(env);
+  exports["watchApplication"] = Napi::Function::New<Watch>(env, "watchApplication");
   return exports;
 }
 

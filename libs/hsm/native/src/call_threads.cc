@@ -1,11 +1,12 @@
 #include "call_threads.h"
 
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <thread>
 #include <utility>
+
+#include "thread.h"
 
 namespace nest_hsm {
 namespace {
@@ -33,14 +34,6 @@ long WaitsOfThread() {
 #else
   static thread_local long waits = 0;
   return ++waits;
-#endif
-}
-
-void NameThread(const char* name) {
-#ifdef __APPLE__
-  pthread_setname_np(name);
-#else
-  pthread_setname_np(pthread_self(), name);
 #endif
 }
 
@@ -132,13 +125,7 @@ bool CallThreads::AreShort() const { return average_duration_.load() < kShortCal
 
 bool CallThreads::AddThread() {
   auto self = std::make_unique<std::shared_ptr<CallThreads>>(shared_from_this());
-  pthread_attr_t detached;
-  pthread_attr_init(&detached);
-  pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-  pthread_t thread;
-  const int failure = pthread_create(&thread, &detached, ThreadMain, self.get());
-  pthread_attr_destroy(&detached);
-  if (failure != 0) return false;
+  if (!StartThread(ThreadMain, self.get())) return false;
   // The thread deletes it.
   self.release();
   ++threads_;

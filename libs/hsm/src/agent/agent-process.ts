@@ -137,7 +137,7 @@ export class AgentProcess implements AgentLink {
 }
 
 function start(entry: string, env: NodeJS.ProcessEnv, isShared: boolean): ChildProcess {
-  const agent = [process.execPath, '--disable-sigusr1', entry];
+  const agent = [process.execPath, '--disable-sigusr1', entry, String(process.pid)];
   try {
     // A session of its own: Ctrl-C in a terminal reaches the application, which drains, and not the agent under it.
     return spawn('/bin/sh', ['-c', launcher, 'sh', ...agent], {

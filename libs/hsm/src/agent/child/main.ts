@@ -1,11 +1,10 @@
 /**
  * The token agent: one child process per HSM connection, because only SIGKILL bounds a native call that a frozen HSM never
- * answers. Started as `node --disable-sigusr1 main.js` with an allow-listed environment and core dumps off (both the
- * parent's business); its client speaks through file descriptor 3, and further ones, of a shared agent, through sockets that
- * its parent hands over. It says nothing on stdout, and on stderr only why it could not go on.
+ * answers. Started as `node --disable-sigusr1 main.js PID`, the application's, with an allow-listed environment and core dumps
+ * off (all of it the application's business); its client speaks through file descriptor 3, and further ones, of a shared agent,
+ * through sockets that its parent hands over. It says nothing on stdout, and on stderr only why it could not go on.
  */
 import { Socket } from 'node:net';
-import { Worker } from 'node:worker_threads';
 import { AuditLog } from '../../audit/audit-log.js';
 import { HsmError } from '../../errors.js';
 import { probeKeyLabel } from '../../key/key.js';
@@ -18,6 +17,7 @@ import {
   type PolicyRule,
   type SharingSettings,
 } from '../protocol.js';
+import { endWithApplication } from './addon.js';
 import { AuditTrail } from './audit-trail.js';
 import { Connection } from './connection.js';
 import { ensureProbeKey } from './probe-key.js';
@@ -26,6 +26,7 @@ import { Policy } from './policy.js';
 import { RequestHandler } from './request-handler.js';
 import { SharedClients } from './shared-clients.js';
 
+const applicationPid = Number(process.argv[2]);
 const clientDescriptor = 3;
 /** At once, from the application that spawned the agent. */
 const receivedBytes = 65_536;
@@ -60,7 +61,6 @@ const stream = new Socket({
   },
 });
 const connection = new Connection(stream, greet);
-new Worker(new URL('./orphan-watch.js', import.meta.url), { workerData: process.ppid, env: {} }).unref();
 stream.on('error', () => stream.destroy());
 stream.on('end', leaveOrphaned);
 stream.on('close', leaveOrphaned);
@@ -71,6 +71,7 @@ process.on('SIGINT', () => undefined);
 async function greet({ client, settings }: Hello): Promise<RequestHandler> {
   if (!settings)
     throw new HsmError('ERR_HSM_PROTOCOL', 'hello: want settings from the application that spawned the agent');
+  endWithApplication(applicationPid);
   audit = settings.audit && (await AuditLog.open(settings.audit, alarm));
   token = await openToken(settings, client);
   token.onInstanceDead = () => void leave(agentExitCodes.instanceDead, 'the token must be opened anew');

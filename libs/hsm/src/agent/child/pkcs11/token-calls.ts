@@ -5,9 +5,15 @@
  * ready together arrive together. A token that computes on the agent's own processors (SoftHSM) is given at most as many
  * threads as there are of these, and half as many where it takes microseconds, since more only get in each other's way; until one hangs.
  */
-import { fileURLToPath } from 'node:url';
-import nodeGypBuild from 'node-gyp-build';
-import { HsmError } from '../../../errors.js';
+import {
+  type AddonCalls,
+  addonFile,
+  type GcmParameter,
+  loadAddon,
+  type PssParameter,
+  resultFields,
+  type Settled,
+} from '../addon.js';
 
 const functions = {
   sign: ['C_SignInit', 'C_Sign'],
@@ -19,61 +25,11 @@ export type Operation = keyof typeof functions;
 /** Numbered as in native/src/call.h. */
 const operationNumbers: Readonly<Record<Operation, number>> = { sign: 0, encrypt: 1, decrypt: 2 };
 
-/** CK_RSA_PKCS_PSS_PARAMS. */
-export interface PssParameter {
-  readonly hashAlg: number;
-  readonly mgf: number;
-  readonly saltBytes: number;
-}
-
-/** CK_GCM_PARAMS. */
-export interface GcmParameter {
-  /** Empty where the token draws it. */
-  readonly nonce: Uint8Array;
-  readonly aad: Uint8Array;
-  readonly tagBits: number;
-}
-
 /** A mechanism for data that is given whole. */
 export interface OnePartMechanism {
   readonly mechanism: number;
   readonly parameter?: PssParameter | GcmParameter;
 }
-
-/** The face of `native/src/binding.cc`. Handles are the bytes of a CK_ULONG. */
-interface Addon {
-  readonly TokenCalls: new (
-    modulePath: string,
-    results: Float64Array,
-    settled: Settled,
-    outputs: Uint8Array,
-  ) => AddonCalls;
-}
-
-interface AddonCalls {
-  /** Copies its arguments. The call is made after `begin`, its result has the same ticket. */
-  add(
-    ticket: number,
-    operation: number,
-    session: Uint8Array,
-    key: Uint8Array,
-    mechanism: number,
-    parameter: PssParameter | GcmParameter | undefined,
-    data: Uint8Array,
-    outputBytes: number,
-  ): void;
-  begin(): void;
-  /** @throws while a call is under way */
-  close(): void;
-}
-
-/**
- * So many calls are done. Of each there are `resultFields` numbers in `results`: ticket, return value, which of the operation's
- * two functions returned it, length of its output.
- * @param outputs  their outputs, one after the other: in what the addon was given for them, or in a buffer of their own where that
- * has no room
- */
-type Settled = (count: number, outputs: Buffer) => void;
 
 /** Reads an output that is wanted as it is. @returns a copy, which the caller owns */
 export function copyOf(output: Buffer): Buffer {
@@ -83,7 +39,6 @@ export function copyOf(output: Buffer): Buffer {
 /** What follows it is done when what happens together has happened; process.nextTick costs three times as much. */
 const atOnce = Promise.resolve();
 
-const resultFields = 4;
 const resultsAtOnce = 64;
 /** Most outputs are signatures and data keys. */
 const outputBytesAtOnce = 32_768;
@@ -122,7 +77,7 @@ export class TokenCalls {
    * last. Some modules (p11-kit's client) are another instance to each that loads them, without the sessions of the first.
    */
   get library(): string {
-    return nodeGypBuild.path(packageDirectory);
+    return addonFile();
   }
 
   /**
@@ -185,23 +140,4 @@ export class TokenCalls {
     // Plaintext may be among them.
     outputs.fill(0, 0, start);
   };
-}
-
-/** The package's root, from src as from dist. */
-const packageDirectory = fileURLToPath(new URL('../../../..', import.meta.url));
-
-let loaded: Addon | undefined;
-
-function loadAddon(): Addon {
-  try {
-    return (loaded ??= nodeGypBuild(packageDirectory) as Addon);
-  } catch (cause) {
-    const { platform, arch, versions } = process;
-    throw new HsmError(
-      'ERR_HSM_MODULE_UNUSABLE',
-      `HSM addon: want a binary for ${platform} ${arch} that Node.js ${versions.node} loads, got none ` +
-        `(in a clone of the repository: node scripts/build-native.mjs): ${(cause as Error).message.split('\n')[0]}`,
-      { cause },
-    );
-  }
 }

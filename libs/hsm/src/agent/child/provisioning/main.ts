@@ -4,7 +4,6 @@
  * security officer's PIN is in no other process.
  */
 import { Socket } from 'node:net';
-import { Worker } from 'node:worker_threads';
 import { HsmError } from '../../../errors.js';
 import {
   maximumLineBytes,
@@ -13,6 +12,7 @@ import {
   provisioningRequestSchema,
   type ProvisioningVerb,
 } from '../../../provisioning/protocol.js';
+import { endWithApplication } from '../addon.js';
 import { makePinFile, randomPin } from '../pin/pin-file.js';
 import { readPin } from '../pin/pin-source.js';
 import { initialiseToken } from '../pkcs11/administration/initialisation.js';
@@ -21,12 +21,12 @@ import { changePin } from '../pkcs11/administration/pin-change.js';
 import { resetUserPin, revokeUser, setUserPin } from '../pkcs11/administration/user-pin.js';
 import { recorded, type TokenChange } from './recorded.js';
 
+const applicationPid = Number(process.argv[2]);
 const streamDescriptor = 3;
 
 // Ctrl-C reaches the whole terminal group; what was begun on a token is finished, since a half of it might lose the token.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
-new Worker(new URL('../orphan-watch.js', import.meta.url), { workerData: process.ppid, env: {} }).unref();
 
 const stream = new Socket({ fd: streamDescriptor, readable: true, writable: true, allowHalfOpen: true });
 stream.on('error', () => stream.destroy());
@@ -35,6 +35,7 @@ stream.end(`${JSON.stringify(answer)}\n`, () => process.exit(0));
 
 async function carryOut(line: string): Promise<ProvisioningAnswer<ProvisioningVerb>> {
   const request = parse(line);
+  endWithApplication(applicationPid);
   switch (request.verb) {
     case 'makePinFile':
       return { isNew: await makeOrCopyPin(request) };
