@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AgentUnderTest, auditSettings } from '../../../../../test/support/agent-under-test.js';
 import { type AnyRecord, auditRecords, readChains } from '../../../../../test/support/audit-records.js';
+import { eventually } from '../../../../../test/support/eventually.js';
 import { TestToken } from '../../../../../test/support/token.js';
 import type { AuditSettings } from '../../audit/audit-settings.js';
 import { probeKeyLabel } from '../../key/key.js';
@@ -270,6 +271,8 @@ describe('a trail that cannot be written', () => {
     const [key, issuing] = [await generate(agent, 'use'), await generate(agent, 'issuing')];
     await sign(agent, key);
     await generate(agent, 'enough-for-a-limit', 'rsa-2048');
+    // The answer does not wait for it.
+    await eventually(async () => told(await auditRecords(audit.directory)).at(-1) === 'result generate ok');
     setFull(agent, audit, true);
     await expect(generate(agent, 'never-made')).rejects.toMatchObject(unavailable);
     await expect(sign(agent, issuing)).rejects.toMatchObject(unavailable);
@@ -293,11 +296,9 @@ describe('a trail that cannot be written', () => {
     const key = await generate(agent, 'quiet');
     setFull(agent, audit, true);
     await sign(agent, key);
-    await pause(50);
+    await eventually(() => agent.output.includes('audit lines are being lost'));
     setFull(agent, audit, false);
-    const file = join(audit.directory, 'test.1.000001.jsonl');
-    while (!readFileSync(file, 'utf8').includes('"gap"')) await pause(50);
-    expect(agent.output).toMatch(/audit lines are being lost/);
+    await eventually(async () => told(await auditRecords(audit.directory)).includes('gap'));
   });
 
   test('refuses every use where that is chosen', async () => {
