@@ -39,9 +39,15 @@ export function provideCfssl(folder: string): string {
   return program;
 }
 
+/**
+ * How far a commit is when a certificate is answered, as `PRAGMA synchronous` calls it: NORMAL, which is what cfssl's driver sets
+ * unless it is told, leaves it in memory, and a power failure loses it; FULL has it on the disk, as our CA has.
+ */
+export type Synchronous = 'NORMAL' | 'FULL';
+
 /** `cfssl serve` with an EC P-256 key in a file, which keeps every certificate in SQLite. */
 export class CfsslServer {
-  static async start(program: string): Promise<CfsslServer> {
+  static async start(program: string, synchronous: Synchronous): Promise<CfsslServer> {
     const directory = mkdtempSync(join(tmpdir(), 'nest-hsm-cfssl-'));
     const file = (name: string): string => join(directory, name);
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('ca-key.pem')];
@@ -49,7 +55,8 @@ export class CfsslServer {
     run('sqlite3', file('ca.sqlite'), schema);
     writeFileSync(file('config.json'), JSON.stringify({ signing }));
     // Writers that find the database locked wait: without it they fail.
-    const database = { driver: 'sqlite3', data_source: `${file('ca.sqlite')}?_busy_timeout=30000` };
+    const parameters = `_busy_timeout=30000&_synchronous=${synchronous}`;
+    const database = { driver: 'sqlite3', data_source: `${file('ca.sqlite')}?${parameters}` };
     writeFileSync(file('database.json'), JSON.stringify(database));
     const port = await freePort();
     const authority = [`-ca=${file('ca.pem')}`, `-ca-key=${file('ca-key.pem')}`];

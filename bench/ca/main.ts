@@ -23,18 +23,18 @@ async function issuing(): Promise<Outcome[]> {
   const names = (Object.keys(issuingCases) as IssuingCase[]).filter(isWanted);
   if (names.length === 0) return [];
   const bench = new IssuingBench();
-  const peer = names.includes('issue-http-32') ? await CfsslBench.start() : undefined;
+  const peers = names.includes('issue-http-32') ? await CfsslBench.startAll() : [];
   try {
     await bench.start();
     const measured: Outcome[] = [];
     for (const name of names) {
-      const others = name === 'issue-http-32' && peer !== undefined ? [peer.contender(seconds)] : [];
+      const others = name === 'issue-http-32' ? peers.map((peer) => peer.contender(seconds)) : [];
       measured.push(...(await contest({ [name]: issuingCases[name] }, bench.contender(name, seconds), others, rounds)));
     }
     return measured;
   } finally {
     await bench.stop();
-    await peer?.stop();
+    for (const peer of peers) await peer.stop();
   }
 }
 
