@@ -331,7 +331,7 @@ test('requests and WebSockets reach two upstream processes, and the one that is 
           listen: { port: 0 },
           name: 'web',
           tls: { clientCertificates: { mode: 'optional', caFile: pki.rootFile } },
-          l7: { upstreams },
+          l7: { upstreams, healthCheck: { path: '/', intervalMilliseconds: 200 } },
         },
       ],
       certificates: [certificate('first')],
@@ -378,12 +378,21 @@ test('requests and WebSockets reach two upstream processes, and the one that is 
     const names: string[] = [];
     for (let count = 0; count < 6; count++) names.push((await curl('--retry', '2', `${url}/after`)).name);
     expect(new Set(names)).toEqual(new Set(['two']));
+    await sidecar?.says(/upstream http:[^ ]+: unhealthy: upstream: want an answer, got .*ECONN/);
     await sidecar?.says(/"method":"POST".*"requestBytes":6,.*"path":"\/path","code":"OK"/);
     const { text } = await monitoring('/metrics');
     expect(text).toMatch(/nest_hsm_tls_requests_total{listener="web",status="101"} 1/);
     const sent = /nest_hsm_tls_bytes_total{listener="web",from="client"} (\d+)/.exec(text)?.[1];
     expect(Number(sent)).toBe('a body'.length + 'said'.length);
-    expect((await monitoring('/health')).status).toBe(200);
+    for (const [index, isServing] of [0, 1].entries()) {
+      expect(text).toContain(`upstream_serving{listener="web",upstream="${upstreams[index].url}"} ${isServing}\n`);
+    }
+    const { status, text: health } = await monitoring('/health');
+    expect(status).toBe(200);
+    expect(JSON.parse(health)).toMatchObject({
+      status: 'degraded',
+      details: { upstreams: { leftAlone: [{ listener: 'web', url: upstreams[0].url, state: 'unhealthy' }] } },
+    });
   } finally {
     for (const child of children) child.kill('SIGKILL');
     pki.remove();

@@ -26,6 +26,8 @@ export { type UndiciConnect, undiciConnector, type UndiciConnectOptions } from '
 export { createTlsOffloadServer, type TlsOffloadServerOptions } from './http-server.js';
 export { type L4ConnectionEvent, L4Proxy, type L4ProxyObserver, type L4ProxyStatistics } from './proxy/l4.js';
 export { type ExchangeRecord, L7Proxy, type L7ProxyStatistics } from './proxy/l7.js';
+export type { UpstreamStatistics } from './proxy/upstream.js';
+export type { UpstreamChange, UpstreamState } from './proxy/upstream-standing.js';
 export type { UpstreamTlsOptions } from './proxy/upstream-tls.js';
 export { type L7ProxyConfig, l7ProxyConfigSchema } from './proxy/l7-config.js';
 export { Credential } from './credential.js';

@@ -2,11 +2,13 @@ import type { Registry } from 'prom-client';
 import type { Sidecar } from '../serving/sidecar.js';
 import { Collected, type Put } from './collected.js';
 import { registerUpkeepMetrics } from './upkeep-metrics.js';
+import { registerUpstreamMetrics } from './upstream-metrics.js';
 
 /** What is read from the sidecar whenever metrics are asked for. */
 export function registerStateMetrics(registry: Registry, sidecar: Sidecar): void {
   const collected = new Collected(registry);
   registerConnections(collected, sidecar);
+  registerUpstreamMetrics(collected, sidecar);
   registerCertificates(collected, sidecar);
   registerUpkeepMetrics(collected, sidecar);
   collected.gauge('ready', 'Whether clients are served', [], (put) => put(Number(sidecar.state === 'serving')));

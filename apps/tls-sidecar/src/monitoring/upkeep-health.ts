@@ -27,6 +27,15 @@ export function checkStaples(indicators: HealthIndicatorService, { statistics }:
   return missing.length > 0 ? check.degraded({ missing }) : check.up();
 }
 
+/** `degraded` while an upstream is left alone: it is not for the sidecar to mend. */
+export function checkUpstreams(indicators: HealthIndicatorService, { statistics }: Sidecar): HealthIndicatorResult {
+  const check = indicators.check('upstreams');
+  const leftAlone = Object.entries(statistics).flatMap(([listener, { upstreams }]) =>
+    upstreams.filter(({ state }) => state !== 'serving').map(({ url, state }) => ({ listener, url, state })),
+  );
+  return leftAlone.length > 0 ? check.degraded({ leftAlone }) : check.up();
+}
+
 /** `degraded` while clients get no tickets that are to: handshakes go on, each with a signature. */
 export function checkTickets(indicators: HealthIndicatorService, { sessionTickets }: Sidecar): HealthIndicatorResult {
   const check = indicators.check('sessionTickets');

@@ -12,6 +12,8 @@ import {
   type TerminatorObserver,
   type TlsOffloadError,
   TlsTerminator,
+  type UpstreamChange,
+  type UpstreamStatistics,
 } from '@nest-hsm/tls-offload';
 import type { ListenerConfig } from '../config.js';
 import type { AccessLog } from '../monitoring/access-log.js';
@@ -141,6 +143,7 @@ export class Lane {
       open,
       pending: addedByKey(pendingOf(signatures), pendingOf(upstreamTls?.signatures ?? {})),
       crls,
+      upstreams: this.#proxy instanceof L7Proxy ? this.#proxy.statistics.upstreams : [],
       upstreamCrls: upstreamTls?.crls ?? [],
       staples,
       totals: { resumed, clientsRefused: refusals, ...this.#traffic },
@@ -218,6 +221,10 @@ export class Lane {
       // Of requests there may be any number: what is wrong is counted, and why it is wrong is for who looks closer.
       if (record.fault !== undefined) this.#logger.debug(`${record.fault.code}: ${record.fault.message}`);
     });
+    proxy.server.on('upstream', ({ url, state, reason }: UpstreamChange) => {
+      if (reason === undefined) this.#logger.log(`upstream ${url}: ${state} again`);
+      else this.#logger.warn(`upstream ${url}: ${state}: ${reason}`);
+    });
     return proxy;
   }
 }
@@ -256,6 +263,8 @@ export interface LaneStatistics {
   readonly pending: Readonly<Record<string, number>>;
   /** In force for clients that connect now. */
   readonly crls: readonly CrlStatus[];
+  /** As the lane that takes connections sees them; of L4 there is none to choose. */
+  readonly upstreams: readonly UpstreamStatistics[];
   /** In force for connections to upstreams. */
   readonly upstreamCrls: readonly CrlStatus[];
   readonly staples: readonly StaplingStatus[];

@@ -116,7 +116,7 @@ export class Listener {
     await Promise.all(this.#lanes.map((lane) => lane.reloadAuthorities()));
   }
 
-  /** Of all its lanes; CRLs and staples of the one that takes connections. */
+  /** Of all its lanes; CRLs, staples and upstreams of the one that takes connections. */
   get statistics(): LaneStatistics {
     const [current, ...others] = this.#lanes.map((lane) => lane.statistics);
     const first = { ...current, totals: added(this.#left, current.totals) };

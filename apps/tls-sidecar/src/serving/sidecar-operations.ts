@@ -4,7 +4,7 @@ import type { Hsm, HsmHealthIndicator } from '@nest-hsm/hsm';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config.js';
 import type { AccessLog } from '../monitoring/access-log.js';
-import { checkCrls, checkStaples, checkTickets } from '../monitoring/upkeep-health.js';
+import { checkCrls, checkStaples, checkTickets, checkUpstreams } from '../monitoring/upkeep-health.js';
 import type { HealthReport, Operations, Reloaded } from '../operations.js';
 import type { Prepared, Sidecar } from './sidecar.js';
 
@@ -29,6 +29,7 @@ export class SidecarOperations implements Operations {
       const report = await this.checks.check([
         () => this.#checkServing(),
         () => this.#checkCertificates(),
+        () => checkUpstreams(this.indicators, this.sidecar),
         () => checkCrls(this.indicators, this.sidecar, 'clientCrls'),
         () => checkCrls(this.indicators, this.sidecar, 'upstreamCrls'),
         () => checkStaples(this.indicators, this.sidecar),

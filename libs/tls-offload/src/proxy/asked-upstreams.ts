@@ -1,13 +1,13 @@
 import type { ClientRequest as OutgoingRequest, RequestOptions } from 'node:http';
 import { TlsOffloadError } from '../errors.js';
-import type { Upstream } from './upstream.js';
+import type { RequestEnd, Upstream } from './upstream.js';
 import type { UpstreamPool } from './upstream-pool.js';
 
 /** The upstreams that one exchange asks, one after the other and none twice, each of which is judged once. */
 export class AskedUpstreams {
   readonly #asked = new Set<Upstream>();
   #last: Upstream | undefined;
-  #end: ((failed: boolean | undefined) => void) | undefined;
+  #end: ((end: RequestEnd) => void) | undefined;
   #connectedOnly = false;
 
   constructor(private readonly pool: UpstreamPool) {}
@@ -37,18 +37,18 @@ export class AskedUpstreams {
 
   /** The last one has answered. */
   noteAnswer(): void {
-    this.#settle(false);
+    this.#settle('answered');
   }
 
   /** It is over with the last one. @param fault  undefined: the client has gone */
   noteEnd(fault?: TlsOffloadError): void {
-    this.#settle(fault?.fault === 'upstream' ? true : undefined);
+    this.#settle(fault?.fault === 'upstream' ? fault : 'unknown');
     // Any new connection would want a signature of the same token.
     this.#connectedOnly = fault?.fault === 'token';
   }
 
-  #settle(failed: boolean | undefined): void {
-    this.#end?.(failed);
+  #settle(end: RequestEnd): void {
+    this.#end?.(end);
     this.#end = undefined;
   }
 }

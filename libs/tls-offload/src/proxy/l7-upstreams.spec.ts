@@ -6,6 +6,7 @@ import { makeIdentity } from '../../test/identity.js';
 import { deferred, eventually } from '../../test/listen.js';
 import { identity, L7Bench } from '../../test/l7.js';
 import { TlsOffloadError } from '../errors.js';
+import type { UpstreamChange } from './upstream-standing.js';
 import { freePort } from '../../../../test/support/server-process.js';
 
 const bench = new L7Bench();
@@ -16,6 +17,13 @@ const saying =
   (_request, response) =>
     void response.end(word);
 const states = (): string[] => bench.proxy.statistics.upstreams.map(({ state }) => state);
+
+/** What the proxy tells of its upstreams from now on. */
+function changes(): UpstreamChange[] {
+  const told: UpstreamChange[] = [];
+  bench.proxy.server.on('upstream', (change: UpstreamChange) => told.push(change));
+  return told;
+}
 
 async function nowhere(): Promise<string> {
   return `http://127.0.0.1:${await freePort()}`;
@@ -71,6 +79,7 @@ describe('several upstreams', () => {
   it('are left alone for a while when they fail, and come back', async () => {
     const url = await nowhere();
     await bench.start([url, await bench.serve(saying('here'))], { ejectAfter: 2, ejectMilliseconds: 300 });
+    const told = changes();
     for (let count = 0; count < 6; count++) expect((await bench.ask()).body).toBe('here');
     expect(states()).toEqual(['ejected', 'serving']);
     expect(bench.proxy.statistics.upstreams[0].failures).toBe(2);
@@ -81,6 +90,11 @@ describe('several upstreams', () => {
     const words = new Set<string>();
     for (let count = 0; count < 4; count++) words.add((await bench.ask()).body);
     expect(words).toEqual(new Set(['here', 'back']));
+    const reason = expect.stringMatching(/^upstream: want an answer, got connect ECONNREFUSED/) as string;
+    expect(told).toEqual([
+      { url, state: 'ejected', reason },
+      { url, state: 'serving' },
+    ]);
     back.closeAllConnections();
   });
 
@@ -99,11 +113,16 @@ describe('several upstreams', () => {
     });
     const checked = { path: '/health', intervalMilliseconds: 20, timeoutMilliseconds: 2_000, unhealthyAfter: 2 };
     await bench.start([flaky, await bench.serve(saying('sound'))], { healthCheck: checked });
+    const told = changes();
     status = 500;
     await eventually(() => states()[0] === 'unhealthy');
     for (let count = 0; count < 4; count++) expect((await bench.ask()).body).toBe('sound');
     status = 204;
     await eventually(() => states()[0] === 'serving');
+    expect(told).toEqual([
+      { url: flaky, state: 'unhealthy', reason: 'GET /health: want an answer below 400, got 500' },
+      { url: flaky, state: 'serving' },
+    ]);
   });
 
   it('are asked how they are also after an answer that is none', async () => {

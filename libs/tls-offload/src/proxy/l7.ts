@@ -49,7 +49,8 @@ export interface ExchangeRecord extends ExchangeOutcome {
  * Forwards requests of HTTP/1.1 and HTTP/2 to servers of HTTP/1.1, and WebSockets with them. It streams both ways at the pace of
  * the slower side, tells the upstream who the client is, and nothing that a client says of itself in that matter is believed.
  *
- * Emits on `server`: `exchange` (ExchangeRecord) when one is over, `tlsClientError` (error, socket) for a failed handshake.
+ * Emits on `server`: `exchange` (ExchangeRecord) when one is over, `tlsClientError` (error, socket) for a failed handshake, `upstream`
+ * (UpstreamChange) when one of several, or the only one, is left alone, and when it does well again.
  */
 export class L7Proxy {
   readonly server: Server;
@@ -84,7 +85,11 @@ export class L7Proxy {
     const { serverName } = this.#config.upstreamTls;
     this.#upstreamTls = newUpstreamTls(this.#config, options);
     this.#context = {
-      pool: new UpstreamPool(this.#config, (upstream) => connectorOf(upstream, serverName, this.#upstreamTls)),
+      pool: new UpstreamPool(
+        this.#config,
+        (upstream) => connectorOf(upstream, serverName, this.#upstreamTls),
+        (change) => this.server.emit('upstream', change),
+      ),
       config: this.#config,
       rules,
     };

@@ -2,6 +2,7 @@ import { TlsOffloadError } from '../errors.js';
 import type { ParsedL7ProxyConfig, UpstreamConfig } from './l7-config.js';
 import { Upstream, type UpstreamStatistics } from './upstream.js';
 import type { UpstreamConnector } from './upstream-connection.js';
+import type { UpstreamChange } from './upstream-standing.js';
 import { UpstreamHealth } from './upstream-health.js';
 
 /** The servers behind a proxy: who gets the next request. */
@@ -10,8 +11,13 @@ export class UpstreamPool {
   readonly #health: UpstreamHealth | undefined;
   #turn = 0;
 
-  constructor(config: ParsedL7ProxyConfig, connectorOf: (upstream: UpstreamConfig) => UpstreamConnector) {
-    this.#upstreams = config.upstreams.map((each) => new Upstream(each, config, connectorOf(each)));
+  /** @param changed  told of each upstream that is left alone, and when it is given requests again */
+  constructor(
+    config: ParsedL7ProxyConfig,
+    connectorOf: (upstream: UpstreamConfig) => UpstreamConnector,
+    changed: (change: UpstreamChange) => void,
+  ) {
+    this.#upstreams = config.upstreams.map((each) => new Upstream(each, config, connectorOf(each), changed));
     if (config.healthCheck !== undefined) this.#health = new UpstreamHealth(this.#upstreams, config.healthCheck);
   }
 
@@ -37,9 +43,13 @@ export class UpstreamPool {
    */
   take(tried: ReadonlySet<Upstream> = new Set(), connectedOnly = false): Upstream {
     const candidates = this.#upstreams.filter(
-      (each) => each.healthy && !each.isFull && !tried.has(each) && (!connectedOnly || each.hasFreeConnection),
+      (each) =>
+        each.standing.state !== 'unhealthy' &&
+        !each.isFull &&
+        !tried.has(each) &&
+        (!connectedOnly || each.hasFreeConnection),
     );
-    const sound = candidates.filter(({ isEjected }) => !isEjected);
+    const sound = candidates.filter(({ standing }) => standing.state === 'serving');
     const eligible = sound.length > 0 ? sound : candidates;
     if (eligible.length === 0) {
       throw new TlsOffloadError(

@@ -3,20 +3,21 @@ import type { Duplex } from 'node:stream';
 import type { ParsedL7ProxyConfig, UpstreamConfig } from './l7-config.js';
 import { endOnceSuperseded } from '../connector/kept-connection.js';
 import { TlsSocket } from '../socket.js';
+import type { TlsOffloadError } from '../errors.js';
 import type { UpstreamConnector } from './upstream-connection.js';
+import { type UpstreamChange, UpstreamStanding, type UpstreamState } from './upstream-standing.js';
 
 export interface UpstreamStatistics {
   readonly url: string;
-  /**
-   * `serving`; `ejected`: left alone for a while after failures in a row, unless all are; `unhealthy`: its health check fails, and
-   * it gets nothing.
-   */
-  readonly state: 'serving' | 'ejected' | 'unhealthy';
+  readonly state: UpstreamState;
   /** Requests and WebSockets under way. */
   readonly inFlight: number;
   readonly requests: number;
   readonly failures: number;
 }
+
+/** How a request ended: `unknown` where nobody can say how its upstream does. */
+export type RequestEnd = 'answered' | 'unknown' | TlsOffloadError;
 
 /** What http passes from a request to its agent. */
 interface ConnectTimeout {
@@ -26,25 +27,24 @@ interface ConnectTimeout {
 /** One server behind the proxy: its connections, which are kept for further requests, and how it does. */
 export class Upstream {
   readonly url: string;
-  /** Set by health checks. */
-  healthy = true;
+  readonly standing: UpstreamStanding;
   readonly #agent: ConnectorAgent;
   readonly #hostname: string;
   #inFlight = 0;
   #requests = 0;
   #failures = 0;
-  #failuresInRow = 0;
-  #ejectedUntil = 0;
 
   constructor(
     private readonly upstream: UpstreamConfig,
     private readonly config: ParsedL7ProxyConfig,
     connector: UpstreamConnector,
+    changed: (change: UpstreamChange) => void,
   ) {
     const { origin, hostname } = new URL(upstream.url);
     this.url = origin;
     this.#hostname = hostname;
     this.#agent = new ConnectorAgent(connector, config.upstreamKeepAliveMilliseconds);
+    this.standing = new UpstreamStanding(config, (state, reason) => changed({ url: origin, state, reason }));
   }
 
   get inFlight(): number {
@@ -60,12 +60,8 @@ export class Upstream {
     return Object.values(this.#agent.freeSockets).some((free) => free?.some(({ writable }) => writable));
   }
 
-  get isEjected(): boolean {
-    return performance.now() < this.#ejectedUntil;
-  }
-
   get statistics(): UpstreamStatistics {
-    const state = !this.healthy ? 'unhealthy' : this.isEjected ? 'ejected' : 'serving';
+    const { state } = this.standing;
     return { url: this.url, state, inFlight: this.#inFlight, requests: this.#requests, failures: this.#failures };
   }
 
@@ -88,9 +84,9 @@ export class Upstream {
   /**
    * Counts a request as under way. One that is given up while its connection is made counts until there is one, which the next request
    * has then: clients that come and go have no more connections and signatures made than `requestLimit` at a time.
-   * @returns to call once, when it is over; `failed`: for a fault of the upstream; undefined: nobody can say how it does
+   * @returns to call once, when it is over
    */
-  begin(asked: ClientRequest): (failed: boolean | undefined) => void {
+  begin(asked: ClientRequest): (end: RequestEnd) => void {
     this.#inFlight++;
     this.#requests++;
     let isConnecting = true;
@@ -100,24 +96,18 @@ export class Upstream {
       isConnecting = false;
     };
     asked.once('socket', settle).once('close', settle);
-    return (failed) => {
+    return (end) => {
       isOver = true;
       if (!isConnecting) this.#inFlight--;
-      if (failed === true) this.#noteFailure();
-      if (failed === false) this.#failuresInRow = 0;
+      if (end === 'unknown') return;
+      if (end === 'answered') return this.standing.noteAnswer();
+      this.#failures++;
+      this.standing.noteFailure(end.message);
     };
   }
 
   close(): void {
     this.#agent.destroy();
-  }
-
-  #noteFailure(): void {
-    this.#failures++;
-    if (++this.#failuresInRow < this.config.ejectAfter) return;
-    this.#ejectedUntil = performance.now() + this.config.ejectMilliseconds;
-    // When it is tried again, one more failure is enough.
-    this.#failuresInRow = this.config.ejectAfter - 1;
   }
 }
 
