@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { readSections } from '../config.js';
 
-const application = z.looseObject({ authority: z.unknown() });
+const application = z.looseObject({ authority: z.unknown().optional() });
 
 /**
  * What is to be done instead of rotating a key of the CA that a file configures: a CA is its key and has one of a label, so with a
