@@ -1,6 +1,6 @@
 import type { DataKeyId } from './envelope.js';
 import type { KeyScope, KeyScopeKind } from './key-scope.js';
-import { type CellType, cellTypes } from './value-encoding.js';
+import { type CellType, cellTypes } from './cell-type.js';
 
 /** What makes a column the same column through migrations: logical ids, never physical names. */
 export interface ColumnIdentity {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { BlindIndex, type IndexKey, indexKeyTag, type Normalization, searchFault } from './blind-index.js';
 import type { DataKeyId } from './envelope.js';
-import type { ValueType } from './value-encoding.js';
+import type { ValueType } from './cell-type.js';
 
 interface IndexVector {
   readonly type: ValueType;

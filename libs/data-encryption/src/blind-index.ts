@@ -1,7 +1,8 @@
-import { createHmac, type KeyObject } from 'node:crypto';
+import { createHmac, type KeyObject, randomBytes } from 'node:crypto';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError } from './errors.js';
-import { cellTypes, encodeValue, isText, type Plaintext, type ValueType } from './value-encoding.js';
+import { cellTypes, type ValueType } from './cell-type.js';
+import { encodeValue, isText, type Plaintext } from './value-encoding.js';
 
 /**
  * What counts as the same text when it is searched. Each is pure and never changes: another way to normalize gets another name.
@@ -30,6 +31,7 @@ export interface IndexKey {
  */
 export const indexCharacters = 32;
 const keyTagBytes = 6;
+const macBytes = 18;
 const macCharacters = 24;
 
 export function indexKeyTag(id: DataKeyId): string {
@@ -62,6 +64,15 @@ export class BlindIndex {
   text(value: unknown, key: IndexKey): string {
     const mac = createHmac('sha256', key.secret).update(this.#type).update(this.#canonical(value)).digest('base64');
     return key.tag + mac.slice(0, macCharacters);
+  }
+
+  /**
+   * The text beside a null that has a cell: random, so that it shows no more than that of any value which occurs once, and no search finds it.
+   * @param stored  what the row has; kept where it is of this key
+   */
+  textOfNull(key: IndexKey, stored?: unknown): string {
+    const isOfKey = typeof stored === 'string' && stored.length === indexCharacters && stored.startsWith(key.tag);
+    return isOfKey ? stored : key.tag + randomBytes(macBytes).toString('base64');
   }
 
   #canonical(value: unknown): Plaintext {

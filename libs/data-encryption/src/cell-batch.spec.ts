@@ -13,7 +13,8 @@ import { cells } from './cells/load-cells.js';
 import { ColumnCipher } from './column-cipher.js';
 import type { CellKey } from './data-key.js';
 import { type DataKeyId, formatHeader } from './envelope.js';
-import type { CellType, Plaintext, ValueType } from './value-encoding.js';
+import { type CellType, cellTypes, isNullable, nullableType, paddedType, type ValueType } from './cell-type.js';
+import type { Plaintext } from './value-encoding.js';
 import { type KeyScope, tableScope } from './key-scope.js';
 
 interface Vectors {
@@ -61,8 +62,8 @@ function decrypt(cipher: ColumnCipher, text: unknown, row: RowKey, ...keys: Cell
   return cipher.decode(plaintext as string | Buffer);
 }
 
-function cipherOf(type: CellType, change: Partial<ColumnIdentity> = {}): ColumnCipher {
-  return new ColumnCipher({ ...vectors.place, keyScope: 'table', type, ...change }, 'Patient.name');
+function cipherOf(type: CellType, change: Partial<ColumnIdentity> = {}, padTo?: number): ColumnCipher {
+  return new ColumnCipher({ ...vectors.place, keyScope: 'table', type, ...change }, 'Patient.name', padTo);
 }
 
 /** JSON has no bytes, dates or 64-bit integers. */
@@ -70,6 +71,7 @@ const fromJson: Partial<Record<CellType, (value: unknown) => unknown>> = {
   bigint: (value) => BigInt(value as string),
   date: (value) => new Date(value as string),
   buffer: (value) => Buffer.from(value as string, 'hex'),
+  paddedBuffer: (value) => Buffer.from(value as string, 'hex'),
 };
 
 describe('cells made by other software', () => {
@@ -124,14 +126,18 @@ describe('a cell', () => {
       buffer: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
     };
     for (const [type, arbitrary] of Object.entries(values)) {
-      const cipher = cipherOf(type as ValueType);
-      fc.assert(
-        fc.property(arbitrary, (value) => {
-          const expected = type === 'json' ? (JSON.parse(JSON.stringify(value)) as unknown) : value;
-          expect(decrypt(cipher, encrypt(cipher, value, row, key), row, key)).toEqual(expected);
-        }),
-        { numRuns: 50 },
-      );
+      const padded = paddedType(type as ValueType);
+      const nullable = nullableType(padded ?? (type as ValueType)) as CellType;
+      for (const held of [type as ValueType, ...(padded === undefined ? [] : [padded]), nullable]) {
+        const cipher = cipherOf(held, {}, 8);
+        fc.assert(
+          fc.property(held === nullable ? fc.option(arbitrary) : arbitrary, (value) => {
+            const expected = type === 'json' ? (JSON.parse(JSON.stringify(value)) as unknown) : value;
+            expect(decrypt(cipher, encrypt(cipher, value, row, key), row, key)).toEqual(expected);
+          }),
+          { numRuns: 50 },
+        );
+      }
     }
   });
 
@@ -142,6 +148,26 @@ describe('a cell', () => {
     expect(lengths('number', [0, -1e300, 0.1, Number.MAX_SAFE_INTEGER]).size).toBe(1);
     expect(lengths('bigint', [0n, -(2n ** 63n)]).size).toBe(1);
     expect(lengths('date', [new Date(0), new Date(8.64e15)]).size).toBe(1);
+  });
+
+  it('of null has the length of a short value, where null has one', () => {
+    const types = Object.keys(cellTypes).filter((type) => isNullable(type as CellType)) as CellType[];
+    const short = [0, 0n, true, new Date(0), 'eight by', { a: 1 }, Buffer.from('bytes')];
+    const pairs = types.map((type, index) => {
+      const cipher = cipherOf(type, {}, 16);
+      return [null, short[index]].map((value) => encrypt(cipher, value, row, key).length);
+    });
+    expect(pairs).toHaveLength(7);
+    for (const [ofNull, ofValue] of pairs) expect(ofNull).toBe(ofValue);
+  });
+
+  it.each([
+    ['no byte', 'nullableNumber', Buffer.alloc(0)],
+    ['a first byte of neither', 'nullableBoolean', Buffer.of(2, 1)],
+    ['a value after the byte of null', 'nullableNumber', Buffer.of(0, 0, 0, 0, 0, 0, 0, 0, 1)],
+    ['a padding that does not end', 'paddedBuffer', Buffer.alloc(8)],
+  ] as const)('of %s is no value', (_, type, plaintext) => {
+    expect(() => cipherOf(type).decode(plaintext)).toThrow(/want a cell written for this row/);
   });
 
   it('never has the nonce of another', () => {

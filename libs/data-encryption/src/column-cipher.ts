@@ -1,4 +1,5 @@
 import { cellAssociatedDataPrefix, type ColumnIdentity } from './associated-data.js';
+import { isNullable } from './cell-type.js';
 import type { CellKey } from './data-key.js';
 import { decryptionFailed } from './errors.js';
 import type { KeyScope } from './key-scope.js';
@@ -11,6 +12,8 @@ const outOfScope = Buffer.from('nest-hsm key out of scope');
 export class ColumnCipher {
   /** Whether its plaintexts are strings. */
   readonly isText: boolean;
+  /** Whether null has a cell. */
+  readonly encryptsNull: boolean;
   /** By data key. */
   readonly #prefixes = new WeakMap<CellKey, Buffer>();
 
@@ -22,6 +25,7 @@ export class ColumnCipher {
     private readonly padTo?: number,
   ) {
     this.isText = isText(identity.type);
+    this.encryptsNull = isNullable(identity.type);
   }
 
   /** The associated data of its cells under a data key, up to the row; under a key that is not for them, of no cell there is. */
@@ -48,9 +52,17 @@ export class ColumnCipher {
     return tableId === identity.tableId && isOfColumn && (tenant !== '') === (identity.keyScope === 'tenant');
   }
 
-  /** @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID */
+  /** Whether a value of the property, undefined where it has none, is stored as a cell. A function is an SQL expression. */
+  hasCell(value: unknown): boolean {
+    return value === null || value === undefined ? this.encryptsNull : typeof value !== 'function';
+  }
+
+  /**
+   * @param value  one that has a cell
+   * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID
+   */
   encode(value: unknown): Plaintext {
-    return encodeValue(this.identity.type, value, this.name, this.padTo);
+    return encodeValue(this.identity.type, value ?? null, this.name, this.padTo);
   }
 
   /** @throws {DataEncryptionError} ERR_DATA_DECRYPTION_FAILED: what was encrypted is no value of the column's type */

@@ -12,7 +12,7 @@ export type { KeyScopeKind } from './key-scope.js';
 export type { Tenant } from './tenant.js';
 export { TenantContext } from './tenant-context.js';
 export type { Normalization } from './blind-index.js';
-export type { ValueType } from './value-encoding.js';
+export type { ValueType } from './cell-type.js';
 export {
   EncryptedColumn,
   type EncryptedColumnOptions,

@@ -1,28 +1,6 @@
 /// <reference lib="es2024.string" />
+import type { CellType } from './cell-type.js';
 import { DataEncryptionError } from './errors.js';
-
-/** What a cell holds. The number is bound in the associated data (docs/ENVELOPE.md) and never reused. */
-export const cellTypes = {
-  string: 1,
-  number: 2,
-  bigint: 3,
-  boolean: 4,
-  date: 5,
-  json: 6,
-  buffer: 7,
-  paddedString: 8,
-  paddedJson: 9,
-} as const;
-export type CellType = keyof typeof cellTypes;
-
-/** What a property holds. */
-export type ValueType = Exclude<CellType, 'paddedString' | 'paddedJson'>;
-
-/** How a property is held, when its length is to be hidden; undefined where all values have one length, or bytes say their own. */
-export function paddedType(type: ValueType): CellType | undefined {
-  if (type === 'string') return 'paddedString';
-  return type === 'json' ? 'paddedJson' : undefined;
-}
 
 /** What a cell encrypts: bytes, or a string, which stands for its UTF-8 bytes and spares both sides a copy. */
 export type Plaintext = string | Buffer;
@@ -69,13 +47,13 @@ export function decodeValue(type: CellType, plaintext: Plaintext): unknown {
 /** Whether two values of one type have the same plaintext: what dirty checking compares. */
 export function equalValues(type: CellType, left: unknown, right: unknown): boolean {
   const encoding = encodings[type];
-  const encoded = [left, right].map((value) =>
-    encoding.encode(type === 'json' || type === 'paddedJson' ? sorted(value) : value, 1),
-  );
+  const encoded = [left, right].map((value) => encoding.encode(jsonTypes.has(type) ? sorted(value) : value, 1));
   const [first, second] = encoded;
   if (first instanceof Buffer) return second instanceof Buffer && first.equals(second);
   return first !== undefined && first === second;
 }
+
+const jsonTypes: ReadonlySet<CellType> = new Set(['json', 'paddedJson', 'nullablePaddedJson']);
 
 const textEncodings = {
   string: {
@@ -103,30 +81,67 @@ const textEncodings = {
   },
 } as const satisfies Partial<Record<CellType, ValueEncoding<string>>>;
 
-/** Text that is padded as ISO/IEC 9797-1 does by its method 2: a byte 80, then bytes 00 up to a multiple. */
-function padded(text: ValueEncoding<string>): ValueEncoding<Buffer> {
+const bufferEncoding: ValueEncoding<Buffer> = {
+  wants: 'a Buffer or Uint8Array',
+  encode: (value) =>
+    value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : undefined,
+  // A copy: what the cipher returned may be a view of a larger pool.
+  decode: (bytes) => Buffer.from(bytes),
+};
+
+/** What is padded as ISO/IEC 9797-1 does by its method 2: a byte 80, then bytes 00 up to a multiple. */
+function padded(encoding: ValueEncoding<Buffer>): ValueEncoding<Buffer> {
   return {
-    wants: text.wants,
+    wants: encoding.wants,
     encode: (value, padTo) => {
-      const encoded = text.encode(value, padTo);
+      const encoded = encoding.encode(value, padTo);
       if (encoded === undefined) return undefined;
-      const length = Buffer.byteLength(encoded, 'utf8');
+      const { length } = encoded;
       const bytes = Buffer.alloc((Math.floor(length / padTo) + 1) * padTo);
-      bytes.write(encoded, 'utf8');
+      encoded.copy(bytes);
       bytes[length] = 0x80;
       return bytes;
     },
     decode: (bytes) => {
       const length = bytes.lastIndexOf(0x80);
       const isPadded = length >= 0 && bytes.subarray(length + 1).every((byte) => byte === 0);
-      return isPadded ? text.decode(bytes.toString('utf8', 0, length)) : undefined;
+      return isPadded ? encoding.decode(bytes.subarray(0, length)) : undefined;
     },
   };
 }
 
-const byteEncodings = {
-  paddedString: padded(textEncodings.string),
-  paddedJson: padded(textEncodings.json),
+/** The UTF-8 bytes of text. */
+function utf8(text: ValueEncoding<string>): ValueEncoding<Buffer> {
+  return {
+    wants: text.wants,
+    encode: (value, padTo) => {
+      const encoded = text.encode(value, padTo);
+      return encoded === undefined ? undefined : Buffer.from(encoded, 'utf8');
+    },
+    decode: (bytes) => text.decode(bytes.toString('utf8')),
+  };
+}
+
+/**
+ * A byte 01, then the value; null is bytes 00, as many as the shortest value has.
+ * @param shortest  any value of the fewest bytes
+ */
+function nullable(encoding: ValueEncoding<Buffer>, shortest: unknown): ValueEncoding<Buffer> {
+  return {
+    wants: `${encoding.wants} or null`,
+    encode: (value, padTo) => {
+      const encoded = encoding.encode(value === null ? shortest : value, padTo);
+      if (encoded === undefined) return undefined;
+      return value === null ? Buffer.alloc(1 + encoded.length) : Buffer.concat([Buffer.of(1), encoded]);
+    },
+    decode: (bytes) => {
+      if (bytes[0] === 1) return encoding.decode(bytes.subarray(1));
+      return bytes.length > 0 && bytes.every((byte) => byte === 0) ? null : undefined;
+    },
+  };
+}
+
+const plainEncodings = {
   number: {
     wants: 'a number',
     encode: (value) => {
@@ -157,16 +172,26 @@ const byteEncodings = {
       return Number.isNaN(date.getTime()) ? undefined : date;
     },
   },
-  buffer: {
-    wants: 'a Buffer or Uint8Array',
-    encode: (value) =>
-      value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : undefined,
-    // A copy: what the cipher returned may be a view of a larger pool.
-    decode: (bytes) => Buffer.from(bytes),
-  },
+  buffer: bufferEncoding,
+  paddedString: padded(utf8(textEncodings.string)),
+  paddedJson: padded(utf8(textEncodings.json)),
+  paddedBuffer: padded(bufferEncoding),
 } as const satisfies Partial<Record<CellType, ValueEncoding<Buffer>>>;
 
-const encodings = { ...textEncodings, ...byteEncodings } as Record<CellType, ValueEncoding<Plaintext>>;
+const nullableEncodings = {
+  nullableNumber: nullable(plainEncodings.number, 0),
+  nullableBigint: nullable(plainEncodings.bigint, 0n),
+  nullableBoolean: nullable(plainEncodings.boolean, false),
+  nullableDate: nullable(plainEncodings.date, new Date(0)),
+  nullablePaddedString: nullable(plainEncodings.paddedString, ''),
+  nullablePaddedJson: nullable(plainEncodings.paddedJson, 0),
+  nullablePaddedBuffer: nullable(plainEncodings.paddedBuffer, Buffer.alloc(0)),
+} as const satisfies Partial<Record<CellType, ValueEncoding<Buffer>>>;
+
+const encodings = { ...textEncodings, ...plainEncodings, ...nullableEncodings } as Record<
+  CellType,
+  ValueEncoding<Plaintext>
+>;
 
 function isTooLong(plaintext: Plaintext): boolean {
   if (plaintext.length <= maximumPlaintextBytes / 3) return false;

@@ -11,13 +11,15 @@ export class DataPlanCommand extends DataCommand {
   async run(_: string[], options: DataCommandOptions): Promise<void> {
     await this.withLifecycle(options, async (lifecycle) => {
       const plans = await lifecycle.plan();
-      const rows = plans.map(({ column, phase, plaintextColumn, cellColumn, both, plaintextOnly, cellOnly }) => [
+      const rows = plans.map(({ column, phase, plaintextColumn, cellColumn, ...counts }) => [
         column,
         phase,
         `${plaintextColumn} → ${cellColumn}`,
-        ...[both, plaintextOnly, cellOnly].map((count) => count.toLocaleString('en')),
+        ...[counts.both, counts.plaintextOnly, counts.cellOnly, counts.withoutCell].map((count) =>
+          count.toLocaleString('en'),
+        ),
       ]);
-      const head = ['column', 'phase', 'columns', 'both', 'plaintext only', 'cell only'];
+      const head = ['column', 'phase', 'columns', 'both', 'plaintext only', 'cell only', 'without cell'];
       const text =
         plans.length === 0
           ? ['no column is declared with plaintext beside its cells']
@@ -27,9 +29,9 @@ export class DataPlanCommand extends DataCommand {
   }
 }
 
-function nextOf({ phase, plaintextOnly, cellOnly, both }: PlaintextPlan): string {
+function nextOf({ phase, plaintextOnly, cellOnly, both, withoutCell }: PlaintextPlan): string {
   if (phase === 'dual-write') {
-    if (plaintextOnly > 0)
+    if (withoutCell > 0)
       return 'once no older version of the application runs, nest-hsm data backfill gives the rest their cells';
     return 'nest-hsm data verify compares them; then deploy phase switched (or leave: plain @Column again)';
   }

@@ -1,7 +1,7 @@
 import { Column, Index } from 'typeorm';
 import { indexCharacters, type Normalization } from '../blind-index.js';
+import type { ValueType } from '../cell-type.js';
 import type { KeyScopeKind } from '../key-scope.js';
-import type { ValueType } from '../value-encoding.js';
 import { declarePlaintext, type PlaintextColumnOptions, type PlaintextDeclaration } from './plaintext-column.js';
 import { refuseUntilInstalled } from './refuse-until-installed.js';
 
@@ -9,7 +9,7 @@ export interface EncryptedColumnOptions {
   /** What the property holds; bound in every cell. Default `string`. */
   readonly type?: ValueType;
   /**
-   * Hides the length of strings and JSON up to a multiple of so many bytes, 2 to 65,536. The number may be changed at any time; whether
+   * Hides the length of strings, JSON and buffers up to a multiple of so many bytes, 2 to 65,536. The number may be changed at any time; whether
    * there is one may not, once rows are written.
    */
   readonly padTo?: number;
@@ -22,8 +22,12 @@ export interface EncryptedColumnOptions {
   readonly searchable?: boolean | SearchableOptions;
   /** Name of the database column. */
   readonly name?: string;
-  /** Default false. NULL is stored as NULL: that a value is missing is not hidden. */
-  readonly nullable?: boolean;
+  /**
+   * true: null is stored as NULL, which shows that a value is missing. 'encrypted': null has a cell as every value has, a NULL in the database is
+   * an error, and conditions cannot ask for null; strings, JSON and buffers need `padTo`. Default false. Whether it is 'encrypted' cannot be
+   * changed once rows are written.
+   */
+  readonly nullable?: boolean | 'encrypted';
   /** As of `@Column()`. */
   readonly select?: boolean;
   /** As of `@Column()`. */
@@ -74,6 +78,8 @@ export interface EncryptedColumnDeclaration {
   readonly type: ValueType;
   readonly columnId?: string;
   readonly padTo?: number;
+  /** Whether null has a cell. */
+  readonly encryptsNull: boolean;
   readonly search?: SearchDeclaration;
   readonly plaintext?: PlaintextDeclaration;
 }
@@ -93,17 +99,20 @@ const entityKey = Symbol.for('@nest-hsm/data-encryption:entity');
  * records what is wanted. A data source without `withDataEncryption` refuses to write or read such a column.
  */
 export function EncryptedColumn(options: EncryptedColumnOptions = {}): PropertyDecorator {
-  const { type = 'string', columnId, searchable, padTo, plaintext: given, ...columnOptions } = options;
+  const { type = 'string', columnId, searchable, padTo, plaintext: given, nullable, ...columnOptions } = options;
+  const encryptsNull = nullable === 'encrypted';
   return (prototype, property) => {
     const search = searchable ? declareIndex(prototype, property, searchable, columnOptions) : undefined;
     const plaintext = given && declarePlaintext(prototype, property, given);
-    const cells = { ...columnOptions, ...plaintext?.cells, type: 'text', transformer: refuseUntilInstalled } as const;
+    const physical = { type: 'text', transformer: refuseUntilInstalled } as const;
+    const cells = { ...columnOptions, nullable: nullable === true, ...plaintext?.cells, ...physical };
     const cellProperty = plaintext?.cellProperty ?? property;
     const declarations = ownDeclarations(prototype.constructor);
     declarations.set(String(cellProperty), {
       type,
       columnId: columnId ?? String(property),
       padTo,
+      encryptsNull,
       search,
       plaintext: plaintext?.declaration,
     });

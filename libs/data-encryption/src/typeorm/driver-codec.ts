@@ -35,7 +35,7 @@ export function encodeInDriver(driver: DriverInternals, installed: () => Install
     if (installation?.indexed.has(column)) return installation.indexing?.get(column) ?? null;
     const cipher = installation?.ciphers.get(column);
     if (installation === undefined || cipher === undefined) return preparePersistentValue(value, column);
-    if (value === null || value === undefined) return value;
+    if ((value === null || value === undefined) && !cipher.encryptsNull) return value;
     const cell = installation.writing?.cell(0, column);
     if (cell === undefined) refuse(cipher.name, 'statementText');
     return cell;

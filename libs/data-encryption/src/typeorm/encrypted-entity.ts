@@ -29,6 +29,7 @@ export interface IndexedColumn {
   readonly source: ColumnMetadata;
   readonly column: ColumnMetadata;
   readonly index: BlindIndex;
+  readonly cipher: ColumnCipher;
 }
 
 /** The encrypted entities of a data source. */

@@ -2,7 +2,7 @@ import type { QueryExpressionMap } from 'typeorm/query-builder/QueryExpressionMa
 import type { EncryptedEntities, EncryptedEntity } from './encrypted-entity.js';
 import type { IndexedColumn } from './encrypted-entity.js';
 import { type Refusal, refuse, refuseIf } from './refusal.js';
-import { searchClauseAt } from './search-clause.js';
+import { isAffirmed, searchClauseAt } from './search-clause.js';
 import type { SearchParameters } from './search-parameters.js';
 import { namesOf, type SqlName, tablesByAlias } from './sql-names.js';
 import { SqlMemo } from './sql-memo.js';
@@ -11,6 +11,7 @@ import { isWord, type SqlToken, tokenize } from './sql-tokens.js';
 interface NamedColumn {
   /** `Entity.property` */
   readonly name: string;
+  readonly encryptsNull: boolean;
   /** When it can be searched. */
   readonly indexed?: IndexedColumn;
 }
@@ -62,8 +63,8 @@ export class EncryptedNames {
       this.#byEntity.set(entity, names);
       const table = entity.metadata.tableName.toLowerCase();
       const ofTable = this.#byTable.get(table) ?? new Map<string, NamedColumn>();
-      for (const [column, { name }] of entity.ciphers)
-        ofTable.set(column.databaseName.toLowerCase(), { name, indexed: entity.indexes.get(column) });
+      for (const [column, { name, encryptsNull }] of entity.ciphers)
+        ofTable.set(column.databaseName.toLowerCase(), { name, encryptsNull, indexed: entity.indexes.get(column) });
       this.#byTable.set(table, ofTable);
       for (const name of names.keys()) lastParts.add(name.slice(name.lastIndexOf('.') + 1));
     }
@@ -80,12 +81,11 @@ export class EncryptedNames {
     if (outputs === undefined && !this.#any.test(sql)) return undefined;
     this.#refuseOddAliases(map);
     const { names, tables } = this.#parsed.of(sql);
-    for (const name of names) {
-      if (name.isNullTest) continue;
-      const { parts } = name;
-      const found =
-        this.#resolve(parts, map, tables)?.name ?? (parts.length === 1 ? outputs?.get(parts[0]) : undefined);
-      if (found !== undefined) return found;
+    for (const { parts, isNullTest } of names) {
+      const found = this.#resolve(parts, map, tables);
+      if (found !== undefined && (!isNullTest || found.encryptsNull)) return found.name;
+      const output = found === undefined && !isNullTest && parts.length === 1 ? outputs?.get(parts[0]) : undefined;
+      if (output !== undefined) return output;
     }
     return undefined;
   }
@@ -113,11 +113,13 @@ export class EncryptedNames {
     let rewritten = '';
     let at = 0;
     for (const name of names) {
-      const found = name.isNullTest ? undefined : this.#resolve(name.parts, map, tables);
-      if (found === undefined) continue;
+      const found = this.#resolve(name.parts, map, tables);
+      if (found === undefined || (name.isNullTest && !found.encryptsNull)) continue;
+      if (name.isNullTest) refuse(found.name, 'nullTest');
       if (found.indexed === undefined) refuse(found.name, refusal);
       const clause = searchClauseAt(tokens, name);
       if (clause === undefined) refuse(found.name, 'comparison');
+      if (found.encryptsNull && !isAffirmed(tokens, name, clause)) refuse(found.name, 'negation');
       // A name alone may be that of a subquery's table.
       if (found.by === 'guess' || (found.by === 'name' && hasSubquery)) refuse(found.name, 'ambiguous');
       const written = found.by === 'name' ? '' : sql.slice(tokens[name.first].start, tokens[name.last].start);
@@ -202,8 +204,8 @@ function columnNames({ metadata, ciphers, indexes }: EncryptedEntity): ColumnNam
     metadata.columns.filter((column) => !ciphers.has(column)).map((column) => column.propertyPath),
   );
   const names = new Map<string, NamedColumn>();
-  for (const [column, { name }] of ciphers) {
-    const named = { name, indexed: indexes.get(column) };
+  for (const [column, { name, encryptsNull }] of ciphers) {
+    const named = { name, encryptsNull, indexed: indexes.get(column) };
     names.set(column.databaseName.toLowerCase(), named);
     names.set(column.propertyPath.toLowerCase(), named);
     if (!plainPaths.has(column.propertyName)) names.set(column.propertyName.toLowerCase(), named);

@@ -10,7 +10,10 @@ const fewValues = 20;
  * Warns of searchable columns of few distinct values: their index says how often each occurs, and so which it is. It is no more than
  * a warning, and whatever keeps it from looking is none.
  */
-export async function warnOfFewValues(dataSource: DataSource, columns: Iterable<IndexedColumn>): Promise<void> {
+export async function warnOfFewValues(
+  dataSource: DataSource,
+  columns: Iterable<Pick<IndexedColumn, 'column' | 'index'>>,
+): Promise<void> {
   const warned = new Set<string>();
   for (const { column, index } of columns) {
     const { tablePath } = column.entityMetadata;

@@ -71,7 +71,7 @@ function demandOf(installation: Installation, builder: InsertInternals, entity: 
   for (const part of parts) {
     const cells: [ColumnCipher, number][] = [];
     for (const [column, cipher] of ciphers) {
-      const count = isAny ? part.length : countCells(column, part);
+      const count = isAny ? part.length : countCells(column, cipher, part);
       if (count > 0) cells.push([cipher, count]);
     }
     if (cells.length > 0) demand.addCells(cells, installation.tenantOf(entity, part[0]));
@@ -79,12 +79,9 @@ function demandOf(installation: Installation, builder: InsertInternals, entity: 
   return demand;
 }
 
-function countCells(column: ColumnMetadata, rows: readonly ObjectLiteral[]): number {
+function countCells(column: ColumnMetadata, cipher: ColumnCipher, rows: readonly ObjectLiteral[]): number {
   let count = 0;
-  for (const row of rows) {
-    const value = column.getEntityValue(row) as unknown;
-    if (value !== null && value !== undefined) count++;
-  }
+  for (const row of rows) if (cipher.hasCell(column.getEntityValue(row))) count++;
   return count;
 }
 
@@ -166,9 +163,24 @@ function encryptInserted(installation: Installation, builder: InsertInternals, e
     key: (row: number) =>
       entity.primaryKey.ofRow((column) => ownKey(builder, column, values[row]) ?? insert.generated.get(column)?.[row]),
     tenant: (row: number) => installation.tenantOf(entity, values[row]),
-    value: (row: number, column: ColumnMetadata) => column.getEntityValue(values[row]) as unknown,
+    value: (row: number, column: ColumnMetadata) => insertedValue(installation, builder, column, values[row]),
   };
   insert.cells = encryptRows(installation, rows, insert.keys);
+}
+
+/** None of a column that the builder was not asked to insert. */
+function insertedValue(
+  { shadows }: Installation,
+  { expressionMap }: InsertInternals,
+  column: ColumnMetadata,
+  row: ObjectLiteral,
+): unknown {
+  const { insertColumns } = expressionMap;
+  if (insertColumns.length > 0) {
+    const named = column.entityMetadata.columns.filter(({ propertyPath }) => insertColumns.includes(propertyPath));
+    if (!named.includes(column) && !shadows.of(named).includes(column)) return undefined;
+  }
+  return column.getEntityValue(row) as unknown;
 }
 
 /** An upsert that overwrites cells writes those bound to the new row: right only if the row it meets has the same key. */
@@ -187,8 +199,8 @@ function refuseUnboundUpsert(entity: EncryptedEntity, onUpdate: Upsert): void {
 }
 
 /**
- * `InsertQueryBuilder.getInsertedColumns`: a key made here is inserted even where TypeORM leaves it to the database, and a blind
- * index or a shadow wherever its column is.
+ * `InsertQueryBuilder.getInsertedColumns`: a key made here is inserted even where TypeORM leaves it to the database, a column whose null
+ * has a cell always, and a blind index or a shadow wherever its column is.
  */
 export function getInsertedColumns(
   { indexed, shadows }: Installation,
@@ -199,9 +211,11 @@ export function getInsertedColumns(
   const columns = [...named, ...shadows.of(named)];
   const insert = inserts.get(builder);
   if (insert === undefined) return columns;
-  const sources = new Set(columns);
-  const indexes = [...insert.entity.indexes.values()].filter(({ source }) => sources.has(source));
-  return [...new Set([...insert.generated.keys(), ...columns, ...indexes.map(({ column }) => column)])];
+  const { ciphers, indexes } = insert.entity;
+  const required = [...ciphers].flatMap(([column, cipher]) => (cipher.encryptsNull ? [column] : []));
+  const inserted = new Set([...insert.generated.keys(), ...columns, ...required]);
+  const texts = [...indexes.values()].filter(({ source }) => inserted.has(source));
+  return [...inserted, ...texts.map(({ column }) => column)];
 }
 
 /** `InsertQueryBuilder.createColumnValueExpression` */
@@ -216,7 +230,10 @@ export function createColumnValueExpression(
   const insert = inserts.get(builder);
   // What TypeORM makes of the value of a text column: a parameter.
   const cell = insert?.cells?.cell(index, column);
-  if (cell !== undefined) return builder.createParameter(cell);
+  if (cell !== undefined) {
+    noteNull(builder, column, index, values[index]);
+    return builder.createParameter(cell);
+  }
   const entity = insert?.entity ?? installation.entity(mainMetadata(builder));
   if (entity === undefined) return original();
   // TypeORM makes others of those that a row brings: it counts on from the one that the driver names.
@@ -249,10 +266,17 @@ function indexValue(
   indexed: IndexedColumn,
   values: ObjectLiteral,
 ): string {
-  const value = indexed.source.getEntityValue(values) as unknown;
-  const isNone = value === null || value === undefined || typeof value === 'function';
-  const text = isNone ? null : installation.search.stored(indexed, value, installation.tenantOf(entity, values));
+  const value = insertedValue(installation, builder, indexed.source, values);
+  const text = indexed.cipher.hasCell(value)
+    ? installation.search.stored(indexed, value, installation.tenantOf(entity, values))
+    : null;
   return builder.createParameter(text);
+}
+
+/** The entity gets null for what it has no value of, as from TypeORM for a column that may be NULL. */
+function noteNull(builder: InsertInternals, column: ColumnMetadata, index: number, values: ObjectLiteral): void {
+  if (column.isVirtual || (column.getEntityValue(values) as unknown) !== undefined) return;
+  column.setEntityValue((builder.expressionMap.locallyGenerated[index] ??= {}), null);
 }
 
 /** The entity gets its key from here once the row is inserted, or from RETURNING, which also knows of conflicts. */

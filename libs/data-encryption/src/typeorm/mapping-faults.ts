@@ -2,6 +2,7 @@ import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { keyScopeKinds } from '../key-scope.js';
 import { databaseType } from './database-type.js';
+import type { ColumnCipher } from '../column-cipher.js';
 import type { EncryptedEntityOptions } from './decorators.js';
 import type { PlaintextColumn } from './plaintext-column.js';
 import { refuseUntilInstalled } from './refuse-until-installed.js';
@@ -14,7 +15,11 @@ import { isWord } from './sql-tokens.js';
 export type MappingFault = string;
 
 /** What one encrypted column must not be. */
-export function columnFaults(metadata: EntityMetadata, column: ColumnMetadata, name: string): MappingFault[] {
+export function columnFaults(
+  metadata: EntityMetadata,
+  column: ColumnMetadata,
+  { name, encryptsNull }: ColumnCipher,
+): MappingFault[] {
   const isIndexed = metadata.indices.some((index) => index.columns.includes(column));
   const isUnique = metadata.uniques.some((unique) => unique.columns.includes(column));
   const checks: readonly [boolean, string][] = [
@@ -37,8 +42,25 @@ export function columnFaults(metadata: EntityMetadata, column: ColumnMetadata, n
       isIndexed || isUnique,
       'want no index or unique constraint, since equal values have different cells: make it searchable',
     ],
+    [
+      encryptsNull && !column.isInsert,
+      "want nullable 'encrypted' of a column that is inserted, got insert false: every row has a cell",
+    ],
+    [
+      encryptsNull && isOfSomeRows(metadata, column),
+      "want nullable 'encrypted' of a column that every row has, got one of a child entity or an embedded class under single-table inheritance",
+    ],
   ];
   return checks.filter(([isFault]) => isFault).map(([, fault]) => `${name}: ${fault}`);
+}
+
+/** Single-table inheritance: rows of other entities have NULL there, and TypeORM makes the columns of embedded classes so too. */
+function isOfSomeRows({ inheritancePattern, dataSource }: EntityMetadata, column: ColumnMetadata): boolean {
+  if (inheritancePattern !== 'STI') return false;
+  const isChilds = dataSource.entityMetadatas.some(
+    ({ tableType, target }) => tableType === 'entity-child' && target === column.target,
+  );
+  return isChilds || column.embeddedMetadata !== undefined;
 }
 
 /** What the scope of an entity's keys must not be. */
@@ -139,9 +161,10 @@ function referenceFaults(metadata: EntityMetadata, entities: EncryptedEntities):
 
 /** Expressions the database would compute over ciphertext. */
 function expressionFaults({ metadata, ciphers }: EncryptedEntity): MappingFault[] {
-  const columns = [...ciphers.keys()];
-  const names = new Set(
-    columns.flatMap((column) => [column.databaseName.toLowerCase(), column.propertyName.toLowerCase()]),
+  const names = new Map(
+    [...ciphers].flatMap(([{ databaseName, propertyName }, cipher]) =>
+      [databaseName, propertyName].map((name) => [name.toLowerCase(), cipher] as const),
+    ),
   );
   const expressions = [
     ...metadata.checks.map((check) => ['check constraint', check.expression] as const),
@@ -156,7 +179,10 @@ function expressionFaults({ metadata, ciphers }: EncryptedEntity): MappingFault[
   ];
   return expressions.flatMap(([what, sql]) =>
     sqlNames(sql, databaseType(metadata.dataSource) === 'mariadb')
-      .filter(({ parts, isNullTest }) => !isNullTest && names.has(parts[parts.length - 1]))
+      .filter(({ parts, isNullTest }) => {
+        const cipher = names.get(parts[parts.length - 1]);
+        return cipher !== undefined && (!isNullTest || cipher.encryptsNull);
+      })
       .map(
         ({ parts }) =>
           `${metadata.name}: want no ${what} over an encrypted column, got one over ${parts[parts.length - 1]}`,

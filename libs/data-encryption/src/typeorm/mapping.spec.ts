@@ -1,5 +1,6 @@
 import {
   Check,
+  ChildEntity,
   Column,
   DataSource,
   Entity,
@@ -10,6 +11,7 @@ import {
   PrimaryColumn,
   PrimaryGeneratedColumn,
   type Relation,
+  TableInheritance,
   Unique,
   ViewColumn,
   ViewEntity,
@@ -184,8 +186,65 @@ const faulty: readonly Faulty[] = [
         }
         return Padded;
       }),
-    /Padded\.secret: want padTo of 2 to 65536 for a string or json, got/,
+    /Padded\.secret: want padTo of 2 to 65536 for a string, json or buffer, got/,
   ]),
+  ...(['string', 'json', 'buffer'] as const).map((type): Faulty => [
+    `an encrypted null of a ${type} of any length`,
+    () =>
+      entity(() => {
+        @Entity()
+        class Shown {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn({ type, nullable: 'encrypted' }) secret: unknown;
+        }
+        return Shown;
+      }),
+    new RegExp(`Shown\\.secret: want padTo for ${type} beside nullable 'encrypted', got none`),
+  ]),
+  [
+    'an encrypted null that is not inserted',
+    () =>
+      entity(() => {
+        @Entity()
+        class Late {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn({ type: 'date', nullable: 'encrypted', insert: false }) secret: Date | null;
+        }
+        return Late;
+      }),
+    /Late\.secret: want nullable 'encrypted' of a column that is inserted, got insert false/,
+  ],
+  [
+    'an encrypted null of a child entity',
+    () => {
+      @Entity()
+      @TableInheritance({ column: { type: 'varchar', name: 'kind' } })
+      class Parent {
+        @PrimaryGeneratedColumn('uuid') id: string;
+        @EncryptedColumn({ type: 'date', nullable: 'encrypted' }) shared: Date | null;
+      }
+      @ChildEntity()
+      class Child extends Parent {
+        @EncryptedColumn({ type: 'date', nullable: 'encrypted' }) secret: Date | null;
+      }
+      return [Parent, Child];
+    },
+    /(?!.*shared).*Child\.secret: want nullable 'encrypted' of a column that every row has, got one of a child entity/,
+  ],
+  [
+    'a check constraint over an encrypted null',
+    () =>
+      entity(() => {
+        @Entity()
+        @Check('secret IS NOT NULL OR id IS NOT NULL')
+        class Known {
+          @PrimaryGeneratedColumn('uuid') id: string;
+          @EncryptedColumn({ type: 'date', nullable: 'encrypted' }) secret: Date | null;
+        }
+        return Known;
+      }),
+    /Known: want no check constraint over an encrypted column, got one over secret/,
+  ],
   [
     'a check constraint over it',
     () =>

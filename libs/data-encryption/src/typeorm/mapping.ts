@@ -2,9 +2,9 @@ import type { DataSource, EntityMetadata } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { BlindIndex, searchFault } from '../blind-index.js';
 import { ColumnCipher } from '../column-cipher.js';
+import { type CellType, nullableType, paddedType } from '../cell-type.js';
 import { databaseType as databaseTypeOf } from './database-type.js';
 import { DataEncryptionError } from '../errors.js';
-import { paddedType } from '../value-encoding.js';
 import {
   type EncryptedColumnDeclaration,
   encryptedColumnDeclaration,
@@ -42,18 +42,17 @@ export function mapEncryptedEntities(
       const declaration = encryptedColumnDeclaration(column.target, column.propertyName);
       if (declaration === undefined) continue;
       const columnId = columnIdOf(column, declaration.columnId);
-      const { padTo, plaintext } = declaration;
+      const { plaintext } = declaration;
       const name = `${metadata.name}.${pathBeside(column, plaintext?.property ?? column.propertyName)}`;
-      const type = padTo === undefined ? declaration.type : paddedType(declaration.type);
-      if (type === undefined || !isPadding(padTo)) {
-        faults.push(
-          `${name}: want padTo of 2 to ${mostPadding} for a string or json, got ${padTo} for ${declaration.type}`,
-        );
+      const form = cellForm(declaration);
+      if ('fault' in form) {
+        faults.push(`${name}: ${form.fault}`);
         continue;
       }
-      const cipher = new ColumnCipher({ databaseId, tableId, columnId, type, isRowBound, keyScope }, name, padTo);
+      const identity = { databaseId, tableId, columnId, type: form.type, isRowBound, keyScope };
+      const cipher = new ColumnCipher(identity, name, declaration.padTo);
       ciphers.set(column, cipher);
-      faults.push(...columnFaults(metadata, column, name));
+      faults.push(...columnFaults(metadata, column, cipher));
       if (plaintext !== undefined) {
         const beside = plaintextOf(metadata, column, plaintext);
         plaintexts.set(column, beside);
@@ -84,19 +83,32 @@ export function mapEncryptedEntities(
 
 const mostPadding = 65_536;
 
-function isPadding(padTo: number | undefined): boolean {
-  return padTo === undefined || (Number.isInteger(padTo) && padTo >= 2 && padTo <= mostPadding);
+/** How the values of a column are held, or why they cannot be so. */
+function cellForm({
+  type,
+  padTo,
+  encryptsNull,
+}: EncryptedColumnDeclaration): { readonly type: CellType } | { readonly fault: MappingFault } {
+  const shown = padTo === undefined ? type : paddedType(type);
+  const isPadding = padTo === undefined || (Number.isInteger(padTo) && padTo >= 2 && padTo <= mostPadding);
+  if (shown === undefined || !isPadding)
+    return { fault: `want padTo of 2 to ${mostPadding} for a string, json or buffer, got ${padTo} for ${type}` };
+  const held = encryptsNull ? nullableType(shown) : shown;
+  if (held === undefined)
+    return { fault: `want padTo for ${type} beside nullable 'encrypted', got none: null would show by its length` };
+  return { type: held };
 }
 
 function indexOf(
   metadata: EntityMetadata,
   tableId: string,
   source: ColumnMetadata,
-  { identity: { columnId }, name }: ColumnCipher,
+  cipher: ColumnCipher,
   { type, search }: EncryptedColumnDeclaration & { readonly search: SearchDeclaration },
 ): IndexedColumn {
   const column = columnBeside(metadata, source, search.property);
-  return { tableId, source, column, index: new BlindIndex(columnId, type, search.normalization, name) };
+  const index = new BlindIndex(cipher.identity.columnId, type, search.normalization, cipher.name);
+  return { tableId, source, column, index, cipher };
 }
 
 function plaintextOf(

@@ -11,6 +11,11 @@ const refusals = {
     'in a condition that its blind index cannot answer',
     'compare it with parameters, by =, !=, <>, IN or NOT IN, or ask whether it is null',
   ],
+  nullTest: ['asked whether it is null, which is encrypted too', 'filter after reading'],
+  negation: [
+    'in a condition that is negated, where its blind index does not know which rows are null',
+    'compare it by = or IN, or filter after reading',
+  ],
   ambiguous: [
     'in a condition beside a subquery, where it may be a column of another table',
     'write its alias before it',

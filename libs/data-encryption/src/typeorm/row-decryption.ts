@@ -60,11 +60,13 @@ function gather(rows: readonly RawRow[], { entity, primaryKeys, cells, tenantKey
   const places = new Int32Array(rows.length).fill(-1);
   const tenants: (Tenant | undefined)[] = [];
   const readKey = entity.primaryKey.reader((column) => primaryKeys.get(column) ?? '');
+  const required = cells.filter(({ cipher }) => cipher.encryptsNull);
   // A join repeats a row: the same cells of the same row have the same values. Of another row they are copies, and must fail.
   let last: RawRow | undefined;
   let lastKey: RowKey = [];
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index];
+    if (required.length > 0) refuseMissing(required, primaryKeys, row);
     if (!hasCells(cells, row)) continue;
     const rowKey = readKey(row);
     if (rowKey === undefined) throw decryptionFailed(cells[0].cipher.name);
@@ -78,6 +80,13 @@ function gather(rows: readonly RawRow[], { entity, primaryKeys, cells, tenantKey
     places[index] = batch.rows - 1;
   }
   return { entity, cells, batch, places, tenants };
+}
+
+/** Of a column whose null is encrypted every row has a cell, unless a join has found no row. */
+function refuseMissing(required: SelectedRow['cells'], primaryKeys: SelectedRow['primaryKeys'], row: RawRow): void {
+  const missing = required.find(({ key }) => row[key] === null);
+  const isThere = () => [...primaryKeys.values()].some((key) => (row[key] ?? null) !== null) || hasCells(required, row);
+  if (missing !== undefined && isThere()) throw decryptionFailed(missing.cipher.name);
 }
 
 function hasCells(cells: SelectedRow['cells'], row: RawRow): boolean {

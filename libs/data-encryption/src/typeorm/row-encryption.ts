@@ -37,8 +37,9 @@ export function encryptRows(
   for (let row = 0; row < rows; row++) {
     let first = -1;
     for (let index = 0; index < columns.length; index++) {
-      values[index] = value(row, columns[index][0]);
-      if (first < 0 && isValue(values[index])) first = index;
+      const [column, cipher] = columns[index];
+      values[index] = value(row, column);
+      if (first < 0 && cipher.hasCell(values[index])) first = index;
     }
     if (first < 0) continue;
     const rowKey = key(row);
@@ -47,16 +48,13 @@ export function encryptRows(
     batch.addRow(rowKey);
     tenants.push(tenant(row));
     for (let index = 0; index < columns.length; index++) {
-      batch.addCell(isValue(values[index]) ? columns[index][1].encode(values[index]) : null);
+      const [, cipher] = columns[index];
+      batch.addCell(cipher.hasCell(values[index]) ? cipher.encode(values[index]) : null);
     }
   }
   const texts = encryptByScope(batch, tenants, keys);
   if (batch.filled > 0) installation.observer.cells('encrypt', batch.filled);
   return new EncryptedCells(columns, places, texts);
-}
-
-function isValue(value: unknown): boolean {
-  return value !== null && value !== undefined && typeof value !== 'function';
 }
 
 /**
@@ -90,7 +88,7 @@ interface BatchPart {
 
 function partsByColumn({ columns, rows, cells }: CellBatch<Plaintext>): readonly BatchPart[] {
   const all = Array.from({ length: rows }, (_, row) => row);
-  const isFilled = (column: number) => all.some((row) => isValue(cells[row * columns.length + column]));
+  const isFilled = (column: number) => all.some((row) => (cells[row * columns.length + column] ?? null) !== null);
   return [...columns.keys()].filter(isFilled).map((column) => ({ rows: all, columns: [column] }));
 }
 

@@ -28,6 +28,34 @@ export function searchClauseAt(tokens: readonly SqlToken[], { first, last }: Sql
     : undefined;
 }
 
+/**
+ * Whether the rows that a comparison does not find are left out: there is no negation in it, before it or before a group around it, and
+ * nothing is computed of such a group.
+ */
+export function isAffirmed(tokens: readonly SqlToken[], { first }: SqlName, { operator, last }: SearchClause): boolean {
+  const groups: number[] = [];
+  for (let at = 0; at < first; at++) {
+    if (tokens[at].text === '(') groups.push(at);
+    else if (tokens[at].text === ')') groups.pop();
+  }
+  const isNegated = operator === 'NOT IN' || [first, ...groups].some((at) => isWord(tokens[at - 1], 'not'));
+  return !isNegated && endsOfGroups(tokens, last + 1).every((end) => mayPrecede(tokens[end + 1]));
+}
+
+/** Where the groups end that are open at a token. */
+function endsOfGroups(tokens: readonly SqlToken[], from: number): readonly number[] {
+  const ends: number[] = [];
+  let opened = 0;
+  for (let at = from; at < tokens.length; at++) {
+    if (tokens[at].text === '(') opened++;
+    else if (tokens[at].text === ')' && --opened < 0) {
+      ends.push(at);
+      opened = 0;
+    }
+  }
+  return ends;
+}
+
 function mayFollow(token: SqlToken | undefined): boolean {
   return token === undefined || token.text === '(' || isKeyword(token, before);
 }

@@ -74,10 +74,13 @@ export class SearchParameters {
     });
   }
 
-  /** The text that is stored beside a value. @param tenant  whose the row is, empty where it is no tenant's */
+  /**
+   * The text that is stored beside a value that has a cell.
+   * @param tenant  whose the row is, empty where it is no tenant's
+   */
   stored({ tableId, index }: IndexedColumn, value: unknown, tenant: string): string {
     const [active] = this.keys.keys(tableId, index, tenant);
-    return index.text(value, active);
+    return value === null || value === undefined ? index.textOfNull(active) : index.text(value, active);
   }
 
   #texts(column: IndexedColumn, value: unknown): readonly (string | null)[] {

@@ -33,8 +33,8 @@ export function valuesSet(
 /** Of each cell that is set. */
 export function ciphersSet(set: readonly SetColumn[], { ciphers }: EncryptedEntity): readonly ColumnCipher[] {
   return set.flatMap(({ column, value }) => {
-    const isCell = value !== null && value !== undefined && typeof value !== 'function';
-    return (isCell && column && ciphers.get(column)) || [];
+    const cipher = column && ciphers.get(column);
+    return cipher?.hasCell(value) ? cipher : [];
   });
 }
 

@@ -7,6 +7,7 @@ if (whyNoMariadb === undefined) {
   for (const suite of [
     '../../src/typeorm/operations.spec.js',
     '../../src/typeorm/search.spec.js',
+    '../../src/typeorm/encrypted-null.spec.js',
     '../../src/typeorm/refusals.spec.js',
     '../../src/typeorm/attacks.spec.js',
     '../../src/typeorm/key-scopes.spec.js',

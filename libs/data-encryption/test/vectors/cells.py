@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 TYPES = {"string": 1, "number": 2, "bigint": 3, "boolean": 4, "date": 5, "json": 6, "buffer": 7, "paddedString": 8, "paddedJson": 9}
+TYPES |= {"paddedBuffer": 10, "nullableNumber": 11, "nullableBigint": 12, "nullableBoolean": 13, "nullableDate": 14}
+TYPES |= {"nullablePaddedString": 15, "nullablePaddedJson": 16, "nullablePaddedBuffer": 17}
 
 
 def fields(*values):
@@ -76,6 +78,17 @@ CASES = [
     ("paddedString", "Grüße", "Grüße".encode() + b"\x80" + bytes(8), ["1"]),
     ("paddedString", "sixteen bytes ..", b"sixteen bytes .." + b"\x80" + bytes(15), ["1"]),
     ("paddedJson", [1], b"[1]\x80" + bytes(12), ["1"]),
+    ("paddedBuffer", "00ff80", bytes.fromhex("00ff80") + b"\x80" + bytes(12), ["1"]),
+    ("nullableNumber", 7, b"\x01" + struct.pack(">d", 7), ["1"]),
+    ("nullableNumber", None, bytes(9), ["1"]),
+    ("nullableBigint", None, bytes(9), ["1"]),
+    ("nullableBoolean", False, b"\x01\x00", ["1"]),
+    ("nullableBoolean", None, bytes(2), ["1"]),
+    ("nullableDate", None, bytes(9), ["1"]),
+    ("nullablePaddedString", "", b"\x01\x80" + bytes(15), ["1"]),
+    ("nullablePaddedString", None, bytes(17), ["1"]),
+    ("nullablePaddedJson", None, bytes(17), ["1"]),
+    ("nullablePaddedBuffer", None, bytes(17), ["1"]),
 ]
 
 TEXTS = [

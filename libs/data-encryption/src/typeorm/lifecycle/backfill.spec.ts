@@ -3,7 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import 'reflect-metadata';
-import { Column, type DataSource, type DataSourceOptions, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import {
+  Column,
+  type DataSource,
+  type DataSourceOptions,
+  Entity,
+  PrimaryGeneratedColumn,
+  type Repository,
+} from 'typeorm';
 import { type TestDatabase, testDatabases } from '../../../test/typeorm/databases.js';
 import { type EncryptedDatabase, encryptedDatabase, stored } from '../../../test/typeorm/encrypted-database.js';
 import { EncryptedColumn } from '../decorators.js';
@@ -86,6 +93,22 @@ function visitorOf(phase?: PlaintextPhase) {
   return Visitor;
 }
 
+/** A column of values that may be missing, which is to show no more. */
+function guestOf(phase: PlaintextPhase | 'encrypted') {
+  const plaintext =
+    phase === 'encrypted' ? undefined : ({ phase, name: 'phone', type: 'text', nullable: true } as const);
+
+  @Entity('guest')
+  class Guest {
+    @PrimaryGeneratedColumn('uuid')
+    id: string;
+
+    @EncryptedColumn({ name: 'phone_cell', nullable: 'encrypted', padTo: 32, searchable: true, plaintext })
+    phone: string | null;
+  }
+  return Guest;
+}
+
 const born = new Date('1961-04-12T06:07:00.000Z');
 
 describe.each(testDatabases())('a column of plaintext that is encrypted while it is used, on $name', (database) => {
@@ -108,7 +131,7 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
   });
 
   /** A deployment of the application, on the one database of the test. */
-  async function deploy(entity: new () => Visitor, changes: Partial<DataSourceOptions> = {}) {
+  async function deploy<T extends object>(entity: new () => T, changes: Partial<DataSourceOptions> = {}) {
     const opened = await encryptedDatabase(
       database,
       { ...options, entities: [entity], synchronize: true, ...changes } as Partial<DataSourceOptions>,
@@ -203,6 +226,48 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
     expect(Object.keys(found).sort()).toEqual(['born', 'card', 'email', 'id', 'visits']);
   });
 
+  it('gives every row a cell where null is encrypted, and finds its way back', async () => {
+    const cellOf = async ({ dataSource }: { dataSource: DataSource }, id: string) =>
+      (await stored(dataSource, 'guest')).find((row) => row.id === id)?.phone_cell;
+    const dual = await deploy(guestOf('dual-write'));
+    const [ada, bob] = await dual.visitors.save([{ phone: '1' }, { phone: null }]);
+    expect(await cellOf(dual, bob.id)).toMatch(/^nhsm/);
+    // As an older version does.
+    await dual.dataSource.query('UPDATE guest SET phone_cell = NULL');
+    expect(await dual.lifecycle.plan()).toMatchObject([{ plaintextOnly: 1, withoutCell: 2 }]);
+    expect(await dual.lifecycle.verify('Guest')).toMatchObject({ failed: 0, differing: 2 });
+    expect(await dual.lifecycle.backfill('Guest')).toMatchObject({ changed: 2, failed: 0 });
+    expect(await dual.lifecycle.plan()).toMatchObject([{ withoutCell: 0 }]);
+    expect(await dual.lifecycle.verify('Guest')).toMatchObject({ sound: 2, misindexed: 0, differing: 0 });
+    // What was written and then lost its plaintext is not taken for null.
+    await dual.dataSource.query(`UPDATE guest SET phone = NULL WHERE id = '${ada.id}'`);
+    expect(await dual.lifecycle.backfill('Guest')).toMatchObject({ changed: 0, failed: 1, failedKeys: [[ada.id]] });
+    await dual.visitors.update(ada.id, { phone: '1' });
+    await dual.dataSource.query(`UPDATE guest SET phone_cell = NULL WHERE id = '${bob.id}'`);
+    const unfilled = deploy(guestOf('switched'), { synchronize: false });
+    await expect(unfilled).rejects.toMatchObject({ code: 'ERR_DATA_BACKFILL_INCOMPLETE' });
+    await dual.lifecycle.backfill('Guest');
+
+    const switched = await deploy(guestOf('switched'));
+    await expect(switched.dataSource.query('UPDATE guest SET phone_cell = NULL')).rejects.toThrow(/null/i);
+    await switched.visitors.save([
+      { id: ada.id, phone: null },
+      { id: bob.id, phone: '2' },
+    ]);
+    expect(await dual.visitors.findOneByOrFail({ id: ada.id })).toMatchObject({ phone: null });
+    expect(await switched.lifecycle.backfill('Guest')).toMatchObject({ changed: 0, failed: 0 });
+
+    const contract = await deploy(guestOf('contract'));
+    expect(await contract.lifecycle.contract('Guest')).toMatchObject({ changed: 1, failed: 0 });
+    const done = await deploy(guestOf('encrypted'));
+    expect((await done.visitors.find()).map(({ phone }) => phone).sort()).toEqual(['2', null]);
+
+    const back = await deploy(guestOf('switched'));
+    expect(await back.lifecycle.backfill('Guest')).toMatchObject({ changed: 1, failed: 0 });
+    const plain = await deploy(guestOf('dual-write'));
+    expect(await plain.visitors.findOneByOrFail({ phone: '2' })).toMatchObject({ id: bob.id });
+  });
+
   it('goes back to plaintext', async () => {
     const encrypted = await deploy(visitorOf());
     const [ada] = await encrypted.visitors.save([{ email: 'ada@example.org', born, card: { number: '1' } }]);
@@ -231,7 +296,7 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
     const dual = await deploy(visitorOf('dual-write'));
     let isOver = false;
     let writes = 0;
-    const writer = async (visitors: typeof dual.visitors) => {
+    const writer = async (visitors: Repository<Visitor>) => {
       for (; !isOver; writes++)
         await visitors.update(
           { id: ids[(writes * 7) % ids.length] },

@@ -56,7 +56,8 @@ export class PlaintextTable {
         const { place, plaintext, cipher, value, cellValue } = compared;
         const { phase } = plaintext.plaintext;
         if (phase === 'dual-write') {
-          const encoded = value === null ? undefined : encodable(() => cipher.encode(value));
+          const isLost = value === null && cellValue !== null;
+          const encoded = isLost ? undefined : encodable(() => cipher.encode(value));
           if (encoded === undefined) failed.add(each.row);
           else plaintexts[plaintext.source] = encoded;
         } else if (phase === 'switched') {

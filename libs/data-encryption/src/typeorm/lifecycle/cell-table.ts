@@ -71,6 +71,8 @@ export class CellTable {
   readonly columns: readonly ColumnCipher[];
   readonly indexes: readonly TableIndex[];
   readonly plaintexts: readonly TablePlaintext[];
+  /** The places of columns in which every row has a cell. */
+  readonly required: readonly number[];
   readonly keyScope: KeyScopeKind;
   readonly #tenantColumn?: TenantColumn;
   readonly #primaryKey: PrimaryKey;
@@ -109,6 +111,12 @@ export class CellTable {
       return { plaintext, source: names.indexOf(plaintext.cells.databaseName) };
     });
     this.#plaintexts = [...plaintexts.keys()].map(escape);
+    const lacking = new Set(
+      this.plaintexts.flatMap(({ plaintext: { phase }, source }) => (phase === 'dual-write' ? [source] : [])),
+    );
+    this.required = this.columns.flatMap(({ encryptsNull }, place) =>
+      encryptsNull && !lacking.has(place) ? [place] : [],
+    );
   }
 
   /** One for each database table: the entities of an inheritance share theirs. */

@@ -33,8 +33,11 @@ export function comparePlaintexts(
     const value = stored === null ? null : driver.prepareHydratedValue(stored, plaintext.plaintext.column);
     const opened = plaintexts[plaintext.source] ?? null;
     const cellValue = opened === null ? null : cipher.decode(opened);
+    const isCellMissing = opened === null && cipher.hasCell(value);
     const isEqual =
-      value === null || cellValue === null ? value === cellValue : equalValues(cipher.identity.type, value, cellValue);
+      value === null || cellValue === null
+        ? value === cellValue && !isCellMissing
+        : equalValues(cipher.identity.type, value, cellValue);
     const isExact = value === null || isAllOf(String(row.plaintexts[place].text), value);
     return { place, plaintext, cipher, value, cellValue, isEqual, isExact };
   });

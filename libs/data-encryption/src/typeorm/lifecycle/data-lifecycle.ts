@@ -100,7 +100,7 @@ export class DataLifecycle {
   /**
    * Shreds what a tenant or subject has, in every table, see `TenantShredding`. It cannot be taken back. To be called again until the receipt
    * says `shredded`; ended anywhere, it goes on.
-   * @throws {DataEncryptionError} ERR_DATA_CONFIG_INVALID where the shared KEK would have to go and `destroySharedKek` is not given, or the HSM was
+   * @throws {DataEncryptionError} ERR_DATA_TENANT_UNKNOWN for one that has no data keys | ERR_DATA_CONFIG_INVALID where the shared KEK would have to go and `destroySharedKek` is not given, or the HSM was
    * given as less than an `Hsm` | ERR_DATA_PLAINTEXT_LEFT before anything was done | ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_VALUE_INVALID
    * @throws the HSM's and the database's errors, or the signal's reason; what was done stays done
    */

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import type { ColumnCipher } from '../../column-cipher.js';
 import { DataEncryptionError } from '../../errors.js';
 import type { EncryptedEntities } from '../encrypted-entity.js';
 import type { PlaintextColumn, PlaintextPhase } from '../plaintext-column.js';
@@ -16,11 +17,13 @@ export interface PlaintextPlan {
   readonly both: number;
   readonly plaintextOnly: number;
   readonly cellOnly: number;
+  /** Rows without a cell that should have one: with plaintext, and where null is encrypted also those without. */
+  readonly withoutCell: number;
 }
 
 interface FoundColumn {
   readonly tableId: string;
-  readonly name: string;
+  readonly cipher: ColumnCipher;
   readonly plaintext: PlaintextColumn;
 }
 
@@ -30,7 +33,7 @@ export async function planPlaintexts(
   entities: EncryptedEntities,
 ): Promise<readonly PlaintextPlan[]> {
   const plans: PlaintextPlan[] = [];
-  for (const { tableId, name: column, plaintext } of plaintextColumns(entities)) {
+  for (const { tableId, cipher, plaintext } of plaintextColumns(entities)) {
     const { table, plain, cell } = namesOf(dataSource, plaintext);
     const [row] = await dataSource.query<Record<string, unknown>[]>(
       `SELECT count(*) AS total, count(${plain}) AS plaintexts, count(${cell}) AS cells, ` +
@@ -38,9 +41,10 @@ export async function planPlaintexts(
     );
     const [rows, plaintexts, cells, both] = [row.total, row.plaintexts, row.cells, row.pairs].map(Number);
     const counts = { rows, both, plaintextOnly: plaintexts - both, cellOnly: cells - both };
+    const withoutCell = cipher.encryptsNull ? rows - cells : counts.plaintextOnly;
     const { phase } = plaintext;
     const names = { plaintextColumn: plaintext.column.databaseName, cellColumn: plaintext.cells.databaseName };
-    plans.push({ tableId, column, phase, ...names, ...counts });
+    plans.push({ tableId, column: cipher.name, phase, ...names, ...counts, withoutCell });
   }
   return plans;
 }
@@ -50,17 +54,20 @@ export async function planPlaintexts(
  * @throws {DataEncryptionError} ERR_DATA_BACKFILL_INCOMPLETE
  */
 export async function refuseMissingCells(dataSource: DataSource, entities: EncryptedEntities): Promise<void> {
-  for (const { name, plaintext } of plaintextColumns(entities)) {
+  for (const { cipher, plaintext } of plaintextColumns(entities)) {
+    const { name, encryptsNull } = cipher;
     const isRead = plaintext.phase !== 'dual-write';
-    if (isRead && (await hasRow(dataSource, plaintext, ({ plain, cell }) => [plain, cell]))) {
+    const lacksCell = ({ plain, cell }: Names) => `${cell} IS NULL${encryptsNull ? '' : ` AND ${plain} IS NOT NULL`}`;
+    if (isRead && (await hasRow(dataSource, plaintext, lacksCell))) {
       throw new DataEncryptionError(
         'ERR_DATA_BACKFILL_INCOMPLETE',
-        `${name}: want a cell in every row that has plaintext before it is read from cells, got rows without; ` +
+        `${name}: want a cell in every row ${encryptsNull ? '' : 'that has plaintext '}before it is read from cells, got rows without; ` +
           'the way out: phase dual-write, then nest-hsm data backfill',
       );
     }
-    // Of those who leave; for the others it is a row that an older version of the application has written.
-    if (!isRead && (await hasRow(dataSource, plaintext, ({ plain, cell }) => [cell, plain]))) {
+    // Of those who leave; for the others it is a row that an older version of the application has written. A cell may be that of null.
+    const lacksPlaintext = ({ plain, cell }: Names) => `${cell} IS NOT NULL AND ${plain} IS NULL`;
+    if (!isRead && !encryptsNull && (await hasRow(dataSource, plaintext, lacksPlaintext))) {
       process.emitWarning(`${name}: want plaintext in every row that has a cell while it is read, got rows without`, {
         code: 'NEST_HSM_DATA_PLAINTEXT_MISSING',
       });
@@ -68,16 +75,16 @@ export async function refuseMissingCells(dataSource: DataSource, entities: Encry
   }
 }
 
-/** Whether a row has the first and lacks the second. */
+type Names = ReturnType<typeof namesOf>;
+
 async function hasRow(
   dataSource: DataSource,
   plaintext: PlaintextColumn,
-  columns: (names: ReturnType<typeof namesOf>) => readonly [string, string],
+  condition: (names: Names) => string,
 ): Promise<boolean> {
   const names = namesOf(dataSource, plaintext);
-  const [present, missing] = columns(names);
   try {
-    const sql = `SELECT 1 FROM ${names.table} WHERE ${present} IS NOT NULL AND ${missing} IS NULL LIMIT 1`;
+    const sql = `SELECT 1 FROM ${names.table} WHERE ${condition(names)} LIMIT 1`;
     return (await dataSource.query<unknown[]>(sql)).length > 0;
   } catch (error) {
     // Before the migration that makes them; whatever reads them says so.
@@ -98,8 +105,9 @@ function plaintextColumns(entities: EncryptedEntities): readonly FoundColumn[] {
   const found = new Map<string, FoundColumn>();
   for (const { metadata, tableId, ciphers, plaintexts } of entities.values()) {
     for (const [cells, plaintext] of plaintexts) {
-      const name = ciphers.get(cells)?.name ?? cells.propertyPath;
-      found.set(`${metadata.tablePath} ${cells.databaseName}`, { tableId, name, plaintext });
+      const cipher = ciphers.get(cells);
+      if (cipher !== undefined)
+        found.set(`${metadata.tablePath} ${cells.databaseName}`, { tableId, cipher, plaintext });
     }
   }
   return [...found.values()];

@@ -1,4 +1,5 @@
 import type { QueryRunner } from 'typeorm';
+import type { IndexKey } from '../../blind-index.js';
 import { CellBatch, decryptCells } from '../../cell-batch.js';
 import type { CellKey } from '../../data-key.js';
 import type { DataKeyId } from '../../envelope.js';
@@ -80,7 +81,7 @@ function decryptTogether(
   const batch = new CellBatch<unknown>(table.columns);
   for (const { row } of rows) {
     const key = table.rowKey(row);
-    if (key === undefined) return undefined;
+    if (key === undefined || table.required.some((place) => row.cells[place] === null)) return undefined;
     batch.addRow(key);
     for (const cell of row.cells) batch.addCell(cell);
   }
@@ -95,21 +96,23 @@ function decryptTogether(
 }
 
 /**
- * The texts of a row's blind indexes, one under each key of an index, that of the active one first; none for NULL.
+ * The texts that a row's blind indexes may have, one under each key of an index, that of the active one first; none for NULL.
  * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE | ERR_DATA_KEY_REJECTED
  */
 export async function indexTexts(
   { indexKeys }: Installation,
   table: CellTable,
-  { plaintexts, tenant }: OpenedRow,
+  { row, plaintexts, tenant }: OpenedRow,
 ): Promise<readonly (readonly string[])[]> {
   // Right before they are used: a page may be of more tenants than have keys loaded.
   if (!indexKeys.isFreshFor(table.tableId, tenant)) await indexKeys.prepare(table.tableId, tenant);
-  return table.indexes.map(({ indexed: { tableId, index }, source }) => {
+  return table.indexes.map(({ indexed: { tableId, index }, source }, place) => {
     const plaintext = plaintexts[source];
     if (plaintext === null || plaintext === undefined) return [];
     const value = table.columns[source].decode(plaintext);
-    return indexKeys.keys(tableId, index, tenant).map((key) => index.text(value, key));
+    const textOf = (key: IndexKey) =>
+      value === null ? index.textOfNull(key, row.indexes[place]) : index.text(value, key);
+    return indexKeys.keys(tableId, index, tenant).map(textOf);
   });
 }
 
