@@ -663,6 +663,25 @@ const operations: readonly Operation[] = [
     },
   ],
   [
+    'what a subscriber adds to an update is encrypted',
+    async ({ people, dataSource }) => {
+      const [one, two] = await people.save([somebody(), somebody()].map((each) => people.create(each)));
+      Witness.amend = (values) => (values.email = `SECRET of ${values.comment}`);
+      try {
+        await people.update(one.id, { comment: 'one' });
+        await people.update({ city: 'Wien', id: two.id }, { comment: 'two' });
+        expect((await people.find()).map(({ email }) => email).sort()).toEqual(['SECRET of one', 'SECRET of two']);
+        const builder = dataSource.createQueryBuilder().update(Person).set({ comment: 'all', name: 'SECRET' });
+        await builder.where("city = 'Wien'").useTransaction(true).execute();
+        expect((await people.find()).map(({ email }) => email)).toEqual(['SECRET of all', 'SECRET of all']);
+        await people.update({ city: 'Wien' }, { comment: 'both' });
+        expect((await people.find()).map(({ email }) => email)).toEqual(['SECRET of both', 'SECRET of both']);
+      } finally {
+        Witness.amend = () => undefined;
+      }
+    },
+  ],
+  [
     'the query cache holds ciphertext and answers with plaintext',
     async ({ people, dataSource, log }) => {
       await people.save(people.create(somebody()));

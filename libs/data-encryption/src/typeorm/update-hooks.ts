@@ -7,6 +7,7 @@ import { tenantMissing } from '../tenant.js';
 import { databaseType } from './database-type.js';
 import type { Installation } from './installation.js';
 import { type BuilderInternals, mainMetadata, type UpdateInternals } from './internals.js';
+import { inTransaction } from './in-transaction.js';
 import { knownRow } from './known-key.js';
 import type { EncryptedEntity } from './encrypted-entity.js';
 import { refuse, refuseIf, refuseKeyUpdate } from './refusal.js';
@@ -16,6 +17,7 @@ import { encryptRows } from './row-encryption.js';
 import { KeyDemand, type StatementKeys } from './statement-keys.js';
 import { ciphersSet, type SetColumn, setsWhatIsATenants, valuesSet } from './set-columns.js';
 import { withinTenant } from './tenant-condition.js';
+import { hasListeners, tellListeners } from './update-listeners.js';
 
 /** TypeORM's own `execute` of a builder. */
 type Execute = (builder: UpdateInternals) => Promise<UpdateResult>;
@@ -43,6 +45,20 @@ export async function execute(
   const entity = installation.entity(mainMetadata(builder));
   await installation.readyToSearch(builder, () => builder.createWhereExpression());
   if (entity === undefined) return original(builder);
+  const update = (told: UpdateInternals) => updateEncrypted(installation, told, entity, original);
+  if (!builder.expressionMap.callListeners || !hasListeners(builder, entity)) return update(builder);
+  const row = knownRow(builder, entity);
+  const isOfRows =
+    row === undefined && ciphersSet(valuesSet(installation, builder, entity.metadata), entity).length > 0;
+  return tellListeners(builder, entity, isOfRows, update);
+}
+
+async function updateEncrypted(
+  installation: Installation,
+  builder: UpdateInternals,
+  entity: EncryptedEntity,
+  original: Execute,
+): Promise<UpdateResult> {
   const set = valuesSet(installation, builder, entity.metadata);
   const ciphers = ciphersSet(set, entity);
   const row = knownRow(builder, entity);
@@ -89,23 +105,14 @@ async function updateRows(
   original: Execute,
 ): Promise<UpdateResult> {
   const queryRunner = builder.obtainQueryRunner();
-  const isOurTransaction = !queryRunner.isTransactionActive;
-  const { callListeners, valuesSet } = builder.expressionMap;
   try {
-    if (isOurTransaction) await queryRunner.startTransaction();
-    // Once for the statement, as TypeORM does; the updates of the rows call none.
-    if (callListeners) await queryRunner.broadcaster.broadcast('BeforeUpdate', entity.metadata, valuesSet);
-    const results: UpdateResult[] = [];
-    for (const { update, row } of await updatesByRow(builder, entity, queryRunner)) {
-      results.push(await updateRow(installation, update, entity, ciphers, row, original));
-    }
-    if (callListeners) await queryRunner.broadcaster.broadcast('AfterUpdate', entity.metadata, valuesSet);
-    if (isOurTransaction) await queryRunner.commitTransaction();
-    return merge(results);
-  } catch (error) {
-    // The first error says what happened; a connection that cannot roll back is closed by the database.
-    if (isOurTransaction) await queryRunner.rollbackTransaction().catch(() => undefined);
-    throw error;
+    return await inTransaction(queryRunner, true, async () => {
+      const results: UpdateResult[] = [];
+      for (const { update, row } of await updatesByRow(builder, entity, queryRunner)) {
+        results.push(await updateRow(installation, update, entity, ciphers, row, original));
+      }
+      return merge(results);
+    });
   } finally {
     if (queryRunner !== builder.queryRunner) await queryRunner.release();
   }
@@ -211,8 +218,8 @@ function indexUpdated(
   for (const { column, value } of set) {
     const found = column?.isUpdate ? indexes.get(column) : undefined;
     if (found === undefined) continue;
-    const isNone = value === null || value === undefined;
-    indexed.set(found.column, isNone ? null : installation.search.stored(found, value, tenant));
+    const hasCell = found.cipher.hasCell(value);
+    indexed.set(found.column, hasCell ? installation.search.stored(found, value, tenant) : null);
   }
   return indexed;
 }

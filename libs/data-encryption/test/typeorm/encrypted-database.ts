@@ -74,6 +74,8 @@ export async function emptyTables(dataSource: DataSource, tables: readonly strin
 @EventSubscriber()
 export class Witness implements EntitySubscriberInterface<Person> {
   static readonly names: string[] = [];
+  /** What it changes of an update. */
+  static amend: (values: Partial<Person>) => void = () => undefined;
 
   listenTo() {
     return Person;
@@ -91,7 +93,8 @@ export class Witness implements EntitySubscriberInterface<Person> {
     Witness.names.push(`afterInsert ${entity.name}`);
   }
 
-  beforeUpdate({ entity, databaseEntity }: { entity?: { name?: string }; databaseEntity?: Person }): void {
+  beforeUpdate({ entity, databaseEntity }: { entity?: Partial<Person>; databaseEntity?: Person }): void {
+    if (entity !== undefined) Witness.amend(entity);
     Witness.names.push(`beforeUpdate ${databaseEntity?.name} to ${entity?.name}`);
   }
 }
