@@ -1,4 +1,4 @@
-import { MemoryStore } from '../test/data-keys.js';
+import { MemoryStore, TestClock } from '../test/data-keys.js';
 import { SoftwareKek } from '../test/software-kek.js';
 import { BlindIndex, type IndexKey, type Normalization } from './blind-index.js';
 import { BlindIndexKeys } from './blind-index-keys.js';
@@ -13,10 +13,10 @@ function open({
   store = new MemoryStore(),
   normalization = 'email',
 }: { kek?: SoftwareKek; store?: MemoryStore; normalization?: Normalization } = {}) {
-  const clock = { seconds: 0 };
+  const clock = new TestClock();
   const key = new KeyEncryptionKey({ hsm: kek, label: 'kek', create: true });
   const index = new BlindIndex('email', 'string', normalization, 'Patient.email');
-  const now = () => clock.seconds * 1_000;
+  const now = () => clock.now();
   const options = {
     databaseId: 'test',
     kek: key,
@@ -52,6 +52,9 @@ describe('the keys of a blind index', () => {
     expect([keys.isFresh, keys.isFreshFor('Patient'), keys.isLoaded('Patient')]).toEqual([false, false, true]);
     await Promise.all([keys.load('Patient'), keys.load('Patient')]);
     expect([keys.isFresh, kek.calls.decrypt]).toEqual([true, 2]);
+    // While the machine was suspended.
+    clock.aheadSeconds = 3_601;
+    expect([keys.isFresh, keys.isFreshFor('Patient')]).toEqual([false, false]);
   });
 
   it('are changed without a row that is not found: the new one writes, both are searched', async () => {

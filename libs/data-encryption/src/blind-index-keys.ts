@@ -5,6 +5,7 @@ import type { DataKeyId } from './envelope.js';
 import { keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
 import { scopeKey } from './key-scope.js';
+import { earlier, hasCome, later, longAgo, type Moment, never, thisMoment } from './moment.js';
 import { isShredded } from './tenant.js';
 
 export interface BlindIndexKeysOptions<Session> {
@@ -19,14 +20,13 @@ export interface BlindIndexKeysOptions<Session> {
   /** Tenants' tables held at a time. */
   readonly maxLoadedKeys: number;
   readonly maxAgeSeconds: number;
-  /** Milliseconds of a clock that never goes back. */
-  readonly now?: () => number;
+  readonly now?: () => Moment;
 }
 
 interface LoadedTable {
   /** By column, the active key of its index first. The keys themselves are in the ring alone. */
   readonly keys: ReadonlyMap<string, readonly DataKeyId[]>;
-  readonly freshUntil: number;
+  readonly freshUntil: Moment;
 }
 
 /** While the HSM is down, how long the keys serve before it is asked again. */
@@ -44,25 +44,25 @@ export class BlindIndexKeys<Session> {
   readonly #tenants = new Map<string, LoadedTable>();
   readonly #loading = new Map<string, Promise<void>>();
   readonly #preparing = new Map<string, Promise<void>>();
-  readonly #now: () => number;
+  readonly #now: () => Moment;
   /** Until when every table is fresh that is no tenants'. */
-  #freshUntil: number;
+  #freshUntil: Moment;
 
   constructor(private readonly options: BlindIndexKeysOptions<Session>) {
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now ?? thisMoment;
     this.#freshUntil = this.#earliest();
   }
 
   /** Whether nothing needs to be loaded for tables that are no tenants': the one question that every statement asks. */
   get isFresh(): boolean {
-    return this.#now() < this.#freshUntil;
+    return !hasCome(this.#freshUntil, this.#now());
   }
 
   /** Also for a table without a searchable column. */
   isFreshFor(tableId: string, tenant = ''): boolean {
     if (!this.options.indexes.has(tableId)) return true;
     const table = this.#table(tableId, tenant);
-    if (table === undefined || this.#now() >= table.freshUntil) return false;
+    if (table === undefined || hasCome(table.freshUntil, this.#now())) return false;
     // Keys of a tenant may have made room for others'.
     return tenant === '' || [...table.keys.values()].flat().every((id) => this.options.ring.peek(id) !== undefined);
   }
@@ -126,7 +126,7 @@ export class BlindIndexKeys<Session> {
     this.options.ring.close();
     this.#tables.clear();
     this.#tenants.clear();
-    this.#freshUntil = -Infinity;
+    this.#freshUntil = longAgo;
   }
 
   async #prepare(indexes: readonly BlindIndex[], tableId: string, tenant: string): Promise<void> {
@@ -157,7 +157,7 @@ export class BlindIndexKeys<Session> {
       );
     }
     const isOutage = ids.some((id) => ring.state(id) === 'outage');
-    const freshUntil = this.#now() + (isOutage ? retryMilliseconds : maxAgeSeconds * 1_000);
+    const freshUntil = later(this.#now(), isOutage ? retryMilliseconds : maxAgeSeconds * 1_000);
     if (tenant !== '') return this.#hold(place(tableId, tenant), { keys, freshUntil });
     this.#tables.set(tableId, { keys, freshUntil });
     this.#freshUntil = this.#earliest();
@@ -167,10 +167,10 @@ export class BlindIndexKeys<Session> {
     return tenant === '' ? this.#tables.get(tableId) : this.#tenants.get(place(tableId, tenant));
   }
 
-  #earliest(): number {
+  #earliest(): Moment {
     const { indexes, tenantTables } = this.options;
     const tableIds = [...indexes.keys()].filter((tableId) => !tenantTables?.has(tableId));
-    return Math.min(...tableIds.map((tableId) => this.#tables.get(tableId)?.freshUntil ?? -Infinity));
+    return tableIds.map((tableId) => this.#tables.get(tableId)?.freshUntil ?? longAgo).reduce(earlier, never);
   }
 
   #hold(at: string, table: LoadedTable): void {

@@ -5,6 +5,7 @@ import { within } from './deadline.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import { dropOldest, LeaseFailures } from './lease-failures.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
+import { hasCome, later, type Moment, thisMoment } from './moment.js';
 import { isShredded } from './tenant.js';
 import { type KeyScope, scopeKey, scopeName } from './key-scope.js';
 
@@ -38,8 +39,8 @@ export interface DataKeyStatus {
 interface Lease {
   readonly id: DataKeyId;
   readonly scope: KeyScope;
-  /** Milliseconds of `performance.now()`: until when the key is known not to have been retired. */
-  activeUntil: number;
+  /** Until when the key is known not to have been retired. */
+  activeUntil: Moment;
   /** All that was reserved of the key, by every process, when this lease was taken. */
   readonly total: number;
   remaining: number;
@@ -172,7 +173,7 @@ export class DataKeyLeases<Session = unknown> {
     const key = scopeKey(scope);
     for (;;) {
       const lease = this.#leases.get(key);
-      if (lease !== undefined && lease.remaining >= messages && performance.now() < lease.activeUntil) {
+      if (lease !== undefined && lease.remaining >= messages && !hasCome(lease.activeUntil)) {
         // Before anybody else can look.
         lease.remaining -= messages;
         this.#hold(key, lease);
@@ -260,7 +261,7 @@ export class DataKeyLeases<Session = unknown> {
     const key = scopeKey(scope);
     await this.options.prepareScope?.(scope);
     for (let attempt = 0; attempt < 4; attempt++) {
-      const activeUntil = performance.now() + this.options.leaseSeconds * 1_000;
+      const activeUntil = later(thisMoment(), this.options.leaseSeconds * 1_000);
       const record = await store.findActive(scope);
       if (record === undefined) {
         await store.refuseShredded(scope);
@@ -294,6 +295,6 @@ export class DataKeyLeases<Session = unknown> {
   }
 
   #isAging({ activeUntil }: Lease): boolean {
-    return performance.now() > activeUntil - this.options.leaseSeconds * 500;
+    return hasCome(later(activeUntil, -this.options.leaseSeconds * 500));
   }
 }

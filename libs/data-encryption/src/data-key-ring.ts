@@ -4,6 +4,7 @@ import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError, isOutage, keyUnavailable } from './errors.js';
 import type { KeyEncryptionKey } from './key-encryption-key.js';
 import { type KeyScope, scopeName } from './key-scope.js';
+import { hasCome, later, longAgo, type Moment, thisMoment } from './moment.js';
 import type { DataEncryptionObserver } from './observer.js';
 import { isShredded, shredded } from './tenant.js';
 
@@ -22,8 +23,7 @@ export interface DataKeyRingOptions<Session, Key> {
   readonly admit?: (tenant: string) => void;
   /** How long the database may take to answer: its pool may be used up by those who wait for the key. */
   readonly deadlineMilliseconds?: number;
-  /** Milliseconds of a clock that never goes back. */
-  readonly now?: () => number;
+  readonly now?: () => Moment;
 }
 
 /** fresh: in use · outage: in use only because the HSM is down · expired: not in use until the HSM decrypts it again */
@@ -31,10 +31,10 @@ export type HeldKeyState = 'fresh' | 'outage' | 'expired';
 
 interface HeldKey<Key> {
   readonly key: Key;
-  readonly freshUntil: number;
+  readonly freshUntil: Moment;
   readonly scope: KeyScope;
   /** Set while the HSM is down: when to ask it again. */
-  retryAt?: number;
+  retryAt?: Moment;
 }
 
 /** While the HSM is down, how long a stale key serves before the HSM is asked again. */
@@ -53,14 +53,14 @@ const sweepMilliseconds = 1_000;
 export class DataKeyRing<Session, Key> {
   readonly #held = new Map<DataKeyId, HeldKey<Key>>();
   readonly #loading = new Map<DataKeyId, Promise<Key | undefined>>();
-  readonly #now: () => number;
-  #sweepAt = -Infinity;
+  readonly #now: () => Moment;
+  #sweepAt = longAgo;
   /** How often the keys of all tenants were forgotten. */
   #droppings = 0;
   #isClosed = false;
 
   constructor(private readonly options: DataKeyRingOptions<Session, Key>) {
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now ?? thisMoment;
   }
 
   /**
@@ -136,7 +136,7 @@ export class DataKeyRing<Session, Key> {
   /** A key that is held and serves, without asking anybody. */
   peek(id: DataKeyId): Key | undefined {
     const held = this.#held.get(id);
-    if (held === undefined || this.#now() >= this.#servesUntil(held)) return undefined;
+    if (held === undefined || hasCome(this.#servesUntil(held), this.#now())) return undefined;
     return this.#use(id, held);
   }
 
@@ -155,7 +155,7 @@ export class DataKeyRing<Session, Key> {
   state(id: DataKeyId): HeldKeyState | undefined {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
-    if (this.#now() >= this.#servesUntil(held)) return 'expired';
+    if (hasCome(this.#servesUntil(held), this.#now())) return 'expired';
     return held.retryAt === undefined ? 'fresh' : 'outage';
   }
 
@@ -171,9 +171,9 @@ export class DataKeyRing<Session, Key> {
 
   #forgetExpired(): void {
     const now = this.#now();
-    if (now < this.#sweepAt) return;
-    this.#sweepAt = now + sweepMilliseconds;
-    for (const [id, held] of this.#held) if (now >= this.#servesUntil(held)) this.#held.delete(id);
+    if (!hasCome(this.#sweepAt, now)) return;
+    this.#sweepAt = later(now, sweepMilliseconds);
+    for (const [id, held] of this.#held) if (hasCome(this.#servesUntil(held), now)) this.#held.delete(id);
   }
 
   /** In the order in which keys were used last. */
@@ -192,11 +192,11 @@ export class DataKeyRing<Session, Key> {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
     const now = this.#now();
-    if (now >= this.#servesUntil(held)) {
+    if (hasCome(this.#servesUntil(held), now)) {
       this.#held.delete(id);
       return undefined;
     }
-    const isUsable = now < held.freshUntil || (held.retryAt !== undefined && now < held.retryAt);
+    const isUsable = !hasCome(held.freshUntil, now) || (held.retryAt !== undefined && !hasCome(held.retryAt, now));
     if (!isUsable) return undefined;
     return this.#use(id, held);
   }
@@ -214,8 +214,8 @@ export class DataKeyRing<Session, Key> {
     if (tenant !== '') this.options.admit?.(tenant);
   }
 
-  #servesUntil(held: HeldKey<Key>): number {
-    return held.freshUntil + this.options.outageSeconds * 1_000;
+  #servesUntil(held: HeldKey<Key>): Moment {
+    return later(held.freshUntil, this.options.outageSeconds * 1_000);
   }
 
   #startLoading(ids: readonly DataKeyId[], session?: Session): void {
@@ -256,13 +256,13 @@ export class DataKeyRing<Session, Key> {
       this.#admit(scope);
       // It may have been shredded since its row was read.
       if (tenant !== '' && droppings !== this.#droppings) throw keyUnavailable('data key: want its row read anew');
-      this.#hold(id, { key, scope, freshUntil: this.#now() + this.options.maxAgeSeconds * 1_000 });
+      this.#hold(id, { key, scope, freshUntil: later(this.#now(), this.options.maxAgeSeconds * 1_000) });
       return key;
     } catch (error) {
       const now = this.#now();
-      if (held !== undefined && isOutage(error) && now < this.#servesUntil(held)) {
+      if (held !== undefined && isOutage(error) && !hasCome(this.#servesUntil(held), now)) {
         this.#admit(held.scope);
-        held.retryAt = now + retryMilliseconds;
+        held.retryAt = later(now, retryMilliseconds);
         return held.key;
       }
       this.#held.delete(id);

@@ -11,6 +11,7 @@ import { DataKeyLeases } from '../src/data-key-lease.js';
 import { DataKeyRing } from '../src/data-key-ring.js';
 import type { DataKeyId } from '../src/envelope.js';
 import { KeyEncryptionKey } from '../src/key-encryption-key.js';
+import type { Moment } from '../src/moment.js';
 import { type KeyScope, scopeKey } from '../src/key-scope.js';
 import { SoftwareKek } from './software-kek.js';
 
@@ -89,6 +90,17 @@ export class MemoryStore implements DataKeyStore<undefined> {
   }
 }
 
+/** Both clocks, which a test moves together or each by itself. */
+export class TestClock {
+  seconds = 0;
+  /** How far the day is ahead of the clock that never goes back. */
+  aheadSeconds = 0;
+
+  now(): Moment {
+    return { monotonic: this.seconds * 1_000, day: (this.seconds + this.aheadSeconds) * 1_000 };
+  }
+}
+
 export function openKeys({
   store = new MemoryStore(),
   kek = new SoftwareKek(),
@@ -103,7 +115,7 @@ export function openKeys({
   retryMilliseconds?: number;
   deadlineMilliseconds?: number;
 } = {}) {
-  const clock = { seconds: 0 };
+  const clock = new TestClock();
   const key = new KeyEncryptionKey({ hsm: kek, label: 'kek', create: createKek });
   const options = { databaseId: 'test', kek: key, store, maxAgeSeconds: 3_600, outageSeconds: 14_400, maxLoadedKeys };
   const { deadlineMilliseconds } = timing;
@@ -111,7 +123,7 @@ export function openKeys({
     ...options,
     kind: cellKeys,
     deadlineMilliseconds,
-    now: () => clock.seconds * 1_000,
+    now: () => clock.now(),
   });
   const leases = new DataKeyLeases<undefined>({
     ...options,

@@ -1,6 +1,7 @@
 import { within } from '../deadline.js';
 import { DataEncryptionError, keyUnavailable } from '../errors.js';
 import { scopeName } from '../key-scope.js';
+import { elapsedSince, longAgo, thisMoment } from '../moment.js';
 import { shredded, type Tenant } from '../tenant.js';
 
 /** Where it is written which tenants are shredded, and who has seen it. Failures are the database's own errors. */
@@ -34,8 +35,7 @@ export interface TombstonesOptions {
  */
 export class Tombstones {
   readonly #shredded = new Set<Tenant>();
-  /** Milliseconds, by a clock that never goes back and by that of the day: the first may stand still while a machine is suspended. */
-  #lookedAt = { monotonic: -Infinity, day: -Infinity };
+  #lookedAt = longAgo;
   #looking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -52,13 +52,13 @@ export class Tombstones {
    * @throws {DataEncryptionError} ERR_DATA_KEY_UNAVAILABLE when it has not been able to for too long
    */
   async refresh(): Promise<void> {
-    if (this.#age() < this.options.leaseSeconds * 1_000) return;
+    if (elapsedSince(this.#lookedAt) < this.options.leaseSeconds * 1_000) return;
     try {
       const milliseconds = 5_000;
       // A writer may hold the last connection of the pool.
       await within(this.look(), milliseconds, () => new Error(`none within ${milliseconds} ms`));
     } catch (error) {
-      if (this.#age() >= Tombstones.silence(this.options.leaseSeconds)) throw unknownTombstones(error);
+      if (elapsedSince(this.#lookedAt) >= Tombstones.silence(this.options.leaseSeconds)) throw unknownTombstones(error);
     }
   }
 
@@ -66,7 +66,7 @@ export class Tombstones {
   admit(tenant: Tenant): void {
     if (this.#isClosed) throw closed();
     if (this.#shredded.has(tenant)) throw shredded(scopeName({ tableId: 'keys', columnId: '', tenant }));
-    if (this.#age() >= Tombstones.silence(this.options.leaseSeconds)) throw unknownTombstones();
+    if (elapsedSince(this.#lookedAt) >= Tombstones.silence(this.options.leaseSeconds)) throw unknownTombstones();
   }
 
   /** @throws the database's error */
@@ -90,7 +90,7 @@ export class Tombstones {
     if (this.#isClosed) throw closed();
     this.#schedule(leaseSeconds * 500);
     if (store.isBusy) throw busy();
-    const begun = { monotonic: performance.now(), day: Date.now() };
+    const begun = thisMoment();
     // Before the first key is used: whoever shreds must know of this process.
     if (!this.#hasLooked) await store.beat(processId);
     for (const tenant of await store.waiting()) {
@@ -112,12 +112,7 @@ export class Tombstones {
   }
 
   get #hasLooked(): boolean {
-    return this.#lookedAt.monotonic !== -Infinity;
-  }
-
-  #age(): number {
-    const { monotonic, day } = this.#lookedAt;
-    return Math.max(performance.now() - monotonic, Date.now() - day);
+    return this.#lookedAt !== longAgo;
   }
 }
 
