@@ -11,6 +11,7 @@ const faults = {
   ERR_DATA_VALUE_INVALID: 'caller',
   ERR_DATA_CLOSED: 'caller',
   ERR_DATA_TENANT_MISSING: 'caller',
+  ERR_DATA_TENANT_UNKNOWN: 'caller',
   ERR_DATA_SHREDDED: 'caller',
   ERR_DATA_RECEIPT_INVALID: 'integrity',
   // Set-up, mended by the operator.

@@ -32,6 +32,14 @@ export function tenantMissing(what: string): DataEncryptionError {
   );
 }
 
+/** Which one it is stays unsaid: it may be a person. */
+export function tenantUnknown(): DataEncryptionError {
+  return new DataEncryptionError(
+    'ERR_DATA_TENANT_UNKNOWN',
+    'tenant: want one that has data keys here, got one that nothing was ever encrypted for; the way out: its name as it was written, letter for letter',
+  );
+}
+
 export function tenantMismatch(name: string): DataEncryptionError {
   return new DataEncryptionError('ERR_DATA_TENANT_MISMATCH', `${name}: want rows of this tenant, got one of another`);
 }

@@ -20,7 +20,7 @@ describe.each(testDatabases())('scopes of data keys on $name', (database) => {
 
   beforeAll(async () => {
     await database.start();
-    const config = { tenant: () => tenants.current, maxLoadedKeys: 16, leaseSeconds: 0.2 };
+    const config = { tenant: () => tenants.current, maxLoadedKeys: 16, leaseSeconds: 1 };
     opened = await encryptedDatabase(database, { entities: tenantEntities }, config);
     ({ dataSource } = opened);
   });

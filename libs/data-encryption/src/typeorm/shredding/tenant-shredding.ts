@@ -10,7 +10,7 @@ import {
   type ShreddingReceipt,
   type SignedShreddingReceipt,
 } from '../../shredding/shredding-receipt.js';
-import type { Tenant } from '../../tenant.js';
+import { type Tenant, tenantUnknown } from '../../tenant.js';
 import type { ShreddingEntity } from '../store/shredding.entity.js';
 import type { ShreddingStore } from '../store/shredding.store.js';
 import { acknowledgements, type WaitedProcess } from './process-acknowledgement.js';
@@ -73,6 +73,7 @@ export class TenantShredding {
     const { store } = this.terms;
     if ((await store.find(this.tenant)) === undefined) {
       // Before the tombstone, which cannot be taken back.
+      if ((await store.keksOf(this.tenant)).dataKeys === 0) throw tenantUnknown();
       await this.terms.refusePlaintexts();
       this.#refuseSharedKek(await this.#keks());
       await store.begin(this.tenant, (this.options.operator ?? '').slice(0, 200));
