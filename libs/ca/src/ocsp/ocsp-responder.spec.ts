@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -254,6 +255,20 @@ describe('the OCSP responder', () => {
       expect(failures).toEqual([]);
     },
   );
+
+  test('is named as its issuer is, by country and organization', async () => {
+    const other = await TestCa.create();
+    const subject = { commonName: 'Test Issuing', locality: 'Berlin', organization: 'Example', country: 'DE' };
+    const root = { label: 'root', subject: { commonName: 'Test Root' } };
+    const opened = await other.open({ ocsp: {}, authority: { root, issuing: { label: 'issuing', subject }, initialize: true } }); // prettier-ignore
+    const [row] = await other.dataSource.query<{ serial: string }[]>('SELECT serial FROM ca_ocsp_responder');
+    const found = await other.certificates.find(row.serial);
+    expect(new X509Certificate(found?.certificate ?? '').subject).toBe(
+      `C=DE\nO=Example\nCN=OCSP responder of ${opened.issuer.id.slice(0, 16)}`,
+    );
+    await opened.close();
+    await other.remove();
+  });
 
   test('signs nothing with a key that was given up, even while there is no other', async () => {
     await issue();

@@ -1,11 +1,19 @@
 import type { HsmKey } from '@nest-hsm/hsm';
+import { parseDer } from '../der/der-reader.js';
 import { oids } from '../der/oid.js';
 import { CertificateTemplate } from '../issuance/certificate-template.js';
 import type { CertificateOrder } from '../issuance/issuance.js';
 import type { Issuer } from '../issuance/issuer.js';
 import type { IssuerLocations } from '../issuance/locations.js';
 import { validityOf } from '../issuance/validity.js';
-import { encodeDistinguishedName } from '../name/distinguished-name.js';
+import {
+  attributeValueSchemas,
+  encodeDistinguishedName,
+  nameAttributes,
+  readDirectoryString,
+  readDistinguishedName,
+  type SubjectAttributes,
+} from '../name/distinguished-name.js';
 import { type Profile, profileDefaults, sealProfile } from '../profile/profile.js';
 
 /** No requester can name it: profiles of the configuration have no spaces. */
@@ -17,7 +25,7 @@ export function responderProfile(validityDays: number): Profile {
     ...profileDefaults,
     name: responderProfileName,
     validitySeconds: validityDays * 86_400,
-    subject: { commonName: 'required' },
+    subject: { country: 'optional', organization: 'optional', commonName: 'required' },
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: [oids.ocspSigning],
     ocspNoCheck: true,
@@ -42,10 +50,24 @@ export function responderOrder(
   const kind = responderAlgorithm(issuer) === 'rsa-2048' ? 'rsa' : 'ec-p256';
   return {
     ...new CertificateTemplate(profile, issuer, locations).contentFor(kind),
-    subject: encodeDistinguishedName({ commonName: `OCSP responder of ${issuer.id.slice(0, 16)}` }),
+    subject: encodeDistinguishedName({
+      ...operatorOf(issuer),
+      commonName: `OCSP responder of ${issuer.id.slice(0, 16)}`,
+    }),
     subjectPublicKeyInfo: key.spki ?? Buffer.alloc(0),
     names: [],
     validity: validityOf(profile, now, issuer.certificate.validity),
     requester: 'ocsp',
   };
+}
+
+/** Whose responder it is, as far as the issuer's subject says it in a form that is written here (CABF BR §7.1.2.8, §7.1.2.10.2). */
+function operatorOf({ name }: Issuer): SubjectAttributes {
+  const attributes = readDistinguishedName(parseDer(name)) ?? [];
+  const found = (['country', 'organization'] as const).flatMap((attribute) => {
+    const value = attributes.find(({ type }) => type === nameAttributes[attribute].oid)?.value;
+    const text = value && attributeValueSchemas[attribute].safeParse(readDirectoryString(value)).data;
+    return text === undefined ? [] : [[attribute, text] as const];
+  });
+  return Object.fromEntries(found);
 }

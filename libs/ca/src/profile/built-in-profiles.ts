@@ -36,7 +36,7 @@ export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
   /** Its own status is not asked for, so it is renewed often (RFC 6960 §4.2.2.2.1). */
   'ocsp-responder': {
     validityDays: 14,
-    subject: { commonName: 'required' },
+    subject: { country: 'optional', organization: 'optional', commonName: 'required' },
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: ['ocspSigning'],
     ocspNoCheck: true,

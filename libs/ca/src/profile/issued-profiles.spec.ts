@@ -81,7 +81,7 @@ const config: Partial<CaConfig> = {
   nameRules: [
     { dns: ['*.example.com'], email: ['@example.com'], uri: ['spiffe://example.com/*'], subject: { commonName: ['*'], serialNumber: ['*'] } },
     { profiles: ['public-code-signing'], subject: { organization: ['Example'], locality: ['Berlin'], country: ['DE'] } },
-    { profiles: ['ocsp-responder'], subject: { commonName: ['*'] } },
+    { profiles: ['ocsp-responder'], subject: { organization: ['Example'], country: ['DE'], commonName: ['*'] } },
   ],
 }; // prettier-ignore
 
@@ -110,7 +110,7 @@ const cases: Case[] = [
   { profile: 'smime', csr: buildCsr({ subject: sequence(attribute('2a864886f70d010901', 'ada@example.com', 0x16)) }), says: ['Digital Signature, Key Agreement\n', 'emailAddress = ada@example.com', 'email:ada@example.com'], purpose: 'smimesign', nssUsages: [4] },
   { profile: 'document-signing', csr: buildCsr({ subject: person }), says: ['1.3.6.1.5.5.7.3.36', 'Digital Signature, Non Repudiation\n', 'Policy: 1.3.6.1.4.1.55555.1', 'CPS: https://example.com/cps'] },
   { profile: 'device', csr: buildCsr({ subject: sequence(attribute(serialNumber, 'SN-0042', 0x13)) }), says: ['serialNumber = SN-0042', 'URI:urn:device:SN-0042'], purpose: 'sslclient', nssUsages: [0] },
-  { profile: 'ocsp-responder', csr: buildCsr({ subject: commonName('Responder') }), says: ['OCSP Signing', 'OCSP No Check'], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'ocsphelper', nssUsages: [10] },
+  { profile: 'ocsp-responder', csr: buildCsr({ subject: sequence(attribute('550406', 'DE', 0x13), attribute(o, 'Example'), attribute(cn, 'Responder')) }), says: ['C = DE, O = Example, CN = Responder', 'OCSP Signing', 'OCSP No Check'], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'ocsphelper', nssUsages: [10] },
   { profile: 'short-lived', csr: buildCsr(tlsName), says: [/No Revocation Available|2\.5\.29\.56/], saysNot: ['CRL Distribution', 'OCSP - URI'], purpose: 'sslserver', nssUsages: [1] },
   { profile: 'public', csr: buildCsr({ ...tlsName, attributes: [extensionRequest(subjectAltName(dns('a.example.com')), mustStaple)] }), says: ['2.23.140.1.2.1', 'TLS Feature', 'status_request', 'OCSP - URI:http://ocsp.example.com'], purpose: 'sslserver', nssUsages: [1] },
   { profile: 'public-tls-server', csr: buildCsr(tlsName), says: ['2.23.140.1.2.1', 'http://ca.example.com/v1/crl/'], purpose: 'sslserver', nssUsages: [1] },
