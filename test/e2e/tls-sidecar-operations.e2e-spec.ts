@@ -218,7 +218,7 @@ test('workers share the port, are counted as one, and are replaced when they die
   const workers = childrenOf(sidecar!.process.pid!);
   expect(workers).toHaveLength(2);
   process.kill(workers[0], 'SIGKILL');
-  await sidecar?.says(/worker \d+ ended; another one starts in 250 ms/);
+  await sidecar?.says(/worker \d+ ended \(SIGKILL\); another one starts in 250 ms/);
   // Nobody is turned away meanwhile, and no total falls.
   for (let count = 0; count < 4; count++) await greet(shared);
   await eventually(async () => childrenOf(sidecar!.process.pid!).length === 2 && (await handshakes()) === 12, said);
@@ -293,7 +293,9 @@ test('a session is resumed by another sidecar without a signature, and only whil
     // A directory that cannot be used: nothing changes.
     configure({ ...listening(), sessionTickets: { ...sessionTickets, directory: `${file}/tickets` } }, otherFile);
     other.process.kill('SIGHUP');
-    await other.says(/not reloaded, everything stays as it was: session tickets: want keys from store and HSM/);
+    await other.says(
+      /not reloaded, everything stays as it was: ERR_TLS_OFFLOAD_TICKET_KEYS: session tickets: want keys from store and HSM/,
+    );
     pki.write('crl.pem', pki.crl('root', '-crlsec', '1'));
     await eventually(async () => {
       const { status, text: health } = await monitoring('/health', other);

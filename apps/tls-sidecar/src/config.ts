@@ -1,4 +1,4 @@
-import { ConfigurationFaults, ConfigurationFile, hsmConfigSchema } from '@nest-hsm/hsm';
+import { changedSettings, ConfigurationFaults, ConfigurationFile, hsmConfigSchema } from '@nest-hsm/hsm';
 import {
   caCredentialConfigSchema,
   fileCredentialConfigSchema,
@@ -165,6 +165,14 @@ export function readConfig(file: string): Config {
     if (!(cause instanceof ConfigurationFaults)) throw cause;
     throw new SidecarError('ERR_SIDECAR_CONFIG', cause.message, { cause });
   }
+}
+
+/** What changes while clients are served; all else waits for a restart. */
+const reloadable = /^(hsm\.members|listeners|certificates|sessionTickets|accessLog|drainSeconds)/;
+
+/** Paths of settings that are wanted otherwise than the process was started with, and that no reload changes. */
+export function settingsAwaitingRestart(started: Config, wanted: Config): readonly string[] {
+  return changedSettings(started, wanted).filter((path) => !reloadable.test(path));
 }
 
 /** Names of the certificates that clients of a listener meet. */

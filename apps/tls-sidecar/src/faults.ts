@@ -22,13 +22,15 @@ export class SidecarError extends Error {
   }
 }
 
-/**
- * Why the process cannot run, in one paragraph, its stable code first. An error without a code is our bug and shows its
- * stack.
- */
+/** Why the process cannot run. */
 export function describeFault(error: unknown): string {
-  if (!(error instanceof Error)) return `tls-sidecar: ${String(error)}\n`;
+  return `tls-sidecar: ${sentenceOf(error)}\n`;
+}
+
+/** What went wrong, in one paragraph, its stable code first. An error without a code is our bug and shows its stack. */
+export function sentenceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
   const code: unknown = 'code' in error ? error.code : undefined;
   const known = typeof code === 'string' && code.startsWith('ERR_');
-  return `tls-sidecar: ${known ? `${code}: ${error.message}` : (error.stack ?? error.message)}\n`;
+  return known ? `${code}: ${error.message}` : (error.stack ?? error.message);
 }

@@ -48,19 +48,25 @@ export function makeOffer(
   tickets: TicketOffer | undefined,
 ): Offer {
   const signers: KeySigner[] = [];
-  const certificates = (of: readonly Credential[]) =>
-    of.map((credential) => ({
+  const certificates = (of: readonly Credential[], whom: string) => {
+    checkKinds(of, `TLS terminator: for clients that ${whom}`);
+    return of.map((credential) => ({
       ...nativeCertificate(credential, signers, keySigners),
       staple: staples.of(credential)?.native,
     }));
+  };
   const byName = new Map(Object.entries(serverNames).map(([name, of]) => [plainServerName(name), of]));
   const names = new Set([...byName.keys(), ...policies.names]);
   const context = newContext({
     credentials: [
-      { serverNames: [], certificates: certificates(credentials), clientAuth: policies.of(undefined) },
+      {
+        serverNames: [],
+        certificates: certificates(credentials, 'name no server'),
+        clientAuth: policies.of(undefined),
+      },
       ...[...names].map((name) => ({
         serverNames: [name],
-        certificates: certificates(lookUp(byName, name) ?? credentials),
+        certificates: certificates(lookUp(byName, name) ?? credentials, `name ${name}`),
         clientAuth: policies.of(name),
       })),
     ],
@@ -71,6 +77,24 @@ export function makeOffer(
     ...negotiationOf(config),
   });
   return { context, signers };
+}
+
+/**
+ * OpenSSL has room for one certificate of each kind of key.
+ * @param whom  they are for, for the message
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED
+ */
+export function checkKinds(credentials: readonly Credential[], whom: string): void {
+  const labels = new Map<string, string>();
+  for (const { key } of credentials) {
+    const [kind] = key.algorithm.split('-');
+    const other = labels.get(kind);
+    labels.set(kind, key.label);
+    if (other === undefined) continue;
+    const got = `got certificates for keys ${other} and ${key.label}, both ${kind.toUpperCase()}`;
+    const message = `${whom}: want at most one certificate for each kind of key, ${got}`;
+    throw new TlsOffloadError('ERR_TLS_OFFLOAD_CREDENTIAL_REFUSED', message);
+  }
 }
 
 /** @param signers  gets that of its key */

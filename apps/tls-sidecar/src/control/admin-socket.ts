@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { SidecarError } from '../faults.js';
+import { sentenceOf, SidecarError } from '../faults.js';
 import type { Operations } from '../operations.js';
 
 /** Only its owner may connect; the umask sees to it before the socket is there. */
@@ -27,6 +28,8 @@ export class AdminSocket implements OnApplicationShutdown {
   /** @throws {SidecarError} ERR_SIDECAR_LISTEN */
   async listen(): Promise<void> {
     try {
+      // The system would say EACCES.
+      if (!existsSync(dirname(this.path))) throw new Error('no such directory');
       await removeStale(this.path);
       const umask = process.umask(ownerOnly);
       // Bound before it returns.
@@ -65,8 +68,8 @@ export class AdminSocket implements OnApplicationShutdown {
           return send(response, 404, { message: 'want GET /status, POST /reload or POST /drain' });
       }
     } catch (error) {
-      const { code = 'ERR_SIDECAR_RELOAD', message } = error as Error & { code?: string };
-      this.#logger.error(`${route}: ${code}: ${message}`);
+      const { code, message } = error as Error & { code?: string };
+      this.#logger.error(`${route}: ${sentenceOf(error)}`);
       send(response, 422, { code, message });
     }
   }

@@ -1,4 +1,5 @@
 import { Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { sentenceOf } from '../faults.js';
 import type { Operations } from '../operations.js';
 
 /** SIGHUP reads the configuration again. */
@@ -6,7 +7,7 @@ export class ReloadOnHangup implements OnApplicationShutdown {
   readonly #logger = new Logger('tls-sidecar');
   readonly #onSignal = (): void =>
     void this.operations.reload().catch((error: unknown) => {
-      this.#logger.error(`configuration not reloaded, everything stays as it was: ${(error as Error).message}`);
+      this.#logger.error(`configuration not reloaded, everything stays as it was: ${sentenceOf(error)}`);
     });
 
   constructor(private readonly operations: Operations) {

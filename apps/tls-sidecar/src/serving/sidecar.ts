@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
 import { changedSettings, type Hsm } from '@nest-hsm/hsm';
 import type { Credential, SessionTicketStatus, TlsOffloadError } from '@nest-hsm/tls-offload';
-import type { Config, ListenerConfig } from '../config.js';
+import { type Config, type ListenerConfig, settingsAwaitingRestart } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { ActivatedSockets } from './activation.js';
 import { Certificates, type CertificateStatus } from './certificates.js';
@@ -17,14 +17,12 @@ export type SidecarState = 'starting' | 'serving' | 'draining';
 export interface Prepared {
   /** Paths of settings that change with it. */
   readonly changed: readonly string[];
-  /** Of these, what takes a restart. */
+  /** Settings that take a restart, of those that are not as they were at the start. */
   readonly awaitingRestart: readonly string[];
   commit(): Promise<void>;
   abort(): Promise<void>;
 }
 
-/** The settings that change while clients are served; all others wait for a restart. */
-const reloadable = /^(hsm\.members|listeners|certificates|sessionTickets|accessLog|drainSeconds)/;
 /** What a reload may take to get certificates that are new. */
 const reloadMilliseconds = 60_000;
 
@@ -46,13 +44,13 @@ export class Sidecar implements BeforeApplicationShutdown {
   #starting = new AbortController();
 
   constructor(
-    config: Config,
+    private readonly started: Config,
     private readonly hsm: Hsm,
     private readonly observers: LaneObservers,
     private readonly activated: ActivatedSockets,
   ) {
-    this.#config = config;
-    const { stateDirectory } = config.hsm;
+    this.#config = started;
+    const { stateDirectory } = started.hsm;
     this.#crlDirectories =
       stateDirectory === undefined
         ? {}
@@ -108,7 +106,7 @@ export class Sidecar implements BeforeApplicationShutdown {
     if (this.#state === 'draining') throw ending();
     const before = this.#config;
     const changed = changedSettings(before, config);
-    const awaitingRestart = changed.filter((path) => !reloadable.test(path));
+    const awaitingRestart = settingsAwaitingRestart(this.started, config);
     await this.hsm.setMembers(config.hsm.members);
     const back = (): Promise<void> => this.hsm.setMembers(before.hsm.members);
     try {
@@ -153,6 +151,8 @@ export class Sidecar implements BeforeApplicationShutdown {
     await this.#certificates.stopUnless(Certificates.none);
     const graceMilliseconds = this.#config.drainSeconds * 1_000;
     const listeners = [...this.#leaving, ...this.#listeners.values()];
+    const open = listeners.reduce((sum, { statistics }) => sum + statistics.handshaking + statistics.open, 0);
+    this.#logger.log(`ends: accepts no more, and gives ${open} connections ${this.#config.drainSeconds} s`);
     await Promise.all(listeners.map((listener) => listener.close(graceMilliseconds)));
     await this.#tickets.stopUnless(Tickets.none);
   }

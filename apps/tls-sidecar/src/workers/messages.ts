@@ -12,10 +12,7 @@ export interface Calls {
   metrics: { readonly ask: null; readonly answer: readonly object[] };
   status: { readonly ask: null; readonly answer: object };
   /** Makes everything ready for another configuration; then one of `commit` and `abort`. */
-  prepare: {
-    readonly ask: Config;
-    readonly answer: { readonly changed: readonly string[]; readonly awaitingRestart: readonly string[] };
-  };
+  prepare: { readonly ask: Config; readonly answer: null };
   commit: { readonly ask: null; readonly answer: null };
   abort: { readonly ask: null; readonly answer: null };
 }

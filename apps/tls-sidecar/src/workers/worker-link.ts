@@ -33,8 +33,8 @@ export class WorkerLink {
       status: () => operations.status(),
       prepare: async (config) => {
         this.#prepared = operations.prepare(config);
-        const { changed, awaitingRestart } = await this.#prepared;
-        return { changed, awaitingRestart };
+        await this.#prepared;
+        return null;
       },
       commit: () => this.#finish('commit'),
       abort: () => this.#finish('abort'),

@@ -1,7 +1,8 @@
 import cluster from 'node:cluster';
 import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
+import { changedSettings } from '@nest-hsm/hsm';
 import { AggregatorRegistry, Counter, Gauge, type Registry } from 'prom-client';
-import type { Config } from '../config.js';
+import { type Config, settingsAwaitingRestart } from '../config.js';
 import { SidecarError } from '../faults.js';
 import type { HealthReport, Operations, Reloaded } from '../operations.js';
 import type { ActivatedSockets } from '../serving/activation.js';
@@ -39,13 +40,13 @@ export class WorkerPool implements Operations, BeforeApplicationShutdown {
   readonly #replacing = new Set<NodeJS.Timeout>();
 
   constructor(
-    config: Config,
+    private readonly started: Config,
     private readonly activated: ActivatedSockets,
     private readonly read: () => Config,
     /** Of this process' own metrics. */
     private readonly registry: Registry,
   ) {
-    this.#config = config;
+    this.#config = started;
     // Workers accept from one queue that the kernel keeps: nothing is lost in it with one of them, and nothing passes through here.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     const registers = [registry];
@@ -142,6 +143,8 @@ export class WorkerPool implements Operations, BeforeApplicationShutdown {
     if (this.#draining)
       throw new SidecarError('ERR_SIDECAR_ENDING', 'reload: want it while clients are served, got it at the end');
     const config = this.read();
+    const changed = changedSettings(this.#config, config);
+    const awaitingRestart = settingsAwaitingRestart(this.started, config);
     const workers = [...this.#workers];
     const prepared = await Promise.allSettled(workers.map((each) => each.ask('prepare', config, reloadMilliseconds)));
     // One that died meanwhile is replaced by one that has the configuration it starts with.
@@ -154,8 +157,7 @@ export class WorkerPool implements Operations, BeforeApplicationShutdown {
     await Promise.allSettled(workers.map((each) => each.ask('commit', null, reloadMilliseconds)));
     // Those that came while the others made ready began with what was before.
     for (const late of [...this.#workers].filter((each) => !workers.includes(each))) late.kill('SIGTERM');
-    const answer = prepared.find((each) => each.status === 'fulfilled')?.value;
-    return answer ?? { changed: [], awaitingRestart: [] };
+    return { changed, awaitingRestart };
   }
 
   #launch(): Worker {
@@ -169,13 +171,13 @@ export class WorkerPool implements Operations, BeforeApplicationShutdown {
   /** Replaces a worker when it ends. @param failures  how many before it died soon */
   #keep(worker: Worker, failures: number): void {
     const begun = performance.now();
-    void worker.ended.then(() => {
+    void worker.ended.then((how) => {
       if (this.#draining) return;
       const soon = performance.now() - begun < settledMilliseconds;
       const count = soon ? failures + 1 : 0;
       const milliseconds =
         count === 0 ? 0 : Math.min(firstBackOffMilliseconds * 2 ** (count - 1), longestBackOffMilliseconds);
-      this.#logger.warn(`worker ${worker.pid} ended; another one starts in ${milliseconds} ms`);
+      this.#logger.warn(`worker ${worker.pid} ended (${how}); another one starts in ${milliseconds} ms`);
       const timer = setTimeout(() => {
         this.#replacing.delete(timer);
         this.#restarts.inc();

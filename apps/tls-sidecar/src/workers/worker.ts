@@ -7,7 +7,8 @@ import { type Answer, type Calls, servingMessage, type Verb } from './messages.j
 export class Worker {
   /** When it serves clients; never, when it ends before. */
   readonly serving: Promise<void>;
-  readonly ended: Promise<void>;
+  /** How, in words. */
+  readonly ended: Promise<string>;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   readonly #worker: ClusterWorker;
   #count = 0;
@@ -15,9 +16,10 @@ export class Worker {
 
   constructor() {
     this.#worker = cluster.fork();
-    this.ended = once(this.#worker, 'exit').then(() => {
+    this.ended = once(this.#worker, 'exit').then(([code, signal]: (number | string | null)[]) => {
       const fault = { code: 'ERR_SIDECAR_WORKER', message: 'want a worker that goes on, got its end' };
       for (const [id, resolve] of this.#waiting) resolve({ id, fault });
+      return signal === null ? `exit ${code}` : String(signal);
     });
     this.serving = new Promise((resolve) => {
       this.#worker.on('message', (message: Answer | typeof servingMessage) => {

@@ -4,7 +4,7 @@ import type { Credential } from '../credential.js';
 import { TlsOffloadError } from '../errors.js';
 import type { KeySigner, KeySigners } from '../handshake-signer.js';
 import { negotiationOf, type ParsedNegotiation } from '../negotiation.js';
-import { nativeCertificate } from '../offer.js';
+import { checkKinds, nativeCertificate } from '../offer.js';
 import { plainServerName } from '../server-name.js';
 
 /** What a handshake with a server is made with, from its beginning to its end. */
@@ -21,6 +21,7 @@ export function makeClientOffer(
   serverAuth: PeerAuth,
   keySigners: KeySigners,
 ): ClientOffer {
+  checkKinds(credentials, 'TLS connector');
   const signers: KeySigner[] = [];
   const certificates = credentials.map((each) => nativeCertificate(each, signers, keySigners));
   const negotiation = { ...negotiationOf(config), groups: withKeyShares(config.groups).join(':') };
