@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,6 +41,8 @@ export interface ForwardingTask {
   readonly transfers: number;
   /** Connections to leave open in the end. */
   readonly leaveOpen: number;
+  /** Of `buildHeapProbe`: says what of the C heap is in use. */
+  readonly heapProbe?: string;
 }
 
 export interface ForwardingReport {
@@ -51,8 +53,8 @@ export interface ForwardingReport {
   /** By code. */
   readonly interrupted: Readonly<Record<string, number>>;
   readonly failed: Readonly<Record<string, number>>;
-  /** What the resident set grew by, and sockets, during the second pass. */
-  readonly grownBytes: number;
+  /** What the C heap in use grew by, where there is a probe, and sockets, during the second pass. */
+  readonly grownBytes: number | null;
   readonly grownDescriptors: number;
   readonly sharedObjects: readonly string[];
 }
@@ -86,6 +88,15 @@ export function drive(task: DriverTask, options: DriveOptions = {}): Promise<Dri
 /** The same for the L4 proxy. */
 export function driveForwarding(task: ForwardingTask, options: DriveOptions = {}): Promise<ForwardingReport> {
   return run(forwardingDriver, task, options);
+}
+
+/** Compiles what tells a driver how much of the C heap is in use; glibc alone does. @returns the path of the addon */
+export function buildHeapProbe(directory: string): string {
+  const addon = join(directory, 'heap-in-use.node');
+  const source = fileURLToPath(new URL('heap-in-use.c', import.meta.url));
+  const headers = join(realpathSync(process.execPath), '../../include/node');
+  execFileSync(process.env.CC ?? 'cc', ['-shared', '-fPIC', '-I', headers, '-o', addon, source], { stdio: 'pipe' });
+  return addon;
 }
 
 /** What a server, a proxy and an agent answered in a process of their own, by who asked. */

@@ -1,8 +1,9 @@
 // Drives the built L4 proxy through whole transfers and every way in which a forwarded connection can break, in a process or
 // worker of its own, and answers with what was left behind: `node forwarding-driver.mjs '{ "certificate": PEM, "privateKey": PEM,
-// "breaks": N, "transfers": N, "leaveOpen": N }'`. In a worker, connections that are left open are what its end has to close.
+// "breaks": N, "transfers": N, "leaveOpen": N, "heapProbe": path? }'`. In a worker, connections that are left open are what its end has to close.
 import { createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto';
 import { readdirSync, readlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
@@ -19,7 +20,7 @@ else {
   parentPort.postMessage(await drive(workerData));
 }
 
-async function drive({ certificate, privateKey: keyPem, breaks, transfers, leaveOpen }) {
+async function drive({ certificate, privateKey: keyPem, breaks, transfers, leaveOpen, heapProbe }) {
   const privateKey = createPrivateKey(keyPem);
   const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
   const key = { id: 'driver', label: 'driver', algorithm: 'ed25519', usage: 'sign', spki };
@@ -134,9 +135,10 @@ async function drive({ certificate, privateKey: keyPem, breaks, transfers, leave
 
   for (let round = 0; round < transfers; round++) await Promise.all([transfer(), transfer(), transfer()]);
   await breakMany(Math.ceil(breaks / 4));
-  const [bytesBefore, descriptorsBefore] = [await residentBytes(), openDescriptors()];
+  const heapInUse = heapProbe && createRequire(import.meta.url)(heapProbe).heapInUse;
+  const [bytesBefore, descriptorsBefore] = [heapInUse && (await least(heapInUse)), openDescriptors()];
   await breakMany(breaks);
-  const grownBytes = (await residentBytes()) - bytesBefore;
+  const grownBytes = heapInUse ? (await least(heapInUse)) - bytesBefore : null;
   const grownDescriptors = openDescriptors() - descriptorsBefore;
   await transfer();
   await until(() => proxy.statistics.open === 0);
@@ -179,14 +181,14 @@ function openDescriptors() {
 }
 
 /** The least of a second: garbage of the clients, which are of this process too, is given back late. */
-async function residentBytes() {
-  let least = Infinity;
+async function least(bytesInUse) {
+  let bytes = Infinity;
   for (let round = 0; round < 10; round++) {
     globalThis.gc?.();
-    least = Math.min(least, process.memoryUsage.rss());
+    bytes = Math.min(bytes, bytesInUse());
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  return least;
+  return bytes;
 }
 
 async function until(condition) {
