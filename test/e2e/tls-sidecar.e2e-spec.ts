@@ -11,9 +11,11 @@ import { stringify } from 'yaml';
 import { connectTls, readAll } from '../../libs/tls-offload/test/listen.js';
 import { OpensslCa } from '../../libs/tls-offload/test/openssl-ca.js';
 import { eventually } from '../support/eventually.js';
+import { runProcess } from '../support/scratch-workspace.js';
 import { TestToken } from '../support/token.js';
 
 const main = fileURLToPath(new URL('../../dist/apps/tls-sidecar/main.js', import.meta.url));
+const cli = fileURLToPath(new URL('../../dist/apps/cli/main.js', import.meta.url));
 const run = promisify(execFile);
 
 describe('the TLS sidecar', () => {
@@ -162,6 +164,38 @@ describe('the TLS sidecar', () => {
     await ca.listen(port);
     await sidecar.ready(adminPort);
     expect(await curl(`https://localhost:${listenPort}/`)).toContain('GET /');
+  });
+
+  it('serves what any CA makes of a request for a key on the token', async () => {
+    const file = join(token.directory, 'application.yaml');
+    writeFileSync(file, stringify({ hsm: token.config() }));
+    const nestHsm = (...args: string[]) => runProcess(process.execPath, [cli, ...args, '--config', file]);
+    expect(await nestHsm('key', 'generate', 'requested', '--algorithm', 'rsa-2048')).toMatchObject({ code: 0 });
+    const names = ['--dns', 'localhost', 'shop.example', '--ip', '127.0.0.1'];
+    const { stdout: request } = await nestHsm('tls', 'csr', 'requested', ...names);
+    const certificateFile = join(token.directory, 'requested.pem');
+    // Its openssl verifies the request's signature.
+    writeFileSync(certificateFile, ca.issue(request));
+    await start(config({ certificates: [{ file: { keyLabel: 'requested', certificateFile } }] })).ready(adminPort);
+    for (const host of ['localhost', '127.0.0.1']) {
+      expect(await curl(`https://${host}:${listenPort}/`)).toBe('GET / 0 bytes');
+    }
+    const shown = await run('openssl', [
+      'x509',
+      '-in',
+      certificateFile,
+      '-noout',
+      '-subject',
+      '-ext',
+      'subjectAltName',
+    ]);
+    expect(shown.stdout).toMatch(/CN = localhost[^]*DNS:localhost, DNS:shop\.example, IP Address:127\.0\.0\.1/);
+
+    expect((await nestHsm('tls', 'csr', 'requested')).stderr).toContain('want a name to be certified');
+    expect((await nestHsm('tls', 'csr', 'requested', '--dns', 'a b')).stderr).toContain(
+      '--dns: want a host name, got a b',
+    );
+    expect((await nestHsm('tls', 'csr', 'unknown', '--dns', 'localhost')).stderr).toContain('ERR_HSM_KEY_NOT_FOUND');
   });
 
   it('ends open connections in their own time when it is told to stop', async () => {

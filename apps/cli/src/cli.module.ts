@@ -16,7 +16,7 @@ import { TokenCommands } from './token/token.commands.js';
 /** `nest-hsm` alone says what it can do. */
 @RootCommand({
   name: 'nest-hsm',
-  description: 'Looks after HSM tokens and their keys, and the CA and the encrypted columns that use them.',
+  description: 'Looks after HSM tokens and their keys, and the CA, the TLS and the encrypted columns that use them.',
 })
 class NestHsmCommand extends NounCommand {}
 
@@ -38,13 +38,14 @@ class NestHsmCommand extends NounCommand {}
 })
 export class CliModule {
   /**
-   * With the commands of a library that brings a database along only where its noun is called: it takes as long to load as
+   * With the commands of a library that brings much along (a database) only where its noun is called: it takes as long to load as
    * everything else. Where no noun is known all of them are there, to be listed.
    */
   static async of([noun]: readonly string[]): Promise<DynamicModule> {
     const isAsked = (name: string) => noun === name || !nouns.has(noun);
     const imports = [
       ...(isAsked('ca') ? [(await import('./ca/ca.commands.js')).CaCommands] : []),
+      ...(isAsked('tls') ? [(await import('./tls/tls.commands.js')).TlsCommands] : []),
       ...(isAsked('data') ? [(await import('./data/data.commands.js')).DataCommands] : []),
       // Receipts of tenants that were shredded are the library's of encrypted columns.
       ...(isAsked('receipt') ? [(await import('./receipt/receipt.commands.js')).ReceiptCommands] : []),
@@ -65,5 +66,6 @@ const nouns: ReadonlySet<string | undefined> = new Set([
   'migrate',
   'receipt',
   'recovery',
+  'tls',
   'token',
 ]);

@@ -89,6 +89,11 @@ describe('the configuration file of the sidecar', () => {
       /:16:5: certificates\.1: want a name, or a key, of its own/,
     ],
     [
+      'one key for a certificate and for tickets',
+      (yaml) => `${yaml}sessionTickets: { keyLabel: tls, directory: /tickets }\n`,
+      /:20:19: sessionTickets\.keyLabel: want a key of its own, got the label of a certificate's/,
+    ],
+    [
       'an address twice',
       (yaml) => yaml.replace('{ activated: https }', '{ port: 8443 }'),
       /listeners\.1\.listen: want an address of its own/,

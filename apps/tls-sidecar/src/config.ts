@@ -109,7 +109,7 @@ export const configSchema = z
     accessLog: z.strictObject({ sample: z.number().min(0).max(1).default(1) }).optional(),
     logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
   })
-  .superRefine(({ listeners, certificates }, context) => {
+  .superRefine(({ listeners, certificates, sessionTickets }, context) => {
     const fault = (path: PropertyKey[], message: string): void =>
       context.addIssue({ code: 'custom', path, message, input: undefined });
     twice(listeners.map(({ name }) => name)).forEach((index) =>
@@ -124,6 +124,10 @@ export const configSchema = z
     twice(certificates.map(({ ca }, index) => ca?.certificateFile ?? `#${index}`)).forEach((index) =>
       fault(['certificates', index, 'ca', 'certificateFile'], 'want a file of its own, got that of another'),
     );
+    const ticketKey = sessionTickets?.keyLabel;
+    if (ticketKey !== undefined && certificates.some(({ ca, file }) => (ca ?? file)?.keyLabel === ticketKey)) {
+      fault(['sessionTickets', 'keyLabel'], "want a key of its own, got the label of a certificate's");
+    }
     const known = new Map(certificates.map((each) => [each.name, each]));
     listeners.forEach((listener, index) => {
       const served = servedCertificates(listener, { listeners, certificates });

@@ -37,6 +37,7 @@ export {
   type CredentialKeeperObserver,
   type CredentialKeeperStatus,
 } from './credential-source/credential-keeper.js';
+export { makeCertificateRequest, type RequestedNames } from './credential-source/certificate-request.js';
 export type { CredentialSource } from './credential-source/credential-source.js';
 export type { CredentialPurpose } from './credential-source/self-handshake.js';
 export { credentialFromFile, FileCredentialSource } from './credential-source/file.js';
@@ -63,6 +64,7 @@ export {
   type TerminatorConfig,
   terminatorConfigSchema,
 } from './config.js';
+export { isListedName } from './server-name.js';
 export {
   TlsOffloadError,
   type TlsOffloadErrorCode,
