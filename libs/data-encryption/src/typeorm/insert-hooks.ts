@@ -2,6 +2,7 @@ import type { InsertResult, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import type { ColumnCipher } from '../column-cipher.js';
 import { type GeneratedKeys, generateKeys, ownKey } from './generated-keys.js';
+import { InsertParameters } from './insert-parameters.js';
 import type { Installation } from './installation.js';
 import { type InsertInternals, mainMetadata } from './internals.js';
 import type { EncryptedEntity, IndexedColumn } from './encrypted-entity.js';
@@ -22,6 +23,7 @@ interface InsertInProgress {
   readonly generated: GeneratedKeys;
   /** Once the statement is being built. */
   cells?: EncryptedCells;
+  readonly parameters: InsertParameters;
 }
 
 /** Where the database may make them as ever. */
@@ -43,6 +45,7 @@ export async function execute(
     entity,
     keys: demand.isNone ? undefined : await installation.reserveKeys(demand, builder.queryRunner),
     generated: entity.primaryKey.isBound ? await generateKeys(builder, entity.metadata) : noKeys,
+    parameters: new InsertParameters(builder.expressionMap),
   };
   inserts.set(builder, insert);
   try {
@@ -58,7 +61,7 @@ export async function execute(
   }
 }
 
-/** How many cells of each scope the rows have, or may have once listeners have seen them. */
+/** How many cells of each scope the rows have at most, also once listeners have seen them. */
 function demandOf(installation: Installation, builder: InsertInternals, entity: EncryptedEntity): KeyDemand {
   const { metadata, ciphers, keyScope } = entity;
   const { callListeners } = builder.expressionMap;
@@ -71,18 +74,17 @@ function demandOf(installation: Installation, builder: InsertInternals, entity: 
   for (const part of parts) {
     const cells: [ColumnCipher, number][] = [];
     for (const [column, cipher] of ciphers) {
-      const count = isAny ? part.length : countCells(column, cipher, part);
-      if (count > 0) cells.push([cipher, count]);
+      // Not counted: that would read every value once more, and a message that is reserved need not be used.
+      if (isAny || hasCells(column, cipher, part)) cells.push([cipher, part.length]);
     }
     if (cells.length > 0) demand.addCells(cells, installation.tenantOf(entity, part[0]));
   }
   return demand;
 }
 
-function countCells(column: ColumnMetadata, cipher: ColumnCipher, rows: readonly ObjectLiteral[]): number {
-  let count = 0;
-  for (const row of rows) if (cipher.hasCell(column.getEntityValue(row))) count++;
-  return count;
+function hasCells(column: ColumnMetadata, cipher: ColumnCipher, rows: readonly ObjectLiteral[]): boolean {
+  for (const row of rows) if (cipher.hasCell(column.getEntityValue(row))) return true;
+  return false;
 }
 
 /** `InsertQueryBuilder.createInsertExpression`: what an insert must not be. */
@@ -166,6 +168,7 @@ function encryptInserted(installation: Installation, builder: InsertInternals, e
     value: (row: number, column: ColumnMetadata) => insertedValue(installation, builder, column, values[row]),
   };
   insert.cells = encryptRows(installation, rows, insert.keys);
+  for (const [column, { encryptsNull }] of rows.columns) if (encryptsNull) noteNulls(builder, column);
 }
 
 /** None of a column that the builder was not asked to insert. */
@@ -228,12 +231,8 @@ export function createColumnValueExpression(
   column: ColumnMetadata,
 ): string {
   const insert = inserts.get(builder);
-  // What TypeORM makes of the value of a text column: a parameter.
   const cell = insert?.cells?.cell(index, column);
-  if (cell !== undefined) {
-    noteNull(builder, column, index, values[index]);
-    return builder.createParameter(cell);
-  }
+  if (insert !== undefined && cell !== undefined) return insert.parameters.add(cell);
   const entity = insert?.entity ?? installation.entity(mainMetadata(builder));
   if (entity === undefined) return original();
   // TypeORM makes others of those that a row brings: it counts on from the one that the driver names.
@@ -242,9 +241,9 @@ export function createColumnValueExpression(
     if (own !== undefined) noteKey(builder, column, index, own);
   }
   const generated = insert?.generated.get(column)?.[index];
-  if (generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
+  if (insert !== undefined && generated !== undefined && ownKey(builder, column, values[index]) === undefined) {
     noteKey(builder, column, index, generated);
-    return builder.createParameter(generated);
+    return insert.parameters.add(generated);
   }
   const indexed = installation.indexed.get(column);
   if (indexed !== undefined) return indexValue(installation, builder, entity, indexed, values[index]);
@@ -273,10 +272,14 @@ function indexValue(
   return builder.createParameter(text);
 }
 
-/** The entity gets null for what it has no value of, as from TypeORM for a column that may be NULL. */
-function noteNull(builder: InsertInternals, column: ColumnMetadata, index: number, values: ObjectLiteral): void {
-  if (column.isVirtual || (column.getEntityValue(values) as unknown) !== undefined) return;
-  column.setEntityValue((builder.expressionMap.locallyGenerated[index] ??= {}), null);
+/** Entities get null for what they have no value of, as from TypeORM for a column that may be NULL. */
+function noteNulls(builder: InsertInternals, column: ColumnMetadata): void {
+  if (column.isVirtual) return;
+  const { locallyGenerated } = builder.expressionMap;
+  for (const [index, row] of builder.getValueSets().entries()) {
+    if ((column.getEntityValue(row) as unknown) === undefined)
+      column.setEntityValue((locallyGenerated[index] ??= {}), null);
+  }
 }
 
 /** The entity gets its key from here once the row is inserted, or from RETURNING, which also knows of conflicts. */

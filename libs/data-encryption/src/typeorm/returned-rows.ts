@@ -48,6 +48,12 @@ export function withoutCells({ shadows }: Installation, entity: EncryptedEntity,
     names = new Set([...entity.ciphers.keys(), ...indexes, ...hidden].map((column) => column.databaseName));
     hiddenNames.set(entity, names);
   }
+  // Nearly always only what the database has made comes back.
+  for (const name in row) if (names.has(name)) return without(row, names);
+  return row;
+}
+
+function without(row: object, names: ReadonlySet<string>): object {
   return Object.fromEntries(Object.entries(row).filter(([name]) => !names.has(name)));
 }
 
