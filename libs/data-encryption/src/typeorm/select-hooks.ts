@@ -5,7 +5,7 @@ import type { Installation, Selection } from './installation.js';
 import type { BuilderInternals, SelectInternals } from './internals.js';
 import { refuse, refuseIf } from './refusal.js';
 import { decryptRows, type RawRow } from './row-decryption.js';
-import { selectableAliases, type SelectedRow, selectedRows } from './selected-rows.js';
+import { type SelectableAlias, selectableAliases, type SelectedRow, selectedRows } from './selected-rows.js';
 import { mayStray, refuseStrayCells } from './stray-cells.js';
 
 const noSelection: Selection = { selected: [], mayStray: false };
@@ -75,10 +75,11 @@ export function createSelectExpression(
   builder: SelectInternals,
   original: () => string,
 ): string {
-  const selected = selectedRows(builder, installation.entities);
+  const aliases = selectableAliases(builder);
+  const selected = selectedRows(builder, installation.entities, aliases);
   const [first] = selected;
   if (builder.expressionMap.subQuery && first !== undefined) refuse(first.cells[0].cipher.name, 'subquery');
-  const expressions = selectedExpressions(builder);
+  const expressions = selectedExpressions(builder, aliases);
   const isStraying = mayStray(builder, installation.straying, expressions.length > 0);
   installation.selections.set(builder, { selected, mayStray: isStraying });
   refuseExpressions(installation, builder, selected, expressions);
@@ -86,19 +87,21 @@ export function createSelectExpression(
 }
 
 /** What is selected beside aliases and their properties, as text. */
-function selectedExpressions(builder: SelectInternals): readonly string[] {
-  const aliases = selectableAliases(builder);
+function selectedExpressions(
+  { expressionMap }: SelectInternals,
+  aliases: readonly SelectableAlias[],
+): readonly string[] {
   const isProperty = (selection: string) =>
     aliases.some(
       ({ name, metadata }) =>
         selection === name || metadata.columns.some(({ propertyPath }) => selection === `${name}.${propertyPath}`),
     );
-  return builder.expressionMap.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
+  return expressionMap.selects.map(({ selection }) => selection).filter((selection) => !isProperty(selection));
 }
 
 /** The first encrypted column that `*` selects, past the properties of its entity. */
 function starredCell({ entities }: Installation, builder: SelectInternals): string | undefined {
-  for (const expression of selectedExpressions(builder)) {
+  for (const expression of selectedExpressions(builder, selectableAliases(builder))) {
     const [isStar, , qualifier] = /^\s*(?:(["`]?)(.+)\1\.)?\*\s*$/.exec(expression) ?? [];
     if (isStar === undefined) continue;
     for (const alias of builder.expressionMap.aliases) {
@@ -208,6 +211,6 @@ export function createCteExpression(
 export function selectedCell(installation: Installation, builder: object): string | undefined {
   if (!(builder instanceof SelectQueryBuilder)) return undefined;
   const select = builder as unknown as SelectInternals;
-  const [row] = selectedRows(select, installation.entities);
+  const [row] = selectedRows(select, installation.entities, selectableAliases(select));
   return row?.cells[0].cipher.name ?? starredCell(installation, select);
 }

@@ -14,22 +14,31 @@ export interface SelectedRow {
 }
 
 /** Which cells a select statement returns, found as TypeORM itself names its result columns. */
-export function selectedRows(builder: SelectInternals, entities: EncryptedEntities): readonly SelectedRow[] {
-  return selectableAliases(builder).flatMap(({ name, metadata }) => {
+export function selectedRows(
+  builder: SelectInternals,
+  entities: EncryptedEntities,
+  aliases: readonly SelectableAlias[],
+): readonly SelectedRow[] {
+  const selected: SelectedRow[] = [];
+  // A loop, as what it calls: every statement comes here.
+  for (const { name, metadata } of aliases) {
     const entity = entities.get(metadata);
-    const row =
-      entity && (isWhole(builder, name) ? wholeRow(builder, name, entity) : selectedRow(builder, name, entity));
-    return row === undefined || row.cells.length === 0 ? [] : [row];
-  });
+    if (entity === undefined) continue;
+    const row = isWhole(builder, name) ? wholeRow(builder, name, entity) : selectedRow(builder, name, entity);
+    if (row.cells.length > 0) selected.push(row);
+  }
+  return selected;
 }
 
 /** Whether an alias is selected by its name and none of its properties by theirs. */
 function isWhole({ expressionMap: { selects, queryEntity } }: SelectInternals, aliasName: string): boolean {
-  return (
-    queryEntity &&
-    selects.some(({ selection }) => selection === aliasName) &&
-    !selects.some(({ selection }) => selection.startsWith(`${aliasName}.`))
-  );
+  if (!queryEntity) return false;
+  let isNamed = false;
+  for (const { selection } of selects) {
+    if (selection === aliasName) isNamed = true;
+    else if (selection.startsWith(`${aliasName}.`)) return false;
+  }
+  return isNamed;
 }
 
 /** What most statements select, and what takes longer to find out than to decrypt one row: it depends on the alias alone. */
@@ -49,17 +58,20 @@ function wholeRow(builder: SelectInternals, aliasName: string, entity: Encrypted
   return row;
 }
 
+export interface SelectableAlias {
+  readonly name: string;
+  readonly metadata: EntityMetadata;
+}
+
 /** The aliases whose properties TypeORM selects as columns; of others (a second FROM) it takes the selection as text. */
-export function selectableAliases({
-  expressionMap,
-}: SelectInternals): readonly { name: string; metadata: EntityMetadata }[] {
+export function selectableAliases({ expressionMap }: SelectInternals): readonly SelectableAlias[] {
   const { mainAlias, joinAttributes } = expressionMap;
-  return [
-    ...(mainAlias?.hasMetadata ? [{ name: mainAlias.name, metadata: mainAlias.metadata }] : []),
-    ...joinAttributes.flatMap(({ alias, metadata }) =>
-      metadata === undefined ? [] : [{ name: alias.name, metadata }],
-    ),
-  ];
+  const aliases: SelectableAlias[] = [];
+  if (mainAlias?.hasMetadata) aliases.push({ name: mainAlias.name, metadata: mainAlias.metadata });
+  for (const { alias, metadata } of joinAttributes) {
+    if (metadata !== undefined) aliases.push({ name: alias.name, metadata });
+  }
+  return aliases;
 }
 
 function selectedRow(builder: SelectInternals, aliasName: string, entity: EncryptedEntity): SelectedRow {
