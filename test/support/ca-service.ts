@@ -11,6 +11,8 @@ import { TestToken } from './token.js';
 const root = repositoryRoot();
 /** Starts the same service, but kills its process at a step: `node … CONFIG STEP PHASE`. */
 const killedMain = join(root, 'test', 'support', 'ca-killed-at.mjs');
+/** Starts the same service, but without much patience: `node … CONFIG MILLISECONDS`. */
+const impatientMain = join(root, 'test', 'support', 'ca-impatient.mjs');
 
 const clientScopes = ['issue', 'read', 'revoke', 'approve'].map((may) => `certificates:${may}`);
 
@@ -124,15 +126,20 @@ export class CaService {
 
   /** Spawns the app and returns at once. */
   static spawn(home: CaHome): CaService {
-    return new CaService(
-      home,
-      spawn(process.execPath, [CaService.main, '--config', home.configFile], { stdio: ['ignore', 'pipe', 'pipe'] }),
-    );
+    return CaService.#run(home, CaService.main, '--config', home.configFile);
   }
 
   /** Spawns the app with a kill -9 of itself when it reaches a step, in its start or in a request. */
   static spawnKilledAt(home: CaHome, step: string, phase: 'start' | 'request'): CaService {
-    const args = [killedMain, home.configFile, step, phase];
+    return CaService.#run(home, killedMain, home.configFile, step, phase);
+  }
+
+  /** Spawns the app, which cuts off what is silent for so long. */
+  static spawnImpatient(home: CaHome, milliseconds: number): CaService {
+    return CaService.#run(home, impatientMain, home.configFile, String(milliseconds));
+  }
+
+  static #run(home: CaHome, ...args: string[]): CaService {
     return new CaService(home, spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 

@@ -23,6 +23,7 @@ const stalledMilliseconds = 600_000;
 /** Replaced by tests only. */
 export interface Seams {
   readonly observer?: CaObserver;
+  readonly stalledMilliseconds?: number;
 }
 
 /**
@@ -36,7 +37,7 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
     ...tls,
     bodyLimit: maximumBodyBytes,
     requestTimeout: requestMilliseconds,
-    connectionTimeout: stalledMilliseconds,
+    connectionTimeout: seams.stalledMilliseconds ?? stalledMilliseconds,
     ...proxiesOf(config),
     genReqId: () => randomUUID(),
     frameworkErrors: refuseUrl,
