@@ -155,7 +155,11 @@ describe.each(testDatabases())('null that is encrypted, on $name', (database) =>
     await guests.createQueryBuilder().update().set({ born: null, photo: null }).where({ city: 'Wien' }).execute();
     const { balance, history } = ada;
     expect(await one(id)).toEqual({ ...nobody, balance, history });
-    await guests.upsert({ id, balance: null, history: null }, ['id']);
+    const upserted: Partial<Guest> = { id, balance: null };
+    await guests.upsert(upserted, ['id']);
+    expect(await one(id)).toEqual({ ...nobody, history });
+    expect(upserted.history).toBeUndefined();
+    await guests.upsert({ id, history: null }, ['id']);
     expect(await one(id)).toEqual(nobody);
 
     const loaded = await guests.findOneByOrFail({ id });

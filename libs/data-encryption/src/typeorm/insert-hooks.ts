@@ -272,10 +272,10 @@ function indexValue(
   return builder.createParameter(text);
 }
 
-/** Entities get null for what they have no value of, as from TypeORM for a column that may be NULL. */
+/** Entities get null for what they have no value of, as from TypeORM for a column that may be NULL, unless the row may be there already. */
 function noteNulls(builder: InsertInternals, column: ColumnMetadata): void {
-  if (column.isVirtual) return;
-  const { locallyGenerated } = builder.expressionMap;
+  const { locallyGenerated, onIgnore, onUpdate } = builder.expressionMap;
+  if (column.isVirtual || onIgnore || (onUpdate as Upsert | undefined) !== undefined) return;
   for (const [index, row] of builder.getValueSets().entries()) {
     if ((column.getEntityValue(row) as unknown) === undefined)
       column.setEntityValue((locallyGenerated[index] ??= {}), null);
