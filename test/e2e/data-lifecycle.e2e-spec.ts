@@ -101,7 +101,7 @@ describe('nest-hsm data', () => {
 
     phase = 'dual-write';
     const { stdout: plan } = await data('plan');
-    expect(plan).toMatch(/^Visitor.email +dual-write +email → email_cell +0 +2 +0$/m);
+    expect(plan).toMatch(/^Visitor.email +dual-write +email → email_cell +0 +2 +0 +2$/m);
     expect((await data('verify', '-t', 'Visitor')).stdout).toContain('2 rows have another plaintext than cell');
     expect((await data('backfill')).stdout).toBe('Visitor: 2 rows backfilled\n');
     expect((await data('verify', '-t', 'Visitor')).code).toBe(0);

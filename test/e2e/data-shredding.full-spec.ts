@@ -102,6 +102,14 @@ describe.each([true, false])('shredding tenants by the command line, KEKs of the
     expect(await runProcess(process.execPath, verify, {})).toMatchObject({ code: 0, stdout });
   });
 
+  it('refuses a name that was mistyped', async () => {
+    const { code, stderr } = await shred('nroth');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('want one that has data keys here') as string,
+    });
+  });
+
   it('waits no longer for a process that has stopped than that may use its keys', async () => {
     expect(await read('west')).toEqual(['SECRET west']);
     holder.kill('SIGSTOP');
