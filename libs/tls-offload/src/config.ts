@@ -92,16 +92,21 @@ export const terminatorConfigSchema = z.strictObject({
 export type TerminatorConfig = z.input<typeof terminatorConfigSchema>;
 export type ParsedTerminatorConfig = Readonly<z.output<typeof terminatorConfigSchema>>;
 
-/** The PROXY protocol (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt). */
-export const proxyProtocolConfigSchema = z.strictObject({
-  /** Tells the upstream who its client is; `v2` also what TLS negotiated. Absent: nothing is told. */
-  send: z.enum(['v1', 'v2']).optional(),
+/** Who says by the PROXY protocol (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt) whom it speaks for. */
+export const proxyHeaderConfigSchema = z.strictObject({
   /** Load balancers, as addresses or ranges (CIDR), whose connections have to begin with a header. Nobody else's may. */
   trustedPeers: z
     .array(z.string().refine(isAddressRange, 'want an address or a range in CIDR notation'))
     .max(1_024)
     .default([]),
   headerTimeoutMilliseconds: z.int().min(1).default(3_000),
+});
+export type ProxyHeaderConfig = z.input<typeof proxyHeaderConfigSchema>;
+export type ParsedProxyHeaderConfig = Readonly<z.output<typeof proxyHeaderConfigSchema>>;
+
+const proxyProtocolConfigSchema = proxyHeaderConfigSchema.extend({
+  /** Tells the upstream who its client is; `v2` also what TLS negotiated. Absent: nothing is told. */
+  send: z.enum(['v1', 'v2']).optional(),
 });
 
 export const l4ProxyConfigSchema = z.strictObject({

@@ -8,9 +8,11 @@ import {
   type ServerOptions as Http2ServerOptions,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { parseConfig, type ProxyHeaderConfig, proxyHeaderConfigSchema } from './config.js';
 import { TlsOffloadError } from './errors.js';
 import { showSecureSocket } from './http2-socket-face.js';
 import { answerFault } from './proxy/l7-answer.js';
+import { ProxiedPeers } from './proxy/proxied-peers.js';
 import { namesItsServer } from './request-host.js';
 import type { TlsSocket } from './socket.js';
 import type { TlsTerminator } from './terminator.js';
@@ -21,6 +23,8 @@ export interface TlsOffloadServerOptions extends ServerOptions {
    * Unless told, where what the terminator asks of clients depends on that name. False: the handler compares them itself.
    */
   readonly requireMatchingHost?: boolean;
+  /** Load balancers in front that hand on TCP connections, and say by the PROXY protocol whose; absent: nobody's word is taken. */
+  readonly proxyProtocol?: ProxyHeaderConfig;
   /** Of HTTP/2, which a terminator with `h2` among its `alpnProtocols` speaks with clients that want it. */
   readonly http2?: Http2ServerOptions & {
     /** Ends a session on which nothing moves for so long, once its streams are done; 120 s unless told, 0: never. */
@@ -42,6 +46,7 @@ const http2IdleMilliseconds = 120_000;
  * `maxConnections`, `headersTimeout` and what `close` ends hold alike whether it listens or is given connections that somebody
  * else has accepted, by `emit('connection', socket)`.
  * @param terminator  or how to get it by the first connection, when the application that serves also makes it
+ * @throws {TlsOffloadError} ERR_TLS_OFFLOAD_CONFIG_INVALID for a `proxyProtocol` that is none
  */
 export function createTlsOffloadServer(
   terminator: TlsTerminator | (() => TlsTerminator),
@@ -70,7 +75,7 @@ class TlsOffloadServer extends Server {
   constructor(
     terminator: TlsTerminator | (() => TlsTerminator),
     handler: RequestListener | undefined,
-    { http2 = {}, requireMatchingHost, ...options }: TlsOffloadServerOptions,
+    { http2 = {}, requireMatchingHost, proxyProtocol = {}, ...options }: TlsOffloadServerOptions,
   ) {
     super(options, handler);
     const { idleTimeoutMilliseconds = http2IdleMilliseconds, ...http2Options } = http2;
@@ -86,25 +91,26 @@ class TlsOffloadServer extends Server {
     // One that cannot be accepted now (EMFILE) waits in the kernel's queue, and is no reason to end all others.
     this.once('listening', () => this.on('error', () => undefined));
     const current = typeof terminator === 'function' ? terminator : () => terminator;
+    const proxied = new ProxiedPeers(parseConfig(proxyHeaderConfigSchema, 'PROXY protocol', proxyProtocol));
     this.#requiresMatchingHost = () => requireMatchingHost ?? current().asksClientsByName;
     this.on('connection', (socket: Socket) => {
       if (!this.#hold(socket)) return;
       // http ends its side itself, after the answer to what it has read: hence half-open.
-      current()
-        .accept(socket, { allowHalfOpen: true })
-        .then(
-          (secure) => {
-            try {
-              this.emit('secureConnection', secure);
-              if (secure.alpnProtocol === 'h2') this.#serveHttp2(secure);
-              else this.#serveHttp1(secure as unknown as Socket, handleHttp1);
-            } catch (error) {
-              secure.destroy();
-              this.emit('tlsClientError', error, socket);
-            }
-          },
-          (error: TlsOffloadError) => this.emit('tlsClientError', error, socket),
-        );
+      const accept = (): Promise<TlsSocket> => current().accept(socket, { allowHalfOpen: true });
+      const accepted = proxied.has(socket) ? proxied.introduce(socket, accept) : accept();
+      accepted.then(
+        (secure) => {
+          try {
+            this.emit('secureConnection', secure);
+            if (secure.alpnProtocol === 'h2') this.#serveHttp2(secure);
+            else this.#serveHttp1(secure as unknown as Socket, handleHttp1);
+          } catch (error) {
+            secure.destroy();
+            this.emit('tlsClientError', error, socket);
+          }
+        },
+        (error: TlsOffloadError) => this.emit('tlsClientError', error, socket),
+      );
     });
   }
 

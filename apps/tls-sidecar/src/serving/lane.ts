@@ -82,7 +82,11 @@ export class Lane {
       void this.#terminator.close(0);
       throw error;
     }
-    this.#proxy.server.on('tlsClientError', (error: TlsOffloadError) => logFault(logger, error));
+    this.#proxy.server.on('tlsClientError', (error: TlsOffloadError) => {
+      logFault(logger, error);
+      // Before a handshake: nobody else counts it.
+      if (isOfBalancer(error)) metrics.handshakeEnded(name, { code: error.code, milliseconds: 0 });
+    });
     this.#proxy.server.on('upstreamError', (error: TlsOffloadError) => {
       metrics.upstreamFailed(name, error.code);
       logFault(logger, error);
@@ -271,8 +275,13 @@ export interface LaneStatistics {
   readonly totals: LaneTotals;
 }
 
-/** Clients fail all the time, and anybody may make them; the token and the upstream are ours to look after. */
+/** One that is trusted says whom it speaks for, or nobody gets through. */
+function isOfBalancer({ code }: TlsOffloadError): boolean {
+  return code === 'ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID';
+}
+
+/** Clients fail all the time, and anybody may make them; the token, the upstream and load balancers are ours to look after. */
 function logFault(logger: Logger, error: TlsOffloadError): void {
-  if (error.fault === 'peer') logger.debug(`${error.code}: ${error.message}`);
+  if (error.fault === 'peer' && !isOfBalancer(error)) logger.debug(`${error.code}: ${error.message}`);
   else logger.warn(`${error.code}: ${error.message}`);
 }

@@ -18,8 +18,9 @@ import { Listener } from './listener.js';
 
 const identity = makeIdentity('ec-p256');
 const served = { credentials: [credentialOf(identity)] };
+const registry = new Registry();
 const observers = {
-  metrics: new TrafficMetrics(new Registry()),
+  metrics: new TrafficMetrics(registry),
   accessLog: new AccessLog({ info: () => undefined }, 0),
 };
 
@@ -65,6 +66,16 @@ describe('a listener', () => {
     expect(listener.statistics.handshaking).toBe(0);
     listener.serve();
     (await secure).destroy();
+  });
+
+  it('counts connections of a load balancer that does not say whom it speaks for', async () => {
+    listener.serve();
+    const socket = await announced();
+    socket.write('no PROXY header');
+    await once(socket.resume(), 'close');
+    expect(await registry.metrics()).toContain(
+      'handshakes_total{listener="first",protocol="",cipher="",result="ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID"} 1',
+    );
   });
 
   it('ends those that wait when it closes instead, and has no more wait than it would take', async () => {

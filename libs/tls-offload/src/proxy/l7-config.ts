@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { proxyHeaderConfigSchema } from '../config.js';
 import { connectorConfigSchema } from '../connector/connector-config.js';
 import { isAddressRange } from '../peer-address.js';
 import { isServerName } from '../server-name.js';
@@ -41,6 +42,8 @@ export const l7ProxyConfigSchema = z.strictObject({
   ejectMilliseconds: milliseconds(10_000),
   /** Peers, as addresses or ranges (CIDR), whose Forwarded, X-Forwarded-* and Client-Cert* are believed and passed on. */
   trustedPeers: z.array(z.string().refine(isAddressRange, 'want an address or a range in CIDR notation')).default([]),
+  /** Load balancers in front that hand on TCP connections, and say by the PROXY protocol whose. */
+  proxyProtocol: proxyHeaderConfigSchema.prefault({}),
   /**
    * Refuses (421) a Host that is not the server name of the handshake, whose certificate and client policy it would borrow; a client
    * that named no server may ask for an address only.

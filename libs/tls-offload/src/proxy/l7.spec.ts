@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { request } from 'node:https';
+import { connect } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { connectTls, deferred, eventually, readAll } from '../../test/listen.js';
 import { type Answer, identity, L7Bench } from '../../test/l7.js';
 import { loadAddon } from '../addon.js';
@@ -179,6 +181,44 @@ describe.each(protocols)('the L7 proxy over $protocol', ({ ask }) => {
       clientAddress: '127.0.0.1',
     });
     expect(bench.proxy.statistics).toMatchObject({ answered: { 200: 1 }, failed: {} });
+  });
+});
+
+describe('the L7 proxy behind a load balancer that it trusts', () => {
+  const trusting = { proxyProtocol: { trustedPeers: ['127.0.0.0/8'], headerTimeoutMilliseconds: 60_000 } };
+
+  async function connectAs(header: string): Promise<TLSSocket> {
+    const socket = connect({ port: bench.port, host: '127.0.0.1', noDelay: true });
+    socket.on('error', () => undefined);
+    socket.write(header);
+    return connectTls({ port: 0, socket, ca: identity.certificatePem, ALPNProtocols: ['http/1.1'] });
+  }
+
+  it('takes the client for the one of the header', async () => {
+    const records: ExchangeRecord[] = [];
+    await bench.front(echo, trusting);
+    bench.proxy.server.on('exchange', (record: ExchangeRecord) => records.push(record));
+    const client = await connectAs('PROXY TCP6 2001:db8::1 2001:db8::2 1234 8443\r\n');
+    client.write('GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 10.9.9.9\r\nConnection: close\r\n\r\n');
+    const answer = (await readAll(client)).toString();
+    expect(answer).toContain('"x-forwarded-for":"2001:db8::1"');
+    expect(answer).toContain('"x-forwarded-port":"8443"');
+    client.destroy();
+    await eventually(() => records.length === 1);
+    expect(records[0].clientAddress).toBe('2001:db8::1');
+  });
+
+  it('turns away who does not begin with a header', async () => {
+    await bench.front(echo, trusting);
+    const failed = once(bench.proxy.server, 'tlsClientError');
+    await expect(bench.ask()).rejects.toThrow();
+    expect((await failed)[0]).toMatchObject({ code: 'ERR_TLS_OFFLOAD_PROXY_HEADER_INVALID' });
+  });
+
+  it('takes a header from nobody else', async () => {
+    await bench.front(echo, { proxyProtocol: { trustedPeers: ['192.0.2.0/24'] } });
+    await expect(connectAs('PROXY TCP4 192.0.2.1 198.51.100.1 1234 443\r\n')).rejects.toThrow();
+    expect((await bench.ask()).status).toBe(200);
   });
 });
 

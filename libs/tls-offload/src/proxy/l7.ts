@@ -145,11 +145,13 @@ export class L7Proxy {
   }
 
   #newServer(): Server {
-    const { headTimeoutMilliseconds, clientKeepAliveMilliseconds, headLimitBytes, streamLimit } = this.#config;
+    const { headTimeoutMilliseconds, clientKeepAliveMilliseconds, headLimitBytes, streamLimit, proxyProtocol } =
+      this.#config;
     const server = createTlsOffloadServer(this.terminator, undefined, {
       insecureHTTPParser: false,
       requireHostHeader: true,
       noDelay: true,
+      proxyProtocol,
       // An exchange compares them itself, and is counted.
       requireMatchingHost: false,
       maxHeaderSize: headLimitBytes,
