@@ -3,11 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { HsmError } from '../errors.js';
 import { type HeldLock, tryProcessLock } from '../process-lock.js';
 import { type ChainPosition, chainStart, hashOfLine } from './chain.js';
-import { readTail } from './chain-tail.js';
-import { gapFields, rfc3339, segmentFields } from './record-fields.js';
-import { AppendError, SegmentFile } from './segment-file.js';
-import { maximumChains, type SegmentName, segmentName } from './segment-name.js';
-import { type UnreadableBytes } from './record.js';
+import { ChainSegments, type ChainSegmentsSettings } from './chain-segments.js';
+import { gapFields, rfc3339 } from './record-fields.js';
+import { AppendError, type SegmentFile } from './segment-file.js';
+import { maximumChains } from './segment-name.js';
 
 /** Records that may wait for a slow disk; those beyond are lost, and counted. */
 const maximumPending = 16_384;
@@ -17,12 +16,6 @@ const writeEachMilliseconds = 5;
 const patienceMilliseconds = 1_500;
 /** How often a trail that could not be written is tried again while nothing else is to be recorded, and a disk that does not sync. */
 const retryMilliseconds = 1_000;
-
-export interface ChainWriterSettings {
-  readonly directory: string;
-  readonly member: string;
-  readonly maximumSegmentBytes: number;
-}
 
 /** A record on its way to the file. */
 interface Entry {
@@ -50,13 +43,13 @@ export class ChainWriter {
    * @param alarm  told when records begin to be lost
    * @throws {HsmError} ERR_HSM_AUDIT_UNAVAILABLE
    */
-  static async open(settings: ChainWriterSettings, alarm: (error: HsmError) => void): Promise<ChainWriter> {
+  static async open(settings: ChainSegmentsSettings, alarm: (error: HsmError) => void): Promise<ChainWriter> {
     const { directory, member } = settings;
     try {
       for (let slot = 1; slot <= maximumChains; slot++) {
         const lock = tryProcessLock(join(directory, `${member}.${slot}.lock`));
         if (lock === undefined) continue;
-        const writer = new ChainWriter(settings, slot, lock, alarm);
+        const writer = new ChainWriter(directory, new ChainSegments(settings, slot), lock, alarm);
         await writer.#takeUp().catch((error: unknown) => {
           lock.release();
           throw error;
@@ -70,11 +63,6 @@ export class ChainWriter {
   }
 
   #position: ChainPosition = chainStart;
-  /** Random, the same in all segments. */
-  #chain = '';
-  #segment: SegmentFile | undefined;
-  /** The first record of a segment that has none yet. */
-  #head: string | undefined;
   #pending: Entry[] = [];
   /** Whether a write is under way, or the next thing that is done. */
   #isBusy = false;
@@ -92,8 +80,8 @@ export class ChainWriter {
   #isClosed = false;
 
   private constructor(
-    private readonly settings: ChainWriterSettings,
-    private readonly slot: number,
+    private readonly directory: string,
+    private readonly segments: ChainSegments,
     private readonly lock: HeldLock,
     private readonly alarm: (error: HsmError) => void,
   ) {}
@@ -150,8 +138,7 @@ export class ChainWriter {
 
   #record(fields: string | undefined, operations: number, durable: boolean): Promise<number> {
     return new Promise((resolve, reject) => {
-      const { directory } = this.settings;
-      const timer = setTimeout(() => reject(unavailable(directory, 'a disk that hangs')), patienceMilliseconds);
+      const timer = setTimeout(() => reject(unavailable(this.directory, 'a disk that hangs')), patienceMilliseconds);
       const done = ({ seq }: Entry): void => {
         clearTimeout(timer);
         resolve(seq);
@@ -165,7 +152,7 @@ export class ChainWriter {
   }
 
   #enqueue(entry: Entry): void {
-    const { directory } = this.settings;
+    const { directory } = this;
     if (this.#isClosed) return this.#lose([entry], unavailable(directory, 'a record after its end'));
     if (this.#pending.length >= maximumPending) return this.#lose([entry], unavailable(directory, 'a slow disk'));
     this.#pending.push(entry);
@@ -211,9 +198,9 @@ export class ChainWriter {
       this.#position = position;
     } catch (cause) {
       if (cause instanceof AppendError && !cause.isWhole) await this.#letGo();
-      return this.#lose(entries, unavailable(this.settings.directory, cause));
+      return this.#lose(entries, unavailable(this.directory, cause));
     }
-    this.#head = undefined;
+    this.segments.begun();
     this.#failure = undefined;
     this.#lost.records -= records;
     this.#lost.operations -= operations;
@@ -234,7 +221,8 @@ export class ChainWriter {
       lines += `${line}\n`;
     };
     const now = entries[0]?.time ?? Date.now();
-    if (this.#head !== undefined) add(now, this.#head);
+    const { head } = this.segments;
+    if (head !== undefined) add(now, head);
     const { records: lost, operations, since } = this.#lost;
     if (lost > 0) add(now, gapFields({ lost, operations, since: rfc3339(since) }));
     for (const entry of entries) {
@@ -251,12 +239,13 @@ export class ChainWriter {
       const group = this.#unsynced;
       this.#unsynced = [];
       try {
-        if (this.#segment === undefined) throw new Error('want the segment that they are in');
-        await this.#segment.sync();
+        const { current } = this.segments;
+        if (current === undefined) throw new Error('want the segment that they are in');
+        await current.sync();
         this.#failedSync = undefined;
         for (const entry of group) entry.done?.(entry);
       } catch (cause) {
-        const error = unavailable(this.settings.directory, cause);
+        const error = unavailable(this.directory, cause);
         if (this.#failedSync === undefined) this.alarm(error);
         this.#failedSync = { error, at: performance.now() };
         for (const entry of group) entry.failed?.(error);
@@ -286,60 +275,24 @@ export class ChainWriter {
     }, retryMilliseconds).unref();
   }
 
-  // Segments.
-
   async #writableSegment(): Promise<SegmentFile> {
-    const segment = this.#segment;
-    if (segment !== undefined && (!segment.isSound || segment.size >= this.settings.maximumSegmentBytes))
-      await this.#rotate(segment);
-    return this.#segment ?? this.#takeUp();
+    const { segments } = this;
+    const { current } = segments;
+    if (current !== undefined && segments.isSpent(current)) {
+      await this.#syncing;
+      await segments.rotate(current);
+    }
+    return segments.current ?? this.#takeUp();
   }
 
-  /** Goes on where the files end: in the last segment if it was left in good order, and in a new one otherwise. */
   async #takeUp(): Promise<SegmentFile> {
-    const { directory, member } = this.settings;
-    const { position, chain, last, newest, isClosed, torn } = await readTail(directory, member, this.slot);
-    const goesOn = last !== undefined && isClosed && torn.length === 0;
-    const segment = goesOn ? await SegmentFile.open(directory, last) : await this.#newSegment(newest + 1);
-    this.#position = position;
-    this.#chain = chain;
-    this.#segment = segment;
-    this.#head = goesOn ? undefined : this.#headAfter(last, torn);
-    return segment;
-  }
-
-  async #rotate(full: SegmentFile): Promise<void> {
-    await this.#syncing;
-    if (full.isSound) await full.sync();
-    const { name } = full;
-    this.#segment = await this.#newSegment(name.number + 1);
-    this.#head = this.#headAfter(name, []);
-    await full.close();
-  }
-
-  async #newSegment(number: number): Promise<SegmentFile> {
-    const { directory, member } = this.settings;
-    const segment = await SegmentFile.open(directory, { member, slot: this.slot, number });
-    // Left empty when a disk was full.
-    if (segment.size === 0) return segment;
-    await segment.close();
-    throw Object.assign(new Error(`segment ${number}: want a file of its own`), { code: 'EEXIST' });
-  }
-
-  #headAfter(previous: SegmentName | undefined, torn: readonly UnreadableBytes[]): string {
-    return segmentFields({
-      chain: this.#chain,
-      member: this.settings.member,
-      previous: previous && segmentName(previous),
-      torn: torn.length === 0 ? undefined : torn,
-    });
+    this.#position = await this.segments.takeUp();
+    return this.segments.current as SegmentFile;
   }
 
   async #letGo(): Promise<void> {
-    const segment = this.#segment;
     await this.#syncing;
-    this.#segment = undefined;
-    await segment?.close().catch(() => undefined);
+    await this.segments.letGo();
   }
 }
 
