@@ -14,6 +14,8 @@ export class ColumnCipher {
   readonly isText: boolean;
   /** Whether null has a cell. */
   readonly encryptsNull: boolean;
+  /** Whether every row has a cell: a NULL is none that was written. */
+  readonly isRequired: boolean;
   /** By data key. */
   readonly #prefixes = new WeakMap<CellKey, Buffer>();
 
@@ -23,9 +25,12 @@ export class ColumnCipher {
     readonly name: string,
     /** Of a padded type: bytes of which its plaintexts are a multiple. It may change; what is written stays as it is. */
     private readonly padTo?: number,
+    /** Whether no row is left that has plaintext instead. */
+    isBackfilled = true,
   ) {
     this.isText = isText(identity.type);
     this.encryptsNull = isNullable(identity.type);
+    this.isRequired = this.encryptsNull && isBackfilled;
   }
 
   /** The associated data of its cells under a data key, up to the row; under a key that is not for them, of no cell there is. */

@@ -50,7 +50,7 @@ export function mapEncryptedEntities(
         continue;
       }
       const identity = { databaseId, tableId, columnId, type: form.type, isRowBound, keyScope };
-      const cipher = new ColumnCipher(identity, name, declaration.padTo);
+      const cipher = new ColumnCipher(identity, name, declaration.padTo, plaintext?.phase !== 'dual-write');
       ciphers.set(column, cipher);
       faults.push(...columnFaults(metadata, column, cipher));
       if (plaintext !== undefined) {

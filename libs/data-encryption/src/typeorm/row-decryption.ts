@@ -60,7 +60,7 @@ function gather(rows: readonly RawRow[], { entity, primaryKeys, cells, tenantKey
   const places = new Int32Array(rows.length).fill(-1);
   const tenants: (Tenant | undefined)[] = [];
   const readKey = entity.primaryKey.reader((column) => primaryKeys.get(column) ?? '');
-  const required = cells.filter(({ cipher }) => cipher.encryptsNull);
+  const required = cells.filter(({ cipher }) => cipher.isRequired);
   // A join repeats a row: the same cells of the same row have the same values. Of another row they are copies, and must fail.
   let last: RawRow | undefined;
   let lastKey: RowKey = [];

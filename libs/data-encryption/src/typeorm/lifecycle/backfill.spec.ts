@@ -13,6 +13,7 @@ import {
 } from 'typeorm';
 import { type TestDatabase, testDatabases } from '../../../test/typeorm/databases.js';
 import { type EncryptedDatabase, encryptedDatabase, stored } from '../../../test/typeorm/encrypted-database.js';
+import { DataEncryption } from '../data-encryption.js';
 import { EncryptedColumn } from '../decorators.js';
 import type { PlaintextPhase } from '../plaintext-column.js';
 
@@ -235,6 +236,11 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
     // As an older version does.
     await dual.dataSource.query('UPDATE guest SET phone_cell = NULL');
     expect(await dual.lifecycle.plan()).toMatchObject([{ plaintextOnly: 1, withoutCell: 2 }]);
+    const unfilled = await stored(dual.dataSource, 'guest');
+    expect(await DataEncryption.of(dual.dataSource)?.decryptRaw('Guest', unfilled)).toMatchObject([
+      { phone_cell: null },
+      { phone_cell: null },
+    ]);
     expect(await dual.lifecycle.verify('Guest')).toMatchObject({ failed: 0, differing: 2 });
     expect(await dual.lifecycle.backfill('Guest')).toMatchObject({ changed: 2, failed: 0 });
     expect(await dual.lifecycle.plan()).toMatchObject([{ withoutCell: 0 }]);
@@ -244,8 +250,8 @@ describe.each(testDatabases())('a column of plaintext that is encrypted while it
     expect(await dual.lifecycle.backfill('Guest')).toMatchObject({ changed: 0, failed: 1, failedKeys: [[ada.id]] });
     await dual.visitors.update(ada.id, { phone: '1' });
     await dual.dataSource.query(`UPDATE guest SET phone_cell = NULL WHERE id = '${bob.id}'`);
-    const unfilled = deploy(guestOf('switched'), { synchronize: false });
-    await expect(unfilled).rejects.toMatchObject({ code: 'ERR_DATA_BACKFILL_INCOMPLETE' });
+    const early = deploy(guestOf('switched'), { synchronize: false });
+    await expect(early).rejects.toMatchObject({ code: 'ERR_DATA_BACKFILL_INCOMPLETE' });
     await dual.lifecycle.backfill('Guest');
 
     const switched = await deploy(guestOf('switched'));

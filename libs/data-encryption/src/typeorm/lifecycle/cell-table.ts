@@ -111,12 +111,7 @@ export class CellTable {
       return { plaintext, source: names.indexOf(plaintext.cells.databaseName) };
     });
     this.#plaintexts = [...plaintexts.keys()].map(escape);
-    const lacking = new Set(
-      this.plaintexts.flatMap(({ plaintext: { phase }, source }) => (phase === 'dual-write' ? [source] : [])),
-    );
-    this.required = this.columns.flatMap(({ encryptsNull }, place) =>
-      encryptsNull && !lacking.has(place) ? [place] : [],
-    );
+    this.required = this.columns.flatMap(({ isRequired }, place) => (isRequired ? [place] : []));
   }
 
   /** One for each database table: the entities of an inheritance share theirs. */
