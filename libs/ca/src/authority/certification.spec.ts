@@ -137,6 +137,7 @@ describe('an issuing CA below an external root', () => {
     ['another subject', async () => [external.certify(await administrationOf({ authority: { ...config.authority!, issuing: { ...issuing, subject: { commonName: 'Somebody' } } } }).request('issuing')), external.der('root.crt')], /configured subject/],
     ['SHA-1', (r) => [external.certify(r, standard, '-sha1'), external.der('root.crt')], /signature algorithm 1\.2\.840\.10045\.4\.1/],
     ['a signature that does not verify', (r) => [spoil(external.certify(r)), external.der('root.crt')], /want a chain to the root/],
+    ['a negative pathLenConstraint', (r) => [external.certify(r, without('basic', 'basicConstraints=critical,DER:30060101FF0201FF')), external.der('root.crt')], /pathLenConstraint from 0/],
     ['name constraints that are not configured', (r) => [external.certify(r, [...standard, 'nameConstraints=critical,permitted;DNS:example.test']), external.der('root.crt')], /name constraints/],
   ])('refuses %s, and keeps nothing', async (_, make, message) => {
     const request = await administration.request('issuing');

@@ -1,5 +1,6 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { type DerNode, parseDer } from '../der/der-reader.js';
+import { tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
 import { CaError } from '../errors.js';
 import { NameConstraints } from '../profile/name-constraints.js';
@@ -56,9 +57,16 @@ function read(der: Buffer): CaCertificate {
     publicKey: new X509Certificate(der).publicKey,
     keyIdentifier,
     validity: { notBefore, notAfter },
-    pathLength: pathLength?.content[0],
+    pathLength: pathLength && readPathLength(pathLength),
     nameConstraints: constraints && NameConstraints.read(constraints),
     // anyExtendedKeyUsage is no limit (RFC 5280 §4.2.1.12).
     purposes: purposes?.includes(oids.anyExtendedKeyUsage) === true ? undefined : purposes,
   };
+}
+
+/** RFC 5280 §4.2.1.9: INTEGER (0..MAX). */
+function readPathLength({ tag, content }: DerNode): number {
+  if (tag !== tags.integer || content[0] >= 0x80 || content.length > 4)
+    throw new TypeError('a pathLenConstraint from 0 to 2147483647');
+  return content.readUIntBE(0, content.length);
 }
