@@ -1,4 +1,5 @@
-import { type HsmConfig, type HsmMemberConfig, memberConfigs, parseHsmConfig } from './config.js';
+import { type HsmConfig, memberConfigs, parseHsmConfig } from './config.js';
+import type { HsmMemberConfig } from './member-config.js';
 import { HsmError } from './errors.js';
 
 const member: HsmMemberConfig = {

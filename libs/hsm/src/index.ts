@@ -1,14 +1,7 @@
 export { Hsm } from './hsm.js';
 export type { CallOptions, NewKeyPair, NewSecretKey, SignOptions } from './hsm-options.js';
-export {
-  type HsmConfig,
-  hsmConfigSchema,
-  type HsmMemberConfig,
-  type HsmSocketMemberConfig,
-  type HsmTokenMemberConfig,
-  parseHsmConfig,
-  type ParsedHsmConfig,
-} from './config.js';
+export { type HsmConfig, hsmConfigSchema, parseHsmConfig, type ParsedHsmConfig } from './config.js';
+export type { HsmMemberConfig, HsmSocketMemberConfig, HsmTokenMemberConfig } from './member-config.js';
 export { ConfigurationFaults, ConfigurationFile, type FieldFault } from './configuration-file.js';
 export { HsmError, type HsmErrorCode, hsmErrorCodes, type HsmErrorFault } from './errors.js';
 export type { HsmKey, KeyDescription, KeyId, KeySelector, KeyUsage } from './key/key.js';

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type MemberConfig, memberName, type SocketMemberConfig, type TokenMemberConfig } from '../config.js';
+import type { MemberConfig, SocketMemberConfig, TokenMemberConfig } from '../config.js';
 import { HsmError } from '../errors.js';
+import { memberName } from '../member-config.js';
 import type { AgentSource } from './agent-link.js';
 import { AgentProcess } from './agent-process.js';
 import { AgentSocket } from './agent-socket.js';

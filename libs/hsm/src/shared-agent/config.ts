@@ -1,14 +1,8 @@
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
-import {
-  hsmConfigSchema,
-  maximumSocketPathBytes,
-  memberNamePattern,
-  policyRuleSchema,
-  stateDirectory,
-  tokenAccessSchema,
-} from '../config.js';
+import { hsmConfigSchema, policyRuleSchema, stateDirectory } from '../config.js';
 import { HsmError } from '../errors.js';
+import { maximumSocketPathBytes, memberNamePattern, tokenAccessSchema } from '../member-config.js';
 
 const socketName = 'agent.sock';
 

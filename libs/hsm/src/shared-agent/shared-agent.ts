@@ -5,10 +5,10 @@ import type { AgentClient } from '../agent/agent-client.js';
 import { AgentProcess } from '../agent/agent-process.js';
 import { agentSettings, agentThreads } from '../agent/agent-source.js';
 import { type Hello, protocolVersion, type SharingSettings, type TokenDescription } from '../agent/protocol.js';
-import { memberName } from '../config.js';
 import { HsmError } from '../errors.js';
 import type { Attempt } from '../fleet/attempt.js';
 import { Supervisor } from '../fleet/supervisor.js';
+import { memberName } from '../member-config.js';
 import { withProcessLock } from '../process-lock.js';
 import {
   type ParsedSharedAgentConfig,
