@@ -146,13 +146,12 @@ export class Sidecar implements BeforeApplicationShutdown {
   /** Accepts no more, tells clients that it ends, and waits for them as long as is configured. */
   async drain(): Promise<void> {
     if (this.#state === 'draining') return;
+    if (this.#state === 'serving') this.#announceEnd();
     this.#state = 'draining';
     this.#shutdown.abort();
     await this.#certificates.stopUnless(Certificates.none);
     const graceMilliseconds = this.#config.drainSeconds * 1_000;
     const listeners = [...this.#leaving, ...this.#listeners.values()];
-    const open = listeners.reduce((sum, { statistics }) => sum + statistics.handshaking + statistics.open, 0);
-    this.#logger.log(`ends: accepts no more, and gives ${open} connections ${this.#config.drainSeconds} s`);
     await Promise.all(listeners.map((listener) => listener.close(graceMilliseconds)));
     await this.#tickets.stopUnless(Tickets.none);
   }
@@ -227,6 +226,14 @@ export class Sidecar implements BeforeApplicationShutdown {
     }
     await before.stopUnless(certificates, Promise.race([Promise.all(goodbyes), this.#ending]));
     await ticketsBefore.stopUnless(tickets);
+  }
+
+  #announceEnd(): void {
+    const connections = Object.values(this.statistics).reduce(
+      (sum, { handshaking, open }) => sum + handshaking + open,
+      0,
+    );
+    this.#logger.log(`ends: accepts no more, and gives ${connections} connections ${this.#config.drainSeconds} s`);
   }
 
   #warnOfForgottenCrls({ name, tls, l7 }: ListenerConfig): void {
