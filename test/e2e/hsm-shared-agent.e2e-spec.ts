@@ -148,12 +148,15 @@ test('several processes have one agent and one login', async () => {
   expect(device.calls('C_Login') - logins).toBe(1);
 
   const killed = agentPid();
+  // Slow enough to be under way still.
+  device.delay('C_Sign', 20);
   for (const worker of both) worker.sign('tls-1', 200);
   await pause(30);
   process.kill(killed, 'SIGKILL');
   await pause(10);
   await both[0].kill();
   expect(await both[1].says()).toBe('done');
+  device.heal('C_Sign');
   expect(device.calls('C_Login') - logins).toBe(2);
   expect(agentPid()).not.toBe(killed);
   await Promise.all(both.map((worker) => worker.kill()));

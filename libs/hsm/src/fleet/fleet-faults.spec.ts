@@ -108,7 +108,7 @@ describe('Fleet of one member: agents that fail', () => {
     const calls = [
       sign('hang', { deadlineMilliseconds: 40 }),
       sign('hang', { signal: controller.signal }),
-      sign('late 120'),
+      sign('late 700'),
     ];
     const ends = Promise.allSettled(calls);
     await pause(60);
@@ -182,7 +182,7 @@ describe('Fleet of one member: agents that fail', () => {
   });
 
   it('does not take a long turn of this process, before anything was sent, for one of the agent either', async () => {
-    await start({ hangMilliseconds: 200 });
+    await start({ hangMilliseconds: 500 });
     const call = sign('late 50');
     const until = performance.now() + 700;
     while (performance.now() < until);

@@ -118,14 +118,14 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
   });
 
   it('says until when a call is with the agent that its caller waits for no more', async () => {
-    await start({ sessions: 2, hangMilliseconds: 400 });
+    await start({ sessions: 2, hangMilliseconds: 1_500 });
     const { signal } = new AbortController();
     const lingering: Promise<void>[] = [];
     const onLingering = (ended: Promise<void>) => void lingering.push(ended);
     const given = new AbortController();
     const calls = [
-      sign('late 200', { signal: given.signal, onLingering }),
-      sign('late 250', { deadlineMilliseconds: 40, onLingering }),
+      sign('late 300', { signal: given.signal, onLingering }),
+      sign('late 900', { deadlineMilliseconds: 40, onLingering }),
       sign('echo', { signal: given.signal, onLingering }),
     ];
     const ends = Promise.allSettled(calls);

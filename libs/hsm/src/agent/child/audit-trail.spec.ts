@@ -173,13 +173,13 @@ describe('uses that are folded', () => {
     const audit = folding(0.1);
     const agent = await started(audit);
     const key = await generate(agent, 'hot');
-    for (let turn = 0; turn < 2; turn++) {
+    const folds = async () => told(await auditRecords(audit.directory)).filter((each) => each.startsWith('folded'));
+    for (let turn = 1; turn <= 2; turn++) {
       await sign(agent, key);
-      await pause(250);
+      await eventually(async () => (await folds()).length === 2 * turn);
     }
     await ended(agent);
-    const folded = (await auditRecords(audit.directory)).filter(({ kind }) => kind.startsWith('folded'));
-    expect(told(folded)).toEqual(['folded-open sign', 'folded sign', 'folded-open sign', 'folded sign']);
+    expect(await folds()).toEqual(['folded-open sign', 'folded sign', 'folded-open sign', 'folded sign']);
   });
 
   test('leave an opening record without a count when the agent is killed', async () => {
