@@ -49,3 +49,35 @@ test('a group is bounded', async () => {
   await Promise.all(Array.from({ length: 600 }, (_, item) => commits.write(item)));
   expect(sizes).toEqual([256, 256, 88]);
 });
+
+test('as many commits are under way as may be, and what comes then waits for the first that ends', async () => {
+  const groups: number[][] = [];
+  const releases: (() => void)[] = [];
+  const commits = new GroupCommit<number, number>(
+    async (items) => {
+      groups.push([...items]);
+      await new Promise<void>((resolve) => releases.push(resolve));
+      return items;
+    },
+    undefined,
+    2,
+  );
+  const written: Promise<number>[] = [];
+  for (const [item, underWay] of [
+    [1, 1],
+    [2, 2],
+    [3, 2],
+    [4, 2],
+  ]) {
+    written.push(commits.write(item));
+    while (groups.length < underWay) await new Promise(setImmediate);
+  }
+  for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  expect(groups).toEqual([[1], [2]]);
+  releases[1]();
+  expect(await written[1]).toBe(2);
+  while (groups.length < 3) await new Promise(setImmediate);
+  expect(groups[2]).toEqual([3, 4]);
+  for (const release of releases) release();
+  expect(await Promise.all(written)).toEqual([1, 2, 3, 4]);
+});

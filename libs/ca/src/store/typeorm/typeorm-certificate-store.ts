@@ -16,6 +16,8 @@ import { isOfStatement, withStore } from './store-error.js';
 
 /** More certificates of one CA's key than cross-signing makes. */
 const maximumAuthorities = 16;
+/** Under way at once on SQLite: while one waits for the disk, the next is made, in one turn of the event loop. */
+const commitsOnSqlite = 2;
 /** Unfinished certificates that are read at once. */
 const unfinishedPage = 200;
 
@@ -32,6 +34,7 @@ export class TypeOrmCertificateStore implements CertificateStore {
     this.#writes = new GroupCommit(
       (writes) => withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes))),
       isOfStatement,
+      sql.isPostgres ? 1 : commitsOnSqlite,
     );
   }
 
