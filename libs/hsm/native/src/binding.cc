@@ -11,6 +11,7 @@
 #include "call_threads.h"
 #include "orphan_watch.h"
 #include "pkcs11_module.h"
+#include "thread.h"
 
 namespace nest_hsm {
 namespace {
@@ -222,9 +223,13 @@ void Watch(const Napi::CallbackInfo& info) {
   if (!WatchApplication(static_cast<pid_t>(application))) Throw(info.Env(), "watchApplication: want a thread");
 }
 
+/// interruptNobody()
+void StayBehind(const Napi::CallbackInfo&) { InterruptNobody(); }
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["TokenCalls"] = TokenCalls::Define(env);
   exports["watchApplication"] = Napi::Function::New<Watch>(env, "watchApplication");
+  exports["interruptNobody"] = Napi::Function::New<StayBehind>(env, "interruptNobody");
   return exports;
 }
 

@@ -13,6 +13,7 @@ interface Addon {
   ) => AddonCalls;
   /** @throws when there is no thread left */
   watchApplication(pid: number): void;
+  interruptNobody(): void;
 }
 
 /** CK_RSA_PKCS_PSS_PARAMS. */
@@ -95,4 +96,14 @@ export function endWithApplication(pid: number): void {
   } catch (cause) {
     throw new HsmError('ERR_HSM_UNAVAILABLE', 'agent: the system has no thread left', { retryable: true, cause });
   }
+}
+
+/**
+ * On Linux the agent interrupts nobody by waking up: it has its share of the processors, but begins when one is free, or its thread waits
+ * or has had its slice. Else each request and each signature would interrupt the application, and both change places for a few
+ * microseconds' work. To be called before there are threads that call the token, which take it over.
+ * @throws {HsmError} ERR_HSM_MODULE_UNUSABLE
+ */
+export function interruptNobody(): void {
+  loadAddon().interruptNobody();
 }

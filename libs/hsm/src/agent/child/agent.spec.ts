@@ -1,7 +1,7 @@
 /** The built agent as a process of its own, on a SoftHSM token, with nothing but its protocol in between. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes, verify } from 'node:crypto';
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentUnderTest } from '../../../../../test/support/agent-under-test.js';
 import { importSecretKeys } from '../../../../../test/support/raw-token.js';
@@ -262,6 +262,26 @@ describe('the start', () => {
     const found = await Promise.all(agents.map((agent) => agent.hello()));
     expect(new Set(found.map(({ serial }) => serial)).size).toBe(1);
   });
+
+  (process.platform === 'linux' ? test : test.skip)(
+    'leaves the loop and the threads that call the token to interrupt nobody',
+    async () => {
+      const agent = await AgentUnderTest.loggedIn(token);
+      const { pid } = agent.process;
+      await sign(agent, await generate(agent, 'ec-p256', 'sign')).answer;
+      const tasks = `/proc/${pid}/task`;
+      const isBatch = (thread: string | number) => {
+        // proc_pid_stat(5): what comes after the name in parentheses begins with field 3; field 41 is the policy, 3 is SCHED_BATCH.
+        const fields = readFileSync(`${tasks}/${thread}/stat`, 'utf8').split(') ')[1].split(' ');
+        return fields[41 - 3] === '3';
+      };
+      const callers = readdirSync(tasks).filter(
+        (thread) => readFileSync(`${tasks}/${thread}/comm`, 'utf8') === 'token-call\n',
+      );
+      expect(callers.length).toBeGreaterThan(0);
+      expect([pid as number, ...callers].map(isBatch)).toEqual([true, ...callers.map(() => true)]);
+    },
+  );
 });
 
 describe('a wrong PIN', () => {

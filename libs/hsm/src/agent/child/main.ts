@@ -17,7 +17,7 @@ import {
   type PolicyRule,
   type SharingSettings,
 } from '../protocol.js';
-import { endWithApplication } from './addon.js';
+import { endWithApplication, interruptNobody } from './addon.js';
 import { AuditTrail } from './audit-trail.js';
 import { Connection } from './connection.js';
 import { ensureProbeKey } from './probe-key.js';
@@ -72,6 +72,7 @@ async function greet({ client, settings }: Hello): Promise<RequestHandler> {
   if (!settings)
     throw new HsmError('ERR_HSM_PROTOCOL', 'hello: want settings from the application that spawned the agent');
   endWithApplication(applicationPid);
+  interruptNobody();
   audit = settings.audit && (await AuditLog.open(settings.audit, alarm));
   token = await openToken(settings, client);
   token.onInstanceDead = () => void leave(agentExitCodes.instanceDead, 'the token must be opened anew');
