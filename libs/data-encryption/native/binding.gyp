@@ -10,6 +10,7 @@
         "src/cell_key.cc",
         "src/decryption.cc",
         "src/encryption.cc",
+        "src/index_key.cc",
         "src/javascript.cc",
         "src/secret_bytes.cc"
       ],

@@ -1,4 +1,5 @@
-import { createHmac, type KeyObject, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import type { IndexSecret } from './cells/cells.js';
 import type { DataKeyId } from './envelope.js';
 import { DataEncryptionError } from './errors.js';
 import { cellTypes, type ValueType } from './cell-type.js';
@@ -19,8 +20,8 @@ export interface IndexKey {
   readonly columnId: string;
   /** The first 8 characters of its texts, see `indexKeyTag`. */
   readonly tag: string;
-  /** HMAC-SHA-256, derived from the stored key. */
-  readonly secret: KeyObject;
+  /** Derived from the stored key. */
+  readonly secret: IndexSecret;
   /** The one that is written with; the others are only searched with. */
   readonly isActive: boolean;
 }
@@ -31,8 +32,7 @@ export interface IndexKey {
  */
 export const indexCharacters = 32;
 const keyTagBytes = 6;
-const macBytes = 18;
-const macCharacters = 24;
+export const indexMacBytes = 18;
 
 export function indexKeyTag(id: DataKeyId): string {
   return Buffer.from(id, 'hex').toString('base64', 0, keyTagBytes);
@@ -40,17 +40,13 @@ export function indexKeyTag(id: DataKeyId): string {
 
 /** The blind index of one column: equal values have equal texts, and without the key nothing else can be told from a text. */
 export class BlindIndex {
-  readonly #type: Buffer;
-
   constructor(
     readonly columnId: string,
     readonly type: ValueType,
     readonly normalization: Normalization,
     /** `Entity.property`, for errors. */
     readonly name: string,
-  ) {
-    this.#type = Buffer.of(cellTypes[type]);
-  }
+  ) {}
 
   /** Bound to its keys: texts made by another normalization would not be found. */
   get algorithm(): string {
@@ -62,8 +58,7 @@ export class BlindIndex {
    * @throws {DataEncryptionError} ERR_DATA_VALUE_INVALID when the value is not of the column's type
    */
   text(value: unknown, key: IndexKey): string {
-    const mac = createHmac('sha256', key.secret).update(this.#type).update(this.#canonical(value)).digest('base64');
-    return key.tag + mac.slice(0, macCharacters);
+    return key.secret.text(cellTypes[this.type], this.#canonical(value));
   }
 
   /**
@@ -72,7 +67,7 @@ export class BlindIndex {
    */
   textOfNull(key: IndexKey, stored?: unknown): string {
     const isOfKey = typeof stored === 'string' && stored.length === indexCharacters && stored.startsWith(key.tag);
-    return isOfKey ? stored : key.tag + randomBytes(macBytes).toString('base64');
+    return isOfKey ? stored : key.tag + randomBytes(indexMacBytes).toString('base64');
   }
 
   #canonical(value: unknown): Plaintext {

@@ -1,4 +1,4 @@
-import { createSecretKey, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { dataKeyAssociatedData } from './associated-data.js';
 import { type IndexKey, indexKeyTag } from './blind-index.js';
 import type { CellSecret } from './cells/cells.js';
@@ -148,13 +148,16 @@ export const cellKeys: DataKeyKind<CellKey> = {
 export const indexKeys: DataKeyKind<IndexKey> = {
   purpose: 'index',
   open: async (kek, record, databaseId) =>
-    openDataKey(kek, record, databaseId, 'nest-hsm index key v1', (key) => ({
-      id: record.id,
-      columnId: record.columnId,
-      tag: indexKeyTag(record.id),
-      secret: createSecretKey(key),
-      isActive: record.state === 'active',
-    })),
+    openDataKey(kek, record, databaseId, 'nest-hsm index key v1', (key) => {
+      const tag = indexKeyTag(record.id);
+      return {
+        id: record.id,
+        columnId: record.columnId,
+        tag,
+        secret: cells().importIndexKey(tag, key),
+        isActive: record.state === 'active',
+      };
+    }),
 };
 
 /**

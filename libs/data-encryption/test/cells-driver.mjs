@@ -6,6 +6,7 @@ import nodeGypBuild from 'node-gyp-build';
 
 const addon = nodeGypBuild(fileURLToPath(new URL('..', import.meta.url)));
 const header = Buffer.from('nhsmAQEAAAAAAAAAAAAAAAAAAAAA');
+const tag = Buffer.from('AAAAAAAA');
 const prefix = Buffer.from('column');
 
 if (isMainThread) {
@@ -21,6 +22,7 @@ function drive() {
   const key = new addon.CellKey(header, randomBytes(32));
   return {
     same: batches(key),
+    indexed: indexes(),
     refused: changes(key),
     thrown: misuses(key),
     reentrant: reentrance(key),
@@ -69,8 +71,24 @@ function changes(key) {
   return changed.length - refused.length;
 }
 
+/** Texts of blind indexes, each made by a new key too. @returns how many were the same */
+function indexes() {
+  const secret = randomBytes(32);
+  const key = new addon.IndexKey(tag, secret);
+  let same = 0;
+  for (let round = 0; round < 60; round++) {
+    const size = randomInt(10) === 0 ? randomInt(60_000) : randomInt(300);
+    const plaintext = round % 2 === 0 ? randomText(size) : randomBytes(size);
+    const type = randomInt(256);
+    const text = key.text(type, plaintext);
+    if (text.length === 32 && text === new addon.IndexKey(tag, secret).text(type, Buffer.from(plaintext))) same++;
+  }
+  return same;
+}
+
 function misuses(key) {
   const one = Uint8Array.of(1);
+  const indexKey = new addon.IndexKey(tag, randomBytes(32));
   const attempts = [
     () => new addon.CellKey(header, Buffer.alloc(31)),
     () => new addon.CellKey(),
@@ -84,6 +102,12 @@ function misuses(key) {
     () => addon.decryptCells([key, {}], [prefix, prefix], one, ['7'], 1, ['x']),
     () => addon.decryptCells([key], [], one, ['7'], 1, ['x']),
     () => addon.decryptCells([key], [prefix], new Uint8Array(0), ['7'], 1, []),
+    () => new addon.IndexKey(tag, Buffer.alloc(31)),
+    () => new addon.IndexKey(),
+    () => indexKey.text(),
+    () => indexKey.text(1, 7),
+    () => indexKey.text.call(key, 1, 'x'),
+    () => Object.create(Object.getPrototypeOf(indexKey)).text(1, 'x'),
   ];
   return attempts.map((attempt) => {
     try {

@@ -9,8 +9,9 @@ const linux = process.platform === 'linux' ? describe : describe.skip;
 /** What the driver reports when all is well; its comments say what each of these is. */
 const sound = {
   same: 60,
+  indexed: 60,
   refused: 0,
-  thrown: Array.from({ length: 12 }, () => 'TypeError'),
+  thrown: Array.from({ length: 18 }, () => 'TypeError'),
   reentrant: 'from within',
   detached: 'whole',
 };
@@ -27,7 +28,7 @@ linux('the addon under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
     expect(addon.missingSymbols()).toEqual([]);
   });
 
-  it('does nothing undefined through batches, damaged cells, misuse and a worker that ends', async () => {
+  it('does nothing undefined through batches, texts of indexes, damaged cells, misuse and a worker that ends', async () => {
     const child = fork(driver, [], {
       env: { ...process.env, NODE_OPTIONS: '', ...addon.environment() },
       execArgv: [],

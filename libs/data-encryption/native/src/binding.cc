@@ -1,7 +1,8 @@
-// The face towards JavaScript, described in src/cells/addon.ts. One instance per Node environment (main thread, each worker).
+// The face towards JavaScript, described in src/cells/native-cells.ts. One instance per Node environment (main thread, each worker).
 #include <napi.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "cell_key.h"
 #include "decryption.h"
 #include "encryption.h"
+#include "index_key.h"
 #include "javascript.h"
 
 namespace nest_hsm {
@@ -25,6 +27,7 @@ constexpr uint32_t kCellsAtOnce = 128;
 
 struct Environment {
   CipherPtr aes_256_gcm;
+  MacPtr hmac;
 };
 
 void Throw(Napi::Env env, const char* message) {
@@ -63,6 +66,57 @@ class CellKeyObject : public Napi::ObjectWrap<CellKeyObject> {
 
  private:
   std::unique_ptr<CellKey> key_;
+};
+
+/// `new IndexKey(tag, key)`: 8 characters and 32 bytes, which stay the caller's to overwrite.
+class IndexKeyObject : public Napi::ObjectWrap<IndexKeyObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "IndexKey", {InstanceMethod<&IndexKeyObject::Text>("text")});
+  }
+
+  explicit IndexKeyObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    const Napi::Env env = info.Env();
+    ByteView tag, key;
+    if (!ReadBytes(env, info[0], &tag) || tag.size != kIndexTagCharacters || !ReadBytes(env, info[1], &key) ||
+        key.size != kIndexKeyBytes) {
+      Throw(env, "IndexKey: want a tag of 8 characters and a key of 32 bytes");
+      return;
+    }
+    IndexTag characters;
+    std::copy_n(tag.data, kIndexTagCharacters, characters.begin());
+    key_ = IndexKey::Create(env.GetInstanceData<Environment>()->hmac.get(), key.data, characters);
+    if (key_ == nullptr) Throw(env, "IndexKey: want HMAC-SHA-256 of OpenSSL, got none");
+  }
+
+ private:
+  /// text(type, plaintext). V8 refuses to call it of anything that the constructor has not made.
+  Napi::Value Text(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    uint32_t type;
+    SecretBytes memory;
+    ByteView plaintext;
+    IndexText text;
+    napi_value value;
+    if (napi_get_value_uint32(env, info[0], &type) != napi_ok || type > std::numeric_limits<uint8_t>::max() ||
+        !ReadPlaintext(env, info[1], &memory, &plaintext) ||
+        !key_->Text(static_cast<uint8_t>(type), plaintext, &text) ||
+        napi_create_string_latin1(env, text.data(), text.size(), &value) != napi_ok) {
+      Throw(env, "IndexKey.text: want the byte of a type, a plaintext and memory for it");
+      return env.Undefined();
+    }
+    return {env, value};
+  }
+
+  /// @param memory  for that of a string; bytes stay where they are
+  static bool ReadPlaintext(napi_env env, napi_value value, SecretBytes* memory, ByteView* plaintext) {
+    size_t size;
+    if (!ReadText(env, value, memory, 0, &size)) return ReadBytes(env, value, plaintext);
+    *plaintext = {memory->data(), size};
+    return true;
+  }
+
+  std::unique_ptr<IndexKey> key_;
 };
 
 /// Adds the results of each row, until one fails.
@@ -143,12 +197,14 @@ Napi::Value DecryptCells(const Napi::CallbackInfo& info) {
 
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   CipherPtr aes_256_gcm(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
-  if (aes_256_gcm == nullptr) {
-    Throw(env, "data encryption addon: want AES-256-GCM of OpenSSL, got none");
+  MacPtr hmac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
+  if (aes_256_gcm == nullptr || hmac == nullptr) {
+    Throw(env, "data encryption addon: want AES-256-GCM and HMAC of OpenSSL, got none");
     return exports;
   }
-  env.SetInstanceData(new Environment{std::move(aes_256_gcm)});
+  env.SetInstanceData(new Environment{std::move(aes_256_gcm), std::move(hmac)});
   exports["CellKey"] = CellKeyObject::Define(env);
+  exports["IndexKey"] = IndexKeyObject::Define(env);
   exports["encryptCells"] = Napi::Function::New<EncryptCells>(env, "encryptCells");
   exports["decryptCells"] = Napi::Function::New<DecryptCells>(env, "decryptCells");
   return exports;

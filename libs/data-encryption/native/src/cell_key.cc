@@ -1,19 +1,8 @@
 #include "cell_key.h"
 
-#include <openssl/err.h>
-
 #include <utility>
 
 namespace nest_hsm {
-namespace {
-
-/// What OpenSSL noted is of no use to a caller who is told nothing, and must not be found by Node's next failure.
-bool WithoutTrace(bool is_success) {
-  if (!is_success) ERR_clear_error();
-  return is_success;
-}
-
-}  // namespace
 
 std::unique_ptr<CellKey> CellKey::Create(const EVP_CIPHER* aes_256_gcm, const uint8_t* key, const CellHeader& header) {
   CipherContextPtr encryption(EVP_CIPHER_CTX_new());

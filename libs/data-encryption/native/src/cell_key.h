@@ -8,6 +8,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "openssl.h"
+#include "secret_bytes.h"
+
 namespace nest_hsm {
 
 constexpr size_t kKeyBytes = 32;
@@ -18,21 +21,8 @@ constexpr size_t kMaximumPlaintextBytes = 1 << 28;
 /// Base64 of magic, format, algorithm and data key id: what every cell of one key begins with (docs/ENVELOPE.md).
 constexpr size_t kHeaderCharacters = 28;
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using CipherPtr = std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>>;
 using CipherContextPtr = std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>>;
-
-/// Bytes that somebody else owns, valid for the call they are passed to.
-struct ByteView {
-  const uint8_t* data = nullptr;
-  size_t size = 0;
-};
 
 using CellHeader = std::array<char, kHeaderCharacters>;
 

@@ -7,7 +7,8 @@
 namespace nest_hsm {
 namespace {
 
-constexpr size_t kFirstBytes = 4096;
+/// Of most texts; what is not used is overwritten all the same.
+constexpr size_t kFirstBytes = 512;
 
 }  // namespace
 

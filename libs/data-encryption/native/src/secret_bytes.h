@@ -1,10 +1,16 @@
-// Memory for plaintext and what becomes it, overwritten before it is given back.
+// Views of bytes, and memory for plaintext and what becomes it, overwritten before it is given back.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 namespace nest_hsm {
+
+/// Bytes that somebody else owns, valid for the call they are passed to.
+struct ByteView {
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+};
 
 class SecretBytes {
  public:

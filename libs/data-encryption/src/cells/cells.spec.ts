@@ -1,9 +1,9 @@
-import { hkdfSync, randomBytes } from 'node:crypto';
+import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { cellAssociatedDataPrefix, type ColumnIdentity } from '../associated-data.js';
 import { type DataKeyId, formatHeader, headerCharacters } from '../envelope.js';
-import type { CellRows, Cells, CellSecret } from './cells.js';
+import type { CellRows, Cells, CellSecret, IndexSecret } from './cells.js';
 import { javascriptCells } from './javascript-cells.js';
 import { cells as loadedCells } from './load-cells.js';
 import { loadNativeCells } from './native-cells.js';
@@ -218,8 +218,32 @@ describe('the addon and the reference', () => {
   });
 });
 
+describe('texts of blind indexes', () => {
+  it('are the same by the addon and the reference, whatever the value', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 255 }), fc.oneof(text, bytes), (type, plaintext) => {
+        const secret = randomBytes(32);
+        const [first, second] = implementations.map((each) => each.importIndexKey('keyskeys', secret));
+        expect(first.text(type, plaintext)).toBe(second.text(type, plaintext));
+        // A key begins anew with every text.
+        expect(first.text(type, plaintext)).toBe(second.text(type, plaintext));
+      }),
+    );
+  });
+
+  it('are HMAC-SHA-256 of the type and the plaintext (RFC 2104)', () => {
+    const secret = randomBytes(32);
+    const mac = createHmac('sha256', secret).update('\x07plaintext').digest().subarray(0, 18);
+    for (const each of implementations) {
+      const ofText = each.importIndexKey('keyskeys', secret).text(7, 'plaintext');
+      expect(ofText).toBe(`keyskeys${mac.toString('base64')}`);
+    }
+  });
+});
+
 describe('the addon', () => {
   const secret = key.secrets.native;
+  const indexSecret = native.importIndexKey('keyskeys', Buffer.alloc(32));
   const one = Uint8Array.of(1);
   const faults: readonly (readonly [string, () => unknown])[] = [
     ['a short key', () => native.importKey(key.header, Buffer.alloc(31))],
@@ -243,6 +267,15 @@ describe('the addon', () => {
     ['a plaintext that is none', () => native.encrypt(secret, [prefix], row(7))],
     ['a prefix that is none', () => native.encrypt(secret, ['x' as never], row('x'))],
     ['fewer prefixes than keys', () => native.decrypt([secret, secret], [prefix], one, row(written('x')))],
+    ['a short key of an index', () => native.importIndexKey('keyskeys', Buffer.alloc(31))],
+    ['a short tag', () => native.importIndexKey('keys', Buffer.alloc(32))],
+    ['a type of two bytes', () => indexSecret.text(256, 'x')],
+    ['a value of an index that is none', () => indexSecret.text(1, 7 as never)],
+    [
+      'a key of an index of its own making',
+      () => (Object.create(Object.getPrototypeOf(indexSecret) as object) as IndexSecret).text(1, 'x'),
+    ],
+    ['a key of cells for one of an index', () => indexSecret.text.call(secret, 1, 'x')],
     ['something else for keys', () => native.decrypt([{} as CellSecret], [prefix], one, row(written('x')))],
   ];
   it.each(faults)('refuses %s', (_, misuse) => {

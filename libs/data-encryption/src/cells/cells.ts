@@ -6,6 +6,15 @@ export interface CellSecret {
   readonly [cellSecretBrand]: true;
 }
 
+/** A key of a blind index, HMAC-SHA-256 (RFC 2104), likewise. */
+export interface IndexSecret {
+  /**
+   * @param type  the byte before the plaintext: its value type
+   * @returns the tag of the key ‖ base64 of the first 18 bytes of the MAC
+   */
+  text(type: number, plaintext: Plaintext): string;
+}
+
 /** The rows of a batch, and its cells row after row. */
 export interface CellRows<Cell> {
   /** The texts of each row's primary key, row after row. */
@@ -17,7 +26,7 @@ export interface CellRows<Cell> {
 }
 
 /**
- * AES-256-GCM over many cells at a time (docs/ENVELOPE.md). There are two implementations with the same bytes: `native/`, which is
+ * AES-256-GCM over many cells at a time, and the texts of blind indexes beside them (docs/ENVELOPE.md). There are two implementations with the same bytes: `native/`, which is
  * crossed into once for a statement or a result, and `javascript-cells.ts`, which says what the bytes are.
  */
 export interface Cells {
@@ -28,6 +37,11 @@ export interface Cells {
    * @param key  32 bytes; the caller keeps and overwrites them
    */
   importKey(header: string, key: Buffer): CellSecret;
+  /**
+   * @param tag  the 8 characters that each of its texts begins with
+   * @param key  32 bytes; the caller keeps and overwrites them
+   */
+  importIndexKey(tag: string, key: Buffer): IndexSecret;
 
   /**
    * @param prefixes  by column: the associated data up to the row

@@ -1,5 +1,13 @@
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomFillSync } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  type KeyObject,
+  randomFillSync,
+} from 'node:crypto';
 import { rowAssociatedData } from '../associated-data.js';
+import { indexMacBytes } from '../blind-index.js';
 import { formatEnvelope, headerCharacters, nonceBytes, parseBody, tagBytes } from '../envelope.js';
 import type { Plaintext } from '../value-encoding.js';
 import type { CellRows, Cells, CellSecret } from './cells.js';
@@ -17,6 +25,16 @@ export const javascriptCells: Cells = {
   name: 'javascript',
 
   importKey: (header, key) => ({ header, key: createSecretKey(key) }) as unknown as CellSecret,
+
+  importIndexKey(tag, key) {
+    const secret = createSecretKey(key);
+    return {
+      text(type, plaintext) {
+        const mac = createHmac('sha256', secret).update(Buffer.of(type)).update(plaintext).digest();
+        return tag + mac.toString('base64', 0, indexMacBytes);
+      },
+    };
+  },
 
   encrypt(secret, prefixes, rows) {
     const { header, key } = secret as unknown as Secret;

@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import nodeGypBuild from 'node-gyp-build';
 import type { Plaintext } from '../value-encoding.js';
-import type { Cells, CellSecret } from './cells.js';
+import type { Cells, CellSecret, IndexSecret } from './cells.js';
 
 /** The face of `native/src/binding.cc`. Arguments that are not as declared throw TypeError. */
 interface Addon {
   readonly CellKey: new (header: Uint8Array, key: Uint8Array) => CellSecret;
+  readonly IndexKey: new (tag: Uint8Array, key: Uint8Array) => IndexSecret;
   readonly encryptCells: (
     key: CellSecret,
     prefixes: readonly Uint8Array[],
@@ -32,6 +33,7 @@ export function loadNativeCells(): Cells {
   return {
     name: 'native',
     importKey: (header, key) => new addon.CellKey(Buffer.from(header, 'latin1'), key),
+    importIndexKey: (tag, key) => new addon.IndexKey(Buffer.from(tag, 'latin1'), key),
     encrypt: (secret, prefixes, { rowKeys, keyTexts, cells }) =>
       addon.encryptCells(secret, prefixes, rowKeys, keyTexts, cells),
     decrypt: (secrets, prefixes, areTexts, { rowKeys, keyTexts, cells }) =>
