@@ -3,7 +3,7 @@ import { report } from '../harness/report.js';
 import { crlCases, crlContender } from './crl.js';
 import { CfsslBench, IssuingBench, type IssuingCase, issuingCases } from './issuing.js';
 import { MillionBench, millionCases } from './million.js';
-import { OcspBench, ocspCases } from './ocsp.js';
+import { OcspBench, type OcspCase, ocspCases } from './ocsp.js';
 import { tbsCases, tbsContender } from './tbs.js';
 
 /** The certificate authority: what it issues and answers in a second, and with a million certificates. `npm run bench -- ca [case…]`. */
@@ -46,15 +46,17 @@ async function tbs(): Promise<Outcome[]> {
 }
 
 async function ocsp(): Promise<Outcome[]> {
-  if (!areWanted(ocspCases)) return [];
+  const names = (Object.keys(ocspCases) as OcspCase[]).filter(isWanted);
+  if (names.length === 0) return [];
   const bench = new OcspBench();
   try {
     await bench.start();
-    const [get, uncached] = ['ocsp-get', 'ocsp-uncached'] as const;
-    return [
-      ...(await contest({ [get]: ocspCases[get] }, bench.contender(get, seconds), [], rounds)),
-      ...(await contest({ [uncached]: ocspCases[uncached] }, bench.contender(uncached, seconds), [bench.hsmAlone(seconds)], longRounds)), // prettier-ignore
-    ];
+    const measured: Outcome[] = [];
+    for (const name of names) {
+      const [others, count] = name === 'ocsp-get' ? [[], rounds] : [[bench.hsmAlone(name, seconds)], longRounds];
+      measured.push(...(await contest({ [name]: ocspCases[name] }, bench.contender(name, seconds), others, count)));
+    }
+    return measured;
   } finally {
     await bench.stop();
   }
