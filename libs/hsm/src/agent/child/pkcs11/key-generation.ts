@@ -22,13 +22,15 @@ export async function generateKey(token: Token, call: Call, key: NewKey): Promis
       `token "${token.description.label}" does not make ${key.algorithm}`,
     );
   }
-  return makeKey(token, call, key.id, async (session) => {
-    // A session object lives as long as the session that made it, so an extractable key is made on the one that stays.
-    const made = key.extractable
-      ? await token.onLastingSession((lasting) => generateObjects(token, lasting, key))
-      : await generateObjects(token, session, key);
-    return inspectKey(token.native, session, token.profile, key.id, made);
-  });
+  return token.inTurn(() =>
+    makeKey(token, call, key.id, async (session) => {
+      // A session object lives as long as the session that made it, so an extractable key is made on the one that stays.
+      const made = key.extractable
+        ? await token.onLastingSession((lasting) => generateObjects(token, lasting, key))
+        : await generateObjects(token, session, key);
+      return inspectKey(token.native, session, token.profile, key.id, made);
+    }),
+  );
 }
 
 async function generateObjects({ native, profile }: Token, session: SessionHandle, key: NewKey): Promise<KeyObjects> {

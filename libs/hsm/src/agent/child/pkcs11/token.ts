@@ -29,6 +29,7 @@ export type Repeatable = 'repeatable' | 'once';
 export class Token {
   /** Called once, when the module heals only in a new process. */
   onInstanceDead: () => void = () => undefined;
+  #lastTurn: Promise<unknown> = Promise.resolve();
 
   /**
    * Loads the module, chooses the token and logs in.
@@ -92,6 +93,14 @@ export class Token {
   /** Inside `run`: the one session whose session objects live as long as the agent, for one `work` at a time. */
   onLastingSession<T>(work: (session: SessionHandle) => Promise<T>): Promise<T> {
     return this.login.onSession(work);
+  }
+
+  /** Makes a key, where the vendor wants it one at a time after those that are in the making. */
+  inTurn<T>(make: () => Promise<T>): Promise<T> {
+    if (!this.profile.makesKeysInTurn) return make();
+    const turn = this.#lastTurn.then(make);
+    this.#lastTurn = turn.catch(() => undefined);
+    return turn;
   }
 
   /** Ends the module. Only when no call is in flight. */
