@@ -48,6 +48,7 @@ interface Said {
   readonly bits: Parameters<typeof keyUsage>[0];
   readonly purposes: readonly string[];
   readonly policies: readonly string[];
+  readonly cps?: string;
   readonly access: Parameters<typeof authorityInfoAccess>[0] | undefined;
   readonly crl: readonly string[];
 }
@@ -72,7 +73,7 @@ function check(name: string, said: Said): void {
     extensions: [
       keyUsage(said.bits),
       extendedKeyUsage(said.purposes),
-      certificatePolicies(said.policies.map((oid) => ({ oid }))),
+      certificatePolicies(said.policies.map((oid) => ({ oid, cps: said.cps }))),
       ...(said.access === undefined ? [] : [authorityInfoAccess(said.access)]),
       ...(said.crl.length === 0 ? [] : [crlDistributionPoints(said.crl)]),
       ...(said.names.length === 0 ? [] : [subjectAltName(said.names, false)]),
@@ -85,7 +86,8 @@ function check(name: string, said: Said): void {
 test.each<[string, string, Said]>([
   ['a server', 'public-tls-server', server],
   ['a server of an organization', 'organization', { ...server, subject: { ...server.subject, ...code.subject, commonName: 'a.example.com' }, policies: ['2.23.140.1.2.2'] }],
-  ['a server for a week, without a place to ask', 'public-tls-server', { ...server, days: 7, crl: [] }],
+  ['a server with an OCSP responder alone', 'public-tls-server', { ...server, access: { ...places.access, ocsp: ['http://ocsp.example.com'] }, crl: [] }],
+  ['a server with a practice statement', 'public-tls-server', { ...server, cps: 'https://example.com/cps' }],
   ['a server that decrypts as well', 'public-tls-server', { ...server, bits: ['digitalSignature', 'keyEncipherment'] }],
   ['mail', 'public-smime', mail],
   ['mail, of an Ed25519 key', 'public-smime', { ...mail, spki: ed25519, bits: ['digitalSignature', 'nonRepudiation'] }],
@@ -130,11 +132,13 @@ test.each<[string, string, Said, string]>([
   ['an organization behind a mailbox', 'public-smime', { ...mail, subject: { organization: 'Example' } }, 'the subject has what its policy wants'],
   ['code of nobody', 'public-code-signing', { ...code, subject: { commonName: 'Example' } }, 'the subject has what its policy wants'],
   ['no authority information', 'public-tls-server', { ...server, access: undefined }, 'authority information is there'],
-  ['code without the place of its issuer', 'public-code-signing', { ...code, access: { ocsp: ['http://ocsp.example.com'] } }, 'authority information is there'],
+  ['a server without the place of its issuer', 'public-tls-server', { ...server, access: { ocsp: ['http://ocsp.example.com'] } }, 'authority information is there'],
   ['a server without a place to ask', 'public-tls-server', { ...server, crl: [] }, 'there is a CRL'],
+  ['a server for a week without one', 'public-tls-server', { ...server, days: 7, crl: [] }, 'there is a CRL'],
   ['mail for a week without a CRL', 'public-smime', { ...mail, days: 7, crl: [] }, 'there is a CRL'],
   ['a place on an internal host', 'public-tls-server', { ...server, crl: ['http://ca.internal/crl.der'] }, 'places are on hosts'],
   ['a place on an address', 'public-tls-server', { ...server, crl: ['http://192.0.2.1:8080/crl.der'] }, 'places are on hosts'],
+  ['a practice statement on an internal host', 'public-smime', { ...mail, cps: 'https://wiki.corp/cps' }, 'places are on hosts'],
 ])('%s is found', (_, profile, said, finding) => {
   expect(() => check(profile, said)).toThrow(
     expect.objectContaining({ code: 'ERR_CA_LINT_FAILED', message: expect.stringContaining(finding) }) as Error,

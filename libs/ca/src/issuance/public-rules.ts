@@ -8,7 +8,6 @@ import {
 import { isOnPublicHost, isPublicDomain, isReservedAddress } from '../name/reserved-names.js';
 import type { KeyUsageBit } from '../profile/key-usage.js';
 import {
-  isShortLived,
   maximumPublicValidityDays,
   type PublicKind,
   publicKindOf,
@@ -44,9 +43,9 @@ export const publicRules: readonly CertificateRule[] = [
   publicRule('CABF BR §7.1.6.1', 'one policy says how the subject was validated', ({ policy }) => policy !== undefined),
   publicRule('CABF BR §7.1.2.7.2', 'the subject has what its policy wants, and nothing else', ({ view, policy }) => policy !== undefined && isSubjectOf(policy, attributesOf(view))),
   publicRule('CABF EVG §9.2.1', 'an organization whose name opens a parenthesis closes it: none was cut off', ({ view }) => attributeTextsOf(view, 'organization').every((text) => !text.includes('(') || text.includes(')', text.indexOf('(')))),
-  publicRule('CABF BR §7.1.2.7.7', 'authority information is there, for code with the place of the issuer', ({ view, kind }) => accessMethodsOf(view).length > 0 && (!kind.namesIssuer || accessMethodsOf(view).includes(oids.caIssuers))),
-  publicRule('CABF BR §7.1.2.11.2', 'there is a CRL; for a TLS server an OCSP responder will do, or a short life', ({ view, kind }) => namesCrl(view) || (!kind.namesCrl && (accessMethodsOf(view).includes(oids.ocsp) || isShortLived((milliseconds(view.notAfter) - milliseconds(view.notBefore)) / 1000 + 1)))),
-  publicRule('CABF BR §7.1.2.7.7, §7.1.2.11.2', 'places are on hosts that the public can name', ({ view }) => placesOf(view).every(isOnPublicHost)),
+  publicRule('CABF BR §7.1.2.7.7', 'authority information is there, with the place of the issuer', ({ view }) => accessMethodsOf(view).includes(oids.caIssuers)),
+  publicRule('CABF BR §7.1.2.11.2', 'there is a CRL; for a TLS server an OCSP responder will do', ({ view, kind }) => namesCrl(view) || (!kind.namesCrl && accessMethodsOf(view).includes(oids.ocsp))),
+  publicRule('CABF BR §7.1.2.7.7, §7.1.2.7.9, §7.1.2.11.2', 'places are on hosts that the public can name', ({ view }) => placesOf(view).every(isOnPublicHost)),
 ]; // prettier-ignore
 
 type View = CertificateUnderLint['view'];
@@ -111,5 +110,11 @@ function namesCrl(view: View): boolean {
 
 function placesOf(view: View): string[] {
   const places = [oids.authorityInfoAccess, oids.crlDistributionPoints].map((oid) => findExtension(view, oid)?.value);
-  return places.flatMap((value) => (value === undefined ? [] : urisIn(value)));
+  return [...places.flatMap((value) => (value === undefined ? [] : urisIn(value))), ...practiceStatementsOf(view)];
+}
+
+function practiceStatementsOf(view: View): string[] {
+  const policies = findExtension(view, oids.certificatePolicies)?.value.children ?? [];
+  const qualifiers = policies.flatMap(({ children: [, each] }) => each?.children ?? []);
+  return qualifiers.map(({ children: [, uri] }) => uri.content.toString('latin1'));
 }

@@ -86,6 +86,7 @@ export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
     validityDays: 365,
     subject: { commonName: 'name' },
     subjectAltName: { allowed: ['email'], required: ['email'] },
+    keys: ['rsa', 'ec-p256', 'ec-p384', 'ed25519'],
     keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
     extendedKeyUsage: ['emailProtection'],
     policies: [{ oid: '2.23.140.1.5.1.3' }],

@@ -2,7 +2,7 @@ import { ConfigurationFaults, ConfigurationFile } from '@nest-hsm/hsm';
 import { CaError } from '../errors.js';
 import { isOnPublicHost } from '../name/reserved-names.js';
 import type { Profile } from './profile.js';
-import { isShortLived, publicKindOf } from './public-style.js';
+import { publicKindOf } from './public-style.js';
 import { profilesSchema, type ProfilesInput } from './profile-schema.js';
 import { resolveProfiles, tryProfiles } from './profiles.js';
 
@@ -45,9 +45,8 @@ function locationFaults(profile: Profile, { publicUrl, ocsp, crl }: LocationConf
   const kind = profile.publicStyle ? publicKindOf(profile.extendedKeyUsage) : undefined;
   if (kind === undefined) return faults;
   const namesCrl = !profile.noRevocation && has(profile.crl, hasUrl);
-  const isPublished = namesCrl || (!kind.namesCrl && (answersOcsp || isShortLived(profile.validitySeconds)));
-  const hasAccess = has(profile.caIssuers, hasUrl) || (!kind.namesIssuer && answersOcsp);
-  if (!hasAccess || !isPublished)
+  const isPublished = namesCrl || (!kind.namesCrl && answersOcsp);
+  if (!has(profile.caIssuers, hasUrl) || !isPublished)
     faults.push(
       `- ${profile.name}.publicStyle: want places of issuer and status: publicUrl of the CA, or those of the profile`,
     );

@@ -1,4 +1,5 @@
 import { attributeNames } from '../name/distinguished-name.js';
+import { isOnPublicHost } from '../name/reserved-names.js';
 import { keyUsageFor } from './key-usage.js';
 import type { ProfileContent } from './profile.js';
 import {
@@ -43,8 +44,10 @@ function faultsByKind(profile: ProfileContent, kind: PublicKind): string[] {
     [areNamesOf(profile, kind), `want ${kind.names.length === 0 ? 'no names' : `names of the kinds ${kind.names.join(', ')} alone, at least one`} (CABF BR §7.1.2.7.12)`],
     [isNameListed(profile, kind), 'want a commonName that is one of the names, or none (CABF BR §7.1.4.3)'],
     [profile.validitySeconds <= days * 86_400, `want a validity of at most ${days} days (CABF BR §6.3.2)`],
-    [!kind.namesCrl || (!profile.noRevocation && profile.crl?.length !== 0), 'want a CRL (CABF SMIME BR and CS BR §7.1.2.3)'],
-    [!kind.namesIssuer || profile.caIssuers?.length !== 0, "want the place of the issuer's certificate (CABF CS BR §7.1.2.3)"],
+    [!profile.noRevocation, 'want a place to ask for the status, so no noRevocation (CABF BR §7.1.2.11.2)'],
+    [!kind.namesCrl || profile.crl?.length !== 0, 'want a CRL (CABF SMIME BR and CS BR §7.1.2.3)'],
+    [profile.caIssuers?.length !== 0, "want the place of the issuer's certificate (CABF BR §7.1.2.7.7)"],
+    [profile.policies.every(({ cps }) => cps === undefined || isOnPublicHost(cps)), 'want a practice statement on a host of the public DNS (CABF BR §7.1.2.7.9)'],
     [profile.backdateSeconds <= 48 * 3600, 'want at most 48 hours of backdating (CABF BR §7.1.2.7)'],
   ]; // prettier-ignore
   return unkept(faults);

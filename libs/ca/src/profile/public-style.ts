@@ -24,10 +24,8 @@ export interface PublicKind {
   readonly keyUsage: readonly KeyUsageBit[];
   /** The longest validity in days by the day of notBefore, the latest first. */
   readonly validityDays: readonly (readonly [from: string, days: number])[];
-  /** Whether it must name a CRL, however short it lives. */
+  /** Whether it must name a CRL; else an OCSP responder will do. */
   readonly namesCrl: boolean;
-  /** Whether it must name the certificate of its issuer. */
-  readonly namesIssuer: boolean;
 }
 
 const identity: Pick<PublicPolicy, 'subject' | 'subjectWants'> = {
@@ -38,7 +36,8 @@ const identity: Pick<PublicPolicy, 'subject' | 'subjectWants'> = {
 /**
  * CABF BR §7.1.2.7; the policies by §7.1.6.1, without those that want attributes no profile has. §7.1.2.7.10 would let a server's
  * certificate be for clients too; programs of public roots do not (Chrome Root Program Policy 1.8, for dedicated TLS hierarchies: CAs
- * since 2026-06-15, certificates from 2027-03-15), and it would outlive the day.
+ * since 2026-06-15, certificates from 2027-03-15), and it would outlive the day. Nor do they do without a place to ask for the status of a
+ * certificate that lives short, as §7.1.2.11.2 would (Microsoft Trusted Root Program, 3.A.5).
  */
 const tls: PublicKind = {
   purpose: oids.serverAuth,
@@ -59,7 +58,6 @@ const tls: PublicKind = {
     ['2020-09-01T00:00:00Z', 398],
   ],
   namesCrl: false,
-  namesIssuer: false,
 };
 
 const mailbox: Pick<PublicPolicy, 'subject' | 'subjectWants'> = {
@@ -82,7 +80,6 @@ const smime: PublicKind = {
   keyUsage: ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'keyAgreement'],
   validityDays: [['2023-09-01T00:00:00Z', 825]],
   namesCrl: true,
-  namesIssuer: false,
 };
 
 /** CABF CS BR §7.1.2.3, without extended validation. */
@@ -105,7 +102,6 @@ const codeSigning: PublicKind = {
     ['2021-06-01T00:00:00Z', 1186],
   ],
   namesCrl: true,
-  namesIssuer: true,
 };
 
 const kinds = [tls, codeSigning, smime];
@@ -139,9 +135,4 @@ export function publicPolicyOf({ policies }: PublicKind, oidsOfPolicies: readonl
 /** The longest a certificate of that day may be valid (CABF BR §6.3.2 of each document). */
 export function maximumPublicValidityDays({ validityDays }: PublicKind, notBefore: Date): number {
   return (validityDays.find(([from]) => notBefore >= new Date(from)) ?? validityDays[0])[1];
-}
-
-/** CABF BR §1.6.1: at most 7 days, for TLS certificates since 2026-03-15. They need neither CRL nor OCSP. */
-export function isShortLived(seconds: number): boolean {
-  return seconds <= 7 * 86_400;
 }
