@@ -26,10 +26,13 @@ export const bitsOfPurpose: Readonly<Record<string, readonly KeyUsageBit[]>> = {
 
 /**
  * Whether each bit goes with one of the purposes (RFC 5280 §4.2.1.12: a certificate is only for what both extensions allow). A
- * purpose that is not in the table says nothing of bits.
+ * purpose that is not in the table says nothing of bits. documentSigning adds none to the purposes of that section: a key that is for those
+ * too is none whose signatures are not repudiated (§4.2.1.3), and whoever knows that section alone finds the bit consistent with nothing.
  */
 export function areBitsOfPurposes(bits: readonly KeyUsageBit[], purposes: readonly string[]): boolean {
-  const consistent = purposes.flatMap((purpose) => bitsOfPurpose[purpose] ?? []);
+  const known = purposes.filter((purpose) => Object.hasOwn(bitsOfPurpose, purpose));
+  const others = known.filter((purpose) => purpose !== oids.documentSigning);
+  const consistent = (others.length > 0 ? others : known).flatMap((purpose) => bitsOfPurpose[purpose]);
   return consistent.length === 0 || bits.every((bit) => consistent.includes(bit));
 }
 
@@ -52,7 +55,7 @@ const rules: readonly ProfileRule[] = [
   { field: 'extendedKeyUsage', wants: 'neither anyExtendedKeyUsage nor timeStamping, which has rules of its own (RFC 3161 §2.3)', holds: (p) => !has(p.extendedKeyUsage, oids.anyExtendedKeyUsage) && !has(p.extendedKeyUsage, oids.timeStamping) },
   { field: 'extendedKeyUsage', wants: 'a purpose: a certificate without any is for every one', holds: (p) => p.authority !== undefined || p.extendedKeyUsage.length > 0 },
   { field: 'extendedKeyUsage', wants: 'a key usage that goes with each purpose (RFC 5280 §4.2.1.12)', holds: (p) => p.authority !== undefined || p.keys.every((kind) => p.extendedKeyUsage.every((purpose) => bitsOfPurpose[purpose]?.some((bit) => has(keyUsageFor(p.keyUsage, kind), bit)) ?? true)) },
-  { field: 'keyUsage', wants: 'bits that go with one of the purposes (RFC 5280 §4.2.1.12)', holds: (p) => p.authority !== undefined || areBitsOfPurposes(p.keyUsage, p.extendedKeyUsage) },
+  { field: 'keyUsage', wants: 'bits that go with one of the purposes (RFC 5280 §4.2.1.12), to which documentSigning adds none', holds: (p) => p.authority !== undefined || areBitsOfPurposes(p.keyUsage, p.extendedKeyUsage) },
   { field: 'extendedKeyUsage', wants: 'ocspSigning alone and with ocspNoCheck, never in a CA certificate (RFC 6960 §4.2.2.2)', holds: (p) => has(p.extendedKeyUsage, oids.ocspSigning) ? p.extendedKeyUsage.length === 1 && p.ocspNoCheck && p.authority === undefined : !p.ocspNoCheck },
   { field: 'ocspNoCheck', wants: 'no CRL, OCSP or issuer URLs, names or policies: write [] for each that is inherited (CABF BR §7.1.2.8)', holds: (p) => !p.ocspNoCheck || ([p.ocsp, p.crl, p.caIssuers].every(isEmpty) && p.allowedNames.length + p.addedNames.length + p.policies.length === 0) },
   { field: 'authority', wants: 'no names in SubjectAltName of a CA', holds: (p) => p.authority === undefined || p.allowedNames.length + p.addedNames.length === 0 },
