@@ -4,6 +4,7 @@ import { der } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { encodeDistinguishedName } from '../name/distinguished-name.js';
 import { dnsName } from '../name/general-name.js';
+import { NameConstraints } from '../profile/name-constraints.js';
 import { type Profile, subordinateProfile } from '../profile/profile.js';
 import { resolveProfiles } from '../profile/profiles.js';
 import type { CertificateIntent } from './certificate-intent.js';
@@ -17,6 +18,7 @@ import {
   crlDistributionPoints,
   extendedKeyUsage,
   keyUsage,
+  nameConstraints,
   ocspNoCheck,
   subjectAltName,
   subjectKeyIdentifier,
@@ -190,6 +192,31 @@ test('an issuing CA must have cA, its path length and a subject of its own', () 
   expect(() => check(tbs(basicConstraints({ pathLength: 1 })), meant)).toThrow(ofItsOwn);
   const location = authorityInfoAccess({ caIssuers: ['http://ca.test/r.der'] });
   expect(() => check(tbs(basicConstraints({ pathLength: 0 }), subject, location), meant)).toThrow(ofItsOwn);
+});
+
+test.each([
+  ['api.mesh.test', true],
+  ['.mesh.test', true],
+  ['mesh', false],
+  ['.mesh', false],
+])('a constraint of URIs to %s', (base, isSound) => {
+  const profile = subordinateProfile('issuing-ca', 90, 0);
+  const subject = encodeDistinguishedName({ commonName: 'Another CA' });
+  const fixedExtensions = [
+    keyUsage(profile.keyUsage),
+    basicConstraints({ pathLength: 0 }),
+    extensions.authorityKeyIdentifier,
+    certificatePolicies(profile.policies),
+    nameConstraints(NameConstraints.of({ permitted: { uri: [base] } })),
+  ];
+  const tbs = encodeTbsCertificate({
+    ...sound,
+    subject,
+    extensions: [...fixedExtensions, extensions.subjectKeyIdentifier],
+  });
+  const linted = expect(() => check(tbs, { ...intent, profile, subject, names: [], fixedExtensions }));
+  if (isSound) linted.not.toThrow();
+  else linted.toThrow('a constraint of URIs is a fully qualified name');
 });
 
 test("an OCSP responder's certificate points nowhere", () => {

@@ -1,6 +1,7 @@
 import type { DerNode } from '../der/der-reader.js';
 import { contextConstructed, contextPrimitive, tags } from '../der/der-writer.js';
 import { decodeOid, oids } from '../der/oid.js';
+import { isFullyQualified } from '../name/dns-name.js';
 import type { GeneralName } from '../name/general-name.js';
 import { keyUsageFor } from '../profile/key-usage.js';
 import { areBitsOfPurposes, bitsOfPurpose } from '../profile/profile-rules.js';
@@ -41,6 +42,7 @@ export const extensionRules: readonly CertificateRule[] = [
   rule('RFC 5280 §4.2.1.6', 'a SPIFFE ID is the only URI', ({ view }) => isOneSpiffeId(findExtension(view, oids.subjectAltName))),
   rule('RFC 5280 §4.2.1.9', "BasicConstraints is there and says what the profile says", ({ view, intent }) => isBasicConstraints(findExtension(view, oids.basicConstraints)?.value, intent.profile)),
   rule('RFC 5280 §4.2.1.10', 'name constraints are for CAs, of permitted and excluded subtrees in this order, neither empty', ({ view }) => isNameConstraints(findExtension(view, oids.nameConstraints), view)),
+  rule('RFC 5280 §4.2.1.10', 'a constraint of URIs is a fully qualified name, of a host or with a leading dot of those below', ({ view }) => areUriConstraints(findExtension(view, oids.nameConstraints))),
   rule('RFC 5280 §4.2.1.12', "the extended key usage is the profile's, each purpose once, without anyExtendedKeyUsage", ({ view, intent }) => isExtendedKeyUsage(view, intent.profile)),
   rule('RFC 5280 §4.2.1.12', 'each purpose goes with the key usage', ({ view, intent }) => intent.profile.authority !== undefined || readPurposes(view).every((purpose) => bitsOfPurpose[purpose]?.some((bit) => readKeyUsage(view).includes(bit)) !== false)),
   rule('RFC 5280 §4.2.1.12', 'each bit of the key usage goes with a purpose', ({ view, intent }) => intent.profile.authority !== undefined || areBitsOfPurposes(readKeyUsage(view), readPurposes(view))),
@@ -170,6 +172,11 @@ function isNameConstraints(extension: ExtensionView | undefined, view: Certifica
     ({ children }) => children.length > 0 && children.every((subtree) => subtree.children.length === 1),
   );
   return isAuthority(view) && lists.length > 0 && isOrdered && areBases;
+}
+
+function areUriConstraints(extension: ExtensionView | undefined): boolean {
+  const bases = extension === undefined ? [] : urisIn(extension.value);
+  return bases.every((base) => isFullyQualified(base.replace(/^\./, '')));
 }
 
 function isExtendedKeyUsage(view: CertificateView, { extendedKeyUsage }: Profile): boolean {

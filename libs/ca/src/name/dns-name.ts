@@ -25,6 +25,11 @@ export function normalizeDnsName(text: string): string {
   return isWildcard ? `*.${ascii}` : ascii;
 }
 
+/** As far as a name shows it: it has two labels at least. @param name  as `normalizeDnsName` returns it */
+export function isFullyQualified(name: string): boolean {
+  return name.includes('.');
+}
+
 /** True for an ordinary label, and for an A-label that means the same after a round trip (RFC 5891 §4.4). */
 function isValidALabel(label: string): boolean {
   if (!/^..--/.test(label)) return true;

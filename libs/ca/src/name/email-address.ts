@@ -1,5 +1,5 @@
 import { CaError } from '../errors.js';
-import { normalizeDnsName } from './dns-name.js';
+import { isFullyQualified, normalizeDnsName } from './dns-name.js';
 
 /** A dot-atom (RFC 5321 §4.1.2): no quoted strings, no comments, nothing but ASCII. */
 const localPart = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
@@ -18,7 +18,7 @@ export function normalizeEmailAddress(text: string): string {
       `e-mail address: want local@domain in ASCII, of at most 64 and 254 characters, got ${JSON.stringify(text.slice(0, 254))}`,
     );
   const domain = normalizeDnsName(text.slice(at + 1));
-  if (domain.startsWith('*.') || !domain.includes('.'))
+  if (domain.startsWith('*.') || !isFullyQualified(domain))
     throw new CaError(
       'ERR_CA_NAME_INVALID',
       `e-mail address: want a fully qualified domain without *, got ${JSON.stringify(text)}`,

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { CaError } from '../errors.js';
-import { normalizeDnsName } from './dns-name.js';
+import { isFullyQualified, normalizeDnsName } from './dns-name.js';
 
 const maximumUriCharacters = 2048;
 /** scheme ":" ["//" authority] path, ["?" query], ["#" fragment], in the characters of RFC 3986 §2. */
@@ -51,7 +51,7 @@ export function parseUri(text: string): UriParts {
   }
   if (authority === '') refuse('a host');
   const host = isIP(authority) === 4 ? authority : normalizeDnsName(authority);
-  if (isIP(host) === 0 && (host.startsWith('*.') || !host.includes('.'))) refuse('a fully qualified host');
+  if (isIP(host) === 0 && (host.startsWith('*.') || !isFullyQualified(host))) refuse('a fully qualified host');
   if (scheme === 'spiffe' && (isIP(host) !== 0 || !spiffePath.test(rest)))
     refuse('a SPIFFE ID, spiffe://trust-domain/path');
   return { scheme, host, rest };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { normalizeDnsName } from '../name/dns-name.js';
+import { isFullyQualified, normalizeDnsName } from '../name/dns-name.js';
 import { normalizeEmailAddress } from '../name/email-address.js';
 import { parseIpRange } from '../name/ip-range.js';
 
@@ -25,8 +25,10 @@ const subtrees = z.strictObject({
   ip: z.array(accepted(parseIpRange)).default([]),
   /** A mailbox; all mailboxes of a host; with a leading dot, those of every host below. */
   email: z.array(z.union([domain, accepted(normalizeEmailAddress)])).default([]),
-  /** A host; with a leading dot, every host below. */
-  uri: z.array(domain).default([]),
+  /** A fully qualified host; with a leading dot, every host below. */
+  uri: z
+    .array(domain.refine((text) => isFullyQualified(text.replace(/^\./, '')), 'want a fully qualified name'))
+    .default([]),
 });
 
 /** Name constraints as they are written (RFC 5280 §4.2.1.10). */

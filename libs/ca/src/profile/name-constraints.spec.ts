@@ -3,6 +3,7 @@ import { der } from '../der/der-writer.js';
 import { dns, sequence, tlv } from '../../../../test/support/csr.js';
 import { dnsName, emailAddress, ipAddress, uri } from '../name/general-name.js';
 import { NameConstraints } from './name-constraints.js';
+import { nameConstraintsSchema } from './name-constraints-schema.js';
 
 const none = { dns: [], ip: [] };
 const written = (constraints: NameConstraints): NameConstraints =>
@@ -96,4 +97,14 @@ test("a leading dot in another's certificate means every name below", () => {
   const subtree = sequence(tlv(0xa1, sequence(dns('.evil.test'))));
   const excluding = NameConstraints.read(parseDer(subtree));
   expect(['a.evil.test', 'a.b.evil.test', 'good.test'].map((name) => excluding.permits(dnsName(name)))).toEqual([false, false, true]); // prettier-ignore
+});
+
+test.each([
+  [{ uri: ['api.mesh.test', '.mesh.test'] }, true],
+  [{ uri: ['mesh'] }, false],
+  [{ uri: ['.mesh'] }, false],
+  [{ dns: ['mesh'], email: ['mesh'] }, true],
+  [{ dns: ['.mesh.test'] }, false],
+])('%j as it is written', (permitted, isAccepted) => {
+  expect(nameConstraintsSchema.safeParse({ permitted }).success).toBe(isAccepted);
 });
