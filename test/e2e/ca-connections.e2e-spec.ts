@@ -59,3 +59,33 @@ test('one that asks for nothing is cut off as well, and one that goes on asking 
   expect(asked).toBeGreaterThan(1);
   talking.destroy();
 });
+
+test('what was half asked when the service is told to end is answered, and the connection ends with it', async () => {
+  await service.stop();
+  service = await CaService.start(home);
+  const socket = connected();
+  let received = '';
+  const closed = once(socket, 'close');
+  socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+  const [half, rest] = [get.slice(0, -2), get.slice(-2)];
+  socket.write(get + half);
+  await eventually(() => answersIn(received) === 1);
+  service.process.kill('SIGTERM');
+  await eventually(isRefused);
+  socket.write(rest);
+  await closed;
+  expect(answersIn(received)).toBe(2);
+  expect(received).toMatch(/connection: close/i);
+  expect(await service.exited).toEqual({ code: null, signal: 'SIGTERM' });
+});
+
+async function isRefused(): Promise<boolean> {
+  const socket = connected();
+  return new Promise((resolve) => {
+    socket.once('close', () => resolve(true));
+    socket.once('connect', () => {
+      resolve(false);
+      socket.destroy();
+    });
+  });
+}

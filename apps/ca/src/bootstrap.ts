@@ -40,6 +40,8 @@ export async function start(configFile: string, seams: Seams = {}): Promise<Nest
     connectionTimeout: seams.stalledMilliseconds ?? stalledMilliseconds,
     ...proxiesOf(config),
     genReqId: () => randomUUID(),
+    // What still arrives while the service ends is answered as ever, and each connection ends with its answer.
+    return503OnClosing: false,
     frameworkErrors: refuseUrl,
     clientErrorHandler: refuseConnection,
   });
