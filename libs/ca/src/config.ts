@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { authorityConfigSchema, days } from './authority/authority-config.js';
 import { CaError } from './errors.js';
 import { webhookConfigSchema } from './jobs/webhook.js';
+import { placeSchema } from './profile/place-schema.js';
 import { profilesSchema } from './profile/profile-schema.js';
 import { tryProfiles } from './profile/profiles.js';
 import { nameRuleSchema } from './request/name-rule.js';
@@ -17,9 +18,7 @@ export const caConfigSchema = z.strictObject({
    * Where relying parties reach this CA, written into certificates. Plain http, since checking a certificate must not
    * need one (RFC 5280 §8).
    */
-  publicUrl: z
-    .url({ protocol: /^http$/ })
-    .max(512)
+  publicUrl: placeSchema(/^http$/)
     .transform((url) => url.replace(/\/+$/, ''))
     .optional(),
   /** What may be issued (docs/PROFILES.md); `tls-server` and `tls-client` when neither this nor `profileFile` is given. */

@@ -93,6 +93,7 @@ test.each<[string, string, Said]>([
   ['mail, of an Ed25519 key', 'public-smime', { ...mail, spki: ed25519, bits: ['digitalSignature', 'nonRepudiation'] }],
   ['mail and a client', 'multipurpose', { ...mail, purposes: [oids.emailProtection, oids.clientAuth], policies: ['2.23.140.1.5.1.2'] }],
   ['code', 'public-code-signing', code],
+  ['code of two partners', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'A&T & Partner&Co' } }],
   ['code of an organization under another name', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'Example (Example GmbH)' } }],
 ])('%s is sound', (_, profile, said) => {
   expect(() => check(profile, said)).not.toThrow();
@@ -119,6 +120,8 @@ test.each<[string, string, Said, string]>([
   ['an internal name', 'public-tls-server', { ...server, names: [dnsName('db.internal')] }, 'fully qualified and not internal'],
   ['a name without a dot', 'public-tls-server', { ...server, names: [dnsName('db')] }, 'fully qualified and not internal'],
   ['a name below what is no top-level domain', 'public-tls-server', { ...server, names: [dnsName('a.b2')] }, 'fully qualified and not internal'],
+  ['an organization out of a web page', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'Ada&copy 2026' } }, 'character references of HTML'],
+  ['an organization with a number of one', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'Ada &#38 Co' } }, 'character references of HTML'],
   ['an organization that was cut off', 'public-code-signing', { ...code, subject: { ...code.subject, organization: 'Example (Example Gesell' } }, 'opens a parenthesis'],
   ['an internal mailbox', 'public-smime', { ...mail, names: [emailAddress('ada@mail.test')] }, 'fully qualified and not internal'],
   ['a private address', 'public-tls-server', { ...server, names: [ipAddress('10.0.0.1')] }, 'addresses are not reserved'],

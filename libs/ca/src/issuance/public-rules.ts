@@ -5,6 +5,7 @@ import {
   readDirectoryString,
   readDistinguishedName,
 } from '../name/distinguished-name.js';
+import { readsAsHtml } from '../name/html-reference.js';
 import { isOnPublicHost, isPublicDomain, isReservedAddress } from '../name/reserved-names.js';
 import type { KeyUsageBit } from '../profile/key-usage.js';
 import {
@@ -41,8 +42,9 @@ export const publicRules: readonly CertificateRule[] = [
   publicRule('CABF BR §7.1.2.7.12', 'DNS names and hosts of mailboxes are fully qualified and not internal, without underscores', ({ view }) => namesOf(view).every(({ type, value }) => type === 'ip' || isPublicDomain(value.slice(value.lastIndexOf('@') + 1)))),
   publicRule('CABF BR §7.1.2.7.12', 'addresses are not reserved', ({ view }) => namesOf(view).every(({ type, value }) => type !== 'ip' || !isReservedAddress(value))),
   publicRule('CABF BR §7.1.6.1', 'one policy says how the subject was validated', ({ policy }) => policy !== undefined),
-  publicRule('CABF BR §7.1.2.7.2', 'the subject has what its policy wants, and nothing else', ({ view, policy }) => policy !== undefined && isSubjectOf(policy, attributesOf(view))),
-  publicRule('CABF EVG §9.2.1', 'an organization whose name opens a parenthesis closes it: none was cut off', ({ view }) => attributeTextsOf(view, 'organization').every((text) => !text.includes('(') || text.includes(')', text.indexOf('(')))),
+  publicRule('CABF BR §7.1.2.7.2', 'the subject has what its policy wants, and nothing else', ({ view, policy }) => policy !== undefined && isSubjectOf(policy, textsOf(view).map(({ attribute }) => attribute))),
+  publicRule('CABF BR §7.1.4.2', 'the subject holds no character references of HTML', ({ view }) => textsOf(view).every(({ text }) => !readsAsHtml(text))),
+  publicRule('CABF EVG §9.2.1', 'an organization whose name opens a parenthesis closes it: none was cut off', ({ view }) => textsOf(view).every(({ attribute, text }) => attribute !== 'organization' || !text.includes('(') || text.includes(')', text.indexOf('(')))),
   publicRule('CABF BR §7.1.2.7.7', 'authority information is there, with the place of the issuer', ({ view }) => accessMethodsOf(view).includes(oids.caIssuers)),
   publicRule('CABF BR §7.1.2.11.2', 'there is a CRL; for a TLS server an OCSP responder will do', ({ view, kind }) => namesCrl(view) || (!kind.namesCrl && accessMethodsOf(view).includes(oids.ocsp))),
   publicRule('CABF BR §7.1.2.7.7, §7.1.2.7.9, §7.1.2.11.2', 'places are on hosts that the public can name', ({ view }) => placesOf(view).every(isOnPublicHost)),
@@ -82,15 +84,12 @@ function policiesOf(view: View): string[] {
   return policies.map(({ children }) => decodeOid(children[0].content));
 }
 
-function attributesOf({ subject }: View): (AttributeName | undefined)[] {
-  return (readDistinguishedName(subject) ?? []).map(({ type }) => attributeNameOf(type));
-}
-
-function attributeTextsOf({ subject }: View, attribute: AttributeName): string[] {
-  const all = readDistinguishedName(subject) ?? [];
-  return all
-    .filter(({ type }) => attributeNameOf(type) === attribute)
-    .map(({ value }) => readDirectoryString(value) ?? '');
+function textsOf({ subject }: View): { readonly attribute: AttributeName | undefined; readonly text: string }[] {
+  const attributes = readDistinguishedName(subject) ?? [];
+  return attributes.map(({ type, value }) => ({
+    attribute: attributeNameOf(type),
+    text: readDirectoryString(value) ?? '',
+  }));
 }
 
 function isSubjectOf(policy: PublicPolicy, attributes: readonly (AttributeName | undefined)[]): boolean {

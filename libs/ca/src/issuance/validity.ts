@@ -40,5 +40,7 @@ function validitySecondsFrom(
   notBefore: Date,
 ): number {
   const kind = publicStyle ? publicKindOf(extendedKeyUsage) : undefined;
-  return kind ? Math.min(validitySeconds, maximumPublicValidityDays(kind, notBefore) * 86_400) : validitySeconds;
+  const days = kind ? maximumPublicValidityDays(kind, notBefore) : Infinity;
+  // A day less than what would be too long is what SHOULD be (CABF BR §6.3.2).
+  return validitySeconds <= days * 86_400 ? validitySeconds : (days - 1) * 86_400;
 }

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /**
- * Domains that are nobody's in the public DNS: special-use names (RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476) and those that
+ * Domains that are nobody's in the public DNS: special-use names (RFC 6761, RFC 6762 and its appendix G, RFC 7686, RFC 8375, RFC 9476) and those that
  * ICANN has set aside for private use (2024). A list of top-level domains that are delegated changes each month and is not kept here.
  */
 const reservedDomains = [
@@ -12,6 +12,7 @@ const reservedDomains = [
   'example',
   'home',
   'internal',
+  'intranet',
   'invalid',
   'lan',
   'local',

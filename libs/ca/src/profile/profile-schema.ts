@@ -3,17 +3,11 @@ import { attributeNames, attributeValueSchemas } from '../name/distinguished-nam
 import { nameKinds } from '../name/general-name.js';
 import { nameConstraintsSchema } from './name-constraints-schema.js';
 import { keyUsageBits, type KeyUsageBit, subjectKeyKinds } from './key-usage.js';
+import { placeSchema } from './place-schema.js';
 import { oidForm, purposeSchema } from './purpose.js';
 
 const validityDays = z.int().min(1).max(36_500);
-const httpUrls = z
-  .array(
-    z
-      .url({ protocol: /^http$/ })
-      .max(512)
-      .regex(/^[\x21-\x7e]+$/, 'want ASCII'),
-  )
-  .max(4);
+const httpUrls = z.array(placeSchema(/^http$/)).max(4);
 
 const subjectRules = z.strictObject(
   Object.fromEntries(
@@ -67,11 +61,7 @@ export const profileInputSchema = z.strictObject({
     .array(
       z.strictObject({
         oid: z.string().regex(oidForm, 'want an OID'),
-        cps: z
-          .url({ protocol: /^https?$/ })
-          .max(512)
-          .regex(/^[\x21-\x7e]+$/, 'want ASCII')
-          .optional(),
+        cps: placeSchema(/^https?$/).optional(),
       }),
     )
     .max(10)

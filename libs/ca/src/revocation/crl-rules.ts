@@ -50,7 +50,7 @@ export const crlRules: readonly CrlRule[] = [
   rule('RFC 5280 §5.1.2.3', 'the issuer is octet for octet the subject of its certificate', ({ fields, intent }) => fields[2].children.length > 0 && fields[2].raw.equals(intent.authority.name)),
   rule('RFC 5280 §5.1.2.4', 'thisUpdate is a proper time, as meant', ({ fields, intent }) => isTime(fields[3], intent.thisUpdate)),
   rule('RFC 5280 §5.1.2.5', 'nextUpdate is there, a proper time, as meant, after thisUpdate', ({ fields, intent }) => isTime(fields[4], intent.nextUpdate) && intent.nextUpdate > intent.thisUpdate),
-  rule('CABF BR §7.2', 'nextUpdate is at most a year after thisUpdate', ({ intent }) => intent.nextUpdate.getTime() - intent.thisUpdate.getTime() <= 366 * 86_400_000),
+  rule('CABF BR §7.2', 'nextUpdate is at most a year after thisUpdate', ({ intent }) => intent.nextUpdate.getTime() - intent.thisUpdate.getTime() <= 365 * 86_400_000),
   rule('RFC 5280 §5.1.2', 'there is nothing but revokedCertificates and extensions behind nextUpdate', ({ fields }) => fields.length === 6 && fields[5].tag === contextConstructed(0)),
   rule('RFC 5280 §5.1.2.6', 'revokedCertificates is absent when nothing is revoked, else holds as many entries as meant', ({ entries, intent }) => (entries === undefined ? intent.entries === 0 : entries.count > 0 && entries.count === intent.entries)),
   rule('RFC 5280 §5.1.2.6', 'each entry has a positive serial of at most 20 octets and known extensions that are not critical', without('form')),
