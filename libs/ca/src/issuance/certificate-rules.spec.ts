@@ -135,6 +135,7 @@ test.each<[string, Partial<TbsCertificate>, string]>([
   ['no purpose', withExtensions({ extendedKeyUsage: undefined }), "the extended key usage is the profile's"],
   ['an https CRL', withExtensions({ crlDistributionPoints: crlDistributionPoints(['https://ca.test/crl']) }), 'CRL, OCSP and issuer locations are http URIs'],
   ['one place for two things', withExtensions({ authorityInfoAccess: authorityInfoAccess({ ocsp: ['http://ca.test/'], caIssuers: ['http://ca.test/'] }) }), 'each place once'],
+  ['one place in two spellings', withExtensions({ authorityInfoAccess: authorityInfoAccess({ ocsp: ['http://ca.test/', 'http://CA.test/'] }) }), 'each place once'],
   ['a space in an URI', withExtensions({ authorityInfoAccess: authorityInfoAccess({ caIssuers: ['http://ca.test/a b'] }) }), 'CRL, OCSP and issuer locations are http URIs'],
 ])('%s is found', (_, change, finding) => {
   const tbs = encodeTbsCertificate({ ...sound, ...change });

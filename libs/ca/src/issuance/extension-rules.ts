@@ -48,7 +48,7 @@ export const extensionRules: readonly CertificateRule[] = [
   rule('RFC 5280 §4.2.1.12', 'each bit of the key usage goes with a purpose', ({ view, intent }) => intent.profile.authority !== undefined || areBitsOfPurposes(readKeyUsage(view), readPurposes(view))),
   rule('RFC 5280 §4.2.1.13', 'a CRL distribution point is a full name, without reasons or another issuer', ({ view }) => areDistributionPoints(findExtension(view, oids.crlDistributionPoints)?.value)),
   rule('RFC 5280 §4.2.1.13, §4.2.2.1', 'CRL, OCSP and issuer locations are http URIs', ({ view }) => [oids.crlDistributionPoints, oids.authorityInfoAccess].every((oid) => hasHttpUris(findExtension(view, oid)))),
-  rule('RFC 5280 §4.2.2.1', 'authority information is OCSP and caIssuers, each place once', ({ view }) => isAuthorityInfoAccess(findExtension(view, oids.authorityInfoAccess)?.value)),
+  rule('RFC 5280 §4.2.2.1', 'authority information is OCSP and caIssuers, each place once, whatever its case', ({ view }) => isAuthorityInfoAccess(findExtension(view, oids.authorityInfoAccess)?.value)),
   rule('CABF BR §7.1.2.8', "an OCSP responder's certificate points nowhere, and has neither names nor policies", ({ view, intent }) => !intent.profile.ocspNoCheck || pointers.every((oid) => findExtension(view, oid) === undefined)),
   rule('RFC 6960 §4.2.2.2.1', 'ocsp-nocheck is NULL, and goes with OCSPSigning', ({ view, intent }) => isNullIf(findExtension(view, oids.ocspNoCheck), intent.profile.ocspNoCheck) && (!intent.profile.ocspNoCheck || readPurposes(view).includes(oids.ocspSigning))),
   rule('RFC 9608 §2', 'noRevAvail is NULL, without CRLs and OCSP beside it, and not in a CA', ({ view, intent }) => isNullIf(findExtension(view, oids.noRevAvail), intent.profile.noRevocation) && (!intent.profile.noRevocation || !pointsToStatus(view))),
@@ -213,7 +213,7 @@ function hasHttpUris(extension: ExtensionView | undefined): boolean {
 function isAuthorityInfoAccess(value: DerNode | undefined): boolean {
   if (value === undefined) return true;
   const methods = value.children.map(({ children: [method] }) => decodeOid(method.content));
-  const places = value.children.map(({ children: [, place] }) => place.content.toString('latin1'));
+  const places = value.children.map(({ children: [, place] }) => place.content.toString('latin1').toLowerCase());
   const isKnown = (method: string): boolean => method === oids.ocsp || method === oids.caIssuers;
   return places.length > 0 && new Set(places).size === places.length && methods.every(isKnown);
 }
