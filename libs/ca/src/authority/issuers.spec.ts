@@ -58,7 +58,7 @@ describe('several issuers', () => {
   }); // prettier-ignore
 
   test('issue to CAs as far as their path length allows', async () => {
-    const profiles = { intermediate: {}, 'tls-server': {} };
+    const profiles = { intermediate: { subject: { commonName: 'required' as const } }, 'tls-server': {} };
     const nameRules = [{ profiles: ['intermediate'], subject: { commonName: ['*'] } }];
     const csr = buildCsr();
     const none = await ca.open({ authority: { root, issuing, initialize: true }, profiles, nameRules });

@@ -1,8 +1,10 @@
+import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
+import { attributeNameOf, readDistinguishedName } from '../name/distinguished-name.js';
 import { keyUsageFor, type SubjectKeyKind } from '../profile/key-usage.js';
 import { NameConstraints } from '../profile/name-constraints.js';
 import type { Profile } from '../profile/profile.js';
-import { isPublicIssuer, publicKindOf } from '../profile/public-style.js';
+import { isPublicIssuer, publicIssuerNameFaults, publicKindOf } from '../profile/public-style.js';
 import { purposesBeyond } from '../profile/purpose.js';
 import {
   authorityInfoAccess,
@@ -32,8 +34,8 @@ export class CertificateTemplate {
   readonly #contents = new Map<SubjectKeyKind, FixedContent>();
 
   /**
-   * @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when the issuer, or a CA above it, is not for what the profile is for, or no such CA may
-   * follow below it (RFC 5280 §4.2.1.9)
+   * @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when the issuer, or a CA above it, is not for what the profile is for, no such CA may
+   * follow below it (RFC 5280 §4.2.1.9), or the profile is public-style and the issuer is not
    */
   constructor(
     readonly profile: Profile,
@@ -41,12 +43,7 @@ export class CertificateTemplate {
     private readonly locations: IssuerLocations,
   ) {
     const { authority, extendedKeyUsage: asked } = profile;
-    const kind = profile.publicStyle ? publicKindOf(asked) : undefined;
-    if (kind !== undefined && !isPublicIssuer(kind, issuer.certificate.purposes))
-      throw new CaError(
-        'ERR_CA_CONSTRAINT_VIOLATED',
-        `profile ${profile.name}: want an issuer whose extendedKeyUsage is ${kind.purpose}, since it is public-style (CABF BR §7.1.2.10.6), got ${issuer.certificate.purposes?.join(', ') ?? 'none'}`,
-      );
+    if (profile.publicStyle) assertPublicIssuer(profile, issuer);
     const beyond = issuer.chain.flatMap((ca) => purposesBeyond(asked, ca.purposes));
     if (beyond.length > 0)
       throw new CaError(
@@ -106,6 +103,27 @@ export class CertificateTemplate {
       ...(profile.mustStaple ? [tlsFeatureStatusRequest()] : []),
     ];
   }
+}
+
+/** @throws {CaError} ERR_CA_CONSTRAINT_VIOLATED when the issuer's purposes or its name are not those of a CA of the public */
+function assertPublicIssuer({ name, extendedKeyUsage }: Profile, { certificate }: Issuer): void {
+  const kind = publicKindOf(extendedKeyUsage);
+  if (kind === undefined) return;
+  if (!isPublicIssuer(kind, certificate.purposes))
+    throw new CaError(
+      'ERR_CA_CONSTRAINT_VIOLATED',
+      `profile ${name}: want an issuer whose extendedKeyUsage is ${kind.purpose}, since it is public-style (CABF BR §7.1.2.10.6), got ${certificate.purposes?.join(', ') ?? 'none'}`,
+    );
+  const attributes = readDistinguishedName(parseDer(certificate.subject)) ?? [];
+  const faults = publicIssuerNameFaults(
+    kind,
+    attributes.map(({ type }) => attributeNameOf(type)),
+  );
+  if (faults.length > 0)
+    throw new CaError(
+      'ERR_CA_CONSTRAINT_VIOLATED',
+      `profile ${name}: want an issuer whose name has ${faults.join(', ')}, since it is public-style (CABF BR §7.1.2.10.2)`,
+    );
 }
 
 /** How many CAs may follow below one that this issuer certifies: negative when it may certify none. */

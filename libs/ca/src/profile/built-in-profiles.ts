@@ -24,10 +24,13 @@ export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
     subjectAltName: { allowed: ['dns', 'ip', 'uri'], required: ['any'] },
     extendedKeyUsage: ['serverAuth', 'clientAuth'],
   },
-  /** Without a policy of its own whatever is below it would be under none (RFC 5280 §6.1.3 (e)). */
+  /**
+   * Without a policy of its own whatever is below it would be under none (RFC 5280 §6.1.3 (e)). Its name is what the Forum wants of a
+   * CA's (CABF BR §7.1.2.10.2).
+   */
   intermediate: {
     validityDays: 1825,
-    subject: { ...person.subject, commonName: 'required' },
+    subject: { country: 'required', organization: 'required', commonName: 'required' },
     keys: ['rsa', 'ec-p256', 'ec-p384'],
     keyUsage: ['keyCertSign', 'cRLSign'],
     authority: { pathLength: 0 },

@@ -283,6 +283,20 @@ describe('a CA below', () => {
     await expect(ca.open({ ...limited, authority: written as CaConfig['authority'] })).rejects.toMatchObject({ code: 'ERR_CA_ISSUER_UNUSABLE', message: expect.stringMatching(/extended key usage/) as string }); // prettier-ignore
   });
 
+  test.each([
+    ['nobody', { commonName: 'Servers' }, 'country, organization,'],
+    ['a department', { commonName: 'Servers', organizationalUnit: 'IT', organization: 'Example', country: 'DE' }, 'no organizationalUnit,'],
+  ])('issues nothing to the public in the name of %s', async (_, subject, fault) => {
+    const authority = await ca.open({
+      publicUrl: 'http://ca.example.com',
+      authority: { root, issuing, issuers: { servers: { ...publicIssuer('servers', 'serverAuth', ['public-tls-server']), subject } }, initialize: true },
+      profiles: { 'public-tls-server': {} },
+      allowedNames: { dns: ['*.example.com'] },
+    });
+    await expect(authority.issue(buildCsr(tlsName), 'public-tls-server')).rejects.toMatchObject({ code: 'ERR_CA_CONSTRAINT_VIOLATED', message: expect.stringContaining(`want an issuer whose name has ${fault}`) as string });
+    expect(await ca.states()).toHaveLength(3);
+  }); // prettier-ignore
+
   test('is not certified for more than the CA above it', async () => {
     const authority = {
       root,

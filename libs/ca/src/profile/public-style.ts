@@ -26,6 +26,8 @@ export interface PublicKind {
   readonly validityDays: readonly (readonly [from: string, days: number])[];
   /** Whether it must name a CRL; else an OCSP responder will do. */
   readonly namesCrl: boolean;
+  /** Attributes that the name of its issuer must not have. */
+  readonly issuerWithout: readonly AttributeName[];
 }
 
 const identity: Pick<PublicPolicy, 'subject' | 'subjectWants'> = {
@@ -58,6 +60,7 @@ const tls: PublicKind = {
     ['2020-09-01T00:00:00Z', 398],
   ],
   namesCrl: false,
+  issuerWithout: ['organizationalUnit'],
 };
 
 const mailbox: Pick<PublicPolicy, 'subject' | 'subjectWants'> = {
@@ -80,6 +83,7 @@ const smime: PublicKind = {
   keyUsage: ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'keyAgreement'],
   validityDays: [['2023-09-01T00:00:00Z', 825]],
   namesCrl: true,
+  issuerWithout: [],
 };
 
 /** CABF CS BR §7.1.2.3, without extended validation. */
@@ -102,6 +106,7 @@ const codeSigning: PublicKind = {
     ['2021-06-01T00:00:00Z', 1186],
   ],
   namesCrl: true,
+  issuerWithout: [],
 };
 
 const kinds = [tls, codeSigning, smime];
@@ -119,6 +124,22 @@ export function publicKindOf(purposes: readonly string[]): PublicKind | undefine
 export function isPublicIssuer({ purpose, policies }: PublicKind, purposes: readonly string[] | undefined): boolean {
   const fit = [purpose, ...policies.flatMap(({ otherPurposes }) => otherPurposes)];
   return purposes?.includes(purpose) === true && purposes.every((each) => fit.includes(each));
+}
+
+const issuerHas: readonly AttributeName[] = ['country', 'organization', 'commonName'];
+
+/**
+ * What the name of a CA of the public lacks, and what it has that it must not (CABF BR §7.1.2.10.2, CABF SMIME BR and CS BR §7.1.4.3).
+ * @param attributes  of its subject; undefined: one that no name of ours has
+ */
+export function publicIssuerNameFaults(
+  { issuerWithout }: PublicKind,
+  attributes: readonly (AttributeName | undefined)[],
+): string[] {
+  return [
+    ...issuerHas.filter((name) => !attributes.includes(name)),
+    ...issuerWithout.filter((name) => attributes.includes(name)).map((name) => `no ${name}`),
+  ];
 }
 
 /** Whether a policy is one of the CA/Browser Forum, and so says that its requirements are kept. */
