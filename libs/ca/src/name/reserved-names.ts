@@ -28,9 +28,13 @@ export function isReservedDomain(name: string): boolean {
   return reservedDomains.includes(name.slice(name.lastIndexOf('.') + 1));
 }
 
+/** All of IPv6 that is given out to hosts of the public Internet (IANA IPv6 address space). */
+const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
+
 /** An address that is not for the public Internet (IANA special-purpose registries). @param address  as `ipAddress` returns it */
 export function isReservedAddress(address: string): boolean {
-  return ipaddr.parse(address).range() !== 'unicast';
+  const parsed = ipaddr.parse(address);
+  return parsed.range() !== 'unicast' || ('parts' in parsed && !parsed.match(globalUnicast));
 }
 
 /** Top-level domains are of letters, or internationalised (RFC 1123 §2.1, RFC 3696 §2). */
