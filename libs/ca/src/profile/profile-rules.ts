@@ -61,6 +61,7 @@ const rules: readonly ProfileRule[] = [
   { field: 'authority', wants: 'no names in SubjectAltName of a CA', holds: (p) => p.authority === undefined || p.allowedNames.length + p.addedNames.length === 0 },
   { field: 'policies', wants: 'every policy once, none of them anyPolicy in an end entity (RFC 5280 §4.2.1.4)', holds: (p) => isUnique(p.policies.map(({ oid }) => oid)) && (p.authority !== undefined || p.policies.every(({ oid }) => oid !== oids.anyPolicy)) },
   { field: 'noRevocation', wants: 'no CRL, no OCSP, no must-staple and no CA: their absence is what it says (RFC 9608 §2, §4)', holds: (p) => !p.noRevocation || ((p.ocsp ?? []).length + (p.crl ?? []).length === 0 && !p.mustStaple && p.authority === undefined) },
+  { field: 'ocsp', wants: 'every place of OCSP and issuer once, whatever its case (CABF BR §7.1.2.7.7)', holds: (p) => isUnique([...(p.ocsp ?? []), ...(p.caIssuers ?? [])].map((place) => place.toLowerCase())) },
   { field: 'mustStaple', wants: 'a TLS server (RFC 7633 §4)', holds: (p) => !p.mustStaple || has(p.extendedKeyUsage, oids.serverAuth) },
   { field: 'mustStaple', wants: 'an OCSP responder to staple from', holds: (p) => !p.mustStaple || !isEmpty(p.ocsp) },
   { field: 'validityDays', wants: 'more than the backdating', holds: (p) => p.validitySeconds > p.backdateSeconds },

@@ -4,7 +4,7 @@ import { nameKinds } from '../name/general-name.js';
 import { nameConstraintsSchema } from './name-constraints-schema.js';
 import { keyUsageBits, type KeyUsageBit, subjectKeyKinds } from './key-usage.js';
 import { placeSchema } from './place-schema.js';
-import { oidForm, purposeSchema } from './purpose.js';
+import { oidSchema, purposeSchema } from './purpose.js';
 
 const validityDays = z.int().min(1).max(36_500);
 const httpUrls = z.array(placeSchema(/^http$/)).max(4);
@@ -60,7 +60,7 @@ export const profileInputSchema = z.strictObject({
   policies: z
     .array(
       z.strictObject({
-        oid: z.string().regex(oidForm, 'want an OID'),
+        oid: oidSchema,
         cps: placeSchema(/^https?$/).optional(),
       }),
     )

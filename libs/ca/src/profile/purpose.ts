@@ -11,13 +11,21 @@ export const purposes = {
   documentSigning: oids.documentSigning,
 } as const;
 
-/** Dotted decimal, at least two arcs, without leading zeros. */
-export const oidForm = /^[0-2](?:\.(?:0|[1-9]\d{0,14})){1,20}$/;
+/** Dotted decimal without leading zeros; below 0 and 1 there are 40 arcs (X.690 §8.19.4). */
+const oidForm = /^(?:[01]\.(?:\d|[1-3]\d)|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
+
+/** An OID of a size that every implementation takes, and that a CA is not to exceed (RFC 5280 appendix B). */
+export const oidSchema = z
+  .string()
+  .max(100)
+  .regex(oidForm, 'want an OID')
+  .refine((oid) => oid.split('.').length <= 20, 'want at most 20 arcs')
+  .refine((oid) => oid.split('.').every((arc) => Number(arc) < 2 ** 28), 'want arcs below 2^28');
 
 const purposeNames = Object.keys(purposes) as (keyof typeof purposes)[];
 
 /** A purpose by its name or its OID. */
-export const purposeSchema = z.union([z.enum(purposeNames), z.string().regex(oidForm, 'want a purpose or an OID')]);
+export const purposeSchema = z.union([z.enum(purposeNames), oidSchema]);
 
 export function purposeOid(purpose: string): string {
   return Object.hasOwn(purposes, purpose) ? purposes[purpose as keyof typeof purposes] : purpose;
