@@ -18,7 +18,7 @@ const faults: StartFault[] = [
   [
     'faults in the configuration, all at once',
     (home) => home.configure({ listen: { host: '0.0.0.0', port: 70_000 }, publicUrl: 'https://x', allowedNames: { dns: ['a..b'] }, surplus: 1, database: {} }),
-    [/ERR_API_CONFIG/, /listen\.port/, /publicUrl/, /allowedNames\.dns\[0\]/, /surplus/, /database/],
+    [/ERR_API_CONFIG/, /listen\.port/, /publicUrl/, /ca\.yaml:\d+:\d+: allowedNames\.dns\.0: /, /surplus/, /database/],
   ],
   ['a PostgreSQL server that is not there', (home) => home.configure({ database: { type: 'postgres', url: 'postgres://nobody@127.0.0.1:1/ca' } }), [/ERR_CA_STORE_UNUSABLE/, /ECONNREFUSED/]],
   ['a wrong PIN', (home) => home.configure({ hsm: home.token.config({ pin: { file: home.pinFile('00000000') } }) }), [/ERR_HSM_PIN_INCORRECT/]],

@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { type CaConfig, caConfigSchema, databaseConfigSchema, issuerKeyLabels } from '@nest-hsm/ca';
-import { hsmConfigSchema } from '@nest-hsm/hsm';
-import { parse } from 'yaml';
+import { ConfigurationFaults, ConfigurationFile, hsmConfigSchema } from '@nest-hsm/hsm';
 import { z } from 'zod';
 import { accessConfigSchema } from './access/access-config.js';
 import { ApiError } from './problem/api-error.js';
@@ -61,25 +59,15 @@ export function caSection(config: Config): CaConfig {
 
 /**
  * Reads the YAML file: at boot, and for a reload.
- * @throws {ApiError} ERR_API_CONFIG listing all faults together
+ * @throws {ApiError} ERR_API_CONFIG listing all faults together, each with its place in the file
  */
 export function readConfig(file: string): Config {
-  let document: unknown;
   try {
-    document = parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw new ApiError('ERR_API_CONFIG', `${file}: want a readable YAML file, got ${firstLine(error)}`, {
-      cause: error,
-    });
+    return Object.freeze(ConfigurationFile.read(file).check(configSchema));
+  } catch (cause) {
+    if (!(cause instanceof ConfigurationFaults)) throw cause;
+    throw new ApiError('ERR_API_CONFIG', cause.message, { cause });
   }
-  const parsed = configSchema.safeParse(document);
-  if (!parsed.success) throw new ApiError('ERR_API_CONFIG', `${file}:\n${z.prettifyError(parsed.error)}`);
-  return Object.freeze(parsed.data);
-}
-
-/** The YAML parser quotes the faulty line, which may hold a password. */
-function firstLine(error: unknown): string {
-  return (error as Error).message.split('\n', 1)[0];
 }
 
 /** A signature has its session while its intent goes to the disk, so that of 16 too few would be at work. */

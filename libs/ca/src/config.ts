@@ -3,8 +3,7 @@ import { authorityConfigSchema, days } from './authority/authority-config.js';
 import { CaError } from './errors.js';
 import { webhookConfigSchema } from './jobs/webhook.js';
 import { placeSchema } from './profile/place-schema.js';
-import { profilesSchema } from './profile/profile-schema.js';
-import { tryProfiles } from './profile/profiles.js';
+import { soundProfilesSchema } from './profile/profiles.js';
 import { nameRuleSchema } from './request/name-rule.js';
 
 /** What the CA is and what it may issue. */
@@ -22,12 +21,7 @@ export const caConfigSchema = z.strictObject({
     .transform((url) => url.replace(/\/+$/, ''))
     .optional(),
   /** What may be issued (docs/PROFILES.md); `tls-server` and `tls-client` when neither this nor `profileFile` is given. */
-  profiles: profilesSchema
-    .superRefine((written, context) => {
-      for (const { path, message } of tryProfiles(written).faults)
-        context.addIssue({ code: 'custom', path: [...path], message });
-    })
-    .optional(),
+  profiles: soundProfilesSchema.optional(),
   /** Path of a YAML file with the profiles, instead of `profiles`. */
   profileFile: z.string().min(1).optional(),
   crl: z

@@ -48,26 +48,32 @@ test('a profile is frozen all the way down, and its version follows its content'
   expect(() => Object.assign(first?.subject ?? {}, { commonName: 'optional' })).toThrow('read only');
 });
 
-test('all faults are listed together, each with its line and column', () => {
+test('all faults are listed together, each with its line and column, and each once', () => {
   const text = `tls-server:
   validityDays: 0
   colour: red
 web:
   extends: tls-serverr
   keyUsage: [digitalSignature]
+inner: { extends: web }
+outer: { extends: tls-server, keyUsage: [] }
 mail:
   extends: smime
   subject:
     commonName: sometimes
     country: { value: Germany }
   keys: [rsa, dsa]
+smime: { validityDays: 1, validityHours: 24 }
 `;
   expect(faultsOf(text)).toEqual([
     '2:3: tls-server.validityDays: Too small: expected number to be >=1',
     '3:3: tls-server.colour: want a field that is known here',
-    expect.stringMatching(/^10:5: mail\.subject\.commonName: /),
-    expect.stringMatching(/^11:16: mail\.subject\.country\.value: want two upper-case letters/),
-    expect.stringMatching(/^12:15: mail\.keys\.1: /),
+    expect.stringMatching(/^5:3: web\.extends: want a profile that is written or built in .*, got tls-serverr$/),
+    expect.stringMatching(/^8:31: outer\.keyUsage: /),
+    expect.stringMatching(/^12:5: mail\.subject\.commonName: /),
+    expect.stringMatching(/^13:16: mail\.subject\.country\.value: want two upper-case letters/),
+    expect.stringMatching(/^14:15: mail\.keys\.1: /),
+    '15:27: smime.validityHours: want validityDays or validityHours, got both',
   ]);
 });
 
@@ -90,16 +96,16 @@ test.each<[string, string, string]>([
   ['no revocation with a CRL', 'tls-server: { noRevocation: true, crl: [http://a.test/] }', 'noRevocation: want no CRL'],
   ['no revocation for a CA', 'intermediate: { noRevocation: true }', 'noRevocation: want no CRL'],
   ['must-staple for a client', 'tls-client: { mustStaple: true }', 'mustStaple: want a TLS server'],
+  ['a place of two things', 'tls-server: { ocsp: [http://a.test/], caIssuers: [http://A.test/] }', 'ocsp: want every place of OCSP and issuer once'],
+  ['a policy with an arc that some tools cannot read', 'tls-server: { policies: [{ oid: 1.2.268435456 }] }', 'policies.0.oid: want arcs below 2^28'],
+  ['a purpose of too many arcs', 'tls-client: { extendedKeyUsage: [1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21] }', 'extendedKeyUsage.0'],
+  ['a policy below an arc that there is not', 'tls-server: { policies: [{ oid: 1.40.1 }] }', 'policies.0.oid: want an OID'],
   ['a policy twice', 'tls-server: { policies: [{ oid: 1.2.3 }, { oid: 1.2.3 }] }', 'policies: want every policy once'],
   ['a CRL on a host that has no name', 'tls-server: { crl: [http://my_ca.test/crl] }', '1:21: tls-server.crl.0: want a host, a port and a path'],
   ['a CRL behind a password', 'tls-server: { crl: ["http://a:b@ca.test/crl"] }', '1:21: tls-server.crl.0: want a host'],
   ['a practice statement at no URI', 'tls-server: { policies: [{ oid: 1.2.3, cps: "https://a.test/{cps}" }] }', 'cps: want a host, a port and a path'],
   ['an https CRL', 'tls-server: { crl: [https://a.test/crl] }', '1:21: tls-server.crl.0: '],
   ['required names that are not allowed', 'smime: { subjectAltName: { allowed: [dns], required: [email] } }', 'want every required kind of name among the allowed'],
-  ['a place of two things', 'tls-server: { ocsp: [http://a.test/], caIssuers: [http://A.test/] }', 'ocsp: want every place of OCSP and issuer once'],
-  ['a policy with an arc that some tools cannot read', 'tls-server: { policies: [{ oid: 1.2.268435456 }] }', 'policies.0.oid: want arcs below 2^28'],
-  ['a purpose of too many arcs', 'tls-client: { extendedKeyUsage: [1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21] }', 'extendedKeyUsage.0'],
-  ['a policy below an arc that there is not', 'tls-server: { policies: [{ oid: 1.40.1 }] }', 'policies.0.oid: want an OID'],
   ['an added name of an attribute that may be missing', 'device: { subjectAltName: { add: ["uri:urn:x:{commonName}"] } }', 'want added names of attributes that every subject has'],
   ['an added name that is none', 'device: { subjectAltName: { add: ["dns:a b"] } }', 'want added names that can be names'],
   ['a public certificate of Ed25519', 'tls-server: { publicStyle: true, policies: [{ oid: 2.23.140.1.2.1 }] }', 'publicStyle: want no Ed25519'],

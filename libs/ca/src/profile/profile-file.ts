@@ -3,8 +3,8 @@ import { CaError } from '../errors.js';
 import { isOnPublicHost } from '../name/reserved-names.js';
 import type { Profile } from './profile.js';
 import { publicKindOf } from './public-style.js';
-import { profilesSchema, type ProfilesInput } from './profile-schema.js';
-import { resolveProfiles, tryProfiles } from './profiles.js';
+import type { ProfilesInput } from './profile-schema.js';
+import { resolveProfiles, soundProfilesSchema } from './profiles.js';
 
 interface LocationConfig {
   readonly publicUrl?: string;
@@ -67,23 +67,17 @@ function locationFaults(profile: Profile, { publicUrl, ocsp, crl }: LocationConf
  * @throws {CaError} ERR_CA_CONFIG_INVALID listing all faults together, each as `file:line:column: path: what it wants`
  */
 export function readProfileFile(file: string): ReadonlyMap<string, Profile> {
-  return refusing(() => profilesIn(ConfigurationFile.read(file)));
+  return resolvedIn(() => ConfigurationFile.read(file));
 }
 
 /** @param file  how the text is called in a fault. @throws as `readProfileFile` */
 export function parseProfiles(text: string, file: string): ReadonlyMap<string, Profile> {
-  return refusing(() => profilesIn(ConfigurationFile.parse(text, file)));
+  return resolvedIn(() => ConfigurationFile.parse(text, file));
 }
 
-function profilesIn(file: ConfigurationFile): ReadonlyMap<string, Profile> {
-  const { profiles, faults } = tryProfiles(file.check(profilesSchema));
-  if (faults.length > 0) throw file.refuse(faults);
-  return profiles;
-}
-
-function refusing<T>(read: () => T): T {
+function resolvedIn(open: () => ConfigurationFile): ReadonlyMap<string, Profile> {
   try {
-    return read();
+    return resolveProfiles(open().check(soundProfilesSchema));
   } catch (cause) {
     if (!(cause instanceof ConfigurationFaults)) throw cause;
     throw new CaError('ERR_CA_CONFIG_INVALID', `profiles:\n${cause.message}`, { cause });

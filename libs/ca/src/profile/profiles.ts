@@ -3,7 +3,7 @@ import type { NameKind } from '../name/general-name.js';
 import { builtInProfiles, defaultProfiles } from './built-in-profiles.js';
 import { type NameTemplate, type Profile, type ProfileContent, profileDefaults, sealProfile } from './profile.js';
 import { faultsOf } from './profile-rules.js';
-import type { ProfileInput, ProfilesInput } from './profile-schema.js';
+import { type ProfileInput, profilesSchema, type ProfilesInput } from './profile-schema.js';
 import { purposeOid } from './purpose.js';
 
 /** What is wrong with a profile, and where it is written. */
@@ -23,20 +23,33 @@ export function resolveProfiles(written: ProfilesInput = defaultProfiles): Reado
   throw new CaError('ERR_CA_CONFIG_INVALID', `profiles:\n${lines.join('\n')}`);
 }
 
-/** The same, with the faults instead of an error. */
-export function tryProfiles(written: ProfilesInput): {
-  readonly profiles: ReadonlyMap<string, Profile>;
-  readonly faults: readonly ProfileFault[];
-} {
+/** Profiles as they are written, held against the rules too: a malformed one keeps no other from being looked at. */
+export const soundProfilesSchema = profilesSchema.superRefine(
+  (written, context) => {
+    const malformed = new Set(context.issues.map(({ path: [name] = [] }) => String(name)));
+    for (const { path, message } of tryProfiles(written, malformed).faults)
+      context.addIssue({ code: 'custom', path: [...path], message });
+  },
+  { when: ({ issues }) => issues.every(({ path = [] }) => path.length > 0) },
+);
+
+/** The same as `resolveProfiles`, with the faults instead of an error. @param malformed  profiles of which no more is said */
+function tryProfiles(
+  written: ProfilesInput,
+  malformed: ReadonlySet<string> = new Set(),
+): { readonly profiles: ReadonlyMap<string, Profile>; readonly faults: readonly ProfileFault[] } {
   const faults: ProfileFault[] = [];
   const profiles = new Map<string, Profile>();
   if (Object.keys(written).length === 0) faults.push({ path: [], message: 'want at least one profile' });
   for (const name of Object.keys(written)) {
-    const input = inherited(name, written);
+    const input = malformed.has(name) ? undefined : inherited(name, written, malformed);
+    if (input === undefined) continue;
     if (typeof input === 'string') {
       faults.push({ path: [name, 'extends'], message: input });
       continue;
     }
+    if (hasTwoValidities(written[name]))
+      faults.push({ path: [name, 'validityHours'], message: 'want validityDays or validityHours, got both' });
     const content = complete(name, input);
     const found = faultsOf(content);
     faults.push(...found.map(({ field, message }) => ({ path: [name, field], message })));
@@ -45,18 +58,33 @@ export function tryProfiles(written: ProfilesInput): {
   return { profiles, faults };
 }
 
-/** A profile with what it inherits: a field that it has replaces the whole field. @returns what is wrong, in words, if it cannot be had */
-function inherited(name: string, written: ProfilesInput, seen: readonly string[] = []): ProfileInput | string {
-  if (seen.includes(name)) return `want no circle, got ${[...seen, name].join(' extends ')}`;
+function hasTwoValidities({ validityDays, validityHours }: ProfileInput): boolean {
+  return validityDays !== undefined && validityHours !== undefined;
+}
+
+/**
+ * A profile with what it inherits: a field that it has replaces the whole field.
+ * @returns what is wrong, in words, if it cannot be had; undefined if one that it extends cannot, of which it is said
+ */
+function inherited(
+  name: string,
+  written: ProfilesInput,
+  malformed: ReadonlySet<string>,
+  heirs: readonly string[] = [],
+): ProfileInput | string | undefined {
+  if (malformed.has(name)) return undefined;
+  if (heirs.includes(name)) return name === heirs[0] ? `want no circle, got ${[...heirs, name].join(' extends ')}` : undefined; // prettier-ignore
   const own = Object.hasOwn(written, name) ? written[name] : undefined;
   const builtIn = Object.hasOwn(builtInProfiles, name) ? builtInProfiles[name] : undefined;
-  if (own === undefined)
-    return (
-      builtIn ?? `want a profile that is written or built in (${Object.keys(builtInProfiles).join(', ')}), got ${name}`
-    );
+  if (own === undefined && builtIn === undefined) {
+    const choice = Object.keys(builtInProfiles).join(', ');
+    return heirs.length === 1 ? `want a profile that is written or built in (${choice}), got ${name}` : undefined;
+  }
+  if (own === undefined) return builtIn;
   const { extends: base, ...fields } = own;
-  const from = base === undefined || base === name ? (builtIn ?? {}) : inherited(base, written, [...seen, name]);
-  if (typeof from === 'string') return from;
+  const from =
+    base === undefined || base === name ? (builtIn ?? {}) : inherited(base, written, malformed, [...heirs, name]);
+  if (typeof from !== 'object') return from;
   // One of the two says how long, whichever is nearer.
   const { validityDays, validityHours, ...rest } = from;
   const validity =
