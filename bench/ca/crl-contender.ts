@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { CertificateAuthority, caStores, openCaDatabase } from '@nest-hsm/ca';
 import { Hsm } from '@nest-hsm/hsm';
 import { perform } from '../harness/process.js';
@@ -20,14 +21,17 @@ perform<CrlTask, CrlResult>(async ({ hsm: config, entries, database }) => {
      SELECT '${ca.issuer.id}', lower(hex(randomblob(16))), 'revoked', 1, ${Date.now() - 3_600_000}, 0, ${Date.now() + 1e9}, 'bench', n FROM counter`,
   );
   await dataSource.query(`UPDATE ca_status_sequence SET sequence = ${entries} WHERE issuer_id = '${ca.issuer.id}'`);
+  const loop = monitorEventLoopDelay({ resolution: 1 });
+  loop.enable();
   const start = performance.now();
   await ca.status.refreshCrls();
   const seconds = (performance.now() - start) / 1000;
+  loop.disable();
   const [watch] = ca.status.watch();
   if (watch.entries !== entries) throw new Error(`bench: want a CRL of ${entries} entries, got ${watch.entries}`);
   const peakMegabytes = process.resourceUsage().maxRSS / 1024;
   await ca.close();
   await dataSource.destroy();
   await token.close();
-  return { seconds, peakMegabytes };
+  return { seconds, peakMegabytes, stallMilliseconds: loop.max / 1e6 };
 });

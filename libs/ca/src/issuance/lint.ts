@@ -26,22 +26,19 @@ export function lint<Subject>(
   view: (tbs: DerNode) => Subject,
   rules: readonly Rule<Subject>[],
 ): void {
-  let isSorted = true;
-  const decode = (): Subject => {
-    const node = parseDer(tbs);
-    isSorted = hasSortedSets(node);
-    return view(node);
-  };
-  const broken = brokenRules(decode, rules);
-  refuse(what, isSorted ? broken : ['X.690 §11.6: the elements of a SET OF are in ascending order', ...broken]);
+  refuse(what, faultsOf(tbs, view, rules));
 }
 
 /**
  * The same for octets too long to be decoded into a tree: the caller decodes them.
  * @throws {CaError} ERR_CA_LINT_FAILED
  */
-export function lintDecoded<Subject>(what: string, decode: () => Subject, rules: readonly Rule<Subject>[]): void {
-  refuse(what, brokenRules(decode, rules));
+export async function lintDecoded<Subject>(
+  what: string,
+  decode: () => Promise<Subject>,
+  rules: readonly Rule<Subject>[],
+): Promise<void> {
+  refuse(what, await decode().then((subject) => brokenRules(subject, rules), undecodable));
 }
 
 function refuse(what: string, broken: readonly string[]): void {
@@ -49,15 +46,26 @@ function refuse(what: string, broken: readonly string[]): void {
     throw new CaError('ERR_CA_LINT_FAILED', `${what}:\n${broken.map((fault) => `- ${fault}`).join('\n')}`);
 }
 
-function brokenRules<Subject>(decode: () => Subject, rules: readonly Rule<Subject>[]): string[] {
+function faultsOf<Subject>(tbs: Buffer, view: (tbs: DerNode) => Subject, rules: readonly Rule<Subject>[]): string[] {
+  let node: DerNode;
   let subject: Subject;
   try {
-    subject = decode();
+    node = parseDer(tbs);
+    subject = view(node);
   } catch (error) {
-    if (error instanceof DerError || error instanceof TypeError)
-      return [`X.690: the octets are canonical DER of the type (${error.message})`];
-    throw error;
+    return undecodable(error);
   }
+  const broken = brokenRules(subject, rules);
+  return hasSortedSets(node) ? broken : ['X.690 §11.6: the elements of a SET OF are in ascending order', ...broken];
+}
+
+function undecodable(error: unknown): string[] {
+  if (error instanceof DerError || error instanceof TypeError)
+    return [`X.690: the octets are canonical DER of the type (${error.message})`];
+  throw error;
+}
+
+function brokenRules<Subject>(subject: Subject, rules: readonly Rule<Subject>[]): string[] {
   return rules.filter((rule) => !holds(rule, subject)).map(({ source, requires }) => `${source}: ${requires}`);
 }
 

@@ -123,13 +123,13 @@ export class CrlPublisher {
       ...(base !== undefined && { since: base.through }),
       notAfterFrom: this.#expiryHorizon(previous, at),
     };
-    const draft = new CrlDraft(authority, await revocations.count(query));
+    const draft = new CrlDraft(authority, mostEntries(through, previous, base));
     await this.#addEntries(draft, query, number, at);
     const last = await crls.newest(this.scope);
     const locations = await crls.locations(issuerId);
     const content = this.#contentOf(number, at, draft, locations, base, previous, last);
     const tbs = draft.tbs(content);
-    lintCrl(tbs, { ...content, entries: draft.count });
+    await lintCrl(tbs, { ...content, entries: draft.count });
     const { thisUpdate, nextUpdate, baseNumber } = content;
     const facts = { number, baseNumber, through, entries: draft.count, thisUpdate, nextUpdate };
     return { draft, tbs, crl: { ...this.scope, ...facts, tbsSha256: digestOf(tbs) } };
@@ -143,7 +143,7 @@ export class CrlPublisher {
       if (faults === 0) first = what;
       faults += 1;
     };
-    for await (const page of revocations.entries(query)) draft.add(page.map((row) => soundEntry(row, at, fault)));
+    for await (const page of revocations.entries(query)) for (const row of page) draft.add(soundEntry(row, at, fault));
     if (faults === 0) return;
     const message = `CRL ${number} of ${query.issuerId}: want sound rows in ca_revocation, got ${faults} faults: ${first}`;
     observer.jobFailed?.('crl', new CaError('ERR_CA_STATE_CONFLICT', message));
@@ -190,6 +190,12 @@ export class CrlPublisher {
         deltaHours > 0 && { freshest: crlLocation(publicUrl, { ...this.scope, kind: 'delta' }) }),
     };
   }
+}
+
+/** Of a delta: what changed since its base; of a full CRL: what was on the previous one, and what changed since. */
+function mostEntries(through: number, previous: CrlRecord | undefined, base: CrlRecord | undefined): number {
+  const [entries, known] = base === undefined ? [previous?.entries ?? 0, previous?.through ?? 0] : [0, base.through];
+  return Math.max(0, entries + through - known);
 }
 
 /** The last of a TBSCertList. */

@@ -21,11 +21,11 @@ export interface CrlUnderLint {
 }
 
 /** Checks a TBSCertList before it is signed. @throws {CaError} ERR_CA_LINT_FAILED listing every rule that does not hold */
-export function lintCrl(tbs: Buffer, intent: CrlIntent): void {
-  lintDecoded(`CRL ${intent.number}`, () => viewCrl(tbs, intent), crlRules);
+export async function lintCrl(tbs: Buffer, intent: CrlIntent): Promise<void> {
+  await lintDecoded(`CRL ${intent.number}`, () => viewCrl(tbs, intent), crlRules);
 }
 
-function viewCrl(tbs: Buffer, intent: CrlIntent): CrlUnderLint {
+async function viewCrl(tbs: Buffer, intent: CrlIntent): Promise<CrlUnderLint> {
   const [list, ...behind] = derElements(tbs);
   if (list?.tag !== tags.sequence || behind.length > 0) throw new TypeError('want one SEQUENCE');
   const elements = [...derElements(list.content)];
@@ -33,7 +33,7 @@ function viewCrl(tbs: Buffer, intent: CrlIntent): CrlUnderLint {
   const revoked = elements.slice(5).find(({ tag }) => tag === tags.sequence);
   const fields = elements.filter((element) => element !== revoked).map(({ raw }) => parseDer(raw));
   const extensions = viewExtensions(fields.find(({ tag }) => tag === contextConstructed(0)));
-  return { fields, extensions, entries: revoked && inspectEntries(revoked.content), intent };
+  return { fields, extensions, entries: revoked && (await inspectEntries(revoked.content)), intent };
 }
 
 type CrlRule = Rule<CrlUnderLint>;

@@ -20,10 +20,10 @@ export interface CrlContent {
   readonly freshest?: string;
 }
 
+/** Room is reserved for so many at most; for more the buffer grows. */
+const reservedEntries = 1_000_000;
 /** Room for SEQUENCE headers, version, two times. */
 const fixedFrontBytes = 128;
-/** Of an entry with a serial of 16 octets and a reason. */
-const usualEntryBytes = 49;
 
 /** A CRL that is being put together: entries first, as they come from the database, then what is around them. */
 export class CrlDraft {
@@ -32,11 +32,11 @@ export class CrlDraft {
   #newest = 0;
   #count = 0;
 
-  /** @param expected  about how many entries there will be */
-  constructor(authority: SigningAuthority, expected = 0) {
+  /** @param most  how many entries there may be: there is room for the longest, since octets that are never written take no memory */
+  constructor(authority: SigningAuthority, most = 0) {
     const front = fixedFrontBytes + authority.name.length + authority.signatureAlgorithm.identifier.length;
     this.#authority = authority;
-    this.#buffer = new CrlBuffer(front, 4096 + expected * usualEntryBytes);
+    this.#buffer = new CrlBuffer(front, 4096 + Math.min(most, reservedEntries) * maximumEntryBytes);
   }
 
   get count(): number {
@@ -48,13 +48,11 @@ export class CrlDraft {
     return new Date(this.#newest);
   }
 
-  /** Entries in ascending order of their serials. */
-  add(entries: readonly CrlEntry[]): void {
-    for (const entry of entries) {
-      this.#buffer.write(maximumEntryBytes, (octets, at) => writeEntry(octets, at, entry));
-      this.#newest = Math.max(this.#newest, entry.revokedAt.getTime());
-    }
-    this.#count += entries.length;
+  /** Entries come in ascending order of their serials. */
+  add(entry: CrlEntry): void {
+    this.#buffer.write(maximumEntryBytes, (octets, at) => writeEntry(octets, at, entry));
+    this.#newest = Math.max(this.#newest, entry.revokedAt.getTime());
+    this.#count += 1;
   }
 
   /**

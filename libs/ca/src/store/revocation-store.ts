@@ -62,10 +62,8 @@ export interface RevocationStore {
   newestSequence(issuerId: string, shard?: number): Promise<number>;
   /** Serials whose status changed after a sequence; undefined when there are more than the limit. */
   changedSince(issuerId: string, sequence: number, limit: number): Promise<string[] | undefined>;
-  /** At least how many entries a query will bring. */
-  count(query: EntryQuery): Promise<number>;
   /** Entries by ascending serial, a page at a time, so that the memory it takes does not grow with their number. */
-  entries(query: EntryQuery): AsyncIterable<readonly StoredCrlEntry[]>;
+  entries(query: EntryQuery): AsyncIterable<Iterable<StoredCrlEntry>>;
 }
 
 /** What a CRL says of one certificate. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import type { CrlClaim, CrlRecord, CrlScope, CrlStore } from '../crl-store.js';
 import { type Row, Sql, sql, type Steps } from './sql.js';
@@ -55,6 +56,7 @@ export class TypeOrmCrlStore implements CrlStore {
           position,
           octets,
         );
+        await nextTurn();
       }
       await this.#sql.all(
         `UPDATE ca_crl SET state = 'issued' WHERE issuer_id = $1 AND number = $2 AND state = 'signing'`,
