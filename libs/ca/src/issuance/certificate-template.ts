@@ -4,7 +4,7 @@ import { attributeNameOf, readDistinguishedName } from '../name/distinguished-na
 import { keyUsageFor, type SubjectKeyKind } from '../profile/key-usage.js';
 import { NameConstraints } from '../profile/name-constraints.js';
 import type { Profile } from '../profile/profile.js';
-import { isPublicIssuer, publicIssuerNameFaults, publicKindOf } from '../profile/public-style.js';
+import { isForumPolicy, isPublicIssuer, publicIssuerNameFaults, publicKindOf } from '../profile/public-style.js';
 import { purposesBeyond } from '../profile/purpose.js';
 import {
   authorityInfoAccess,
@@ -95,7 +95,7 @@ export class CertificateTemplate {
       basicConstraints(authority),
       ...(constraints === undefined ? [] : [nameConstraints(NameConstraints.of(constraints))]),
       authorityKeyIdentifier(issuer.keyIdentifier),
-      ...(policies.length === 0 ? [] : [certificatePolicies(policies)]),
+      ...(policies.length === 0 ? [] : [certificatePolicies(forumFirst(policies))]),
       ...(caIssuers.length + ocsp.length === 0 ? [] : [authorityInfoAccess({ caIssuers, ocsp })]),
       ...(crl.length === 0 || this.#isSharded ? [] : [crlDistributionPoints(crl)]),
       ...(profile.ocspNoCheck ? [ocspNoCheck()] : []),
@@ -129,6 +129,11 @@ function assertPublicIssuer({ name, extendedKeyUsage }: Profile, { certificate }
 /** How many CAs may follow below one that this issuer certifies: negative when it may certify none. */
 function pathLengthBelow({ chain }: Issuer): number {
   return Math.min(...chain.map(({ pathLength = Infinity }, depth) => pathLength - depth - 1));
+}
+
+/** A policy of the Forum SHOULD come first (CABF BR §7.1.2.7.9); of the others the order says nothing. */
+function forumFirst(policies: Profile['policies']): Profile['policies'] {
+  return [...policies].sort((left, right) => Number(isForumPolicy(right.oid)) - Number(isForumPolicy(left.oid)));
 }
 
 function definedLocations({ caIssuers, ocsp, crl }: Profile): Partial<IssuerLocations> {

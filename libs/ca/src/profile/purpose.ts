@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { oids } from '../der/oid.js';
+import { encodeOid, oids } from '../der/oid.js';
 
 /** Purposes a profile may name instead of their OIDs (RFC 5280 §4.2.1.12; documentSigning: RFC 9336). */
 export const purposes = {
@@ -20,7 +20,9 @@ export const oidSchema = z
   .max(100)
   .regex(oidForm, 'want an OID')
   .refine((oid) => oid.split('.').length <= 20, 'want at most 20 arcs')
-  .refine((oid) => oid.split('.').every((arc) => Number(arc) < 2 ** 28), 'want arcs below 2^28');
+  .refine((oid) => oid.split('.').every((arc) => Number(arc) < 2 ** 28), 'want arcs below 2^28')
+  // What decoders of a fixed size hold, pkilint's among them.
+  .refine((oid) => encodeOid(oid).length <= 39, 'want at most 39 octets');
 
 const purposeNames = Object.keys(purposes) as (keyof typeof purposes)[];
 
