@@ -20,8 +20,11 @@ export class DevicesModule {
   static async over(hsm: Hsm): Promise<DynamicModule> {
     const url = process.env.DATABASE_URL ?? 'postgres://devices@localhost/devices';
     const authority = {
-      root: { label: 'root', subject: { commonName: 'Devices Root' } },
-      issuing: { label: 'issuing', subject: { commonName: 'Devices Issuing CA' } },
+      root: { label: 'root', subject: { commonName: 'Devices Root', organization: 'Example', country: 'DE' } },
+      issuing: {
+        label: 'issuing',
+        subject: { commonName: 'Devices Issuing CA', organization: 'Example', country: 'DE' },
+      },
       initialize: true,
     };
     return {
