@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { faultsOfDer } from '../../../../test/support/canonical-der.js';
 import { buildCsr } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CaConfig } from '../config.js';
@@ -211,6 +212,7 @@ describe('cross-signing', () => {
     const oldRoot = (await old.open({ authority: authorityOf('R1') })).root.der;
     const newRoot = (await next.open({ authority: authorityOf('R2') })).root.der;
     const crossed = await administrationOf(old, 'R1').crossSign('root', newRoot, 365);
+    expect(faultsOfDer(crossed.der)).toEqual([]);
     const { fingerprint256 } = new X509Certificate(oldRoot);
     await administrationOf(next, 'R2').import('root', [crossed.der, oldRoot], { rootSha256: fingerprint256 });
 

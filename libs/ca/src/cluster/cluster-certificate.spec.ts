@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { faultsOfDer } from '../../../../test/support/canonical-der.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import { encodePem } from '../der/pem.js';
 import { type ClusterCertificates, type ClusterSigningOptions, signClusterCsr } from './cluster-certificate.js';
@@ -47,6 +48,7 @@ test('gives what initialize-cluster wants, and openssl verifies it as the guide 
   writeFileSync(anchor, encodePem('CERTIFICATE', customerCa));
   writeFileSync(signed, encodePem('CERTIFICATE', cluster));
   expect(openssl('verify', '-x509_strict', '-CAfile', anchor, signed)).toContain('OK');
+  expect([...faultsOfDer(customerCa), ...faultsOfDer(cluster)]).toEqual([]);
   const [owner, certificate] = [new X509Certificate(customerCa), new X509Certificate(cluster)];
   expect(owner.checkIssued(owner) && owner.ca && !certificate.ca).toBe(true);
   expect(owner.publicKey.asymmetricKeyDetails?.modulusLength).toBe(2048);
