@@ -116,6 +116,29 @@ describe('an approved order', () => {
   });
 });
 
+test('an idempotency key stands for one order for a day, and for as long as that one waits', async () => {
+  const ca = await TestCa.create();
+  const authority = await ca.open(config);
+  const orders = new Orders({ authority, orders: ca.stores.orders, hours: 36, now: () => ca.now });
+  const csr = buildCsr();
+  const place = async (profile = 'approved'): Promise<string> =>
+    (await orders.place({ csr, profile, requester: 'ada', idempotencyKey: 'k' })).id;
+  const later = (hours: number) => (ca.now = new Date(ca.now.getTime() + hours * hour));
+  const first = await place();
+  await expect(place('other')).rejects.toMatchObject({ code: 'ERR_CA_IDEMPOTENCY_KEY_REUSED' });
+  later(35);
+  expect(await place()).toBe(first);
+  later(1);
+  const second = await place();
+  expect(second).not.toBe(first);
+  await orders.refuse(second, 'grace');
+  later(23);
+  expect(await place()).toBe(second);
+  later(1);
+  expect([first, second]).not.toContain(await place());
+  await ca.remove();
+});
+
 test('orders that wait are listed past those that somebody else has put there', async () => {
   const ca = await TestCa.create();
   const authority = await ca.open(config);

@@ -2,7 +2,12 @@ import { randomBytes } from 'node:crypto';
 import type { CertificateAuthority } from '../certificate-authority.js';
 import { CaError } from '../errors.js';
 import { placementOf } from './approved-order.js';
-import { assertSameRequest, type Idempotency, idempotencyOf } from '../issuance/idempotency.js';
+import {
+  assertSameRequest,
+  type Idempotency,
+  idempotencyMilliseconds,
+  idempotencyOf,
+} from '../issuance/idempotency.js';
 import type { IssuedCertificate } from '../issuance/issuance.js';
 import { csrDer } from '../request/csr.js';
 import type { OrderRecord, OrderStore } from '../store/order-store.js';
@@ -163,9 +168,19 @@ export class Orders {
     );
   }
 
+  /** A key stands for its first request for a time, and for as long as that one waits. */
   async #placedBefore(idempotency: Idempotency): Promise<OrderRecord | undefined> {
-    const order = await this.options.orders.findByIdempotencyKey(idempotency.idempotencyKey);
-    if (order !== undefined) assertSameRequest(order, idempotency);
+    const { orders } = this.options;
+    const order = await orders.findByIdempotencyKey(idempotency.idempotencyKey);
+    if (order === undefined) return undefined;
+    const { id, state, createdAt, expiresAt } = order;
+    const now = this.#now();
+    const waits = state === 'pending' && now < expiresAt;
+    if (!waits && createdAt.getTime() + idempotencyMilliseconds <= now.getTime()) {
+      await orders.forgetIdempotencyKey(id);
+      return undefined;
+    }
+    assertSameRequest(order, idempotency);
     return order;
   }
 }

@@ -50,6 +50,8 @@ export interface OrderStore {
   insert(order: OrderRecord): Promise<boolean>;
   find(id: string): Promise<OrderRecord | undefined>;
   findByIdempotencyKey(key: string): Promise<OrderRecord | undefined>;
+  /** The key of an order may be that of another one. */
+  forgetIdempotencyKey(id: string): Promise<void>;
   /** Pending orders that have not expired, the oldest first. */
   listPending(now: Date, limit: number, query: PendingOrdersQuery): Promise<OrderRecord[]>;
   /** Approved orders whose certificate is not known to be issued, the newest first. */

@@ -28,6 +28,11 @@ export class TypeOrmOrderStore implements OrderStore {
     return (await withStore('find an order by its key', () => this.#rows.findOneBy({ idempotencyKey }))) ?? undefined;
   }
 
+  async forgetIdempotencyKey(id: string): Promise<void> {
+    const change = { idempotencyKey: () => 'NULL' };
+    await withStore('forget an idempotency key', () => this.#rows.update({ id }, change));
+  }
+
   async listPending(now: Date, limit: number, { after, profiles }: PendingOrdersQuery): Promise<OrderRecord[]> {
     const query = this.#rows
       .createQueryBuilder('o')
