@@ -29,8 +29,8 @@ describe('the CRL publisher', () => {
     const other = await ca.open();
     ca.now = new Date(ca.now.getTime() + 4 * day);
     const [issuerId] = [authority.issuer.id];
-    const abandonedBefore = new Date(ca.now.getTime() - 60_000);
-    const number = await ca.stores.crls.claim({ issuerId, shard: 0, kind: 'full', now: ca.now, abandonedBefore });
+    const scope = { issuerId, shard: 0, kind: 'full' } as const;
+    const number = await ca.stores.crls.claim({ ...scope, now: ca.now, claimMilliseconds: 60_000 });
     await authority.status.refreshCrls();
     expect([number, authority.crl.number]).toEqual([2, 1]);
     // The process that claimed it has died: two minutes later its claim is nobody's.

@@ -26,7 +26,7 @@ export interface CrlContext {
   readonly now: () => Date;
 }
 
-/** A claim that is older was left behind by a process that died: no CRL takes that long. */
+/** No CRL takes that long: an older claim was left behind by a process that died. */
 const claimMilliseconds = 120_000;
 
 /** Keeps one CRL of an issuer in force: a new one is made when half of the old one's time has passed, or when there is news. */
@@ -86,8 +86,7 @@ export class CrlPublisher {
   async publish(isAlone = false): Promise<void> {
     const { crls, observer, now } = this.context;
     const at = now();
-    const abandonedBefore = new Date(at.getTime() - (isAlone ? -1 : claimMilliseconds));
-    const number = await crls.claim({ ...this.scope, now: at, abandonedBefore });
+    const number = await crls.claim({ ...this.scope, now: at, claimMilliseconds: isAlone ? 0 : claimMilliseconds });
     // Somebody else is making it, and it is taken over when it is there.
     if (number === undefined) return;
     let committed = false;

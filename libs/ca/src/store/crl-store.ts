@@ -24,8 +24,8 @@ export interface CrlRecord extends CrlScope {
 
 export interface CrlClaim extends CrlScope {
   readonly now: Date;
-  /** A claim made before was left behind by a process that died. */
-  readonly abandonedBefore: Date;
+  /** How long a claim counts: what is older, or of a clock that was wrong further ahead, was left behind by a process that died. */
+  readonly claimMilliseconds: number;
 }
 
 /** What the CA needs of a database for CRLs. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import { TestPostgres } from '../../../../../test/support/postgres.js';
 import type { SearchableReservation } from '../certificate-store.js';
@@ -174,7 +174,7 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
   });
 
   test('CRL numbers ascend, one claim a scope, and only the last DERs are kept', async () => {
-    const claim = { issuerId, shard: 0, kind: 'full', now, abandonedBefore: new Date(0) } as const;
+    const claim = { issuerId, shard: 0, kind: 'full', now, claimMilliseconds: 60_000 } as const;
     const claimed = await Promise.all([1, 2, 3].map(() => stores.crls.claim(claim)));
     expect(claimed.filter((number) => number !== undefined)).toEqual([1]);
     expect(await stores.crls.claim({ ...claim, kind: 'delta' })).toBe(2);
@@ -198,6 +198,20 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     expect(await stores.crls.shards(issuerId)).toEqual([0]);
   });
 
+  test.each([
+    ['an hour ago, by a process that died', -3_600_000, true],
+    ['just now', -1_000, false],
+    ['by a clock that is a little ahead', 1_000, false],
+    ['by a clock that was a year ahead', 365 * 86_400_000, true],
+  ])('a claim made %s: another one is given: %s', async (_, ahead, isGiven) => {
+    const scope = { issuerId: randomBytes(20).toString('hex'), shard: 0, kind: 'full' } as const;
+    const claimAt = (time: number): Promise<number | undefined> =>
+      stores.crls.claim({ ...scope, now: new Date(time), claimMilliseconds: 120_000 });
+    await claimAt(now.getTime() + ahead);
+    expect((await claimAt(now.getTime())) !== undefined).toBe(isGiven);
+    expect(await stores.crls.claim({ ...scope, now, claimMilliseconds: 0 })).toBeDefined();
+  });
+
   test('a CRL is forgotten a year after it has lapsed, but for the last two of its scope', async () => {
     const scope = { issuerId: 'cc'.repeat(20), shard: 0, kind: 'full' } as const;
     const numbers = async (): Promise<number[]> => {
@@ -207,7 +221,7 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
       return rows.map(({ number }) => Number(number));
     };
     const publish = async (shard: number, days: number): Promise<void> => {
-      const claim = { ...scope, shard, now, abandonedBefore: new Date(0) };
+      const claim = { ...scope, shard, now, claimMilliseconds: 60_000 };
       const number = Number(await stores.crls.claim(claim));
       const [thisUpdate, nextUpdate] = [days, days + 7].map((day) => new Date(now.getTime() + day * 86_400_000));
       const facts = { number, through: 0, entries: 0, tbsSha256: '00', thisUpdate, nextUpdate };

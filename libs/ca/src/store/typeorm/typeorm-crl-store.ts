@@ -139,20 +139,21 @@ export class TypeOrmCrlStore implements CrlStore {
 }
 
 function* claimSteps(
-  { issuerId, shard, kind, now, abandonedBefore }: CrlClaim,
+  { issuerId, shard, kind, now, claimMilliseconds }: CrlClaim,
   lock: string,
 ): Steps<number | undefined> {
   // The row that changes of status wait for, too: whoever takes a number has the issuer's numbers alone.
   yield sql('INSERT INTO ca_status_sequence (issuer_id, sequence) VALUES ($1, 0) ON CONFLICT DO NOTHING', issuerId);
   yield sql(`SELECT sequence FROM ca_status_sequence WHERE issuer_id = $1${lock}`, issuerId);
   const unfinished = yield sql(
-    `SELECT number FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state <> 'issued' AND claimed_at >= $4
+    `SELECT number FROM ca_crl WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state <> 'issued' AND claimed_at > $4 AND claimed_at < $5
      AND number > (SELECT coalesce(max(number), 0) FROM ca_crl
                    WHERE issuer_id = $1 AND shard = $2 AND kind = $3 AND state = 'issued')`,
     issuerId,
     shard,
     kind,
-    abandonedBefore.getTime(),
+    now.getTime() - claimMilliseconds,
+    now.getTime() + claimMilliseconds,
   );
   if (unfinished.length > 0) return undefined;
   const [highest] = yield sql('SELECT max(number) AS number FROM ca_crl WHERE issuer_id = $1', issuerId);
