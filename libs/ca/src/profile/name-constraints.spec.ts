@@ -93,6 +93,14 @@ describe('mailboxes and URIs', () => {
   });
 });
 
+test('an empty name excludes every one of its kind', () => {
+  const [dnsTag, emailTag] = [0x82, 0x81];
+  const all = (tag: number) => sequence(tlv(0xa1, sequence(tlv(tag, Buffer.alloc(0)))));
+  expect(NameConstraints.read(parseDer(all(dnsTag))).permits(dnsName('a.test'))).toBe(false);
+  const noMail = NameConstraints.read(parseDer(all(emailTag)));
+  expect([noMail.permits(emailAddress('a@a.test')), noMail.permits(dnsName('a.test'))]).toEqual([false, true]);
+});
+
 test("a leading dot in another's certificate means every name below", () => {
   const subtree = sequence(tlv(0xa1, sequence(dns('.evil.test'))));
   const excluding = NameConstraints.read(parseDer(subtree));

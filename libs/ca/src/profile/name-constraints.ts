@@ -103,7 +103,8 @@ export class NameConstraints {
     // A URI without a host name cannot be held against constraints, so where there are any it is outside (§4.2.1.10).
     if (type === 'uri' && !hasHostName(name.value)) return permitted.length + excluded.length === 0;
     return (
-      !excluded.some((base) => within(name.value, base)) &&
+      // Some exclude all names of a kind by an empty one, which §4.2.1.10 says of host names alone.
+      !excluded.some((base) => base === '' || within(name.value, base)) &&
       (permitted.length === 0 || permitted.some((base) => within(name.value, base)))
     );
   }
