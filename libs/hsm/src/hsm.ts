@@ -86,7 +86,7 @@ export class Hsm {
     await this.#fleet.become(memberConfigs(next));
   }
 
-  /** How many calls are on a token and how many wait. */
+  /** How many calls are on a token, how many wait, and how many could be on one. */
   get load(): HsmLoad {
     return this.#fleet.load;
   }

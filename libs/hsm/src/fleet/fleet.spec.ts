@@ -45,7 +45,7 @@ describe('Fleet of one member: queue, deadlines, signals and the end', () => {
   it('lets no more calls to the agent than there are sessions', async () => {
     await start({ sessions: 2 });
     const calls = ['late 100', 'late 100', 'echo', 'echo'].map((each) => sign(each));
-    expect(fleet.load).toMatchObject({ inFlight: 2, queued: 2, queuedByClass: { issuance: 2, data: 0 } });
+    expect(fleet.load).toMatchObject({ sessions: 2, inFlight: 2, queued: 2, queuedByClass: { issuance: 2, data: 0 } });
     await Promise.all(calls);
   });
 

@@ -48,7 +48,12 @@ export class Fleet implements MembershipOwner {
 
   get load(): HsmLoad {
     const { queued, queuedByClass } = this.#dispatcher;
-    return { inFlight: this.members.reduce((sum, { inFlight }) => sum + inFlight, 0), queued, queuedByClass };
+    const inFlight = this.members.reduce((sum, member) => sum + member.inFlight, 0);
+    return { sessions: this.#sessions, inFlight, queued, queuedByClass };
+  }
+
+  get #sessions(): number {
+    return this.members.reduce((sum, { isReachable, config }) => sum + (isReachable ? config.sessions : 0), 0);
   }
 
   get status(): readonly MemberStatus[] {

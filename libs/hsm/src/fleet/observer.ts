@@ -85,6 +85,8 @@ export function guarded(observer: HsmObserver): GuardedObserver {
 
 /** How busy an Hsm is. */
 export interface HsmLoad {
+  /** Calls that agents can work on at once, of the members that are there. */
+  readonly sessions: number;
   /** Calls that an agent works on. */
   readonly inFlight: number;
   /** Calls that wait for a session. */
