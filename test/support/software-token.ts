@@ -14,13 +14,20 @@ const keyOptions = {
  */
 export class SoftwareToken implements Pick<
   Hsm,
-  'listKeys' | 'generateKeyPair' | 'generateSecretKey' | 'sign' | 'mac' | 'random'
+  'load' | 'listKeys' | 'generateKeyPair' | 'generateSecretKey' | 'sign' | 'mac' | 'random'
 > {
   readonly #keys = new Map<string, { key: HsmKey; privateKey: KeyObject }>();
   readonly #secrets = new Map<string, { key: HsmKey; secret: Buffer }>();
   /** Replaces every signature made while it is set, or throws. */
   fault: ((signature: Buffer) => Buffer) | undefined;
   signatures = 0;
+  /** Of which `sessions` is said and nothing else is so. */
+  load = {
+    sessions: 16,
+    inFlight: 0,
+    queued: 0,
+    queuedByClass: { interactive: 0, data: 0, issuance: 0, management: 0 },
+  };
 
   async listKeys({ label, usage }: { label?: string; usage?: string } = {}): Promise<HsmKey[]> {
     const keys = [...this.#keys.values(), ...this.#secrets.values()].map(({ key }) => key);

@@ -10,11 +10,16 @@ export class OcspLimit {
 
   /** @param address  IPv4 or IPv6 */
   of(address: string): OcspAllowance {
-    const hit = (hits: number): number => this.#windows.hit(sourceOf(address), this.limit.seconds * 1000, hits).hits;
-    const { signatures } = this.limit;
+    const { signatures, seconds } = this.limit;
+    const asker = sourceOf(address);
+    const hit = (hits: number): ReturnType<Windows['hit']> => this.#windows.hit(asker, seconds * 1000, hits);
     return {
+      asker,
       get isSpent() {
-        return hit(0) >= signatures;
+        return hit(0).hits >= signatures;
+      },
+      get retryAfterSeconds() {
+        return Math.ceil(hit(0).endsIn / 1000);
       },
       spend: () => void hit(1),
     };

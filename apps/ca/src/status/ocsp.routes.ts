@@ -62,7 +62,8 @@ export class OcspRoutes implements OnModuleInit {
   }
 }
 
-function sendUncacheable(reply: FastifyReply, { der }: OcspAnswer): FastifyReply {
+function sendUncacheable(reply: FastifyReply, { der, retryAfterSeconds }: OcspAnswer): FastifyReply {
+  if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds);
   return reply.header('cache-control', 'no-store').type(responseType).send(der);
 }
 

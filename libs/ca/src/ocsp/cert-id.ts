@@ -10,6 +10,8 @@ export interface IssuerHashes {
   readonly hash: CertIdHash;
   readonly nameHash: Buffer;
   readonly keyHash: Buffer;
+  /** All but the serial in DER: hashAlgorithm, issuerNameHash and issuerKeyHash. */
+  readonly encoded: Buffer;
 }
 
 const hashOids: Readonly<Record<CertIdHash, string>> = { sha1: oids.sha1, sha256: oids.sha256 };
@@ -24,8 +26,16 @@ export function issuerHashes(
   { name, subjectPublicKeyInfo }: Pick<Issuer, 'name' | 'subjectPublicKeyInfo'>,
   hash: CertIdHash,
 ): IssuerHashes {
+  const nameHash = createHash(hash).update(name).digest();
   const keyHash = publicKeyHash(subjectPublicKeyInfo, hash);
-  return { hash, nameHash: createHash(hash).update(name).digest(), keyHash };
+  // With NULL parameters, as every client in use writes them, so that those who compare octets find their own.
+  const encoded = der((writer) =>
+    writer
+      .sequence(() => writer.oid(hashOids[hash]).null())
+      .octetString(nameHash)
+      .octetString(keyHash),
+  );
+  return { hash, nameHash, keyHash, encoded };
 }
 
 /** Of the BIT STRING's value, without its tag, length and count of unused bits. */
@@ -34,16 +44,7 @@ export function publicKeyHash(subjectPublicKeyInfo: Buffer, hash: CertIdHash): B
   return createHash(hash).update(publicKey.content.subarray(1)).digest();
 }
 
-/**
- * DER of a CertID. The hash has NULL parameters, as every client in use writes them, so that those who compare octets find
- * their own.
- * @param serial  hexadecimal
- */
-export function encodeCertId({ hash, nameHash, keyHash }: IssuerHashes, serial: string): Buffer {
-  return der((writer) =>
-    writer.sequence(() => {
-      writer.sequence(() => writer.oid(hashOids[hash]).null());
-      writer.octetString(nameHash).octetString(keyHash).unsignedInteger(Buffer.from(serial, 'hex'));
-    }),
-  );
+/** DER of a CertID. @param serial  hexadecimal */
+export function encodeCertId({ encoded }: IssuerHashes, serial: string): Buffer {
+  return der((writer) => writer.sequence(() => writer.raw(encoded).unsignedInteger(Buffer.from(serial, 'hex'))));
 }

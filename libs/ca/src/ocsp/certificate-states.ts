@@ -1,31 +1,35 @@
-import type { CertificateStore } from '../store/certificate-store.js';
-import type { RevocationStore } from '../store/revocation-store.js';
-import { type CertificateState, stateOf } from './ocsp-signer.js';
+import type { CertificateStanding, OcspStore } from '../store/ocsp-store.js';
+import type { CertificateState } from './ocsp-signer.js';
 
 /** Longest serial of a certificate: 20 octets (RFC 5280 §4.1.2.2). */
 const maximumDigits = 40;
 
 export interface CertificateStatesContext {
-  readonly certificates: CertificateStore;
-  readonly revocations: RevocationStore;
+  readonly ocsp: Pick<OcspStore, 'standings'>;
   readonly now: () => Date;
 }
 
 /**
- * What OCSP says of a certificate, from the database.
- * @returns undefined for what the issuer has not issued, and for what has expired
+ * What OCSP says of certificates, from the database, all as they are at one moment.
+ * @returns of each serial, in their order; undefined for what the issuer has not issued, and for what has expired
  * @throws {CaError} ERR_CA_STORE_UNAVAILABLE
  */
-export async function findCertificateState(
-  { certificates, revocations, now }: CertificateStatesContext,
+export async function findCertificateStates(
+  { ocsp, now }: CertificateStatesContext,
   issuerId: string,
-  serial: string,
-): Promise<CertificateState | undefined> {
-  if (serial.length > maximumDigits) return undefined;
-  const row = await certificates.find(serial);
-  if (row?.issuerId !== issuerId || row.notAfter < now()) return undefined;
-  if (row.state === 'issued') return stateOf(serial, await revocations.find(issuerId, serial));
+  serials: readonly string[],
+): Promise<(CertificateState | undefined)[]> {
+  const possible = serials.filter(({ length }) => length <= maximumDigits);
+  const found = possible.length === 0 ? [] : await ocsp.standings(possible);
+  return serials.map((serial) => {
+    const standing = found.find((each) => each.serial === serial);
+    return standing?.issuerId === issuerId ? stateOf(standing, now()) : undefined;
+  });
+}
+
+function stateOf({ serial, state, notAfter, status }: CertificateStanding, now: Date): CertificateState | undefined {
+  if (notAfter < now) return undefined;
   // What nobody finished may have been signed all the same.
-  const record = row.state === 'signing' ? await revocations.find(issuerId, serial) : undefined;
-  return record?.state === 'revoked' ? stateOf(serial, record) : undefined;
+  const isKnown = state === 'issued' || (state === 'signing' && status?.state === 'revoked');
+  return isKnown ? { serial, status, sequence: status?.sequence ?? 0 } : undefined;
 }

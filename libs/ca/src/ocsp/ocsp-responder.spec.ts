@@ -231,6 +231,16 @@ describe('the OCSP responder', () => {
     expect(failures).toEqual([]);
   });
 
+  test('signs anew what it signed while its clock was ahead', async () => {
+    await issue();
+    const request = leaf();
+    const real = ca.now;
+    ca.now = new Date(real.getTime() + 2 * hour);
+    expect(judge(await responder().respond(request))).toMatch(/status not yet valid/);
+    ca.now = real;
+    expect(judge(await responder().respond(request))).toMatch(/Response verify OK\n.*leaf.pem: good\n/);
+  });
+
   test.each(['keyCompromise', 'superseded'] as const)(
     'once its certificate is revoked for %s makes itself another key, with which everything is signed anew',
     async (reason) => {

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { CaObserver } from '../observer.js';
-import type { CertificateStore } from '../store/certificate-store.js';
 import type { CertIdHash, OcspResponseKey, OcspStore, StoredOcspResponse } from '../store/ocsp-store.js';
 import type { RevocationStore, StatusChange } from '../store/revocation-store.js';
-import { findCertificateState } from './certificate-states.js';
-import { assertLeft, OcspAdmission, type OcspAllowance, OcspBusy } from './ocsp-admission.js';
+import { findCertificateStates } from './certificate-states.js';
+import { assertLeft, OcspAdmission, type OcspAllowance } from './ocsp-admission.js';
+import { OcspBusy } from './ocsp-busy.js';
+import type { IssuerToken } from '../issuance/issuer.js';
 import { type OcspRequest, parseOcspRequest, type RequestedCertId, MalformedOcspRequest } from './ocsp-request.js';
 import { encodeOcspError, type OcspErrorStatus } from './ocsp-response.js';
 import type { CertificateState, OcspSigner } from './ocsp-signer.js';
@@ -14,8 +15,11 @@ import { StatusWatch } from './status-watch.js';
 /** How often a response is signed anew because the status changed meanwhile. */
 const saveAttempts = 3;
 
+/** When the HSM or the database is away. */
+const retryAfterSeconds = 5;
+
 export interface OcspContext {
-  readonly certificates: CertificateStore;
+  readonly token: Pick<IssuerToken, 'load'>;
   readonly revocations: RevocationStore;
   readonly ocsp: OcspStore;
   readonly observer: CaObserver;
@@ -30,6 +34,8 @@ export interface OcspAnswer {
   readonly der: Buffer;
   /** Absent: nobody may keep it. */
   readonly cacheable?: CacheFacts;
+  /** With `tryLater`: how much later. */
+  readonly retryAfterSeconds?: number;
 }
 
 export interface CacheFacts {
@@ -58,9 +64,11 @@ export class OcspResponder {
   readonly #byHashes = new Map<string, Served>();
   readonly #cache = new ResponseCache();
   readonly #pending = new Map<string, Promise<CachedResponse | undefined>>();
-  readonly #admission = new OcspAdmission();
+  readonly #admission: OcspAdmission;
 
-  constructor(private readonly context: OcspContext) {}
+  constructor(private readonly context: OcspContext) {
+    this.#admission = new OcspAdmission(() => context.token.load.sessions);
+  }
 
   /** Says who is in service from now on. */
   serve(signers: readonly OcspSigner[]): void {
@@ -92,10 +100,10 @@ export class OcspResponder {
       return await this.#answer(parseOcspRequest(request), allowance);
     } catch (error) {
       if (error instanceof MalformedOcspRequest) return errors.malformedRequest;
-      if (error instanceof OcspBusy) return errors.tryLater;
+      if (error instanceof OcspBusy) return { ...errors.tryLater, retryAfterSeconds: error.retryAfterSeconds };
       // The HSM or the database is away. What they do not need to be asked about is still answered.
       this.context.observer.jobFailed?.('ocsp', error);
-      return errors.tryLater;
+      return { ...errors.tryLater, retryAfterSeconds };
     }
   }
 
@@ -127,11 +135,18 @@ export class OcspResponder {
     const serials = certIds.map(({ serial }) => serial);
     if (!serials.every((serial) => serial !== undefined)) return errors.unauthorized;
     if (nonce === undefined && serials.length === 1) return this.#prepared(served, serials[0], hash, allowance);
-    assertLeft(allowance);
-    const states = await Promise.all(serials.map((serial) => this.#state(served.signer.issuer.id, serial, allowance)));
+    return this.#admission.signForOne(allowance, () => this.#signed(served.signer, serials, hash, nonce));
+  }
+
+  async #signed(
+    signer: OcspSigner,
+    serials: readonly string[],
+    hash: CertIdHash,
+    nonce: Buffer | undefined,
+  ): Promise<OcspAnswer> {
+    const states = await findCertificateStates(this.context, signer.issuer.id, serials);
     if (!states.every((state) => state !== undefined)) return errors.unauthorized;
-    const der = await this.#admission.signForOne(allowance, () => served.signer.sign(states, hash, nonce));
-    return { outcome: 'successful', der };
+    return { outcome: 'successful', der: await signer.sign(states, hash, nonce) };
   }
 
   async #prepared(
@@ -155,7 +170,10 @@ export class OcspResponder {
 
   #fromMemory(key: OcspResponseKey): CachedResponse | undefined {
     const response = this.#cache.get(key);
-    return response !== undefined && this.context.now() < response.refreshAt ? response : undefined;
+    if (response === undefined) return undefined;
+    const now = this.context.now();
+    // Nobody takes one of the future, which was signed while the clock was wrong.
+    return response.thisUpdate <= now && now < response.refreshAt ? response : undefined;
   }
 
   /** However many ask at once, the database and the HSM are asked once. */
@@ -212,7 +230,7 @@ export class OcspResponder {
     serial: string,
     allowance: OcspAllowance | undefined,
   ): Promise<CertificateState | undefined> {
-    const state = await this.#admission.lookUp(() => findCertificateState(this.context, issuerId, serial));
+    const [state] = await this.#admission.lookUp(() => findCertificateStates(this.context, issuerId, [serial]));
     if (state === undefined) allowance?.spend();
     return state;
   }

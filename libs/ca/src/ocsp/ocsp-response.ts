@@ -1,4 +1,4 @@
-import { contextConstructed, contextPrimitive, der, tags } from '../der/der-writer.js';
+import { contextConstructed, contextPrimitive, der, DerWriter, tags } from '../der/der-writer.js';
 import { oids } from '../der/oid.js';
 import { extension } from '../issuance/extensions.js';
 import { type RevocationReason, revocationReasons } from '../revocation/revocation-reason.js';
@@ -37,7 +37,7 @@ export function encodeResponseData({ responderKeyHash, producedAt, responses, no
       writer.constructed(contextConstructed(2), () => writer.octetString(responderKeyHash));
       writer.generalizedTime(producedAt);
       writer.sequence(() => {
-        for (const response of responses) writer.raw(encodeSingleResponse(response));
+        for (const response of responses) writeSingleResponse(writer, response);
       });
       if (nonce === undefined) return;
       writer.constructed(contextConstructed(1), () =>
@@ -47,47 +47,44 @@ export function encodeResponseData({ responderKeyHash, producedAt, responses, no
   );
 }
 
-function encodeSingleResponse({ certId, revoked, thisUpdate, nextUpdate }: SingleResponse): Buffer {
-  return der((writer) =>
-    writer.sequence(() => {
-      writer.raw(certId);
-      if (revoked === undefined) writer.primitive(contextPrimitive(0), new Uint8Array(0));
-      else writer.raw(encodeRevokedInfo(revoked));
-      writer.generalizedTime(thisUpdate);
-      writer.constructed(contextConstructed(0), () => writer.generalizedTime(nextUpdate));
-    }),
-  );
+function writeSingleResponse(writer: DerWriter, { certId, revoked, thisUpdate, nextUpdate }: SingleResponse): void {
+  writer.sequence(() => {
+    writer.raw(certId);
+    if (revoked === undefined) writer.primitive(contextPrimitive(0), new Uint8Array(0));
+    else writeRevokedInfo(writer, revoked);
+    writer.generalizedTime(thisUpdate);
+    writer.constructed(contextConstructed(0), () => writer.generalizedTime(nextUpdate));
+  });
 }
 
 /** The reason unspecified is left out, as in a CRL (RFC 5280 §5.3.1). */
-function encodeRevokedInfo({ revokedAt, reason }: RevokedInfo): Buffer {
-  return der((writer) =>
-    writer.constructed(contextConstructed(1), () => {
-      writer.generalizedTime(revokedAt);
-      if (reason === 'unspecified') return;
-      writer.constructed(contextConstructed(0), () =>
-        writer.primitive(tags.enumerated, Uint8Array.of(revocationReasons[reason])),
-      );
-    }),
-  );
+function writeRevokedInfo(writer: DerWriter, { revokedAt, reason }: RevokedInfo): void {
+  writer.constructed(contextConstructed(1), () => {
+    writer.generalizedTime(revokedAt);
+    if (reason === 'unspecified') return;
+    writer.constructed(contextConstructed(0), () =>
+      writer.primitive(tags.enumerated, Uint8Array.of(revocationReasons[reason])),
+    );
+  });
 }
+
+/** At most what a response has besides its three long parts. */
+const overheadBytes = 96;
 
 /** A successful OCSPResponse with a BasicOCSPResponse that carries the responder's certificate. */
 export function encodeOcspResponse(data: Buffer, algorithm: Buffer, signature: Buffer, certificate: Buffer): Buffer {
-  const basic = der((writer) =>
-    writer.sequence(() => {
-      writer.raw(data).raw(algorithm).bitString(signature);
-      writer.constructed(contextConstructed(0), () => writer.sequence(() => writer.raw(certificate)));
-    }),
-  );
-  return der((writer) =>
-    writer.sequence(() => {
-      writer.primitive(tags.enumerated, Uint8Array.of(0));
-      writer.constructed(contextConstructed(0), () =>
-        writer.sequence(() => writer.oid(oids.ocspBasic).octetString(basic)),
-      );
-    }),
-  );
+  const writer = new DerWriter(data.length + signature.length + certificate.length + overheadBytes);
+  const writeBasic = (): void => {
+    writer.raw(data).raw(algorithm).bitString(signature);
+    writer.constructed(contextConstructed(0), () => writer.sequence(() => writer.raw(certificate)));
+  };
+  writer.sequence(() => {
+    writer.primitive(tags.enumerated, Uint8Array.of(0));
+    writer.constructed(contextConstructed(0), () =>
+      writer.sequence(() => writer.oid(oids.ocspBasic).octetStringOf(() => writer.sequence(writeBasic))),
+    );
+  });
+  return writer.finish();
 }
 
 /** An unsigned OCSPResponse of one status. */

@@ -4,7 +4,7 @@ import type { Issuer, IssuerToken } from '../issuance/issuer.js';
 import { signVerified } from '../issuance/signing.js';
 import { backdateMilliseconds } from '../issuance/validity.js';
 import type { CertIdHash, StoredOcspResponse } from '../store/ocsp-store.js';
-import type { RevocationRecord, StatusChange } from '../store/revocation-store.js';
+import type { StatusChange } from '../store/revocation-store.js';
 import { certIdHashes, encodeCertId, type IssuerHashes, issuerHashes } from './cert-id.js';
 import { encodeOcspResponse, encodeResponseData, type SingleResponse } from './ocsp-response.js';
 import { lintOcspResponse } from './ocsp-rules.js';
@@ -93,7 +93,7 @@ export class OcspSigner {
     const data = encodeResponseData(content);
     lintOcspResponse(data, { ...content, responderValidity: responder.validity });
     const { authority, certificate } = responder;
-    const signature = await signVerified(this.context.token, authority, data, trafficClass);
+    const signature = await signVerified(this.context.token, authority, data, { trafficClass, verifiesHere: true });
     const der = encodeOcspResponse(data, authority.signatureAlgorithm.identifier, signature, certificate);
     const [{ thisUpdate, nextUpdate }] = responses;
     return { der, thisUpdate, nextUpdate };
@@ -124,11 +124,6 @@ export class OcspSigner {
       `OCSP responder of ${this.issuer.key.label}: want a certificate in force, got none`,
     );
   }
-}
-
-/** What the responder says of a certificate, from its row in the store. */
-export function stateOf(serial: string, record: RevocationRecord | undefined): CertificateState {
-  return { serial, status: record, sequence: record?.sequence ?? 0 };
 }
 
 function wholeSeconds(time: Date): Date {

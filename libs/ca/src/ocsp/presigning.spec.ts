@@ -124,6 +124,8 @@ describe('OCSP responses before anybody asks', () => {
     await ask(serials[0]);
     let left = 2;
     const allowance = {
+      asker: '192.0.2.1',
+      retryAfterSeconds: 7,
       get isSpent() {
         return left <= 0;
       },
@@ -132,7 +134,7 @@ describe('OCSP responses before anybody asks', () => {
     const unknown = '00112233445566778899aabbccddeeff';
     expect((await ask(unknown, allowance)).outcome).toBe('unauthorized');
     expect((await ask(unknown, allowance)).outcome).toBe('unauthorized');
-    expect((await ask(unknown, allowance)).outcome).toBe('tryLater');
+    expect(await ask(unknown, allowance)).toMatchObject({ outcome: 'tryLater', retryAfterSeconds: 7 });
     expect((await ask(serials[0], allowance)).outcome).toBe('successful');
     expect((await ask(serials[1], allowance)).outcome).toBe('tryLater');
     const before = ca.token.signatures;

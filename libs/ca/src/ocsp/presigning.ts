@@ -1,7 +1,5 @@
-import type { CertificateStore } from '../store/certificate-store.js';
 import type { OcspResponseKey, OcspStore, PresignCandidate, StoredOcspResponse } from '../store/ocsp-store.js';
-import type { RevocationStore } from '../store/revocation-store.js';
-import { findCertificateState } from './certificate-states.js';
+import { findCertificateStates } from './certificate-states.js';
 import type { OcspSigner } from './ocsp-signer.js';
 import { Pace } from './pace.js';
 
@@ -20,8 +18,6 @@ const concurrency = 4;
 const settledMilliseconds = 30_000;
 
 export interface PresigningContext {
-  readonly certificates: CertificateStore;
-  readonly revocations: RevocationStore;
   readonly ocsp: OcspStore;
   readonly now: () => Date;
   /** Which certificates get a response before anybody asks; of the others, those that were asked for. */
@@ -100,7 +96,7 @@ export class Presigning {
     const fresh: StoredOcspResponse[] = [];
     const work = async (): Promise<void> => {
       for (let key = queue.pop(); key !== undefined && !this.#isClosed; key = queue.pop()) {
-        const state = await findCertificateState(this.context, key.issuerId, key.serial);
+        const [state] = await findCertificateStates(this.context, key.issuerId, [key.serial]);
         if (state === undefined) {
           await this.context.ocsp.remove(key.issuerId, key.serial);
           continue;
