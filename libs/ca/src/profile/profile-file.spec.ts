@@ -82,6 +82,8 @@ test.each<[string, string, string]>([
   ['a circle', 'a: { extends: b }\nb: { extends: a }', '1:6: a.extends: want no circle, got a extends b extends a'],
   ['CA rights without keyCertSign', 'intermediate: { keyUsage: [digitalSignature] }', '1:17: intermediate.keyUsage: want keyCertSign and cRLSign for a CA'],
   ['keyCertSign without CA rights', 'tls-server: { keyUsage: [digitalSignature, keyCertSign] }', 'keyUsage: want keyCertSign and cRLSign for a CA and nothing else'],
+  ['a CA whose key is for more than signatures', 'intermediate: { keys: [rsa], keyUsage: [keyCertSign, cRLSign, keyEncipherment] }', 'keyUsage: want digitalSignature alone beside the bits of a CA'],
+  ['anyPolicy beside another policy', 'intermediate: { policies: [{ oid: 2.5.29.32.0 }, { oid: 1.3.6.1.4.1.32473.1 }] }', 'policies: want anyPolicy alone'],
   ['keyEncipherment for EC alone', 'tls-server: { keys: [ec-p256], keyUsage: [keyEncipherment] }', 'keyUsage: want a bit that every allowed kind of key can have'],
   ['a key usage that does not go with the purpose', 'code-signing: { keyUsage: [nonRepudiation] }', 'extendedKeyUsage: want a key usage that goes with each purpose'],
   ['a key usage too many', 'tls-server: { keyUsage: [digitalSignature, nonRepudiation] }', 'keyUsage: want bits that go with one of the purposes'],
