@@ -13,6 +13,7 @@ import type { DecisionSeals } from './decision-seals.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
 import { type Idempotency, idempotencyInProgress } from './idempotency.js';
 import { keyIdentifier } from './key-identifier.js';
+import { LastingRefusals } from './lasting-refusals.js';
 import { lint } from './lint.js';
 import { SerialNumbers } from './serial-numbers.js';
 import { assembleSigned, digestOf, isRefusal, signVerified } from './signing.js';
@@ -75,6 +76,7 @@ const emptyName = Buffer.of(0x30, 0);
 /** Two-phase signing: `prepare` reserves, encodes and lints; `redeem` commits, signs, verifies, compares and completes. */
 export class Issuance {
   readonly #serials: SerialNumbers;
+  readonly #refusals = new LastingRefusals();
 
   constructor(private readonly context: IssuanceContext) {
     this.#serials = new SerialNumbers(context.token);
@@ -83,8 +85,10 @@ export class Issuance {
   /**
    * serial and row reserved → TBS → lint.
    * @throws {CaError} ERR_CA_KEY_COMPROMISED | ERR_CA_LINT_FAILED (the row is voided) | ERR_CA_STORE_UNAVAILABLE
+   * @throws {HsmError} the token has no serial, or has just refused to sign with the issuer's key: nothing is reserved
    */
   async prepare(order: CertificateOrder): Promise<IssuanceTicket> {
+    this.#refusals.assertNone(order.authority.id);
     const expiresAt = new Date(this.context.now().getTime() + this.context.ticketSeconds * 1000);
     const serial = await this.#reserve(order, expiresAt);
     const tbs = encodeOrder(order, serial);
@@ -130,8 +134,11 @@ export class Issuance {
     }
     this.#step('certificate-committed', serial);
     try {
-      return await this.#sign(authority, { serial, tbs, notAfter });
+      const issued = await this.#sign(authority, { serial, tbs, notAfter });
+      this.#refusals.signed(authority.id);
+      return issued;
     } catch (error) {
+      this.#refusals.failed(authority.id, error);
       // Each try of a caller would leave one that is signed later for nobody. If this fails, so it is.
       if (!isAwaited && isRefusal(error)) await this.context.certificates.disown(serial).catch(() => undefined);
       throw error;

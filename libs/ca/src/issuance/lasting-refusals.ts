@@ -1,0 +1,39 @@
+import { HsmError, type HsmErrorCode } from '@nest-hsm/hsm';
+
+/** What a token refuses until somebody mends it, unlike a line that is full for a moment. */
+const lasting: ReadonlySet<string> = new Set<HsmErrorCode>([
+  'ERR_HSM_POLICY_DENIED',
+  'ERR_HSM_AUDIT_UNAVAILABLE',
+  'ERR_HSM_KEY_NOT_FOUND',
+  'ERR_HSM_KEY_UNSAFE',
+  'ERR_HSM_MECHANISM_UNSUPPORTED',
+]);
+
+/** Between two tries. */
+const pauseMilliseconds = 1_000;
+
+/**
+ * Keeps certificates from being begun that the token does not sign, since each would be a committed TBS and then a serial on the CRL: while
+ * it refuses an issuer's key, one a second tries whether it still does.
+ */
+export class LastingRefusals {
+  readonly #byIssuer = new Map<string, { readonly error: HsmError; triesAt: number }>();
+
+  /** @throws {HsmError} that of the last try, while it is not time for another one */
+  assertNone(issuerId: string): void {
+    const refusal = this.#byIssuer.get(issuerId);
+    if (refusal === undefined) return;
+    const now = performance.now();
+    if (now < refusal.triesAt) throw refusal.error;
+    refusal.triesAt = now + pauseMilliseconds;
+  }
+
+  signed(issuerId: string): void {
+    this.#byIssuer.delete(issuerId);
+  }
+
+  failed(issuerId: string, error: unknown): void {
+    if (!(error instanceof HsmError) || !lasting.has(error.code)) return;
+    this.#byIssuer.set(issuerId, { error, triesAt: performance.now() + pauseMilliseconds });
+  }
+}
