@@ -5,10 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hasCommand } from '../../../../test/support/ca-service.js';
-import { buildCsr } from '../../../../test/support/csr.js';
+import { buildCsr, extension, sequence, tlv } from '../../../../test/support/csr.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
+import { parseDer } from '../der/der-reader.js';
 import { encodePem } from '../der/pem.js';
 import { parseOcspRequest } from './ocsp-request.js';
 import type { OcspAnswer, OcspResponder } from './ocsp-responder.js';
@@ -56,6 +57,12 @@ describe('the OCSP responder', () => {
     const path = file('request.der');
     execFileSync('openssl', ['ocsp', '-issuer', file('issuer.pem'), ...options, '-reqout', path], { stdio: 'pipe' });
     return readFileSync(path);
+  };
+  /** The same request with a nonce of that length. */
+  const withNonceOf = (request: Buffer, length: number): Buffer => {
+    const [list] = parseDer(request).children[0].children;
+    const nonce = extension('2b0601050507300102', tlv(0x04, Buffer.alloc(length, 7)));
+    return sequence(sequence(list.raw, tlv(0xa2, sequence(nonce))));
   };
   const leaf = (hash = 'sha1'): Buffer => ask(`-${hash}`, '-no_nonce', '-cert', file('leaf.pem'));
   /** What openssl thinks of an answer. */
@@ -137,12 +144,123 @@ describe('the OCSP responder', () => {
     expect(ca.token.signatures - before).toBe(2);
   });
 
+  test.each([1, 32, 33, 128])(
+    'gives a nonce of %d octets back, in a response that openssl verifies',
+    async (length) => {
+      await issue();
+      const answer = await responder().respond(withNonceOf(leaf(), length));
+      expect(judge(answer)).toMatch(/Response verify OK\n.*leaf.pem: good\n/);
+      expect(answer.der.includes(tlv(0x04, Buffer.alloc(length, 7)))).toBe(true);
+    },
+  );
+
+  test.each([0, 129])('says malformedRequest of a nonce of %d octets', async (length) => {
+    await issue();
+    expect((await responder().respond(withNonceOf(leaf(), length))).outcome).toBe('malformedRequest');
+  });
+
+  /** Has what is signed for those who ask wait, and revocations not. @returns lets it go on */
+  const holdUp = (): (() => void) => {
+    let goOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const sign = ca.token.sign.bind(ca.token);
+    jest.spyOn(ca.token, 'sign').mockImplementation(async (...args: Parameters<typeof sign> | [...Parameters<typeof sign>, { trafficClass: string }]) => {
+      if (args[3]?.trafficClass === 'interactive') await held;
+      return sign(args[0], args[1], args[2]);
+    }); // prettier-ignore
+    return goOn;
+  };
+
+  test('looks the status up when the turn of the asker has come: what was revoked while they waited is revoked', async () => {
+    const serial = await issue();
+    ca.token.load.sessions = 1;
+    const goOn = holdUp();
+    const request = withNonceOf(leaf(), 16);
+    const underWay = [responder().respond(request), responder().respond(request)];
+    const waiting = responder().respond(request);
+    await authority.status.revoke(serial);
+    goOn();
+    expect((await Promise.all(underWay)).map(({ outcome }) => outcome)).toEqual(['successful', 'successful']);
+    expect(judge(await waiting)).toMatch(/Response verify OK\n.*leaf.pem: revoked\n/);
+  });
+
+  test('gives nobody a response to keep that a revocation made false while it was signed', async () => {
+    const serial = await issue();
+    const request = leaf();
+    const goOn = holdUp();
+    const answer = responder().respond(request);
+    await authority.status.revoke(serial);
+    goOn();
+    expect(judge(await answer)).toMatch(/Response verify OK\n.*leaf.pem: revoked\n/);
+    expect(judge(await responder().respond(request))).toMatch(/leaf.pem: revoked\n/);
+  });
+
+  test('turns away who floods, says when to try again, and serves the next asker and a response for everybody', async () => {
+    await issue();
+    ca.token.load.sessions = 1;
+    const [plain, withNonce] = [leaf(), withNonceOf(leaf(), 16)];
+    const spent: string[] = [];
+    const ask = async (asker: string, request = withNonce): Promise<OcspAnswer> =>
+      responder().respond(request, { asker, isSpent: false, retryAfterSeconds: 60, spend: () => void spent.push(asker) });
+    const goOn = holdUp();
+    const flood = Array.from({ length: 100 }, () => ask('192.0.2.1'));
+    const [other, forEverybody] = [ask('192.0.2.2'), ask('192.0.2.3', plain)];
+    goOn();
+    const answers = await Promise.all(flood);
+    const served = answers.filter(({ outcome }) => outcome === 'successful').length;
+    expect(answers.filter(({ outcome }) => outcome === 'tryLater')).toHaveLength(100 - served);
+    expect(answers.find(({ outcome }) => outcome === 'tryLater')?.retryAfterSeconds).toBe(1);
+    // Two under way, and half of sixteen places; who was turned away has paid nothing.
+    expect([served, spent.filter((asker) => asker === '192.0.2.1').length]).toEqual([10, 10]);
+    expect(await Promise.all([other, forEverybody])).toMatchObject([{ outcome: 'successful' }, { outcome: 'successful' }]);
+    expect((await ask('192.0.2.1')).outcome).toBe('successful');
+    expect(failures.filter((failure) => failure.startsWith('ocsp'))).toEqual([]);
+  }); // prettier-ignore
+
+  test('asks for another signature when the first is wrong, and tells nobody of a wrong one', async () => {
+    await issue();
+    const request = withNonceOf(leaf(), 16);
+    let wrong = 1;
+    ca.token.fault = (signature) => {
+      if (wrong-- > 0) signature[signature.length - 1] ^= 1;
+      return signature;
+    };
+    expect(judge(await responder().respond(request))).toMatch(/Response verify OK\n/);
+    wrong = Infinity;
+    expect(await responder().respond(request)).toMatchObject({ outcome: 'tryLater', retryAfterSeconds: 5 });
+    expect(failures.filter((failure) => failure.startsWith('ocsp'))).toEqual([
+      expect.stringContaining('want one its public key verifies, got another'),
+    ]);
+  });
+
+  test('goes on with what is in memory while the database is away', async () => {
+    await issue('other');
+    await issue();
+    const request = leaf();
+    const { der } = await responder().respond(request);
+    const tables = ['ca_certificate', 'ca_revocation', 'ca_status_sequence', 'ca_ocsp_response'];
+    const rename = async (from: string, to: string): Promise<void> => {
+      for (const table of tables) await ca.dataSource.query(`ALTER TABLE ${table}${from} RENAME TO ${table}${to}`);
+    };
+    await rename('', '_away');
+    const unsigned = ask('-no_nonce', '-cert', file('other.pem'));
+    const answers = [request, unsigned, withNonceOf(request, 16)].map((each) => responder().respond(each));
+    expect(await Promise.all(answers)).toMatchObject([{ der }, { outcome: 'tryLater', retryAfterSeconds: 5 }, { outcome: 'tryLater' }]); // prettier-ignore
+    await rename('_away', '');
+    expect((await responder().respond(unsigned)).outcome).toBe('successful');
+    expect((await responder().respond(withNonceOf(request, 16))).outcome).toBe('successful');
+  });
+
   test('answers for several certificates of one request', async () => {
     await issue('other');
     const serial = await issue();
     await authority.status.revoke(serial, { reason: 'certificateHold' });
     const answer = await responder().respond(ask('-no_nonce', '-cert', file('leaf.pem'), '-cert', file('other.pem')));
     expect(judge(answer, '-cert', file('other.pem'))).toMatch(/leaf.pem: revoked\n(.*\n)*.*other.pem: good\n/);
+    const twice = await responder().respond(ask('-no_nonce', '-cert', file('leaf.pem'), '-cert', file('leaf.pem')));
+    expect(judge(twice)).toMatch(/Response verify OK\n.*leaf.pem: revoked\n/);
+    const oneUnknown = ask('-no_nonce', '-cert', file('leaf.pem'), '-serial', '0x4142434445464748494a4b4c4d4e4f50');
+    expect((await responder().respond(oneUnknown)).der.toString('hex')).toBe(unauthorized);
     await authority.status.release(serial);
     expect(judge(await responder().respond(leaf()))).toMatch(/leaf.pem: good\n/);
   });
@@ -223,6 +341,10 @@ describe('the OCSP responder', () => {
       "SELECT serial FROM ca_certificate WHERE profile = 'own OCSP responder' AND state = 'issued'",
     );
     expect(certificates).toHaveLength(2);
+    // What is signed from now on carries the new one.
+    const [{ certificate }] = await ca.dataSource.query<{ certificate: string }[]>('SELECT certificate FROM ca_certificate c JOIN ca_ocsp_responder o ON o.serial = c.serial'); // prettier-ignore
+    const { der } = await responder().respond(withNonceOf(request, 16));
+    expect([der.includes(Buffer.from(certificate, 'base64')), second.der.includes(Buffer.from(certificate, 'base64'))]).toEqual([true, false]); // prettier-ignore
     expect((await ca.token.listKeys({ usage: 'sign' })).map(({ label }) => label)).toEqual([
       'root',
       'issuing',

@@ -139,6 +139,24 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     expect(redeemed).toEqual([false, true]);
   });
 
+  test('what is known of certificates comes in one answer, with what was decided last, and of no others', async () => {
+    const [ours, theirs] = ['e1', 'e2'].map((digits) => digits.repeat(20));
+    const known = ['e3', 'e4', 'e5'].map((digits) => digits.repeat(16));
+    const row = { issuerId: ours, subjectKeyId: 'e6'.repeat(20), spkiSha256: 'e7'.repeat(32), profile: 'tls-server', profileVersion: 'v1', requester: 'test', isAuthority: false, notBefore: now, notAfter: now, reservedAt: now, ticketExpiresAt: now, searchNames: [] }; // prettier-ignore
+    for (const serial of known) await stores.certificates.reserve({ ...row, serial });
+    const decide = (issuerId: string, serial: string, more: Partial<StatusChange>) => stores.revocations.change(issuerId, serial, () => change(serial, { issuerId, ...more }), () => []); // prettier-ignore
+    await decide(ours, known[0], { state: 'held', reason: 'certificateHold' });
+    await decide(ours, known[0], { reason: 'superseded' });
+    await decide(theirs, known[1], {});
+    const found = await stores.ocsp.standings([known[0], known[1], 'e8'.repeat(16)]);
+    const facts = { issuerId: ours, state: 'reserved', notAfter: now };
+    expect(found.sort((one, other) => (one.serial < other.serial ? -1 : 1))).toEqual([
+      { ...facts, serial: known[0], status: { state: 'revoked', reason: 'superseded', revokedAt: now, sequence: 2 } },
+      { ...facts, serial: known[1], status: undefined },
+    ]);
+    expect(await stores.ocsp.standings(['e8'.repeat(16)])).toEqual([]);
+  });
+
   test('a refused change leaves neither a sequence nor a row', async () => {
     const refuse = () => {
       throw new RangeError('refused');
