@@ -1,11 +1,11 @@
-import type { CertificateStanding, OcspStore } from '../store/ocsp-store.js';
+import type { CertificateStanding, RevocationStore } from '../store/revocation-store.js';
 import type { CertificateState } from './ocsp-signer.js';
 
 /** Longest serial of a certificate: 20 octets (RFC 5280 §4.1.2.2). */
 const maximumDigits = 40;
 
 export interface CertificateStatesContext {
-  readonly ocsp: Pick<OcspStore, 'standings'>;
+  readonly revocations: RevocationStore;
   readonly now: () => Date;
 }
 
@@ -15,12 +15,12 @@ export interface CertificateStatesContext {
  * @throws {CaError} ERR_CA_STORE_UNAVAILABLE
  */
 export async function findCertificateStates(
-  { ocsp, now }: CertificateStatesContext,
+  { revocations, now }: CertificateStatesContext,
   issuerId: string,
   serials: readonly string[],
 ): Promise<(CertificateState | undefined)[]> {
   const possible = serials.filter(({ length }) => length <= maximumDigits);
-  const found = possible.length === 0 ? [] : await ocsp.standings(possible);
+  const found = possible.length === 0 ? [] : await revocations.standings(possible);
   return serials.map((serial) => {
     const standing = found.find((each) => each.serial === serial);
     return standing?.issuerId === issuerId ? stateOf(standing, now()) : undefined;

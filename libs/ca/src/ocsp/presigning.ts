@@ -1,4 +1,5 @@
 import type { OcspResponseKey, OcspStore, PresignCandidate, StoredOcspResponse } from '../store/ocsp-store.js';
+import type { RevocationStore } from '../store/revocation-store.js';
 import { findCertificateStates } from './certificate-states.js';
 import type { OcspSigner } from './ocsp-signer.js';
 import { Pace } from './pace.js';
@@ -18,6 +19,7 @@ const concurrency = 4;
 const settledMilliseconds = 30_000;
 
 export interface PresigningContext {
+  readonly revocations: RevocationStore;
   readonly ocsp: OcspStore;
   readonly now: () => Date;
   /** Which certificates get a response before anybody asks; of the others, those that were asked for. */

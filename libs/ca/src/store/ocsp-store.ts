@@ -1,6 +1,3 @@
-import type { CertificateState } from './certificate-store.js';
-import type { RevocationRecord } from './revocation-store.js';
-
 /** Hash algorithms of the CertIDs that are answered (RFC 6960 §4.1.1; SHA-256 as in RFC 9654's appendix and CABF). */
 export type CertIdHash = 'sha1' | 'sha256';
 
@@ -18,15 +15,6 @@ export interface StoredOcspResponse {
   readonly refreshAt: Date;
   /** Sequence of the status it speaks of; 0 when there was none. Not known before a change is committed. */
   readonly sequence: number;
-}
-
-/** What is known of a certificate: its row, and what was decided about it last. */
-export interface CertificateStanding {
-  readonly serial: string;
-  readonly issuerId: string;
-  readonly state: CertificateState;
-  readonly notAfter: Date;
-  readonly status: Pick<RevocationRecord, 'state' | 'reason' | 'revokedAt' | 'sequence'> | undefined;
 }
 
 /** An end entity's certificate for which nobody may have signed a response yet. */
@@ -50,11 +38,6 @@ export type OcspResponseKey = Pick<StoredOcspResponse, 'issuerId' | 'serial' | '
 
 /** What the CA needs of a database for OCSP. */
 export interface OcspStore {
-  /**
-   * The certificates that have one of these serials, all as they are at one moment.
-   * @param serials  1 to 16
-   */
-  standings(serials: readonly string[]): Promise<CertificateStanding[]>;
   /** One that is enlisted and not signed yet is in force at no time. */
   find(key: OcspResponseKey): Promise<StoredOcspResponse | undefined>;
   /**

@@ -1,4 +1,5 @@
 import type { RevocationReason } from '../revocation/revocation-reason.js';
+import type { CertificateState } from './certificate-store.js';
 import type { StoredOcspResponse } from './ocsp-store.js';
 
 /** `held` may still become `released` or `revoked`; `revoked` is final. */
@@ -30,6 +31,15 @@ export interface RevocationRecord extends StatusChange {
   readonly sequence: number;
 }
 
+/** What is known of a certificate: its row, and what was decided about it last. */
+export interface CertificateStanding {
+  readonly serial: string;
+  readonly issuerId: string;
+  readonly state: CertificateState;
+  readonly notAfter: Date;
+  readonly status: Pick<RevocationRecord, 'state' | 'reason' | 'revokedAt' | 'sequence'> | undefined;
+}
+
 /** What a status change is held against, inside its transaction. @returns undefined when nothing changes. @throws {CaError} when it may not */
 export type StatusDecision = (current: RevocationRecord | undefined) => StatusChange | undefined;
 
@@ -58,6 +68,11 @@ export interface RevocationStore {
     responses: (change: StatusChange) => readonly StoredOcspResponse[],
   ): Promise<RevocationRecord | undefined>;
   find(issuerId: string, serial: string): Promise<RevocationRecord | undefined>;
+  /**
+   * The certificates that have one of these serials, all as they are at one moment.
+   * @param serials  1 to 16
+   */
+  standings(serials: readonly string[]): Promise<CertificateStanding[]>;
   /** The newest sequence of an issuer, or of one of its shards; 0 when nothing was ever revoked. */
   newestSequence(issuerId: string, shard?: number): Promise<number>;
   /** Serials whose status changed after a sequence; undefined when there are more than the limit. */

@@ -148,13 +148,13 @@ describe.each(['better-sqlite3', 'postgres'])('status on %s', (type) => {
     await decide(ours, known[0], { state: 'held', reason: 'certificateHold' });
     await decide(ours, known[0], { reason: 'superseded' });
     await decide(theirs, known[1], {});
-    const found = await stores.ocsp.standings([known[0], known[1], 'e8'.repeat(16)]);
+    const found = await stores.revocations.standings([known[0], known[1], 'e8'.repeat(16)]);
     const facts = { issuerId: ours, state: 'reserved', notAfter: now };
     expect(found.sort((one, other) => (one.serial < other.serial ? -1 : 1))).toEqual([
       { ...facts, serial: known[0], status: { state: 'revoked', reason: 'superseded', revokedAt: now, sequence: 2 } },
       { ...facts, serial: known[1], status: undefined },
     ]);
-    expect(await stores.ocsp.standings(['e8'.repeat(16)])).toEqual([]);
+    expect(await stores.revocations.standings(['e8'.repeat(16)])).toEqual([]);
   });
 
   test('a refused change leaves neither a sequence nor a row', async () => {

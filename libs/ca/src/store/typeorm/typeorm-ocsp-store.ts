@@ -1,8 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { reasonOfCode } from '../../revocation/revocation-reason.js';
-import type { CertificateState } from '../certificate-store.js';
 import type {
-  CertificateStanding,
   CertIdHash,
   EnlistQuery,
   OcspResponseKey,
@@ -10,7 +7,6 @@ import type {
   PresignCandidate,
   StoredOcspResponse,
 } from '../ocsp-store.js';
-import type { RevocationState } from '../revocation-store.js';
 import { insertResponse } from './ocsp-statements.js';
 import { type Row, rowsOfJson, Sql, sql, type Steps } from './sql.js';
 import { withStore } from './store-error.js';
@@ -21,17 +17,6 @@ export class TypeOrmOcspStore implements OcspStore {
 
   constructor(dataSource: DataSource) {
     this.#sql = new Sql(dataSource);
-  }
-
-  async standings(serials: readonly string[]): Promise<CertificateStanding[]> {
-    // IN, and nothing else, even of one: where a column of a join is compared with a parameter by `=`, SQLite prepares the statement
-    // anew for each value, which takes three times as long as to answer it.
-    const listed = serials.map((_, index) => `$${index + 1}`).join(', ');
-    const text = `SELECT c.serial, c.issuer_id, c.state, c.not_after, r.state AS status, r.reason, r.revoked_at, r.sequence
-      FROM ca_certificate c LEFT JOIN ca_revocation r ON r.issuer_id = c.issuer_id AND r.serial = c.serial
-      WHERE c.serial IN (${listed})`;
-    const rows = await withStore('find certificates for OCSP', () => this.#sql.all(text, ...serials));
-    return rows.map(standingOf);
   }
 
   async find({ issuerId, serial, hash }: OcspResponseKey): Promise<StoredOcspResponse | undefined> {
@@ -150,25 +135,6 @@ function candidateOf(row: Row): PresignCandidate {
 
 function keyOf({ issuer_id, serial, hash }: Row): OcspResponseKey {
   return { issuerId: String(issuer_id), serial: String(serial), hash: hash as CertIdHash };
-}
-
-function standingOf(row: Row): CertificateStanding {
-  return {
-    serial: String(row.serial),
-    issuerId: String(row.issuer_id),
-    state: row.state as CertificateState,
-    notAfter: new Date(Number(row.not_after)),
-    status: row.status === null ? undefined : statusOf(row),
-  };
-}
-
-function statusOf({ status, reason, revoked_at, sequence }: Row): CertificateStanding['status'] {
-  return {
-    state: status as RevocationState,
-    reason: reasonOfCode(Number(reason)),
-    revokedAt: new Date(Number(revoked_at)),
-    sequence: Number(sequence),
-  };
 }
 
 function responseOf(row: Row): StoredOcspResponse {
