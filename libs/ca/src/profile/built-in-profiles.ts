@@ -9,6 +9,12 @@ const tls = {
   keyUsage: ['digitalSignature'],
 } satisfies ProfileInput;
 
+/**
+ * Below the enterprise number for documentation (RFC 5612), which is nobody's: it claims nothing. It stands where zlint wants some policy,
+ * as it does of whatever is for servers, until an operator names one of their own.
+ */
+const placeholderPolicy = { oid: '1.3.6.1.4.1.32473.1' };
+
 const person = {
   validityDays: 365,
   subject: { commonName: 'required', organization: 'optional', organizationalUnit: 'optional', country: 'optional' },
@@ -16,13 +22,14 @@ const person = {
 
 /** Starting points: a profile of that name, or one that extends it, says only what is different. */
 export const builtInProfiles: Readonly<Record<string, ProfileInput>> = {
-  'tls-server': { ...tls, extendedKeyUsage: ['serverAuth'] },
+  'tls-server': { ...tls, extendedKeyUsage: ['serverAuth'], policies: [placeholderPolicy] },
   'tls-client': { ...tls, extendedKeyUsage: ['clientAuth'] },
   /** Both ends of mutual TLS, as a mesh wants it; a SPIFFE ID is a name like the others. */
   mutual: {
     ...tls,
     subjectAltName: { allowed: ['dns', 'ip', 'uri'], required: ['any'] },
     extendedKeyUsage: ['serverAuth', 'clientAuth'],
+    policies: [placeholderPolicy],
   },
   /**
    * Without a policy of its own whatever is below it would be under none (RFC 5280 §6.1.3 (e)). Its name is what the Forum wants of a

@@ -102,9 +102,9 @@ const person = sequence(attribute(cn, 'Ada Lovelace'));
 const ofBank = sequence(attribute(cn, 'Ada Lovelace'), attribute(o, 'Bank'));
 
 const cases: Case[] = [
-  { profile: 'tls-server', csr: buildCsr(tlsName), says: ['TLS Web Server Authentication\n', 'CN = a.example.com', 'DNS:a.example.com\n', 'http://ca.example.com/'], purpose: 'sslserver', nssUsages: [1] },
+  { profile: 'tls-server', csr: buildCsr(tlsName), says: ['TLS Web Server Authentication\n', 'Policy: 1.3.6.1.4.1.32473.1\n', 'CN = a.example.com', 'DNS:a.example.com\n', 'http://ca.example.com/'], purpose: 'sslserver', nssUsages: [1] },
   { profile: 'tls-client', csr: buildCsr({ ...tlsName, key: ec }), says: ['TLS Web Client Authentication\n', 'Digital Signature\n'], purpose: 'sslclient', nssUsages: [0] },
-  { profile: 'mutual', csr: buildCsr({ subject: sequence(), attributes: named(uri('spiffe://example.com/ns/a')) }), says: ['TLS Web Server Authentication, TLS Web Client Authentication', 'Alternative Name: critical', 'URI:spiffe://example.com/ns/a'], purpose: 'sslclient', nssUsages: [0, 1] },
+  { profile: 'mutual', csr: buildCsr({ subject: sequence(), attributes: named(uri('spiffe://example.com/ns/a')) }), says: ['TLS Web Server Authentication, TLS Web Client Authentication', 'Policy: 1.3.6.1.4.1.32473.1\n', 'Alternative Name: critical', 'URI:spiffe://example.com/ns/a'], purpose: 'sslclient', nssUsages: [0, 1] },
   { profile: 'code-signing', csr: buildCsr({ subject: person, key: rsa }), says: ['Code Signing', 'Subject: CN = Ada Lovelace\n'], saysNot: ['Alternative Name'] },
   { profile: 'smime', csr: buildCsr({ subject: ofBank, attributes: named(email('Ada@EXAMPLE.com')), key: rsa }), says: ['E-mail Protection', 'email:Ada@example.com', 'Digital Signature, Key Encipherment\n'], purpose: 'smimesign', nssUsages: [4] },
   { profile: 'smime', csr: buildCsr({ subject: sequence(attribute('2a864886f70d010901', 'ada@example.com', 0x16)) }), says: ['Digital Signature, Key Agreement\n', 'emailAddress = ada@example.com', 'email:ada@example.com'], purpose: 'smimesign', nssUsages: [4] },
