@@ -1,4 +1,5 @@
 import { absentCas, assertIssuersNamed } from './authority/absent-cas.js';
+import { AuthorityNames } from './authority/authority-names.js';
 import { type HierarchyContext, initializeHierarchy } from './authority/hierarchy.js';
 import { Issuers } from './authority/issuers.js';
 import { loadSuperiors } from './authority/superiors.js';
@@ -80,7 +81,8 @@ export async function assemble(options: CertificateAuthorityOptions): Promise<Au
   };
   await assertIssuersNamed(outOfService);
   const profiles = loadProfiles(config);
-  const policy = new IssuancePolicy(profiles, NamePolicy.of(config), ({ id }) => issuerLocations(config, id));
+  const names = new AuthorityNames(() => issuers.generations);
+  const policy = new IssuancePolicy(profiles, NamePolicy.of(config), names, ({ id }) => issuerLocations(config, id));
   issuers.assertProfiles(profiles);
   const status = new CertificateStatus({
     ...context,

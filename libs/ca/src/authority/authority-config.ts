@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { oids } from '../der/oid.js';
 import { caKeyAlgorithms } from '../issuance/signature-algorithm.js';
-import { distinguishedNameSchema } from '../name/distinguished-name.js';
+import { type DistinguishedName, distinguishedNameSchema } from '../name/distinguished-name.js';
+import { foldedName } from '../name/folded-name.js';
 import { isResponderLabel } from '../ocsp/responder-label.js';
 import { nameConstraintsSchema } from '../profile/name-constraints-schema.js';
 import { purposeOid, purposeSchema } from '../profile/purpose.js';
@@ -94,13 +95,16 @@ export const authorityConfigSchema = z
 export type AuthorityConfig = z.output<typeof authorityConfigSchema>;
 export type CertifiedCaConfig = AuthorityConfig['issuing'];
 
+interface Certified {
+  readonly label: string;
+  readonly subject: DistinguishedName;
+  readonly parent: string;
+}
 interface Cas {
-  readonly root: { readonly external: boolean; readonly label?: string };
-  readonly intermediates: Readonly<Record<string, { readonly label: string; readonly parent: string }>>;
-  readonly issuing: { readonly label: string; readonly parent: string };
-  readonly issuers: Readonly<
-    Record<string, { readonly label: string; readonly parent: string; readonly profiles: readonly string[] }>
-  >;
+  readonly root: { readonly external: boolean; readonly label?: string; readonly subject?: DistinguishedName };
+  readonly intermediates: Readonly<Record<string, Certified>>;
+  readonly issuing: Certified;
+  readonly issuers: Readonly<Record<string, Certified & { readonly profiles: readonly string[] }>>;
 }
 
 /** What is wrong between CAs that are each well-formed. */
@@ -116,6 +120,9 @@ function faultsAmong({ root, intermediates, issuing, issuers }: Cas): string[] {
     labels.some((other, at) => at !== index && (other === label || label.replace(/-\d+$/, '') === other));
   if (labels.some(isTaken))
     faults.push("root, intermediates and issuers want different labels, none of another one's generation");
+  const subjects = [root, ...certified.map(([, ca]) => ca)].flatMap(({ subject }) => subject ?? []).map(foldedName);
+  if (new Set(subjects).size < subjects.length)
+    faults.push('root, intermediates and issuers want different subjects (RFC 5280 §4.1.2.6)');
   for (const [each, { parent }] of certified) {
     if (parent !== 'root' && !Object.hasOwn(intermediates, parent))
       faults.push(`${each}: want root or an intermediate as its parent, got ${parent}`);

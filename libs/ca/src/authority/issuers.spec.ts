@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { buildCsr } from '../../../../test/support/csr.js';
+import { buildCsr, commonName } from '../../../../test/support/csr.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CaConfig } from '../config.js';
 import { CaAdministration } from './ca-administration.js';
@@ -48,6 +48,7 @@ describe('several issuers', () => {
     ['a circle', { intermediates: { a: { ...issuing, label: 'a', parent: 'b' }, b: { ...issuing, label: 'b', parent: 'a' } } }, /want a parent that is not below it/],
     ['a profile that nobody has', { issuers: { clients: { ...clients, profiles: ['nothing'] } } }, /clients: want profiles that there are, got nothing/],
     ['one label twice', { issuers: { clients: { ...clients, profiles: ['tls-client'], label: 'issuing' } } }, /different labels/],
+    ['one subject twice', { issuers: { clients: { ...clients, profiles: ['tls-client'], subject: { commonName: 'test  ROOT' } } } }, /different subjects/],
     ["another one's generation", { issuers: { clients: { ...clients, profiles: ['tls-client'], label: 'issuing-2' } } }, /different labels/],
     ['one profile at two issuers', { issuers: { a: { ...clients, profiles: ['tls-client'], label: 'a' }, b: { ...clients, profiles: ['tls-client'], label: 'b' } } }, /each profile at one issuer/],
   ])('are refused with %s', async (_, change, message) => {
@@ -56,6 +57,26 @@ describe('several issuers', () => {
       message: expect.stringMatching(message),
     });
   }); // prettier-ignore
+
+  test.each<[string, string, string, boolean]>([
+    ['a CA', 'intermediate', 'Test Issuing', false],
+    ['a CA', 'intermediate', 'Test Root', false],
+    ['a CA', 'intermediate', 'TEST  policy', false],
+    ['a CA', 'intermediate', 'Test Clients', false],
+    ['a CA', 'intermediate', 'Test Root 2', true],
+    ['somebody', 'code-signing', 'test issuing', false],
+    ['somebody', 'code-signing', 'Test Coder', true],
+  ])('%s that asks under %s for the name %s gets it: %s', async (_, profile, name, isFree) => {
+    const profiles = { intermediate: { subject: { commonName: 'required' as const } }, 'tls-client': {}, 'code-signing': {} }; // prettier-ignore
+    const nameRules = ['intermediate', 'code-signing'].map((each) => ({ profiles: [each], subject: { commonName: ['*'] } })); // prettier-ignore
+    const wide = { ...authority, issuing: { ...issuing, pathLength: 1 } };
+    const open = await ca.open({ authority: wide, profiles, nameRules });
+    const states = await ca.states();
+    const asked = open.issue(buildCsr({ subject: commonName(name) }), profile);
+    if (isFree) expect((await asked).serial).toHaveLength(32);
+    else await expect(asked).rejects.toMatchObject({ code: 'ERR_CA_NAME_NOT_ALLOWED', message: expect.stringMatching(/the name of one of this CA's CAs/) as string }); // prettier-ignore
+    expect(await ca.states()).toHaveLength(states.length + (isFree ? 1 : 0));
+  });
 
   test('issue to CAs as far as their path length allows', async () => {
     const profiles = { intermediate: { subject: { commonName: 'required' as const } }, 'tls-server': {} };

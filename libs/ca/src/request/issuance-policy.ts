@@ -1,3 +1,4 @@
+import type { AuthorityNames } from '../authority/authority-names.js';
 import { CaError } from '../errors.js';
 import { readCommittedTbs } from '../issuance/committed-tbs.js';
 import { CertificateTemplate } from '../issuance/certificate-template.js';
@@ -29,6 +30,7 @@ export class IssuancePolicy {
     /** The profiles a requester may ask for, by name. */
     readonly profiles: ReadonlyMap<string, Profile>,
     private readonly names: NameAuthorisation,
+    private readonly authorityNames: Pick<AuthorityNames, 'include'>,
     private readonly locations: (issuer: Issuer) => IssuerLocations,
   ) {}
 
@@ -93,6 +95,11 @@ export class IssuancePolicy {
   /** @throws {CaError} ERR_CA_NAME_* | ERR_CA_CONSTRAINT_VIOLATED */
   #assertPermits(profile: Profile, issuer: Issuer, certified: CertifiedNames, requester: string): void {
     this.names.authorise(requester, profile, askedNames(profile, certified));
+    if (this.authorityNames.include(certified.subject))
+      throw new CaError(
+        'ERR_CA_NAME_NOT_ALLOWED',
+        "subject: want one of its own, got the name of one of this CA's CAs",
+      );
     for (const authority of issuer.chain) authority.nameConstraints?.assertPermits(certified.names);
   }
 
