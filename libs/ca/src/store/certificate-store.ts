@@ -50,7 +50,10 @@ export interface CertificateRecord extends Reservation {
   readonly seal?: string;
 }
 
-/** What the CA needs of a database for certificates. What a method but `exclusively` writes is committed, as a whole, when it returns. */
+/**
+ * What the CA needs of a database for certificates. What a method but `exclusively` writes is committed, as a whole, when it returns, and
+ * on the disk; a reservation is there as soon as whatever is committed after it.
+ */
 export interface CertificateStore {
   /**
    * Runs work while no other process on this database runs work here. A process that dies gives its turn back.

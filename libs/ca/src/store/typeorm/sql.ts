@@ -111,9 +111,14 @@ export class Sql {
     }
   }
 
-  async atomically<T>(steps: () => Steps<T>): Promise<T> {
+  /**
+   * One transaction, which is on the disk when it returns.
+   * @param until  `ordered`: on SQLite it returns earlier. Whoever uses the database sees it then, and it is on the disk as soon as
+   * any that is made after it
+   */
+  async atomically<T>(steps: () => Steps<T>, until: 'synced' | 'ordered' = 'synced'): Promise<T> {
     try {
-      return await (this.isPostgres ? this.#onPostgres(steps) : this.#onSqlite(steps));
+      return await (this.isPostgres ? this.#onPostgres(steps) : this.#onSqlite(steps, until));
     } catch (error) {
       if (error instanceof RolledBack) return error.result as T;
       throw error;
@@ -141,7 +146,7 @@ export class Sql {
     }
   }
 
-  async #onSqlite<T>(steps: () => Steps<T>): Promise<T> {
+  async #onSqlite<T>(steps: () => Steps<T>, until: 'synced' | 'ordered'): Promise<T> {
     const connection = this.#connection;
     for (const giveUp = performance.now() + patienceMilliseconds; connection.inTransaction; await delay(1))
       if (performance.now() > giveUp) throw new Error('another transaction of this process that does not end');
@@ -152,7 +157,8 @@ export class Sql {
       return step.value;
     });
     const log = WriteAheadLog.of(connection);
-    return log === undefined ? transaction.immediate() : log.commit(() => transaction.immediate());
+    if (log === undefined) return transaction.immediate();
+    return until === 'ordered' ? log.append(() => transaction.immediate()) : log.commit(() => transaction.immediate());
   }
 
   #runOnSqlite({ text, values, runs }: Statement): Row[] {

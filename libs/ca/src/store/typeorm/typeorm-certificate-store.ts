@@ -26,16 +26,19 @@ export class TypeOrmCertificateStore implements CertificateStore {
   readonly #rows: Repository<CertificateEntity>;
   readonly #sql: Sql;
   readonly #writes: GroupCommit<CertificateWrite, boolean>;
+  /** On SQLite they wait neither for the disk nor for writes that do: the commit of a TBS, which follows, brings them there. */
+  readonly #reservations: GroupCommit<CertificateWrite, boolean>;
 
   constructor(private readonly dataSource: DataSource) {
     this.#rows = dataSource.getRepository(CertificateEntity);
     const sql = new Sql(dataSource);
     this.#sql = sql;
-    this.#writes = new GroupCommit(
-      (writes) => withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes))),
-      isOfStatement,
-      sql.isPostgres ? 1 : commitsOnSqlite,
-    );
+    const commit = (writes: readonly CertificateWrite[], until?: 'ordered'): Promise<boolean[]> =>
+      withStore('write certificates', () => sql.atomically(() => certificateSteps(sql.isPostgres, writes), until));
+    this.#writes = new GroupCommit(commit, isOfStatement, sql.isPostgres ? 1 : commitsOnSqlite);
+    this.#reservations = sql.isPostgres
+      ? this.#writes
+      : new GroupCommit((writes) => commit(writes, 'ordered'), isOfStatement);
   }
 
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -43,7 +46,7 @@ export class TypeOrmCertificateStore implements CertificateStore {
   }
 
   async reserve(reservation: SearchableReservation): Promise<boolean> {
-    return this.#writes.write({ kind: 'reserve', ...reservation });
+    return this.#reservations.write({ kind: 'reserve', ...reservation });
   }
 
   async isCompromised(spkiSha256: string): Promise<boolean> {

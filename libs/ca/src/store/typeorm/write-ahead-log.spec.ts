@@ -23,11 +23,11 @@ afterEach(async () => {
 const connectionOf = (source: DataSource) =>
   (source.driver as unknown as { databaseConnection: LoggedConnection }).databaseConnection;
 
-function insert(token: string): Promise<void> {
+function insert(token: string, until?: 'ordered'): Promise<void> {
   const text = `INSERT INTO ca_api_token (id, token_sha256, name, scopes, created_at, created_by, expires_at) VALUES ($1, '', '', '', 0, '', 0)`;
   return new Sql(dataSource).atomically(function* steps() {
     yield sql(text, token);
-  });
+  }, until);
 }
 
 async function tokens(): Promise<string[]> {
@@ -36,7 +36,7 @@ async function tokens(): Promise<string[]> {
 }
 
 test('commits that share a sync, or come while one runs, are all there, and other commits wait for the disk as before', async () => {
-  const later = insert('a').then(() => Promise.all(['b', 'c'].map(insert)));
+  const later = insert('a').then(() => Promise.all(['b', 'c'].map((token) => insert(token))));
   await Promise.all([insert('d'), insert('e'), later]);
   expect(connectionOf(dataSource).pragma('synchronous', { simple: true })).toBe(2);
   await dataSource.destroy();
@@ -56,6 +56,16 @@ test('nothing is committed any more once the log failed to reach the disk', asyn
   await failNextSync(database);
   await expect(Promise.all([insert('b'), insert('c')])).rejects.toThrow('failed to reach the disk');
   await expect(insert('d')).rejects.toThrow('failed to reach the disk');
+  expect(await tokens()).toEqual(['a', 'b', 'c']);
+});
+
+test('a transaction that need only be in order waits for no sync, which is that of the next one, and is refused once one failed', async () => {
+  await insert('a');
+  await failNextSync(database);
+  await insert('b', 'ordered');
+  expect(await tokens()).toEqual(['a', 'b']);
+  await expect(insert('c')).rejects.toThrow('failed to reach the disk');
+  await expect(insert('d', 'ordered')).rejects.toThrow('failed to reach the disk');
   expect(await tokens()).toEqual(['a', 'b', 'c']);
 });
 

@@ -65,10 +65,19 @@ export class WriteAheadLog {
    * committed: the system takes what it could not write for written, and what follows it in the log would be lost with it
    */
   async commit<T>(transaction: () => T): Promise<T> {
-    if (this.#failure !== undefined) throw this.#failure;
-    const result = this.#unsynced(transaction);
+    const result = this.append(transaction);
     await (this.#next ??= this.#sync());
     return result;
+  }
+
+  /**
+   * Runs a transaction whose owner does not wait for the disk. The log is in order, so it is there as soon as any that is committed
+   * after it.
+   * @throws what the transaction throws, or that the disk failed before
+   */
+  append<T>(transaction: () => T): T {
+    if (this.#failure !== undefined) throw this.#failure;
+    return this.#unsynced(transaction);
   }
 
   #unsynced<T>(transaction: () => T): T {
