@@ -10,9 +10,11 @@ test.each([
   ['a first arc that is none', '3.1.2', 'want an OID'],
   ['a second arc that would be another OID', '1.40.2', 'want an OID'],
   ['a letter', '1.2.a', 'want an OID'],
+  ['an arc that only JavaScript takes for a number', '1.2.1e400', 'want an OID'],
+  ['an arc beyond all numbers', `1.2.${'9'.repeat(400)}`, 'want at most 100 characters'],
   ['21 arcs', `2.5${'.1'.repeat(19)}`, 'want at most 20 arcs'],
   ['an arc of 2^28', '1.2.268435456', 'want arcs below 2^28'],
-  ['41 octets', `1.2${'.268435455'.repeat(10)}`, 'want at most 39 octets'],
+  ['40 octets', `1.2${'.268435455'.repeat(9)}.16384`, 'want at most 39 octets'],
 ])('refuses an OID with %s', (_, oid, want) => {
   expect(oidSchema.safeParse(oid).error?.issues.map(({ message }) => message)).toContain(want);
 });

@@ -14,11 +14,14 @@ export const purposes = {
 /** Dotted decimal without leading zeros; below 0 and 1 there are 40 arcs (X.690 §8.19.4). */
 const oidForm = /^(?:[01]\.(?:\d|[1-3]\d)|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
 
-/** An OID of a size that every implementation takes, and that a CA is not to exceed (RFC 5280 appendix B). */
+/**
+ * An OID of a size that every implementation takes, and that a CA is not to exceed (RFC 5280 appendix B). What is none, or has arcs
+ * beyond all numbers, is encoded by nobody.
+ */
 export const oidSchema = z
   .string()
-  .max(100)
-  .regex(oidForm, 'want an OID')
+  .max(100, { message: 'want at most 100 characters', abort: true })
+  .regex(oidForm, { message: 'want an OID', abort: true })
   .refine((oid) => oid.split('.').length <= 20, 'want at most 20 arcs')
   .refine((oid) => oid.split('.').every((arc) => Number(arc) < 2 ** 28), 'want arcs below 2^28')
   // What decoders of a fixed size hold, pkilint's among them.
