@@ -9,8 +9,8 @@ import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
 import { cpuMicroseconds } from '../harness/process-cost.js';
 import { HttpClients, httpRequest } from './http-connection.js';
 
-/** As many as the responder signs at once for those who want an answer of their own; more are told to try later. */
-const askersWithNonce = 8;
+/** Two for each session of the token: as many as the responder has under way at once, and enough to keep every session busy. */
+const askersWithNonce = 32;
 const askers = 32;
 const certificates = 64;
 const responderLabel = 'issuing-ocsp';
