@@ -138,6 +138,7 @@ describe('the webhook', () => {
     ['http to another host', 'http://collector.example.test/'],
     ['a password in the URL', 'https://user:secret@collector.example.test/'],
     ['another protocol', 'file:///etc/passwd'],
+    ['what is no URL', 'collector.example.test'],
   ])('refuses %s', (_, url) => {
     expect(webhookConfigSchema.safeParse({ url, secretFile }).success).toBe(false);
   });

@@ -9,7 +9,7 @@ const loopbackHosts = ['127.0.0.1', '[::1]', 'localhost'];
 export const webhookConfigSchema = z.strictObject({
   /** Where notices go: fixed here, and no redirect is followed. https, or http on this host. */
   url: z
-    .url({ protocol: /^https?$/ })
+    .url({ protocol: /^https?$/, abort: true })
     .max(2_048)
     .refine((text) => {
       const { protocol, hostname, username, password } = new URL(text);
