@@ -93,7 +93,6 @@ export const authorityConfigSchema = z
   });
 
 export type AuthorityConfig = z.output<typeof authorityConfigSchema>;
-export type CertifiedCaConfig = AuthorityConfig['issuing'];
 
 interface Certified {
   readonly label: string;

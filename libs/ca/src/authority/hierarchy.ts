@@ -102,7 +102,7 @@ async function orderFor(context: HierarchyContext, ca: ConfiguredCa, key: HsmKey
 }
 
 /** The CA above one of ours, its key on the token. @throws {CaError} ERR_CA_NOT_INITIALIZED | ERR_CA_ISSUER_UNUSABLE */
-export async function parentOf(context: HierarchyContext, { name, parent = '' }: ConfiguredCa): Promise<Issuer> {
+async function parentOf(context: HierarchyContext, { name, parent = '' }: ConfiguredCa): Promise<Issuer> {
   const { config, token } = context;
   if (parent === 'root' && config.authority.root.external)
     throw new CaError(

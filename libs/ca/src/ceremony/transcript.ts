@@ -20,7 +20,7 @@ const place = {
 };
 
 /** What a ceremony writes down, in the order it is done. */
-export const transcriptLineSchema = z.discriminatedUnion('step', [
+const transcriptLineSchema = z.discriminatedUnion('step', [
   /** `script`: SHA-256 of the file; `authority`: what it says of the CAs. */
   z.strictObject({
     ...place,

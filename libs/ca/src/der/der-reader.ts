@@ -18,7 +18,7 @@ export class DerError extends Error {
 /** Deepest nesting accepted. A certification request needs 8, a certificate 7. */
 export const maximumDepth = 16;
 /** Most values accepted in one input, which bounds the work a small hostile input can cause. */
-export const maximumNodes = 8192;
+const maximumNodes = 8192;
 
 /** Longest OBJECT IDENTIFIER accepted; the longest the CA knows has 11 octets. */
 const maximumOidOctets = 64;

@@ -24,7 +24,7 @@ const reservedDomains = [
 ];
 
 /** @param name  as `normalizeDnsName` returns it, without `*.` */
-export function isReservedDomain(name: string): boolean {
+function isReservedDomain(name: string): boolean {
   return reservedDomains.includes(name.slice(name.lastIndexOf('.') + 1));
 }
 

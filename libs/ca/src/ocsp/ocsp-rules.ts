@@ -39,7 +39,7 @@ const ofEach = (source: string, requires: string, holds: (single: ResponseUnderL
   rule(source, requires, (all) => all.singles.every((single) => holds(single, all))); // prettier-ignore
 
 /** RFC 6960 §4.2, the profile of RFC 5019 §2.2, and CABF BR §4.9.10. */
-export const ocspRules: readonly OcspRule[] = [
+const ocspRules: readonly OcspRule[] = [
   rule('RFC 6960 §4.2.1', 'version v1 is left out: the responder id comes first, then producedAt and the responses', ({ fields }) => fields[0].tag === contextConstructed(2) && fields[1].tag === tags.generalizedTime && fields[2].tag === tags.sequence && fields.length <= 4),
   rule('RFC 5019 §2.2.2', 'the responder is named by the SHA-1 of its key', ({ fields, intent }) => fields[0].children[0].tag === tags.octetString && fields[0].children[0].content.length === 20 && fields[0].children[0].content.equals(intent.responderKeyHash)),
   rule('RFC 6960 §4.2.2.1', 'producedAt is in whole seconds and Z, as meant', ({ fields, intent }) => isTime(fields[1], intent.producedAt)),

@@ -20,7 +20,7 @@ import { type Profile, profileDefaults, sealProfile } from '../profile/profile.j
 export const responderProfileName = 'own OCSP responder';
 
 /** A delegated responder whose own status is not asked for, so it is renewed often (RFC 6960 §4.2.2.2.1). */
-export function responderProfile(validityDays: number): Profile {
+function responderProfile(validityDays: number): Profile {
   return sealProfile({
     ...profileDefaults,
     name: responderProfileName,

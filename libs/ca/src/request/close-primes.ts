@@ -25,7 +25,7 @@ function isSquare(value: bigint): boolean {
 const squareEndings = new Set([0, 1, 4, 9]);
 
 /** The largest integer whose square is at most the value (Newton). */
-export function squareRoot(value: bigint): bigint {
+function squareRoot(value: bigint): bigint {
   if (value < 2n) return value;
   let root = 1n << BigInt((value.toString(16).length * 4 + 1) >> 1);
   for (;;) {

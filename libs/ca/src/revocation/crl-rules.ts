@@ -44,7 +44,7 @@ const without =
     entries?.faults.has(fault) !== true;
 
 /** RFC 5280 §5, with CABF BR §7.2 where it says more. */
-export const crlRules: readonly CrlRule[] = [
+const crlRules: readonly CrlRule[] = [
   rule('RFC 5280 §5.1.2.1', 'the version is v2', ({ fields }) => fields[0].tag === tags.integer && fields[0].content.equals(Buffer.of(1))),
   rule('RFC 5280 §5.1.2.2', "the signature algorithm is the issuer's", ({ fields, intent }) => fields[1].raw.equals(intent.authority.signatureAlgorithm.identifier)),
   rule('RFC 5280 §5.1.2.3', 'the issuer is octet for octet the subject of its certificate', ({ fields, intent }) => fields[2].children.length > 0 && fields[2].raw.equals(intent.authority.name)),

@@ -13,7 +13,7 @@ export const maximumPage = 500;
 const defaultPage = 100;
 
 const word = z.string().min(1).max(512);
-export const certificateQuerySchema = z.strictObject({
+const certificateQuerySchema = z.strictObject({
   /** commonName of the subject, in any case. */
   commonName: word.optional(),
   /** A name of SubjectAltName: `dns:www.example.test`, `ip:10.0.0.1`, `email:…`, `uri:…`. */
