@@ -9,8 +9,10 @@ import type { CaseFacts, Contender, Samples } from '../harness/contest.js';
 import { cpuMicroseconds } from '../harness/process-cost.js';
 import { HttpClients, httpRequest } from './http-connection.js';
 
-/** Two for each session of the token: as many as the responder has under way at once, and enough to keep every session busy. */
-const askersWithNonce = 32;
+/** Of the token, on both sides: so many signatures are made at once. */
+const sessions = 8;
+/** As many as the responder has under way at once, so that no session waits for what is done outside the token. */
+const askersWithNonce = 2 * sessions;
 const askers = 32;
 const certificates = 64;
 const responderLabel = 'issuing-ocsp';
@@ -40,7 +42,7 @@ const signMilliseconds: Readonly<Record<OcspCase, number>> = {
 export class OcspBench {
   readonly #device = new VirtualHsm('bench-ocsp');
   readonly #home = new CaHome({
-    hsm: this.#device.config({ audit: { directory: this.#file('audit') } }),
+    hsm: this.#device.config({ sessions, audit: { directory: this.#file('audit') } }),
     ocsp: { presign: 'asked' },
     ocspLimit: { signatures: 1_000_000_000, seconds: 60 },
   });
@@ -83,7 +85,7 @@ export class OcspBench {
       this.#device.delay('C_Sign', signMilliseconds[name]);
       // As the CA's service has it: no intent waits for the disk before a responder's key is used.
       const audit = { directory: this.#file('audit-alone'), issuerKeys: ['*', '!*-ocsp'] };
-      const hsm = await Hsm.open(this.#device.config({ audit, stateDirectory: this.#file('state-alone') }));
+      const hsm = await Hsm.open(this.#device.config({ sessions, audit, stateDirectory: this.#file('state-alone') }));
       const key = await hsm.findKey({ label: responderLabel });
       const data = Buffer.alloc(256, 1);
       const sign = (): Promise<Buffer> => hsm.sign(key, 'ecdsa-sha256', data);
