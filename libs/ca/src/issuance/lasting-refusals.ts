@@ -1,13 +1,5 @@
-import { HsmError, type HsmErrorCode } from '@nest-hsm/hsm';
-
-/** What a token refuses until somebody mends it, unlike a line that is full for a moment. */
-const lasting: ReadonlySet<string> = new Set<HsmErrorCode>([
-  'ERR_HSM_POLICY_DENIED',
-  'ERR_HSM_AUDIT_UNAVAILABLE',
-  'ERR_HSM_KEY_NOT_FOUND',
-  'ERR_HSM_KEY_UNSAFE',
-  'ERR_HSM_MECHANISM_UNSUPPORTED',
-]);
+import type { HsmError } from '@nest-hsm/hsm';
+import { isLastingRefusal } from './signing.js';
 
 /** Between two tries. */
 const pauseMilliseconds = 1_000;
@@ -33,7 +25,7 @@ export class LastingRefusals {
   }
 
   failed(issuerId: string, error: unknown): void {
-    if (!(error instanceof HsmError) || !lasting.has(error.code)) return;
+    if (!isLastingRefusal(error)) return;
     this.#byIssuer.set(issuerId, { error, triesAt: performance.now() + pauseMilliseconds });
   }
 }

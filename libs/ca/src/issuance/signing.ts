@@ -12,20 +12,26 @@ export function digestOf(tbs: Buffer): string {
   return hashOnce('sha256', tbs, 'hex');
 }
 
-const refusals: ReadonlySet<string> = new Set<HsmErrorCode>([
-  'ERR_HSM_OVERLOADED',
-  'ERR_HSM_THROTTLED',
-  'ERR_HSM_POLICY_DENIED',
-  'ERR_HSM_AUDIT_UNAVAILABLE',
-  'ERR_HSM_KEY_NOT_FOUND',
-  'ERR_HSM_KEY_UNSAFE',
-  'ERR_HSM_MECHANISM_UNSUPPORTED',
-  'ERR_HSM_CLOSED',
+/** How the token says that it was not asked: for a moment, or until somebody mends it. */
+const refusals: ReadonlyMap<string, 'momentary' | 'lasting'> = new Map<HsmErrorCode, 'momentary' | 'lasting'>([
+  ['ERR_HSM_OVERLOADED', 'momentary'],
+  ['ERR_HSM_THROTTLED', 'momentary'],
+  ['ERR_HSM_CLOSED', 'momentary'],
+  ['ERR_HSM_POLICY_DENIED', 'lasting'],
+  ['ERR_HSM_AUDIT_UNAVAILABLE', 'lasting'],
+  ['ERR_HSM_KEY_NOT_FOUND', 'lasting'],
+  ['ERR_HSM_KEY_UNSAFE', 'lasting'],
+  ['ERR_HSM_MECHANISM_UNSUPPORTED', 'lasting'],
 ]);
 
 /** Whether the token was not asked, so that there is no signature. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof HsmError && refusals.has(error.code);
+}
+
+/** Whether the token goes on refusing until somebody mends it, unlike a line that is full for a moment. */
+export function isLastingRefusal(error: unknown): error is HsmError {
+  return error instanceof HsmError && refusals.get(error.code) === 'lasting';
 }
 
 /** A longer TBS, that of a CRL, is hashed here: the token's agent takes at most 1 MiB. */
