@@ -99,6 +99,7 @@ const hostile: [string, Uint8Array | string, string, number, string][] = [
   ['a form', 'csr=1', 'application/x-www-form-urlencoded', 415, 'ERR_API_MEDIA_TYPE'],
   ['an absurd size', Buffer.alloc(2_000_000, 0x30), 'application/pkcs10', 413, 'ERR_API_BODY_TOO_LARGE'],
   ['JSON that is none', '{"csr":', 'application/json', 400, 'ERR_API_BODY_INVALID'],
+  ['JSON nested without end', '['.repeat(60_000), 'application/json', 400, 'ERR_API_BODY_INVALID'],
   ['JSON without a CSR', '{"profile":"tls-server"}', 'application/json', 400, 'ERR_API_BODY_INVALID'],
   ['JSON with a field too many', JSON.stringify({ csr: toPem(sound), serial: '01' }), 'application/json', 400, 'ERR_API_BODY_INVALID'],
   ['JSON with a polluted prototype', `{"csr":"x","__proto__":{"a":1}}`, 'application/json', 400, 'ERR_API_BODY_INVALID'],

@@ -1,16 +1,20 @@
 import { maximumCsrBytes } from '@nest-hsm/ca';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { RouteOptions } from 'fastify';
+import type { RawServerDefault, RouteOptions } from 'fastify';
 import { z } from 'zod';
 import { ApiError } from '../problem/api-error.js';
 import { readJson } from '../problem/json-body.js';
+import { isNestedDeeper } from './json-nesting.js';
 
 /** Largest request body, whatever its type, but for a batch. */
 export const maximumBodyBytes = maximumCsrBytes;
 /** Most certificates of one batch, and its largest body. */
 export const maximumBatch = 500;
 const maximumBatchBytes = 1024 * 1024;
-export const batchPath = 'v1/certificates/batch';
+const batchPath = 'v1/certificates/batch';
+
+/** A batch has three levels; no body has more. */
+const maximumNesting = 8;
 
 /** application/pkcs10: RFC 5967 §2. The other two carry PEM. */
 export const csrMediaTypes = ['application/pkcs10', 'application/x-pem-file', 'text/plain'];
@@ -18,7 +22,13 @@ export const csrMediaTypes = ['application/pkcs10', 'application/x-pem-file', 't
 /** Bodies of these types and JSON are read; any other type is refused by Fastify with 415. */
 export function acceptBodies(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
-  fastify.removeContentTypeParser('text/plain');
+  fastify.removeContentTypeParser(['text/plain', 'application/json']);
+  const parseJson = fastify.getDefaultJsonParser('error', 'error');
+  app.useBodyParser<RawServerDefault>('application/json', { bodyLimit: maximumBodyBytes }, (request, body, done) => {
+    if (isNestedDeeper(body, maximumNesting))
+      done(new ApiError('ERR_API_BODY_INVALID', `body: want JSON of at most ${maximumNesting} levels, got more`));
+    else void parseJson(request, body.toString(), done);
+  });
   for (const type of csrMediaTypes)
     app.useBodyParser(type, { bodyLimit: maximumBodyBytes }, (_request, body, done) => done(null, body));
   fastify.addHook('onRoute', (route: RouteOptions) => {
