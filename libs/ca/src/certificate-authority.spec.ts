@@ -43,6 +43,7 @@ describe('CertificateAuthority', () => {
       ['2.5.29.37', false],
       ['2.5.29.19', true],
       ['2.5.29.35', false],
+      ['2.5.29.32', false],
       ['2.5.29.14', false],
       ['2.5.29.17', false],
     ]);
