@@ -8,6 +8,7 @@ import {
 import { readsAsHtml } from '../name/html-reference.js';
 import { isOnPublicHost, isPublicDomain, isReservedAddress } from '../name/reserved-names.js';
 import type { KeyUsageBit } from '../profile/key-usage.js';
+import { isCutOff } from '../profile/public-names.js';
 import {
   maximumPublicValidityDays,
   type PublicKind,
@@ -44,7 +45,7 @@ export const publicRules: readonly CertificateRule[] = [
   publicRule('CABF BR §7.1.6.1', 'one policy says how the subject was validated', ({ policy }) => policy !== undefined),
   publicRule('CABF BR §7.1.2.7.2', 'the subject has what its policy wants, and nothing else', ({ view, policy }) => policy !== undefined && isSubjectOf(policy, textsOf(view).map(({ attribute }) => attribute))),
   publicRule('CABF BR §7.1.4.2', 'the subject holds no character references of HTML', ({ view }) => textsOf(view).every(({ text }) => !readsAsHtml(text))),
-  publicRule('CABF EVG §9.2.1', 'an organization whose name opens a parenthesis closes it: none was cut off', ({ view }) => textsOf(view).every(({ attribute, text }) => attribute !== 'organization' || !text.includes('(') || text.includes(')', text.indexOf('(')))),
+  publicRule('CABF EVG §9.2.1', 'an organization whose name opens a parenthesis closes it: none was cut off', ({ view }) => textsOf(view).every(({ attribute, text }) => attribute !== 'organization' || !isCutOff(text))),
   publicRule('CABF BR §7.1.2.7.7', 'authority information is there, with the place of the issuer', ({ view }) => accessMethodsOf(view).includes(oids.caIssuers)),
   publicRule('CABF BR §7.1.2.11.2', 'there is a CRL; for a TLS server an OCSP responder will do', ({ view, kind }) => namesCrl(view) || (!kind.namesCrl && accessMethodsOf(view).includes(oids.ocsp))),
   publicRule('CABF BR §7.1.2.7.7, §7.1.2.7.9, §7.1.2.11.2', 'places are on hosts that the public can name', ({ view }) => placesOf(view).every(isOnPublicHost)),

@@ -126,6 +126,33 @@ test('a SPIFFE ID is the only URI', () => {
   expect(() => certify(profile, {}, ids)).toThrow(expect.objectContaining({ code: 'ERR_CA_NAME_INVALID' }) as Error);
 });
 
+const organization = (name: string): SubjectAttributes => ({
+  country: 'DE',
+  locality: 'Berlin',
+  organization: name,
+  commonName: 'a',
+});
+
+test.each<[string, string, SubjectAttributes, GeneralName[], string]>([
+  ['an internal name', 'public-tls-server', {}, [dnsName('a.example.com'), dnsName('db.internal')], 'got dns db.internal'],
+  ['a wildcard of one', 'public-tls-server', {}, [dnsName('*.corp')], 'got dns *.corp'],
+  ['a private address', 'public-tls-server', {}, [ipAddress('10.0.0.1')], 'got ip 10.0.0.1'],
+  ['an internal mailbox', 'public-smime', {}, [emailAddress('ada@mail.test')], 'got email ada@mail.test'],
+  ['HTML', 'public-code-signing', organization('Ada&copy 2026'), [], 'got organization "Ada&copy 2026"'],
+  ['half a name', 'public-code-signing', organization('Example (Example Gesell'), [], 'got organization "Example (Example Gesell"'],
+])('a public-style profile refuses %s, and tells the caller', (_, extended, subject, names, message) => {
+  expect(() => certify(profileOf(extended), subject, names)).toThrow(
+    expect.objectContaining({ code: 'ERR_CA_NAME_NOT_ALLOWED', message: expect.stringContaining(message) as string }) as Error,
+  );
+}); // prettier-ignore
+
+test('a public-style profile takes what is of the public', () => {
+  const names = [dnsName('*.example.com'), ipAddress('8.8.8.8')];
+  expect(certify(profileOf('public-tls-server'), {}, names).names).toEqual(names);
+  const subject = organization('A&T (Example GmbH)');
+  expect(certify(profileOf('public-code-signing'), subject).subject).toEqual(subject);
+});
+
 /** What recovery holds a committed TBS against. */
 test.each<[string, CertifiedNames]>([
   ['a fixed value that is another', { subject: { commonName: 'a', organization: 'Other' }, names: [] }],

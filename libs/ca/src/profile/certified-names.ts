@@ -10,6 +10,7 @@ import {
 import { type GeneralName, generalName, isSameName, withoutDuplicates } from '../name/general-name.js';
 import { placeholder } from './profile-rules.js';
 import type { Profile } from './profile.js';
+import { assertPublicNames } from './public-names.js';
 
 /** Most names one certificate may carry. */
 export const maximumNames = 100;
@@ -102,6 +103,7 @@ function assertNamesFit(profile: Profile, { subject, names }: CertifiedNames): v
   // X.509-SVID §2: exactly one URI, or the identity is ambiguous.
   if (uris.length > 1 && uris.some(({ value }) => value.startsWith('spiffe:')))
     throw new CaError('ERR_CA_NAME_INVALID', `names: want a SPIFFE ID as the only URI, got ${uris.length} URIs`);
+  if (profile.publicStyle) assertPublicNames(profile.name, subject, names);
 }
 
 function assertAttributeFits(profile: Profile, attribute: AttributeName, { subject, names }: CertifiedNames): void {
