@@ -88,7 +88,10 @@ export class Issuance {
    * @throws {HsmError} the token has no serial, or has just refused to sign with the issuer's key: nothing is reserved
    */
   async prepare(order: CertificateOrder): Promise<IssuanceTicket> {
-    this.#refusals.assertNone(order.authority.id);
+    return this.#refusals.beforeTry(order.authority.id, () => this.#prepare(order));
+  }
+
+  async #prepare(order: CertificateOrder): Promise<IssuanceTicket> {
     const expiresAt = new Date(this.context.now().getTime() + this.context.ticketSeconds * 1000);
     const serial = await this.#reserve(order, expiresAt);
     const tbs = encodeOrder(order, serial);

@@ -3,6 +3,7 @@ import { buildCsr } from '../../../../test/support/csr.js';
 import { eventually } from '../../../../test/support/eventually.js';
 import { TestCa } from '../../../../test/support/test-ca.js';
 import type { CertificateAuthority } from '../certificate-authority.js';
+import { LastingRefusals } from './lasting-refusals.js';
 
 const attempts = 20;
 
@@ -36,4 +37,14 @@ test('while the token refuses, what is asked for leaves nothing behind, and is i
 test('a line that is full for a moment keeps nothing from being tried', async () => {
   await refuseWith('ERR_HSM_OVERLOADED');
   expect(await unfinished()).toBe(attempts);
+});
+
+test('whoever fails before the token is asked leaves the try to the next one', async () => {
+  const refusals = new LastingRefusals();
+  refusals.failed('issuer', new HsmError('ERR_HSM_POLICY_DENIED', 'refused'));
+  const failing = (): Promise<never> => refusals.beforeTry('issuer', () => Promise.reject(new Error('no name')));
+  await expect(failing()).rejects.toThrow('refused');
+  await eventually(async () => (await failing().catch((error: Error) => error.message)) === 'no name');
+  await expect(failing()).rejects.toThrow('no name');
+  expect(await refusals.beforeTry('issuer', () => Promise.resolve('ticket'))).toBe('ticket');
 });

@@ -11,13 +11,22 @@ const pauseMilliseconds = 1_000;
 export class LastingRefusals {
   readonly #byIssuer = new Map<string, { readonly error: HsmError; triesAt: number }>();
 
-  /** @throws {HsmError} that of the last try, while it is not time for another one */
-  assertNone(issuerId: string): void {
+  /**
+   * What comes before the token is asked. When it fails, the token was not, and the try is the next one's.
+   * @throws {HsmError} that of the last try, while it is not time for another one; and what `prepare` throws
+   */
+  async beforeTry<T>(issuerId: string, prepare: () => Promise<T>): Promise<T> {
     const refusal = this.#byIssuer.get(issuerId);
-    if (refusal === undefined) return;
+    if (refusal === undefined) return prepare();
     const now = performance.now();
     if (now < refusal.triesAt) throw refusal.error;
     refusal.triesAt = now + pauseMilliseconds;
+    try {
+      return await prepare();
+    } catch (error) {
+      refusal.triesAt = now;
+      throw error;
+    }
   }
 
   signed(issuerId: string): void {
