@@ -62,6 +62,7 @@ export type { ApiTokenRecord, ApiTokenStore } from './store/api-token-store.js';
 export type { CertIdHash, OcspResponseKey, OcspStore, StoredOcspResponse } from './store/ocsp-store.js';
 export type { CrlClaim, CrlRecord, CrlScope, CrlStore } from './store/crl-store.js';
 export type {
+  CertificateStanding,
   CrlEntry,
   EntryQuery,
   RevocationRecord,
