@@ -191,10 +191,10 @@ export class CrlPublisher {
   }
 }
 
-/** Of a delta: what changed since its base; of a full CRL: what was on the previous one, and what changed since. */
+/** Of a delta: what changed since its base; of a full CRL: what was on the previous one, and what changed since. Nothing is known of the first. */
 function mostEntries(through: number, previous: CrlRecord | undefined, base: CrlRecord | undefined): number {
-  const [entries, known] = base === undefined ? [previous?.entries ?? 0, previous?.through ?? 0] : [0, base.through];
-  return Math.max(0, entries + through - known);
+  if (base !== undefined) return Math.max(0, through - base.through);
+  return previous === undefined ? 0 : Math.max(0, previous.entries + through - previous.through);
 }
 
 /** The last of a TBSCertList. */
