@@ -7,7 +7,7 @@ import {
   extendedKeyUsage,
   keyUsage,
 } from '../../libs/ca/src/issuance/extensions.js';
-import { type CertificateOrder, encodeOrder } from '../../libs/ca/src/issuance/issuance.js';
+import { type CertificateOrder, encodeOrder } from '../../libs/ca/src/issuance/certificate-order.js';
 import { signatureAlgorithms } from '../../libs/ca/src/issuance/signature-algorithm.js';
 import { encodeDistinguishedName } from '../../libs/ca/src/name/distinguished-name.js';
 import { dnsName } from '../../libs/ca/src/name/general-name.js';

@@ -10,7 +10,7 @@ import {
   keyUsage,
   nameConstraints,
 } from '../issuance/extensions.js';
-import type { CertificateOrder } from '../issuance/issuance.js';
+import type { CertificateOrder } from '../issuance/certificate-order.js';
 import { type Issuer, signingAuthority } from '../issuance/issuer.js';
 import { issuerLocation } from '../issuance/locations.js';
 import { crlLocation } from '../revocation/crl-location.js';

@@ -1,7 +1,8 @@
 import type { HsmKey } from '@nest-hsm/hsm';
 import { type CaConfig, parseCaConfig, type ParsedCaConfig } from '../config.js';
 import { CaError, isCaError } from '../errors.js';
-import { type CertificateOrder, Issuance } from '../issuance/issuance.js';
+import type { CertificateOrder } from '../issuance/certificate-order.js';
+import { Issuance } from '../issuance/issuance.js';
 import { type Issuer, issuer, type IssuerToken } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
 import type { AuthorityStore } from '../store/authority-store.js';

@@ -19,7 +19,7 @@ import {
   ocspNoCheck,
   tlsFeatureStatusRequest,
 } from './extensions.js';
-import type { CertificateOrder } from './issuance.js';
+import type { CertificateOrder } from './certificate-order.js';
 import type { Issuer } from './issuer.js';
 import type { IssuerLocations } from './locations.js';
 

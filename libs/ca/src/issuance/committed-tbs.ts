@@ -12,7 +12,7 @@ import type { CertifiedNames } from '../profile/certified-names.js';
 import { type AcceptedKey, acceptPublicKey } from '../request/key-policy.js';
 import type { DerNode } from '../der/der-reader.js';
 import { viewTbsCertificate } from './certificate-view.js';
-import type { CertificateOrder } from './issuance.js';
+import type { CertificateOrder } from './certificate-order.js';
 
 /** What an unfinished TBS asks for, as a CSR would. */
 export interface CommittedRequest {

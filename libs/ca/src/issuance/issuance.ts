@@ -1,48 +1,21 @@
 import { parseDer } from '../der/der-reader.js';
 import { CaError, isCaError } from '../errors.js';
-import type { GeneralName } from '../name/general-name.js';
 import type { CaObserver, CaStep } from '../observer.js';
-import type { Profile } from '../profile/profile.js';
 import { searchNames } from '../search/search-names.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { CertificateIntent } from './certificate-intent.js';
+import { type CertificateOrder, encodeOrder, type UnfinishedOrder } from './certificate-order.js';
 import { certificateRulesFor } from './certificate-rules.js';
 import { viewTbsCertificate } from './certificate-view.js';
-import { subjectAltName, subjectKeyIdentifier } from './extensions.js';
 import type { DecisionSeals } from './decision-seals.js';
 import type { IssuerToken, SigningAuthority } from './issuer.js';
-import { type Idempotency, idempotencyInProgress } from './idempotency.js';
+import { idempotencyInProgress } from './idempotency.js';
 import { keyIdentifier } from './key-identifier.js';
 import { LastingRefusals } from './lasting-refusals.js';
 import { lint } from './lint.js';
 import { SerialNumbers } from './serial-numbers.js';
 import { assembleSigned, digestOf, isRefusal, signVerified } from './signing.js';
-import { encodeTbsCertificate, type Validity } from './tbs-certificate.js';
 import { IssuanceTicket } from './ticket.js';
-
-/** One certificate to be, decided in full: who signs it, what it says, who asked. */
-export interface CertificateOrder {
-  readonly authority: SigningAuthority;
-  readonly profile: Profile;
-  /** Of the issuer's certificate; absent for a self-signed one. */
-  readonly issuerValidity?: Validity;
-  /** DER of the Name. */
-  readonly subject: Buffer;
-  readonly subjectPublicKeyInfo: Buffer;
-  readonly names: readonly GeneralName[];
-  readonly validity: Validity;
-  /** Extensions that are the same for every certificate of this profile and issuer. */
-  readonly fixedExtensions: readonly Buffer[];
-  /** Extensions that follow from the serial. */
-  readonly serialExtensions?: (serial: Buffer) => readonly Buffer[];
-  readonly requester: string;
-  /** Serial of the certificate it follows. */
-  readonly renews?: string;
-  readonly idempotency?: Idempotency;
-}
-
-/** What an unfinished row is held against: an order whose validity is the row's own. */
-export type UnfinishedOrder = Omit<CertificateOrder, 'validity' | 'requester' | 'renews' | 'idempotency'>;
 
 export interface IssuedCertificate {
   /** 32 hexadecimal digits, lower case. */
@@ -70,8 +43,6 @@ interface Committed {
 }
 
 const reservationAttempts = 3;
-/** DER of a Name without attributes. */
-const emptyName = Buffer.of(0x30, 0);
 
 /** Two-phase signing: `prepare` reserves, encodes and lints; `redeem` commits, signs, verifies, compares and completes. */
 export class Issuance {
@@ -281,23 +252,4 @@ export function recoveryRefused(serial: string, want: string, cause?: unknown): 
   return new CaError('ERR_CA_RECOVERY_REFUSED', `unfinished certificate ${serial}: want ${want}, got ${got}`, {
     cause,
   });
-}
-
-/** DER of the TBSCertificate of an order. */
-export function encodeOrder(order: CertificateOrder, serial: Buffer): Buffer {
-  return encodeTbsCertificate({
-    serial,
-    signatureAlgorithm: order.authority.signatureAlgorithm.identifier,
-    issuer: order.authority.name,
-    validity: order.validity,
-    subject: order.subject,
-    subjectPublicKeyInfo: order.subjectPublicKeyInfo,
-    extensions: [...extensionsOf(order), ...(order.serialExtensions?.(serial) ?? [])],
-  });
-}
-
-function extensionsOf({ fixedExtensions, subjectPublicKeyInfo, names, subject }: CertificateOrder): Buffer[] {
-  const identifier = subjectKeyIdentifier(keyIdentifier(subjectPublicKeyInfo));
-  if (names.length === 0) return [...fixedExtensions, identifier];
-  return [...fixedExtensions, identifier, subjectAltName(names, subject.equals(emptyName))];
 }

@@ -9,7 +9,8 @@ import type { CertificateStatus } from '../revocation/certificate-status.js';
 import type { CertificateRecord, CertificateStore } from '../store/certificate-store.js';
 import type { OrderRecord, OrderStore } from '../store/order-store.js';
 import type { DecisionSeals } from './decision-seals.js';
-import { decisionOf, type Issuance, recoveryRefused, type UnfinishedOrder } from './issuance.js';
+import type { UnfinishedOrder } from './certificate-order.js';
+import { decisionOf, type Issuance, recoveryRefused } from './issuance.js';
 import type { Issuer } from './issuer.js';
 
 export interface RecoveryContext {

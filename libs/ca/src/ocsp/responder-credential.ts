@@ -3,7 +3,8 @@ import { caKeyId, findCaKey, findOrGenerateCaKey } from '../authority/ca-key.js'
 import { CaError } from '../errors.js';
 import { parseDer } from '../der/der-reader.js';
 import { readTime, viewTbsCertificate } from '../issuance/certificate-view.js';
-import type { Issuance, UnfinishedOrder } from '../issuance/issuance.js';
+import type { UnfinishedOrder } from '../issuance/certificate-order.js';
+import type { Issuance } from '../issuance/issuance.js';
 import { type Issuer, type IssuerToken, signingAuthority, type SigningAuthority } from '../issuance/issuer.js';
 import { digestOf } from '../issuance/signing.js';
 import type { IssuerLocations } from '../issuance/locations.js';

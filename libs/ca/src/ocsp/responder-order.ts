@@ -2,7 +2,7 @@ import type { HsmKey } from '@nest-hsm/hsm';
 import { parseDer } from '../der/der-reader.js';
 import { oids } from '../der/oid.js';
 import { CertificateTemplate } from '../issuance/certificate-template.js';
-import type { CertificateOrder } from '../issuance/issuance.js';
+import type { CertificateOrder } from '../issuance/certificate-order.js';
 import type { Issuer } from '../issuance/issuer.js';
 import type { IssuerLocations } from '../issuance/locations.js';
 import { validityOf } from '../issuance/validity.js';

@@ -2,7 +2,7 @@ import type { AuthorityNames } from '../authority/authority-names.js';
 import { CaError } from '../errors.js';
 import { readCommittedTbs } from '../issuance/committed-tbs.js';
 import { CertificateTemplate } from '../issuance/certificate-template.js';
-import type { CertificateOrder, UnfinishedOrder } from '../issuance/issuance.js';
+import type { CertificateOrder, UnfinishedOrder } from '../issuance/certificate-order.js';
 import type { Issuer } from '../issuance/issuer.js';
 import type { IssuerLocations } from '../issuance/locations.js';
 import { validityOf } from '../issuance/validity.js';

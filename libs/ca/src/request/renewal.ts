@@ -1,7 +1,7 @@
 import { parseDer } from '../der/der-reader.js';
 import { CaError } from '../errors.js';
 import { viewTbsCertificate } from '../issuance/certificate-view.js';
-import type { CertificateOrder } from '../issuance/issuance.js';
+import type { CertificateOrder } from '../issuance/certificate-order.js';
 import type { Issuer } from '../issuance/issuer.js';
 import { validityOf } from '../issuance/validity.js';
 import { searchNames, searchNamesOf } from '../search/search-names.js';

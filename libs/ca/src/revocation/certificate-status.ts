@@ -1,7 +1,8 @@
 import type { ParsedCaConfig } from '../config.js';
 import type { AbsentCa } from '../authority/absent-cas.js';
 import { CaError } from '../errors.js';
-import type { Issuance, UnfinishedOrder } from '../issuance/issuance.js';
+import type { UnfinishedOrder } from '../issuance/certificate-order.js';
+import type { Issuance } from '../issuance/issuance.js';
 import type { Issuer, IssuerToken } from '../issuance/issuer.js';
 import { issuerLocations } from '../issuance/locations.js';
 import type { CaObserver } from '../observer.js';
