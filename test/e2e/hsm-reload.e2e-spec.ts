@@ -56,7 +56,7 @@ describe('the CA app, while it issues certificates', () => {
   });
 
   test.each<[string, () => void, RegExp]>([
-    ['is no YAML', () => home.file('ca.yaml', 'hsm: [PIN: 12345678'), /not reloaded[^]*want a readable YAML file/],
+    ['is no YAML', () => home.file('ca.yaml', 'hsm: [PIN: 12345678'), /not reloaded[^]*ca\.yaml:1:20: want YAML/],
     [
       'has faults',
       () => home.configure({ hsm: {}, listen: { port: -1 } }),

@@ -6,7 +6,10 @@ import { keyIdentifier } from './key-identifier.js';
 import { isCaKeyAlgorithm, type SignatureAlgorithm, signatureAlgorithms } from './signature-algorithm.js';
 
 /** What the CA needs of a token; `Hsm` has it. */
-export type IssuerToken = Pick<Hsm, 'load' | 'listKeys' | 'generateKeyPair' | 'generateSecretKey' | 'sign' | 'mac' | 'random'>;
+export type IssuerToken = Pick<
+  Hsm,
+  'load' | 'listKeys' | 'generateKeyPair' | 'generateSecretKey' | 'sign' | 'mac' | 'random'
+>;
 
 /** A key that signs certificates and CRLs, and the name it signs under. */
 export interface SigningAuthority {
