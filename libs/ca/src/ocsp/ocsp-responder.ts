@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
+import type { IssuerToken } from '../issuance/issuer.js';
 import type { CaObserver } from '../observer.js';
 import type { CertIdHash, OcspResponseKey, OcspStore, StoredOcspResponse } from '../store/ocsp-store.js';
 import type { RevocationStore, StatusChange } from '../store/revocation-store.js';
 import { findCertificateStates } from './certificate-states.js';
 import { assertLeft, OcspAdmission, type OcspAllowance } from './ocsp-admission.js';
 import { OcspBusy } from './ocsp-busy.js';
-import type { IssuerToken } from '../issuance/issuer.js';
 import { type OcspRequest, parseOcspRequest, type RequestedCertId, MalformedOcspRequest } from './ocsp-request.js';
 import { encodeOcspError, type OcspErrorStatus } from './ocsp-response.js';
 import type { CertificateState, OcspSigner } from './ocsp-signer.js';
